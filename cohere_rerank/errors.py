@@ -1,0 +1,384 @@
+"""Every way a call can fail, as a type.
+
+    CohereRerankError
+     ├─ InvalidRequestError        refused before anything was sent (also a ValueError)
+     ├─ ScorerError                a local scorer gave something that is no score (also a ValueError)
+     ├─ ClientClosedError          the client was closed (also a RuntimeError)
+     ├─ ApiError                   the server answered with an error; one class per status
+     │   ├─ BadRequestError 400 · UnauthorizedError 401 · PaymentRequiredError 402 · ForbiddenError 403
+     │   ├─ NotFoundError 404 · RequestTimeoutError 408 · ConflictError 409 · PayloadTooLargeError 413
+     │   ├─ UnprocessableEntityError 422 · TooManyRequestsError 429 ( └─ QuotaExceededError )
+     │   ├─ InvalidTokenError 498 · ClientClosedRequestError 499 · InternalServerError 500
+     │   ├─ NotImplementedError 501 · BadGatewayError 502 · ServiceUnavailableError 503 · GatewayTimeoutError 504
+     │   ├─ RedirectError          3xx that is not followed
+     │   └─ MissingApiKeyError     no key was given (nothing was sent)
+     ├─ InvalidResponseError       a 2xx that breaks the contract
+     │   └─ ResponseTooLargeError
+     └─ ConnectionFailedError      no complete answer arrived; also the httpx exception that happened
+         ├─ CertificateError       the server's certificate was refused
+         └─ RequestTimedOutError   a single phase took too long (also a TimeoutError)
+             └─ DeadlineExceededError   the whole call took too long
+
+The official names are the names of ``cohere.errors``. Errors pickle and copy; their text never shows a key, a header
+or a document.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+__all__ = [
+    "ApiError",
+    "BadGatewayError",
+    "BadRequestError",
+    "CertificateError",
+    "ClientClosedError",
+    "ClientClosedRequestError",
+    "CohereRerankError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DeadlineExceededError",
+    "ForbiddenError",
+    "GatewayTimeoutError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "InvalidTokenError",
+    "MissingApiKeyError",
+    "NotFoundError",
+    "NotImplementedError",
+    "PayloadTooLargeError",
+    "PaymentRequiredError",
+    "QuotaExceededError",
+    "RedirectError",
+    "RequestTimedOutError",
+    "RequestTimeoutError",
+    "ResponseTooLargeError",
+    "ScorerError",
+    "ServiceUnavailableError",
+    "TooManyRequestsError",
+    "UnauthorizedError",
+    "UnprocessableEntityError",
+]
+
+_MESSAGE_LIMIT = 500  # characters of a server's own message that are worth a line in a log
+
+
+class CohereRerankError(Exception):
+    """Base of every error this library raises.
+
+    Attributes:
+        message: What was wrong, in one sentence.
+        request_id: The reply's id, if a reply came and had one: quote it to support.
+        attempts: How many requests were sent for the call; 0 when none was.
+        waited_s: Seconds spent waiting between those attempts.
+        retry_after: Seconds after which the server said a repeat may succeed, if it said so.
+        part: Which share of the documents failed, when a long list was split, e.g. ``"documents 1000 to 1999"``.
+    """
+
+    request_id: str | None = None
+    attempts: int = 0
+    waited_s: float = 0.0
+    retry_after: float | None = None
+    part: str | None = None
+
+    def __init__(self, message: str = "") -> None:
+        Exception.__init__(self, message)
+        self.message = message
+
+    def __str__(self) -> str:
+        details = []
+        if self.part is not None:
+            details.append(self.part)
+        if self.request_id is not None:
+            details.append(f"request id {self.request_id}")
+        if self.attempts > 1:
+            details.append(f"{self.attempts} attempts")
+        return f"{self.message} ({', '.join(details)})" if details else self.message
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exception's own recipe calls cls(*args), which fails for keyword-only constructors. An httpx
+        # request (it holds the key and the documents) stays behind.
+        state = {name: value for name, value in self.__dict__.items() if name != "_request"}
+        return _rebuild, (type(self), state)
+
+    def __copy__(self) -> CohereRerankError:
+        return _rebuild(type(self), dict(self.__dict__))
+
+
+def _rebuild(cls: type[CohereRerankError], state: dict[str, Any]) -> CohereRerankError:
+    error = cls.__new__(cls)
+    CohereRerankError.__init__(error, state.get("message", ""))
+    if hasattr(cls, "request"):  # a property of httpx's errors that reads _request
+        error.__dict__["_request"] = None
+    error.__dict__.update(state)
+    return error
+
+
+class InvalidRequestError(CohereRerankError, ValueError):
+    """The arguments of a call or a client make no valid request; nothing was sent."""
+
+
+class ScorerError(CohereRerankError, ValueError):
+    """A scorer failed, or gave the wrong number of scores or something that is no score."""
+
+
+class ClientClosedError(CohereRerankError, RuntimeError):
+    """The client was used after ``close()``."""
+
+
+class ApiError(CohereRerankError):
+    """The server answered with an error status.
+
+    Attributes:
+        status_code: The HTTP status; None for errors found before a reply.
+        headers: The reply's headers, names in lower case.
+        body: The reply's body: parsed when it is JSON, else text.
+    """
+
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        status_code: int | None = None,
+        body: Any = None,
+    ) -> None:
+        super().__init__(_sentence(status_code, body))
+        self.headers = dict(headers) if headers is not None else None
+        self.status_code = status_code
+        self.body = body
+        self.request_id = _request_id(self.headers, body)
+
+
+class _StatusError(ApiError):
+    """An error of one status; constructed with the body first, as the official classes are."""
+
+    _status = 0
+
+    def __init__(self, body: Any = None, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(headers=headers, status_code=self._status, body=body)
+
+
+class BadRequestError(_StatusError):
+    """400: the request is malformed."""
+
+    _status = 400
+
+
+class UnauthorizedError(_StatusError):
+    """401: no key, or one that is not accepted."""
+
+    _status = 401
+
+
+class PaymentRequiredError(_StatusError):
+    """402: billing stands in the way."""
+
+    _status = 402
+
+
+class ForbiddenError(_StatusError):
+    """403: the key may not do this."""
+
+    _status = 403
+
+
+class NotFoundError(_StatusError):
+    """404: no such path or model."""
+
+    _status = 404
+
+
+class RequestTimeoutError(_StatusError):
+    """408: the server gave up waiting for the request."""
+
+    _status = 408
+
+
+class ConflictError(_StatusError):
+    """409."""
+
+    _status = 409
+
+
+class PayloadTooLargeError(_StatusError):
+    """413: the body is larger than the server takes."""
+
+    _status = 413
+
+
+class UnprocessableEntityError(_StatusError):
+    """422: an unknown field or a value that is not allowed."""
+
+    _status = 422
+
+
+class TooManyRequestsError(_StatusError):
+    """429: a rate limit; ``retry_after`` holds the seconds to wait when the server said."""
+
+    _status = 429
+
+
+class QuotaExceededError(TooManyRequestsError):
+    """429 for a monthly quota: no sane wait clears it, so it is not retried."""
+
+
+class InvalidTokenError(_StatusError):
+    """498: a token on the deny list in request or reply (not about the API key)."""
+
+    _status = 498
+
+
+class ClientClosedRequestError(_StatusError):
+    """499: the request was cancelled on the way."""
+
+    _status = 499
+
+
+class InternalServerError(_StatusError):
+    """500."""
+
+    _status = 500
+
+
+class NotImplementedError(_StatusError):  # noqa: A001 - the official name, which shadows the builtin there too
+    """501: the server has no such feature."""
+
+    _status = 501
+
+
+class BadGatewayError(_StatusError):
+    """502."""
+
+    _status = 502
+
+
+class ServiceUnavailableError(_StatusError):
+    """503."""
+
+    _status = 503
+
+
+class GatewayTimeoutError(_StatusError):
+    """504."""
+
+    _status = 504
+
+
+class RedirectError(ApiError):
+    """A redirect that is not followed: away from the origin, or one that would drop the body.
+
+    Attributes:
+        location: Where the server pointed.
+    """
+
+    location: str | None = None
+
+
+class MissingApiKeyError(ApiError):
+    """No API key was given and none is in the environment; raised when the client is constructed."""
+
+
+class InvalidResponseError(CohereRerankError):
+    """The server said success, but the reply breaks the contract and cannot be trusted.
+
+    Attributes:
+        status_code: The HTTP status.
+        headers: The reply's headers, names in lower case.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        headers: Mapping[str, str] | None = None,
+        status_code: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.headers = dict(headers) if headers is not None else None
+        self.status_code = status_code
+        self.request_id = _request_id(self.headers, None)
+
+
+class ResponseTooLargeError(InvalidResponseError):
+    """The reply is larger, or decompresses to more, than ``max_response_bytes``."""
+
+
+class ConnectionFailedError(CohereRerankError):
+    """No complete answer arrived. Each instance is also the httpx exception of what happened."""
+
+
+class CertificateError(ConnectionFailedError):
+    """The server's certificate was refused; a repeat cannot help."""
+
+
+class RequestTimedOutError(ConnectionFailedError, TimeoutError):
+    """Connecting, writing, reading or waiting for a free connection took longer than its timeout."""
+
+    __str__ = CohereRerankError.__str__  # OSError has one of its own
+
+
+class DeadlineExceededError(RequestTimedOutError):
+    """The call as a whole, with its attempts and waits, took longer than its deadline."""
+
+
+_BY_STATUS: dict[int, type[_StatusError]] = {
+    cls._status: cls for cls in _StatusError.__subclasses__() if cls._status
+}
+
+
+def error_from_response(status_code: int, headers: Mapping[str, str], body: Any) -> ApiError:
+    """The error for a reply: the status decides the class, whatever form the body has."""
+    if status_code == 429 and _is_monthly_quota(body):
+        return QuotaExceededError(body, headers)
+    cls = _BY_STATUS.get(status_code)
+    if cls is not None:
+        return cls(body, headers)
+    return ApiError(status_code=status_code, headers=headers, body=body)
+
+
+def _is_monthly_quota(body: Any) -> bool:
+    # No documented code tells a monthly quota from a minute's limit: only the text does.
+    text = (_server_message(body) or "").lower()
+    return "month" in text
+
+
+def _server_message(body: Any) -> str | None:
+    """The sentence inside an error body, in any of the forms that servers of this API use."""
+    if isinstance(body, str):
+        # An HTML page of a proxy says nothing that its status does not.
+        return None if body.lstrip().startswith("<") else body.strip() or None
+    if not isinstance(body, dict):
+        return None
+    for key in ("message", "error", "detail"):
+        value = body.get(key)
+        if isinstance(value, dict):
+            value = value.get("message")
+        if isinstance(value, str) and value.strip():
+            return value.strip()
+    return None
+
+
+def _sentence(status_code: int | None, body: Any) -> str:
+    text = _server_message(body)
+    if text is not None:
+        text = " ".join(text.split())
+        text = text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"
+    if status_code is None:
+        return text or "The API answered with an error"
+    return f"The API answered {status_code}: {text}" if text else f"The API answered {status_code}"
+
+
+def _request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
+    if isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"]:
+        return str(body["id"])
+    for name in ("x-request-id", "x-debug-trace-id", "x-trace-id"):
+        if headers is not None and headers.get(name):
+            return headers[name]
+    return None
