@@ -1,0 +1,69 @@
+# Needs only Python 3.10 or newer with pip. Another interpreter: make test PYTHON=python3.12 VENV=.venv312
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+MAKEFLAGS += --no-print-directory
+export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
+
+.PHONY: help demo setup check fix test test-all docs bench clean
+
+help:  ## List what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+demo: $(VENV)/installed  ## Rerank the two published examples offline, with no key
+	@$(BIN)/python examples/demo.py
+
+setup: $(VENV)/installed-dev  ## Prepare the development environment in .venv
+
+check: $(VENV)/installed-dev  ## Lint, formatting and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check --quiet
+	@$(BIN)/mypy
+	@MYPYPATH=tests $(BIN)/mypy --config-file= --explicit-package-bases --python-version 3.10 \
+		--cache-dir .mypy_cache/tests tests
+	@$(BIN)/pyright --pythonpath $(BIN)/python
+
+fix: $(VENV)/installed-dev  ## Format, and repair what the linter can repair
+	@$(BIN)/ruff check --fix --quiet
+	@$(BIN)/ruff format --quiet
+
+test: check  ## Everything a change must pass: lint, types, the whole suite
+	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not exhaustive"
+
+test-all: check  ## The same, then every interpreter found and the lowest dependencies (minutes)
+	@$(BIN)/python -m pytest -n auto --dist worksteal
+
+docs: $(VENV)/installed-dev  ## Build the documentation into site/
+	@$(BIN)/zensical build --strict
+
+bench: $(VENV)/installed-dev  ## Measure speed against the official client
+	@$(BIN)/python -m tests.benchmarks
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) site dist build .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Debian's python3 may lack ensurepip: then virtualenv, which brings its own pip, is used from a scratch folder.
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, \
+	$(PYTHON) is " + sys.version.split()[0] + "; choose another one with PYTHON=...")'
+	@echo "Making $(VENV) ..."
+	@$(PYTHON) -m venv --clear $(VENV) 2> /dev/null || { \
+		rm -rf $(VENV) && \
+		$(PYTHON) -m pip --quiet install --target $(VENV)/virtualenv virtualenv && \
+		PYTHONPATH=$(VENV)/virtualenv $(PYTHON) -m virtualenv --quiet $(VENV); }
+	@touch $@
+
+$(VENV)/installed: pyproject.toml $(VENV)/made
+	@$(PIP) install --editable .
+	@touch $@
+
+# pip 25.1 was the first to read dependency groups.
+$(VENV)/installed-dev: pyproject.toml $(VENV)/made
+	@echo "Installing what the checks and tests need ..."
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install --editable ".[all]" --group dev
+	@touch $@ $(VENV)/installed

@@ -1,0 +1,59 @@
+"""What `cohere_rerank` offers: complete, sorted, importable, and loaded only when asked for."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+import pytest
+
+import cohere_rerank
+
+PUBLIC_MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(cohere_rerank.__path__, "cohere_rerank.")
+    if not any(part.startswith("_") for part in module.name.split("."))
+]
+
+
+def in_order(names):
+    """Constants, then classes, then the rest, each by name: the order that ruff keeps."""
+    return sorted(set(names), key=lambda name: (not name.isupper(), not name[0].isupper(), name))
+
+
+@pytest.mark.parametrize("name", cohere_rerank.__all__)
+def test_every_name_of_all_can_be_had(name):
+    """`from cohere_rerank import NAME` works for each NAME in `__all__`."""
+    assert getattr(cohere_rerank, name) is not None
+
+
+def test_all_is_sorted_and_without_doubles():
+    """Readers find a name where they look for it."""
+    assert list(cohere_rerank.__all__) == in_order(cohere_rerank.__all__)
+
+
+def test_all_is_what_dir_shows():
+    """`dir()`, and so completion in a shell, knows the names that are loaded late."""
+    assert set(cohere_rerank.__all__) <= set(dir(cohere_rerank))
+
+
+def test_a_name_that_is_not_there_is_an_attribute_error():
+    """Late loading keeps Python's own answer to a typing mistake."""
+    with pytest.raises(AttributeError, match="Clientv2"):
+        cohere_rerank.Clientv2  # noqa: B018
+
+
+@pytest.mark.parametrize("module_name", PUBLIC_MODULES)
+def test_every_public_module_says_what_is_public(module_name):
+    """A module without underscore has an `__all__`, sorted, whose names exist, and a docstring."""
+    module = importlib.import_module(module_name)
+    assert module.__doc__
+    names = getattr(module, "__all__", [])
+    assert list(names) == in_order(names)
+    assert all(hasattr(module, name) for name in names)
+
+
+def test_all_has_every_public_class_of_the_client_and_its_results():
+    """Nothing that client or types declare public is missing at the top."""
+    for module_name in ("cohere_rerank.client", "cohere_rerank.types"):
+        assert set(importlib.import_module(module_name).__all__) <= set(cohere_rerank.__all__)

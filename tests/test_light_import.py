@@ -1,0 +1,78 @@
+"""A cold start loads nothing heavy, and an import needs nothing beyond the base install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cohere_rerank
+
+# The folder that holds the package under test: the checkout, or the site-packages of a wheel.
+PACKAGE_HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
+
+HEAVY = {
+    "asyncio",
+    "dataclasses",
+    "httpx",
+    "logging",
+    "pydantic",
+    "tenacity",
+    "typing",
+    "yaml",
+}
+
+EXTRAS = {"aiohttp", "h2", "httpx_aiohttp", "numpy", "onnxruntime", "socksio", "trio"}
+
+
+def run(code, *flags):
+    """Run the code in a fresh interpreter and give back the words it prints."""
+    done = subprocess.run(
+        [sys.executable, *flags, "-c", code],
+        env={"PYTHONPATH": PACKAGE_HOME},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.split()
+
+
+def modules_loaded_by(code):
+    """The modules that the code brings into an interpreter without site, .pth files or settings."""
+    before = f"import sys; sys.path.append({PACKAGE_HOME!r}); before = set(sys.modules)"
+    after = "print(*sorted(set(sys.modules) - before))"
+    return set(run(f"{before}\n{code}\n{after}", "-I", "-S"))
+
+
+def test_a_client_is_made_without_loading_anything_heavy():
+    """The documented first two lines load neither typing, asyncio, nor any dependency."""
+    loaded = modules_loaded_by("from cohere_rerank import ClientV2\nClientV2(api_key='x')")
+    assert "cohere_rerank.client" in loaded
+    assert not loaded & HEAVY
+
+
+def test_the_check_sees_a_heavy_import():
+    """The list above would notice, were one of them loaded."""
+    assert "typing" in modules_loaded_by("import typing")
+
+
+def test_every_module_imports_without_an_extra():
+    """No module of the package needs more than the base install to be imported."""
+    imported = run(
+        f"""
+import importlib, pkgutil, sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in {EXTRAS!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Absent())
+import cohere_rerank
+for module in pkgutil.walk_packages(cohere_rerank.__path__, "cohere_rerank."):
+    importlib.import_module(module.name)
+    print(module.name)
+"""
+    )
+    assert "cohere_rerank.client" in imported
