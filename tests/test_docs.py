@@ -94,7 +94,7 @@ def test_code_of_every_page_runs_and_prints_what_the_page_shows(page, user_machi
         ("```python\nprint(1)\n```\n\n```text\n2\n```\n", AssertionError),
         ("```python\nx = 1\n```\n\n```python\nprint(x + y)\n```\n", NameError),
         ("<!-- no-run: needs a key -->\n```python\nnot_there()\n```\n\n```text\nfree\n```\n", None),
-        ("<!-- no-run: needs a key -->\n```python\nnot python\n```\n", SyntaxError),
+        ("<!-- no-run: needs a key -->\n```python\nnot a word of python\n```\n", SyntaxError),
         ("```python\nprint(1)\n```\n\n```bash\nls\n```\n\n```text\nfree\n```\n", None),
     ],
     ids=["same", "differs", "name", "no-run", "no-run-syntax", "other-block-between"],
@@ -140,6 +140,13 @@ def test_site_builds_without_a_warning(site):
         assert (site / folder / "index.html").is_file(), f"docs/{relative}.md is not in the site"
 
 
+def test_navigation_names_only_pages_that_exist():
+    """Zensical passes over a missing page in silence; the reader finds an entry called `none`."""
+    named = re.findall(r'"([^"\n]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
+    assert "index.md" in named
+    assert not [name for name in named if not (ROOT / "docs" / name).is_file()]
+
+
 def documented_names(site):
     """The full names that the site can be linked to, from its Sphinx inventory."""
     header, body = (site / "objects.inv").read_bytes().split(b"using zlib.\n", 1)
@@ -151,6 +158,6 @@ def test_reference_has_every_public_name(site):
     """Whatever `cohere_rerank.__all__` offers has an entry in the reference."""
     import cohere_rerank
 
-    documented = {name.rpartition(".")[2] for name in documented_names(site)}
+    documented = {part for name in documented_names(site) for part in name.split(".")}
     public = {name for name in cohere_rerank.__all__ if not name.startswith("__")}
     assert not public - documented
