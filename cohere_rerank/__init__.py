@@ -1,0 +1,112 @@
+"""Rerank documents against a query: a light, typed client for Cohere's API, with an engine that works offline.
+
+    >>> import cohere_rerank
+    >>> client = cohere_rerank.ClientV2(base_url="local:")  # no key, no network
+    >>> response = client.rerank(
+    ...     model="rerank-v4.0-fast",
+    ...     query="capital of France",
+    ...     documents=["Berlin is the capital of Germany.", "Paris is the capital of France."],
+    ... )
+    >>> response.results[0].index
+    1
+
+Names are imported when first used (PEP 562), so that ``import cohere_rerank`` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from ._version import __version__
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import errors as errors
+    from ._http import DefaultAioHttpClient as DefaultAioHttpClient
+    from ._http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
+    from ._retry import RetryPolicy as RetryPolicy
+    from .client import AsyncClientV2 as AsyncClientV2
+    from .client import ClientV2 as ClientV2
+    from .environment import ClientEnvironment as ClientEnvironment
+    from .errors import *  # noqa: F403
+    from .local.scorer import Scorer as Scorer
+    from .types import ApiMeta as ApiMeta
+    from .types import ApiMetaApiVersion as ApiMetaApiVersion
+    from .types import ApiMetaBilledUnits as ApiMetaBilledUnits
+    from .types import ApiMetaTokens as ApiMetaTokens
+    from .types import RequestOptions as RequestOptions
+    from .types import RerankRelevantSpanResponse as RerankRelevantSpanResponse
+    from .types import RerankRelevantSpans as RerankRelevantSpans
+    from .types import RerankRelevantSpansMode as RerankRelevantSpansMode
+    from .types import V2RerankResponse as V2RerankResponse
+    from .types import V2RerankResponseResultsItem as V2RerankResponseResultsItem
+
+_MODULES = {
+    "_http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
+    "_retry": ("RetryPolicy",),
+    "client": ("AsyncClientV2", "ClientV2"),
+    "environment": ("ClientEnvironment",),
+    "errors": (
+        "ApiError",
+        "BadGatewayError",
+        "BadRequestError",
+        "CertificateError",
+        "ClientClosedError",
+        "ClientClosedRequestError",
+        "CohereRerankError",
+        "ConflictError",
+        "ConnectionFailedError",
+        "DeadlineExceededError",
+        "ForbiddenError",
+        "GatewayTimeoutError",
+        "InternalServerError",
+        "InvalidRequestError",
+        "InvalidResponseError",
+        "InvalidTokenError",
+        "MissingApiKeyError",
+        "NotFoundError",
+        "NotImplementedError",
+        "PayloadTooLargeError",
+        "PaymentRequiredError",
+        "QuotaExceededError",
+        "RedirectError",
+        "RequestTimedOutError",
+        "RequestTimeoutError",
+        "ResponseTooLargeError",
+        "ScorerError",
+        "ServiceUnavailableError",
+        "TooManyRequestsError",
+        "UnauthorizedError",
+        "UnprocessableEntityError",
+    ),
+    "local.scorer": ("Scorer",),
+    "types": (
+        "ApiMeta",
+        "ApiMetaApiVersion",
+        "ApiMetaBilledUnits",
+        "ApiMetaTokens",
+        "RequestOptions",
+        "RerankRelevantSpanResponse",
+        "RerankRelevantSpans",
+        "RerankRelevantSpansMode",
+        "V2RerankResponse",
+        "V2RerankResponseResultsItem",
+    ),
+}
+_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+__all__ = sorted([*_WHERE, "__version__", "errors"])  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "errors":
+        return import_module(".errors", __name__)
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -311,11 +311,21 @@ class ResponseTooLargeError(InvalidResponseError):
 
 
 class ConnectionFailedError(CohereRerankError):
-    """No complete answer arrived. Each instance is also the httpx exception of what happened."""
+    """No complete answer arrived. Each instance is also the httpx exception of what happened.
+
+    Attributes:
+        is_transient: Whether a repeat may help; False where the request itself cannot be sent.
+        is_early_hang_up: Whether the server closed the connection, or broke HTTP, before its reply was complete.
+    """
+
+    is_transient = True
+    is_early_hang_up = False
 
 
 class CertificateError(ConnectionFailedError):
     """The server's certificate was refused; a repeat cannot help."""
+
+    is_transient = False
 
 
 class RequestTimedOutError(ConnectionFailedError, TimeoutError):

@@ -10,6 +10,9 @@ from typing import Protocol
 from cohere_rerank.errors import ScorerError
 
 
+ScoreFunction = Callable[[str, Sequence[str]], Iterable[float]]
+
+
 class Scorer(Protocol):
     """Scores documents against a query; a user's own class needs no base class.
 
@@ -46,7 +49,7 @@ class FunctionScorer:
 
     def __init__(
         self,
-        function: Callable[[str, Sequence[str]], Iterable[float]],
+        function: ScoreFunction,
         *,
         name: str | None = None,
         version: str = "0",

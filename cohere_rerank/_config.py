@@ -1,0 +1,246 @@
+"""What a client was told, checked once: key, address, times and limits. Pure; reads the environment when asked to.
+
+Constructing a client is on every program's start-up path, so nothing heavier than ``os`` is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from .errors import InvalidRequestError, MissingApiKeyError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from ._retry import Clock, RetryPolicy
+    from .local.scorer import Scorer, ScoreFunction
+
+    ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
+    Fallback = str | Scorer | ScoreFunction
+
+PRODUCTION_URL = "https://api.cohere.com"
+LOCAL_SCHEME = "local:"
+DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
+DEFAULT_DEADLINE_S = 300.0
+DEFAULT_CONNECT_TIMEOUT_S = 10.0
+MAX_DOCUMENTS = 10_000  # hard limit of the API for one request
+DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
+
+
+class Secret:
+    """A key, or a function that gives one, which no repr, log or traceback shows."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: ApiKey) -> None:
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+class Config:
+    """The checked settings of a client. Immutable by convention; ``but()`` gives a changed copy."""
+
+    __slots__ = (
+        "api_key",
+        "base_url",
+        "client_name",
+        "clock",
+        "connect_timeout",
+        "deadline",
+        "fallback",
+        "max_connections",
+        "max_documents_per_request",
+        "max_response_bytes",
+        "max_retries",
+        "retry_policy",
+        "scorer",
+        "timeout",
+    )
+
+    api_key: Secret | None
+    base_url: str
+    client_name: str | None
+    clock: Clock | None
+    connect_timeout: float | None
+    deadline: float
+    fallback: Fallback | None
+    max_connections: int
+    max_documents_per_request: int
+    max_response_bytes: int
+    max_retries: int | None
+    retry_policy: RetryPolicy | None
+    scorer: Scorer | ScoreFunction | None
+    timeout: float | None
+
+    def __init__(
+        self,
+        *,
+        api_key: ApiKey | Secret | None,
+        base_url: str | None,
+        environment: Any = None,
+        client_name: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        retry_policy: RetryPolicy | None = None,
+        max_documents_per_request: int | None = None,
+        max_connections: int | None = None,
+        max_response_bytes: int | None = None,
+        fallback: Fallback | None = None,
+        scorer: Scorer | ScoreFunction | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.base_url = _checked_base_url(
+            base_url or os.environ.get("CO_API_URL") or getattr(environment, "value", environment) or PRODUCTION_URL
+        )
+        self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
+        self.client_name = client_name
+        self.timeout = seconds("timeout", timeout)
+        self.connect_timeout = seconds("connect_timeout", connect_timeout)
+        self.deadline = seconds("deadline", deadline) or DEFAULT_DEADLINE_S
+        self.max_retries = whole_number("max_retries", max_retries, 0)
+        self.retry_policy = retry_policy
+        self.max_documents_per_request = (
+            whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
+        )
+        self.max_connections = whole_number("max_connections", max_connections, 1) or 100
+        self.max_response_bytes = (
+            whole_number("max_response_bytes", max_response_bytes, 1) or DEFAULT_MAX_RESPONSE_BYTES
+        )
+        self.fallback = _checked_fallback(fallback)
+        self.scorer = scorer
+        self.clock = clock
+
+    @property
+    def is_local(self) -> bool:
+        """Whether answers come from this process."""
+        return self.base_url.startswith(LOCAL_SCHEME)
+
+    def but(self, **changes: Any) -> Config:
+        """A copy with these settings changed; None keeps what was set."""
+        kept = {name: getattr(self, name) for name in self.__slots__}
+        kept.update((name, value) for name, value in changes.items() if value is not None)
+        return Config(**kept)
+
+    def __repr__(self) -> str:
+        return f"<Config {self.base_url}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickles lie on disks and in brokers: a key stays behind, and the process that loads the pickle
+        # takes its own from its environment. A function that fetches the key travels, as a name.
+        state = {name: getattr(self, name) for name in self.__slots__}
+        if self.api_key is not None and isinstance(self.api_key.value, str) and self.api_key.value:
+            state["api_key"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
+        if self.api_key is None:
+            key = key_from_environment()
+            self.api_key = None if key is None else Secret(key)
+
+
+def rerank_url(base_url: str) -> str:
+    """The address that requests go to: a base, a base with a version, or the full endpoint itself.
+
+    >>> rerank_url("https://api.cohere.com"), rerank_url("https://proxy.example/co/v1/")
+    ('https://api.cohere.com/v2/rerank', 'https://proxy.example/co/v2/rerank')
+    """
+    base = base_url.rstrip("/")
+    if base.endswith("/rerank"):
+        return base
+    if base.endswith(("/v1", "/v2")):
+        base = base[: -len("/v1")]
+    return f"{base}/v2/rerank"
+
+
+def _checked_base_url(url: Any) -> str:
+    if not isinstance(url, str):
+        raise InvalidRequestError(f"base_url must be a string, got {type(url).__name__}")
+    if url.startswith(LOCAL_SCHEME):
+        return url
+    scheme, separator, rest = url.partition("://")
+    host = rest.split("/", 1)[0]
+    if scheme not in ("http", "https") or not separator or not host:
+        raise InvalidRequestError(
+            f"base_url must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
+        )
+    if "@" in host:
+        raise InvalidRequestError(
+            "base_url must not hold a user name or password; pass api_key=, or additional_headers for another scheme"
+        )
+    if "?" in rest or "#" in rest:
+        raise InvalidRequestError(
+            f"base_url must have no query or fragment, got {url!r}; pass "
+            "request_options={'additional_query_parameters': {...}} instead"
+        )
+    return url
+
+
+def _without_userinfo(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"…@{tail}" if at else head + tail
+
+
+def _find_key(api_key: ApiKey | None, is_local: bool) -> Secret | None:
+    """The key in the official order: the argument, CO_API_KEY, COHERE_API_KEY. An empty one means: send none."""
+    if api_key is None:
+        api_key = key_from_environment()
+    if api_key is None:
+        if is_local:
+            return None
+        raise missing_key()
+    if not isinstance(api_key, str) and not callable(api_key):
+        raise InvalidRequestError(f"api_key must be a string or a function, got {type(api_key).__name__}")
+    return Secret(api_key)
+
+
+def key_from_environment() -> str | None:
+    """CO_API_KEY, else COHERE_API_KEY."""
+    key = os.environ.get("CO_API_KEY")
+    return key if key is not None else os.environ.get("COHERE_API_KEY")
+
+
+def missing_key() -> MissingApiKeyError:
+    """The error for a client that has no key and needs one."""
+    return MissingApiKeyError(
+        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:' needs none"
+    )
+
+
+def _checked_fallback(fallback: Any) -> Any:
+    if fallback is None or fallback == "local" or callable(fallback) or hasattr(fallback, "score"):
+        return fallback
+    raise InvalidRequestError(
+        f"fallback must be 'local', a scorer, or a function of (query, documents), got {type(fallback).__name__}"
+    )
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """A span of time in seconds, > 0; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
+        raise InvalidRequestError(f"{name} must be a number of seconds above 0, got {value!r}")
+    return float(value)
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int | None:
+    """An integer (numpy's too) in the range; None stays None."""
+    if value is None:
+        return None
+    try:
+        number = None if isinstance(value, bool) else value.__index__()
+    except AttributeError:
+        number = None
+    if number is None or number < least or (most is not None and number > most):
+        allowed = f"at least {least}" if most is None else f"between {least} and {most}"
+        got = repr(value) if isinstance(value, (int, float, bool)) else type(value).__name__
+        raise InvalidRequestError(f"{name} must be a whole number, {allowed}, got {got}")
+    return int(number)

@@ -1,0 +1,296 @@
+"""When to send a request again, and how long to wait first: values and pure decisions on a clock that is passed in.
+
+The loop itself is tenacity's. It is built for a call after that call's first failure, never shared: one tenacity
+``AsyncRetrying`` used by several tasks mixes their states, and a call that succeeds at once should not pay for it.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import time as _time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from .errors import (
+    ApiError,
+    CohereRerankError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    QuotaExceededError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from tenacity import AsyncRetrying, RetryCallState, Retrying
+
+
+class Clock(Protocol):
+    """The time, as the client sees it. Tests pass their own, so that no test ever sleeps."""
+
+    def monotonic(self) -> float:
+        """Seconds on a clock that never goes back."""
+
+    def time(self) -> float:
+        """Seconds since the epoch, for headers that hold a date."""
+
+    def sleep(self, seconds: float) -> None:
+        """Wait in a thread."""
+
+    def async_sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait in a task."""
+
+
+class SystemClock:
+    """The real time."""
+
+    monotonic = staticmethod(_time.monotonic)
+    time = staticmethod(_time.time)
+    sleep = staticmethod(_time.sleep)
+
+    @staticmethod
+    async def async_sleep(seconds: float) -> None:
+        import anyio  # comes with httpx; waits under asyncio and trio alike
+
+        await anyio.sleep(seconds)
+
+
+class Deadline:
+    """The moment by which a whole call, its attempts and its waits, must have ended."""
+
+    __slots__ = ("_clock", "_end", "seconds")
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self.seconds = seconds
+        self._clock = clock
+        self._end = clock.monotonic() + seconds
+
+    def left(self) -> float:
+        """Seconds left; zero or less once it has passed."""
+        return self._end - self._clock.monotonic()
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Which failures are worth a repeat, and the waits in between.
+
+    Reranking only reads, so every failure that may pass is repeated, a lost answer too.
+
+    Args:
+        max_retries: Repeats after the first attempt, >= 0.
+        wait_initial_s: Wait before the first repeat, in seconds; doubled for each further one.
+        wait_max_s: The longest such wait, in seconds.
+        jitter: Random share added to or taken from a wait, 0 to 1, so that clients do not come back in step.
+        rate_limit_window_s: Over how many seconds the repeats of a 429 without a hint are spread; Cohere counts
+            requests by the minute, so sooner repeats are mostly wasted.
+        statuses: Statuses that are repeated besides 5xx.
+        never: Statuses of 5xx that are not repeated.
+        remote_protocol_errors: Whether a server that hung up early is asked again.
+        budget: Repeats that may be open at once over all calls of a client before an outage is no longer met with
+            more load; see RetryBudget. Rate limits do not draw on it.
+
+    Raises:
+        InvalidRequestError: A value is out of range.
+    """
+
+    max_retries: int = 2
+    wait_initial_s: float = 0.5
+    wait_max_s: float = 30.0
+    jitter: float = 0.2
+    rate_limit_window_s: float = 60.0
+    statuses: frozenset[int] = frozenset({408, 409, 425, 429})
+    never: frozenset[int] = frozenset({501})
+    remote_protocol_errors: bool = True
+    budget: int = 100
+
+    def __post_init__(self) -> None:
+        if self.max_retries < 0:
+            raise InvalidRequestError(f"max_retries must be at least 0, got {self.max_retries}")
+        if not 0 <= self.jitter <= 1:
+            raise InvalidRequestError(f"jitter must be between 0 and 1, got {self.jitter}")
+        for name in ("wait_initial_s", "wait_max_s", "rate_limit_window_s", "budget"):
+            if getattr(self, name) < 0:
+                raise InvalidRequestError(f"{name} must not be negative, got {getattr(self, name)}")
+
+    def repeats(self, error: BaseException) -> bool:
+        """Whether a repeat may help against this failure."""
+        if isinstance(error, QuotaExceededError):
+            return False
+        if isinstance(error, ApiError):
+            status = error.status_code or 0
+            return status in self.statuses or (500 <= status < 600 and status not in self.never)
+        if isinstance(error, DeadlineExceededError) or not isinstance(error, ConnectionFailedError):
+            return False
+        return error.is_transient and (self.remote_protocol_errors or not error.is_early_hang_up)
+
+    def is_outage(self, error: BaseException) -> bool:
+        """Whether the API, and not the caller, is to blame, so that a fallback may answer."""
+        if isinstance(error, (DeadlineExceededError, QuotaExceededError)):
+            return True
+        return self.repeats(error) or (isinstance(error, ConnectionFailedError) and error.is_transient)
+
+    def wait_s(
+        self, error: BaseException, n_failed: int, left_s: float, draw: Callable[[], float] = random.random
+    ) -> float:
+        """Seconds to wait after the n-th failed attempt (from 1), with ``left_s`` seconds of the deadline left."""
+        hint = getattr(error, "retry_after", None)
+        if hint is not None:
+            return float(hint)
+        if isinstance(error, ApiError) and error.status_code == 429:
+            n_left = max(1, self.max_retries - n_failed + 1)
+            share = self.rate_limit_window_s / max(1, self.max_retries) * (1 + self.jitter * draw())
+            return min(share, max(0.0, left_s) / (n_left + 1))
+        backoff = min(self.wait_initial_s * 2.0 ** min(n_failed - 1, 60), self.wait_max_s)
+        return backoff * (1 + self.jitter * (2 * draw() - 1))
+
+
+class RetryBudget:
+    """Repeats that a client's calls share, so that an outage is not met with a multiple of the load.
+
+    Each repeat takes one; a repeat that succeeds gives it back, and any other success gives back a tenth. When the
+    budget is empty, failures are raised at once. The scheme of the AWS SDKs' standard retry mode.
+    """
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._left = float(size)
+
+    def take(self) -> bool:
+        """Whether one more repeat may be sent."""
+        # No lock: a count lost between threads does no harm, a lock held over a fork would.
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+    def succeeded(self, n_repeats: int = 0) -> None:
+        """A call succeeded after this many repeats."""
+        if self._left < self._size:
+            self._left = min(self._size, self._left + (n_repeats or 0.1))
+
+
+class Retries:
+    """The repeats of one call, from its first failure on."""
+
+    def __init__(
+        self, policy: RetryPolicy, budget: RetryBudget, deadline: Deadline, first: CohereRerankError
+    ) -> None:
+        self._policy = policy
+        self._budget = budget
+        self._deadline = deadline
+        self._first = first
+        self.n_drawn = 0
+
+    def blocking(self, clock: Clock) -> Retrying:
+        """A fresh loop for one call in a thread. Its first turn is the attempt that has already failed."""
+        from tenacity import Retrying
+
+        return Retrying(sleep=clock.sleep, **self._decisions())
+
+    def awaiting(self, clock: Clock) -> AsyncRetrying:
+        """The same in a task."""
+        from tenacity import AsyncRetrying
+
+        return AsyncRetrying(sleep=clock.async_sleep, **self._decisions())
+
+    def replay(self, n_attempt: int) -> None:
+        """Raise the first failure on the loop's first turn; do nothing on later ones."""
+        if n_attempt == 1:
+            raise self._first
+
+    def _decisions(self) -> dict[str, Any]:
+        from tenacity import retry_if_exception
+
+        return {
+            "retry": retry_if_exception(self._policy.repeats),
+            "wait": self._wait,
+            "stop": self._stop,
+            "before_sleep": _log_repeat,
+            "reraise": True,
+        }
+
+    def _wait(self, state: RetryCallState) -> float:
+        return self._policy.wait_s(_failure(state), state.attempt_number, self._deadline.left())
+
+    def _stop(self, state: RetryCallState) -> bool:
+        error = _failure(state)
+        error.attempts = state.attempt_number
+        error.waited_s = state.idle_for
+        if state.attempt_number > self._policy.max_retries:
+            return True
+        wait_s, left_s = state.upcoming_sleep, self._deadline.left()
+        if wait_s >= left_s:
+            if error.retry_after is not None:
+                error.message += (
+                    f"; the server asks to wait {wait_s:g} s, longer than the {max(0.0, left_s):.3g} s left"
+                )
+            return True
+        if getattr(error, "status_code", None) == 429:
+            return False
+        if not self._budget.take():
+            error.message += "; not repeated, since this client's retry budget is used up"
+            return True
+        self.n_drawn += 1
+        return False
+
+
+def _failure(state: RetryCallState) -> CohereRerankError:
+    error = state.outcome.exception() if state.outcome is not None else None
+    assert isinstance(error, CohereRerankError), error  # RetryPolicy.repeats lets nothing else come here
+    return error
+
+
+def _log_repeat(state: RetryCallState) -> None:
+    from logging import getLogger
+
+    getLogger("cohere_rerank").info(
+        "attempt %d failed: %s; next in %.3g s", state.attempt_number, _failure(state), state.upcoming_sleep
+    )
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds that a reply asks to wait, or None without a (readable) hint.
+
+    Args:
+        headers: The reply's headers, names in lower case.
+        now: Seconds since the epoch, to turn a date into a wait.
+
+    Source: RFC 9110, section 10.2.3 for ``Retry-After``; ``retry-after-ms`` and ``x-ratelimit-reset`` (seconds since
+    the epoch, or from now where the number is small) as other APIs' gateways send them.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return milliseconds / 1000
+    value = headers.get("retry-after")
+    seconds = _number(value)
+    if seconds is None and value is not None:
+        seconds = _seconds_until(value, now)
+    if seconds is not None:
+        return seconds
+    reset = _number(headers.get("x-ratelimit-reset"))
+    if reset is None:
+        return None
+    # No interval is anywhere near this long, and no date anywhere near this early (2001).
+    return max(0.0, reset - now) if reset > 1e9 else reset
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return max(0.0, number) if math.isfinite(number) else None
+
+
+def _seconds_until(date: str, now: float) -> float | None:
+    from email.utils import mktime_tz, parsedate_tz
+
+    parsed = parsedate_tz(date)
+    if parsed is None:
+        return None
+    try:
+        return max(0.0, mktime_tz(parsed) - now)
+    except (OverflowError, ValueError):
+        return None

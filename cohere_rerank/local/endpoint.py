@@ -1,0 +1,166 @@
+"""The rerank API as one pure function: request bytes in, status, headers and reply bytes out.
+
+The `local:` transport, the fallback and any server are doors to this one room, so all of them validate alike and
+answer alike. The messages are the API's own, as its reference documents them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from pydantic_core import from_json, to_json
+
+from cohere_rerank.errors import CohereRerankError, ScorerError
+
+from .analysis import truncate
+from .scorer import Scorer, check_scores
+from .spans import find_spans
+
+Answer = tuple[int, dict[str, str], bytes]
+
+FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority"})
+_MAX_DOCUMENTS = 10_000
+_MAX_TOKENS_PER_DOC = 4096  # the API's default
+_MAX_PRIORITY = 999
+_SPAN_THRESHOLD = 0.1  # the API's default
+
+
+class _Refused(Exception):
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def answer(body: bytes, pick: Callable[[str], Scorer]) -> Answer:
+    """Answer one request.
+
+    Args:
+        body: A ``POST /v2/rerank`` body, JSON in UTF-8.
+        pick: Gives the scorer for a model name.
+
+    Returns:
+        Status, headers and body, as the API sends them; the id depends on the body alone.
+
+    Raises:
+        ScorerError: The scorer failed or gave something that is no score; there is never half a ranking.
+    """
+    reply_id = str(uuid.UUID(bytes=hashlib.blake2b(body, digest_size=16).digest(), version=4))
+    try:
+        request = _parsed(body)
+        reply = _ranked(request, pick(request["model"]))
+    except _Refused as refusal:
+        return refusal.status, _headers(), to_json({"id": reply_id, "message": str(refusal)})
+    return 200, _headers(), to_json({"id": reply_id, **reply})
+
+
+def _headers() -> dict[str, str]:
+    return {"content-type": "application/json"}
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        request = from_json(body)
+    except (ValueError, RecursionError) as error:
+        raise _Refused(400, f"invalid json syntax: {error}") from None
+    if not isinstance(request, dict):
+        raise _Refused(400, "invalid json syntax: the body must be an object")
+    for name in sorted(request.keys() - FIELDS):
+        raise _Refused(422, f"unknown field: parameter '{name}' is not a valid field")
+    if not isinstance(request.get("model"), str) or not request["model"]:
+        raise _Refused(400, "a model parameter is required for this endpoint.")
+    query = request.get("query")
+    if not isinstance(query, str) or not query.strip():
+        raise _Refused(400, "invalid request: query must not be empty or be only whitespace")
+    _check_documents(request.get("documents"))
+    _check_integer(request, "top_n", 1)
+    _check_integer(request, "max_tokens_per_doc", 1)
+    _check_integer(request, "priority", 0, _MAX_PRIORITY)
+    _check_spans(request.get("relevant_spans"))
+    return request
+
+
+def _check_documents(documents: Any) -> None:
+    if not isinstance(documents, list) or not documents:
+        raise _Refused(400, "invalid request: list of documents must not be empty")
+    if len(documents) > _MAX_DOCUMENTS:
+        raise _Refused(
+            400, f"invalid request: number of documents must be at most {_MAX_DOCUMENTS}, got {len(documents)}"
+        )
+    for index, document in enumerate(documents):
+        if not isinstance(document, str):
+            raise _Refused(422, f"invalid type: parameter 'documents[{index}]' must be a string")
+        if not document:
+            raise _Refused(400, f"invalid request: document at index {index} cannot be empty")
+
+
+def _check_integer(request: Mapping[str, Any], name: str, least: int, most: int | None = None) -> None:
+    if name not in request:
+        return
+    value = request[name]
+    if type(value) is not int:
+        raise _Refused(422, f"invalid type: parameter '{name}' must be an integer")
+    if value < least or (most is not None and value > most):
+        allowed = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise _Refused(400, f"invalid request: {name} must be {allowed}")
+
+
+def _check_spans(spans: Any) -> None:
+    if spans is None:
+        return
+    if not isinstance(spans, dict) or spans.get("mode") not in ("enabled", "disabled"):
+        raise _Refused(422, "invalid type: parameter 'relevant_spans' must have a mode, 'enabled' or 'disabled'")
+    threshold = spans.get("threshold", _SPAN_THRESHOLD)
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+        raise _Refused(422, "invalid type: parameter 'relevant_spans.threshold' must be a number")
+    _check_integer(spans, "max_spans", 1)
+
+
+def _ranked(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
+    query = request["query"]
+    limit = request.get("max_tokens_per_doc", _MAX_TOKENS_PER_DOC)
+    texts = [truncate(document, limit) for document in request["documents"]]
+    scores = _scores(scorer, query, texts)
+    order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))
+    results: list[dict[str, Any]] = [
+        {"index": index, "relevance_score": scores[index]} for index in order[: request.get("top_n")]
+    ]
+    spans = request.get("relevant_spans")
+    if spans is not None and spans["mode"] == "enabled":
+        for result in results:
+            _add_spans(result, query, texts[result["index"]], spans)
+    warnings = [
+        f"answered by the local scorer {scorer.name} {scorer.version}, not by a Cohere model: "
+        "its scores are not comparable with Cohere's"
+    ]
+    n_cut = sum(len(text) < len(document) for text, document in zip(texts, request["documents"], strict=True))
+    if n_cut:
+        warnings.append(f"{n_cut} documents were cut to {limit} tokens each, as estimated offline")
+    return {
+        "results": results,
+        "meta": {
+            "api_version": {"version": "2"},
+            "billed_units": {"search_units": 0},
+            "warnings": warnings,
+        },
+    }
+
+
+def _scores(scorer: Scorer, query: str, texts: Sequence[str]) -> list[float]:
+    try:
+        scores = scorer.score(query, texts)
+    except (CohereRerankError, ImportError):
+        raise
+    except Exception as error:
+        raise ScorerError(f"the scorer {scorer.name} failed with {type(error).__name__}: {error}") from error
+    return check_scores(scorer, scores, len(texts))
+
+
+def _add_spans(result: dict[str, Any], query: str, text: str, spans: Mapping[str, Any]) -> None:
+    found = find_spans(
+        query, text, threshold=spans.get("threshold", _SPAN_THRESHOLD), max_spans=spans.get("max_spans")
+    )
+    if found:
+        result["relevant_spans"] = [{"start": start, "end": end, "score": score} for start, end, score in found]

@@ -1,0 +1,38 @@
+"""The local engine's answer when the API cannot give one, marked as what it is."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from cohere_rerank.errors import CohereRerankError, ScorerError
+from cohere_rerank.types import V2RerankResponse, attach, parse_response
+
+from .choose import as_scorer, by_name
+from .endpoint import FIELDS, answer
+from .scorer import Scorer
+
+if TYPE_CHECKING:
+    from cohere_rerank._wire import Call
+
+
+def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:
+    """Score the whole list here, whatever the API did with parts of it.
+
+    Args:
+        error: Why the API could not answer; its text stands in ``meta.warnings``.
+        fallback: ``"local"``, a scorer, or a function of (query, documents).
+
+    Raises:
+        ScorerError: The fallback failed too; the API's error is its cause.
+    """
+    scorer: Scorer = by_name("lexical") if fallback == "local" else as_scorer(fallback)
+    known = {name: value for name, value in call.body.items() if name in FIELDS}
+    status, _, body = answer(to_json(known), lambda model: scorer)
+    reply = from_json(body)
+    if status != 200:  # noqa: PLR2004
+        raise ScorerError(f"the fallback refused the request: {reply['message']}") from error
+    reply["meta"]["warnings"].insert(0, f"a fallback answered, because the API could not: {error}")
+    response = attach(parse_response(to_json(reply)), call.documents, call.texts, is_fallback=True)
+    return response if call.min_score is None else response.filter(min_score=call.min_score)
