@@ -15,7 +15,7 @@ Names are imported when first used (PEP 562), so that ``import cohere_rerank`` c
 
 from __future__ import annotations
 
-from ._version import __version__
+from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

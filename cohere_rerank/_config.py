@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._retry import Clock, RetryPolicy
-    from .local.scorer import Scorer, ScoreFunction
+    from .local.scorer import ScoreFunction, Scorer
 
     ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
     Fallback = str | Scorer | ScoreFunction

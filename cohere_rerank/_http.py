@@ -6,119 +6,29 @@ that the caller brings is used as it is.
 
 from __future__ import annotations
 
-import ssl
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 import httpx
 
-from . import _config, _wire
+from . import _config
 from ._body import ACCEPT_ENCODING, Body
+from ._http_errors import past, typed
+from ._reply import follow
 from ._version import __version__
-from .errors import (
-    CertificateError,
-    ClientClosedError,
-    CohereRerankError,
-    ConnectionFailedError,
-    DeadlineExceededError,
-    InvalidRequestError,
-    RequestTimedOutError,
-)
+from .errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from ._config import Config
+    from ._request import Part
     from ._retry import Deadline
-    from ._wire import Part
 
 _MAX_REDIRECTS = 5
 _LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid can be no real host (RFC 2606)
 _REDIRECTS = range(300, 400)
-
-
-class ConnectError(ConnectionFailedError, httpx.ConnectError):
-    """No connection could be made."""
-
-
-class ReadError(ConnectionFailedError, httpx.ReadError):
-    """The connection broke while the reply was read."""
-
-
-class WriteError(ConnectionFailedError, httpx.WriteError):
-    """The connection broke while the request was written."""
-
-
-class RemoteProtocolError(ConnectionFailedError, httpx.RemoteProtocolError):
-    """The server hung up early, or what it sent is no HTTP."""
-
-    is_early_hang_up = True
-
-
-class ProxyError(ConnectionFailedError, httpx.ProxyError):
-    """The proxy refused or failed."""
-
-
-class LocalProtocolError(ConnectionFailedError, httpx.LocalProtocolError):
-    """The request cannot be sent as HTTP, for instance a header with a line break."""
-
-    is_transient = False
-
-
-class UnsupportedProtocol(ConnectionFailedError, httpx.UnsupportedProtocol):
-    """The address is neither http nor https."""
-
-    is_transient = False
-
-
-class OtherConnectionError(ConnectionFailedError, httpx.TransportError):
-    """A transport failed in a way that httpx has no closer name for."""
-
-
-class ConnectTimeout(RequestTimedOutError, httpx.ConnectTimeout):
-    """No connection within ``connect_timeout``."""
-
-
-class ReadTimeout(RequestTimedOutError, httpx.ReadTimeout):
-    """Nothing to read within ``timeout``."""
-
-
-class WriteTimeout(RequestTimedOutError, httpx.WriteTimeout):
-    """Nothing could be written within ``timeout``."""
-
-
-class PoolTimeout(RequestTimedOutError, httpx.PoolTimeout):
-    """No connection became free within ``timeout``."""
-
-
-class CallDeadlineExceeded(DeadlineExceededError, httpx.TimeoutException):
-    """The deadline of the call passed while a request was under way."""
-
-
-class UntrustedCertificate(CertificateError, httpx.ConnectError):
-    """The server's certificate was refused."""
-
-
-_OURS: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
-    httpx.ConnectTimeout: ConnectTimeout,
-    httpx.ReadTimeout: ReadTimeout,
-    httpx.WriteTimeout: WriteTimeout,
-    httpx.PoolTimeout: PoolTimeout,
-    httpx.ConnectError: ConnectError,
-    httpx.ReadError: ReadError,
-    httpx.WriteError: WriteError,
-    httpx.RemoteProtocolError: RemoteProtocolError,
-    httpx.ProxyError: ProxyError,
-    httpx.LocalProtocolError: LocalProtocolError,
-    httpx.UnsupportedProtocol: UnsupportedProtocol,
-}
-_SAYS = {
-    ConnectTimeout: "no connection within the connect timeout",
-    ReadTimeout: "nothing came within the read timeout",
-    WriteTimeout: "nothing could be sent within the write timeout",
-    PoolTimeout: "no connection became free in time",
-}
 
 
 class Reply:
@@ -142,9 +52,7 @@ class Reply:
             headers=headers,
             content=self.content,
             request=self.response.request,
-            extensions={
-                name: value for name, value in self.response.extensions.items() if name != "network_stream"
-            },
+            extensions={name: value for name, value in self.response.extensions.items() if name != "network_stream"},
         )
 
 
@@ -192,7 +100,7 @@ class _Http:
     def _redirected(self, url: str, response: httpx.Response, n_hops: int) -> str | None:
         if response.status_code not in _REDIRECTS or n_hops >= _MAX_REDIRECTS:
             return None
-        return _wire.follow(url, response.status_code, response.headers.get("location"))
+        return follow(url, response.status_code, response.headers.get("location"))
 
 
 def _extensions(timeouts: Mapping[str, float | None], deadline: Deadline) -> dict[str, Any]:
@@ -227,9 +135,7 @@ class Http(_Http):
                     content=part.content,
                     headers=self._headers(config, part, key),
                     params=part.call.params or None,
-                    extensions=_extensions(
-                        self._timeouts(config, part, left_s, self._client.timeout), deadline
-                    ),
+                    extensions=_extensions(self._timeouts(config, part, left_s, self._client.timeout), deadline),
                 )
                 response = self._client.send(request, stream=True, follow_redirects=False)
                 try:
@@ -284,7 +190,7 @@ class AsyncHttp(_Http):
                 finally:
                     await response.aclose()
             if scope.cancelled_caught:
-                raise _past(deadline)
+                raise past(deadline)
             target = self._redirected(url, response, n_hops)
             if target is None:
                 return Reply(response, body.content())
@@ -350,14 +256,8 @@ def _new_async_client(config: Config) -> httpx.AsyncClient:
 def _left(deadline: Deadline) -> float:
     left_s = deadline.left()
     if left_s <= 0:
-        raise _past(deadline)
+        raise past(deadline)
     return left_s
-
-
-def _past(deadline: Deadline) -> CallDeadlineExceeded:
-    return _with_request(
-        CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
-    )
 
 
 @contextmanager
@@ -369,44 +269,8 @@ def _typed(deadline: Deadline, http: _Http) -> Iterator[None]:
         raise
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         # The frames below hold the request's headers in plain sight, and debuggers print locals.
-        raise _ours(error, deadline) from error.with_traceback(None)
+        raise typed(error, deadline) from error.with_traceback(None)
     except RuntimeError as error:
         if "closed" in str(error) and http.is_closed:
             raise ClientClosedError("The client was closed while a request was under way") from None
         raise
-
-
-def _ours(error: Exception, deadline: Deadline) -> CohereRerankError:
-    if isinstance(error, httpx.TimeoutException) and deadline.left() <= 0:
-        return _past(deadline)
-    if isinstance(error, httpx.InvalidURL):
-        return InvalidRequestError(f"base_url is no valid address: {error}")
-    request = getattr(error, "_request", None)
-    if isinstance(error, httpx.ConnectError) and _is_certificate(error):
-        return _with_request(
-            UntrustedCertificate(
-                f"The server's certificate was refused ({error}); for a private authority set SSL_CERT_FILE"
-            ),
-            request,
-        )
-    cls = next((_OURS[base] for base in type(error).__mro__ if base in _OURS), OtherConnectionError)
-    said = str(error).strip() or _SAYS.get(cls) or type(error).__name__
-    return _with_request(cls(f"Connection failed, {_spaced(cls.__name__)}: {said}"), request)
-
-
-def _with_request(error: Any, request: httpx.Request | None) -> Any:
-    error._request = request  # what httpx's own .request property reads
-    return error
-
-
-def _spaced(name: str) -> str:
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
-
-
-def _is_certificate(error: BaseException) -> bool:
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            return True
-        cause = cause.__cause__ or cause.__context__
-    return "CERTIFICATE_VERIFY_FAILED" in str(error)

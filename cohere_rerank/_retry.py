@@ -174,9 +174,7 @@ class RetryBudget:
 class Retries:
     """The repeats of one call, from its first failure on."""
 
-    def __init__(
-        self, policy: RetryPolicy, budget: RetryBudget, deadline: Deadline, first: CohereRerankError
-    ) -> None:
+    def __init__(self, policy: RetryPolicy, budget: RetryBudget, deadline: Deadline, first: CohereRerankError) -> None:
         self._policy = policy
         self._budget = budget
         self._deadline = deadline

@@ -338,9 +338,7 @@ class DeadlineExceededError(RequestTimedOutError):
     """The call as a whole, with its attempts and waits, took longer than its deadline."""
 
 
-_BY_STATUS: dict[int, type[_StatusError]] = {
-    cls._status: cls for cls in _StatusError.__subclasses__() if cls._status
-}
+_BY_STATUS: dict[int, type[_StatusError]] = {cls._status: cls for cls in _StatusError.__subclasses__() if cls._status}
 
 
 def error_from_response(status_code: int, headers: Mapping[str, str], body: Any) -> ApiError:

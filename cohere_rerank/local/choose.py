@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from cohere_rerank.errors import InvalidRequestError
@@ -25,7 +25,7 @@ def chooser(address: str, scorer: Any = None) -> Callable[[str], Scorer]:
     """
     if scorer is not None:
         fixed = as_scorer(scorer)
-        return lambda model: fixed
+        return lambda _model: fixed
     named = address.removeprefix(_SCHEME)
     default = by_name(named or "lexical")
 
@@ -50,7 +50,7 @@ def as_scorer(scorer: Any) -> Scorer:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def by_name(name: str) -> Scorer:
     """The one shared scorer of this name."""
     if name not in NAMES:

@@ -131,10 +131,8 @@ def _ranked(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
     if spans is not None and spans["mode"] == "enabled":
         for result in results:
             _add_spans(result, query, texts[result["index"]], spans)
-    warnings = [
-        f"answered by the local scorer {scorer.name} {scorer.version}, not by a Cohere model: "
-        "its scores are not comparable with Cohere's"
-    ]
+    who = f"answered by the local scorer {scorer.name} {scorer.version}, not by a Cohere model"
+    warnings = [f"{who}: its scores are not comparable with Cohere's"]
     n_cut = sum(len(text) < len(document) for text, document in zip(texts, request["documents"], strict=True))
     if n_cut:
         warnings.append(f"{n_cut} documents were cut to {limit} tokens each, as estimated offline")
@@ -159,8 +157,6 @@ def _scores(scorer: Scorer, query: str, texts: Sequence[str]) -> list[float]:
 
 
 def _add_spans(result: dict[str, Any], query: str, text: str, spans: Mapping[str, Any]) -> None:
-    found = find_spans(
-        query, text, threshold=spans.get("threshold", _SPAN_THRESHOLD), max_spans=spans.get("max_spans")
-    )
+    found = find_spans(query, text, threshold=spans.get("threshold", _SPAN_THRESHOLD), max_spans=spans.get("max_spans"))
     if found:
         result["relevant_spans"] = [{"start": start, "end": end, "score": score} for start, end, score in found]

@@ -14,7 +14,7 @@ from .endpoint import FIELDS, answer
 from .scorer import Scorer
 
 if TYPE_CHECKING:
-    from cohere_rerank._wire import Call
+    from cohere_rerank._request import Call
 
 
 def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:
@@ -29,9 +29,9 @@ def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2Rerank
     """
     scorer: Scorer = by_name("lexical") if fallback == "local" else as_scorer(fallback)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
-    status, _, body = answer(to_json(known), lambda model: scorer)
+    status, _, body = answer(to_json(known), lambda _model: scorer)
     reply = from_json(body)
-    if status != 200:  # noqa: PLR2004
+    if status != 200:
         raise ScorerError(f"the fallback refused the request: {reply['message']}") from error
     reply["meta"]["warnings"].insert(0, f"a fallback answered, because the API could not: {error}")
     response = attach(parse_response(to_json(reply)), call.documents, call.texts, is_fallback=True)

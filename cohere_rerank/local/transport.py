@@ -26,13 +26,16 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     @classmethod
     def from_config(cls, config: Config) -> LocalTransport:
+        """The transport for a client on a ``local:`` address."""
         return cls(chooser(config.base_url, config.scorer))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer in this thread."""
         status, headers, body = answer(request.read(), self._pick)
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer in a worker thread."""
         from anyio import to_thread
 
         content = await request.aread()

@@ -1,4 +1,4 @@
-"""Arguments to request bytes, reply bytes to a response or an error: pure functions, no I/O, no httpx.
+"""Arguments to request bytes: pure, no I/O, no httpx.
 
 The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI file behind it).
 """
@@ -6,16 +6,15 @@ The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI fil
 from __future__ import annotations
 
 from . import _config, _documents
-from .errors import InvalidRequestError, InvalidResponseError, RedirectError, error_from_response
+from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Any
 
     from ._config import Config
-    from .errors import ApiError, CohereRerankError
-    from .types import RequestOptions, V2RerankResponse
+    from .types import RequestOptions
 
 REQUEST_OPTIONS = frozenset(
     {
@@ -33,7 +32,6 @@ REQUEST_OPTIONS = frozenset(
     }
 )
 _MAX_PRIORITY = 999
-_LAST_LOST_STATUS = 300
 
 
 class Call:
@@ -80,7 +78,7 @@ class Call:
         # Equal shares, so that no part waits for one that is much larger.
         n_parts = -(-len(self.texts) // size)
         edges = [len(self.texts) * i // n_parts for i in range(n_parts + 1)]
-        return [Part(self, start, end) for start, end in zip(edges, edges[1:])]
+        return [Part(self, edges[i], edges[i + 1]) for i in range(n_parts)]
 
 
 class Part:
@@ -225,7 +223,7 @@ def _to_json(body: Mapping[str, Any]) -> bytes:
         return to_json(body)
     except ValueError:  # a lone surrogate, which JSON in UTF-8 has no form for
         pass
-    except Exception as error:  # something in additional_body_parameters
+    except Exception as error:  # noqa: BLE001 - whatever is in additional_body_parameters
         raise InvalidRequestError(f"the request has no JSON form: {type(error).__name__}") from None
     from warnings import warn
 
@@ -241,188 +239,3 @@ def _without_surrogates(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_without_surrogates(item) for item in value]
     return value
-
-
-def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, now: float) -> V2RerankResponse:
-    """The response in a reply, its indices counted from the part's first document.
-
-    Args:
-        headers: Names in lower case.
-        now: Seconds since the epoch, for hints that hold a date.
-
-    Raises:
-        ApiError: The status is an error; one class per status.
-        InvalidResponseError: The status is a success but the reply breaks the contract.
-    """
-    if not 200 <= status < _LAST_LOST_STATUS:
-        raise _error(status, headers, content, now)
-    from pydantic import ValidationError
-
-    from .types import parse_response
-
-    try:
-        response = parse_response(content)
-    except ValidationError as error:
-        raise _invalid(_summary(error, content), status, headers) from None
-    except (RecursionError, UnicodeDecodeError) as error:
-        raise _invalid(type(error).__name__, status, headers) from None
-    problem = _put_in_order(response, part)
-    if problem:
-        raise _invalid(problem, status, headers)
-    return response
-
-
-def _put_in_order(response: V2RerankResponse, part: Part) -> str | None:
-    """Sort the results, best first and ties by index; say what is wrong with them, if anything."""
-    results = response.results
-    indices = [item.index for item in results]
-    if indices and max(indices) >= part.n_documents:
-        return f"index {max(indices)} is out of range for {part.n_documents} documents"
-    if len(set(indices)) < len(indices):
-        return "an index stands twice in the results"
-    top_n = part.call.body.get("top_n")
-    if top_n is not None and len(results) > top_n:
-        return f"{len(results)} results came for a top_n of {top_n}"
-    scores = [item.relevance_score for item in results]
-    if scores != sorted(scores, reverse=True) or len(set(scores)) < len(scores):
-        results.sort(key=lambda item: (-item.relevance_score, item.index))
-    return None
-
-
-def _invalid(problem: str, status: int, headers: Mapping[str, str]) -> InvalidResponseError:
-    return InvalidResponseError(
-        f"The reply breaks the rerank contract: {problem}", status_code=status, headers=headers
-    )
-
-
-def _summary(error: Any, content: bytes) -> str:
-    """The first fault that pydantic found, without the reply's own values (they may echo documents)."""
-    if content.lstrip()[:1] == b"<":
-        return "an HTML page came instead of JSON; is base_url right?"
-    details = error.errors(include_url=False, include_context=False, include_input=False)
-    first = details[0]
-    where = ".".join(str(step) for step in first["loc"])
-    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    return f"{where}: {first['msg']}{more}" if where else f"{first['msg']}{more}"
-
-
-def _error(status: int, headers: Mapping[str, str], content: bytes, now: float) -> ApiError:
-    from ._retry import retry_after_s
-
-    if status < 400:  # noqa: PLR2004 - 1xx never get here, 3xx are redirects
-        return _redirect_error(status, headers)
-    error = error_from_response(status, headers, _error_body(content))
-    error.retry_after = retry_after_s(headers, now)
-    return error
-
-
-def _error_body(content: bytes) -> Any:
-    from pydantic_core import from_json
-
-    try:
-        return from_json(content)
-    except (ValueError, RecursionError):
-        return content.decode("utf-8", "replace")
-
-
-def _redirect_error(status: int, headers: Mapping[str, str]) -> RedirectError:
-    location = headers.get("location")
-    error = RedirectError(status_code=status, headers=headers, body=None)
-    error.location = location
-    error.message = (
-        f"The server answered {status} and points to {(location or 'nowhere')[:200]!r}; only 307 and 308 within "
-        "the same origin are followed, so that key and documents go nowhere else: check base_url"
-    )
-    return error
-
-
-def locate(error: CohereRerankError, part: Part) -> None:
-    """Note on an error which documents it is about, when they are not all of the call's."""
-    if part.n_documents < len(part.call.texts):
-        error.part = repr(part)
-
-
-def follow(url: str, status: int, location: str | None) -> str | None:
-    """Where to repeat a request that was redirected, body and method kept; None where that is not safe."""
-    if status not in (307, 308) or not location:
-        return None
-    from urllib.parse import urljoin, urlsplit
-
-    target = urljoin(url, location)
-    try:
-        here, there = urlsplit(url), urlsplit(target)
-        same = (here.scheme, here.hostname, _port(here)) == (there.scheme, there.hostname, _port(there))
-    except ValueError:  # a port that is no number
-        return None
-    return target if same and there.username is None else None
-
-
-def _port(parts: Any) -> int:
-    return parts.port or (443 if parts.scheme == "https" else 80)
-
-
-def answer(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
-    """One response for the call: the parts' results merged, sorted, cut, with the caller's documents attached."""
-    from .types import attach
-
-    responses = list(responses)
-    response = responses[0] if len(responses) == 1 else _merged(call, parts, responses)
-    attach(response, call.documents, call.texts)
-    return response if call.min_score is None else response.filter(min_score=call.min_score)
-
-
-def empty_answer(call: Call) -> V2RerankResponse:
-    """What no documents rank to; nothing is sent for them."""
-    from .types import V2RerankResponse, attach
-
-    return attach(V2RerankResponse(results=[]), call.documents, call.texts)
-
-
-def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
-    from dataclasses import replace
-
-    from .types import V2RerankResponse
-
-    results = [
-        replace(item, index=item.index + part.start)
-        for part, response in zip(parts, responses)
-        for item in response.results
-    ]
-    results.sort(key=lambda item: (-item.relevance_score, item.index))
-    return V2RerankResponse(
-        id=responses[0].id,
-        results=results[: call.top_n],
-        meta=_merged_meta([response.meta for response in responses]),
-    )
-
-
-def _merged_meta(metas: Sequence[Any]) -> Any:
-    """Billed units and token counts summed, warnings joined (each once), the rest from the first part."""
-    from dataclasses import replace
-
-    metas = [meta for meta in metas if meta is not None]
-    if not metas:
-        return None
-    warnings = dict.fromkeys(warning for meta in metas for warning in meta.warnings or ())
-    return replace(
-        metas[0],
-        billed_units=_summed([meta.billed_units for meta in metas]),
-        tokens=_summed([meta.tokens for meta in metas]),
-        cached_tokens=_total(meta.cached_tokens for meta in metas),
-        warnings=list(warnings) or None,
-    )
-
-
-def _summed(counts: Sequence[Any]) -> Any:
-    from dataclasses import fields, replace
-
-    counts = [count for count in counts if count is not None]
-    if not counts:
-        return None
-    names = [field.name for field in fields(counts[0])]
-    return replace(counts[0], **{name: _total(getattr(count, name) for count in counts) for name in names})
-
-
-def _total(values: Iterator[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

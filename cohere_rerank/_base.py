@@ -1,0 +1,190 @@
+"""What ClientV2 and AsyncClientV2 share: settings, the pool that copies share, every decision that needs no waiting."""
+
+from __future__ import annotations
+
+from . import _config, _reply
+from .errors import CohereRerankError, InvalidRequestError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from concurrent.futures import Executor
+    from typing import Any
+
+    from typing_extensions import Self
+
+    from ._config import ApiKey, Fallback
+    from ._http import Reply
+    from ._request import Call, Part
+    from ._retry import Clock, Deadline, Retries, RetryBudget, RetryPolicy
+    from .environment import ClientEnvironment
+    from .local.scorer import ScoreFunction, Scorer
+    from .types import V2RerankResponse
+
+
+class BaseClient:
+    """What both clients share: settings, the pool that copies share, and every decision that needs no waiting."""
+
+    def __init__(
+        self,
+        api_key: ApiKey | None = None,
+        *,
+        base_url: str | None = None,
+        environment: ClientEnvironment | None = None,
+        client_name: str | None = None,
+        timeout: float | None = None,
+        max_retries: int | None = None,
+        httpx_client: Any = None,
+        thread_pool_executor: Executor | None = None,
+        log_warning_experimental_features: bool = True,  # noqa: ARG002 - part of the official signature
+        connect_timeout: float | None = None,
+        deadline: float | None = None,
+        retry_policy: RetryPolicy | None = None,
+        max_documents_per_request: int | None = None,
+        max_connections: int | None = None,
+        max_response_bytes: int | None = None,
+        fallback: Fallback | None = None,
+        scorer: Scorer | ScoreFunction | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        """Check the settings; nothing is sent, and nothing heavy imported, before the first call.
+
+        Args:
+            api_key: The key, or a function that gives it (asked before every request). Without it: CO_API_KEY, then
+                COHERE_API_KEY. An empty string sends no Authorization header.
+            base_url: ``https://host``, with a prefix, a version or the full endpoint; or ``local:`` for the engine
+                inside this process. Without it: CO_API_URL, then *environment*.
+            environment: Where the API lives; production is the only one.
+            client_name: Sent as X-Client-Name.
+            timeout: Seconds for each single phase (connect, write, each read), 300; with an *httpx_client*, its own.
+            max_retries: Repeats after a failure that may pass, >= 0; 2.
+            httpx_client: Your own client, used as it is: proxies, HTTP/2, certificates, event hooks.
+            thread_pool_executor: Where `ClientV2` sends the parts of a split call; its own threads if not given.
+            log_warning_experimental_features: As in the official client; rerank has no such features.
+            connect_timeout: Seconds to connect, TLS included; 10, or *timeout* if that is less.
+            deadline: Seconds for a whole call with its repeats and waits; 300.
+            retry_policy: Everything about repeats; *max_retries* outranks the policy's own.
+            max_documents_per_request: Longer lists are split, 1 to 10,000 (the API's limit). Cohere advises 1,000.
+            max_connections: Connections open at once, >= 1; 100. Further requests queue in order.
+            max_response_bytes: A longer reply, decompressed, is refused; 256 MiB.
+            fallback: Who answers when the API cannot: ``"local"``, a scorer, or a function of
+                ``(query, documents)`` that gives one score in [0, 1] a document. None: the error is raised.
+            scorer: Who scores for a ``local:`` address, in the same forms.
+            clock: The time, for tests.
+
+        Raises:
+            MissingApiKeyError: No key anywhere, and the address is not ``local:``.
+            InvalidRequestError: A setting is of the wrong type or out of its range.
+        """
+        self._config = _config.Config(
+            api_key=None if api_key is None else _config.Secret(api_key),
+            base_url=base_url,
+            environment=environment,
+            client_name=client_name,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            deadline=deadline,
+            max_retries=max_retries,
+            retry_policy=retry_policy,
+            max_documents_per_request=max_documents_per_request,
+            max_connections=max_connections,
+            max_response_bytes=max_response_bytes,
+            fallback=fallback,
+            scorer=scorer,
+            clock=clock,
+        )
+        self._executor = thread_pool_executor
+        self._httpx_client = httpx_client
+        self._shared: dict[str, Any] = {}  # pool, retry budget, outage: made at the first call, shared by copies
+
+    def with_options(self, **options: Any) -> Self:
+        """A copy with some settings changed, which shares this client's connections and retry budget.
+
+        Args:
+            **options: Any argument of the constructor but *httpx_client*; None keeps what was set.
+
+        Raises:
+            InvalidRequestError: No such option, or a value is out of its range.
+        """
+        unknown = sorted(options.keys() - set(_config.Config.__slots__) - {"thread_pool_executor"})
+        if unknown:
+            raise InvalidRequestError(f"with_options takes no {', '.join(unknown)}")
+        copy = object.__new__(type(self))
+        copy.__dict__.update(self.__dict__)
+        copy._executor = options.pop("thread_pool_executor", None) or self._executor
+        copy._config = self._config.but(**options)
+        if (copy._config.is_local, copy._config.scorer) != (self._config.is_local, self._config.scorer):
+            copy._shared = {}  # another engine answers: nothing to share
+        return copy
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._config.base_url}>"
+
+    def __getstate__(self) -> dict[str, Any]:
+        if self._httpx_client is not None or self._executor is not None:
+            raise TypeError("a client with its own httpx_client or thread_pool_executor cannot be pickled")
+        return {"_config": self._config}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _executor=None, _httpx_client=None, _shared={})
+
+    def _clock(self) -> Clock:
+        from ._retry import SystemClock
+
+        return self._config.clock or SystemClock()
+
+    def _deadline(self, call: Call) -> Deadline:
+        from ._retry import Deadline
+
+        return Deadline(self._clock(), call.deadline_s)
+
+    def _policy(self, call: Call) -> RetryPolicy:
+        from dataclasses import replace
+
+        from ._retry import RetryPolicy
+
+        policy = self._config.retry_policy or RetryPolicy()
+        max_retries = self._config.max_retries if call.max_retries is None else call.max_retries
+        if max_retries is not None:
+            policy = replace(policy, max_retries=max_retries)
+        return policy if call.retry_remote_protocol_errors else replace(policy, remote_protocol_errors=False)
+
+    def _budget(self, policy: RetryPolicy) -> RetryBudget:
+        from ._retry import RetryBudget
+
+        budget: RetryBudget = self._shared.setdefault("budget", RetryBudget(policy.budget))
+        return budget
+
+    def _succeeded(self, n_repeats: int = 0) -> None:
+        """Note that the API answers: repeats are given back, and an outage, if there was one, is over."""
+        budget = self._shared.get("budget")
+        if budget is not None:
+            budget.succeeded(n_repeats)
+        self._shared.pop("outage", None)
+
+    def _retries(self, part: Part, deadline: Deadline, error: CohereRerankError) -> Retries | None:
+        """The repeats that this first failure deserves; None if it deserves none."""
+        from ._retry import Retries
+
+        error.attempts = 1
+        policy = self._policy(part.call)
+        if policy.max_retries == 0 or not policy.repeats(error):
+            return None
+        return Retries(policy, self._budget(policy), deadline, error)
+
+    def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
+        response = reply.response
+        now = 0.0 if response.status_code < 300 else self._clock().time()
+        return _reply.decode(part, response.status_code, response.headers, reply.content, now)
+
+    def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
+        return self._config.fallback is not None and self._policy(call).is_outage(error)
+
+    def _fallback_answer(self, call: Call, error: CohereRerankError) -> V2RerankResponse:
+        from .local import fallback
+
+        if not self._shared.get("outage"):
+            self._shared["outage"] = True
+            from logging import getLogger
+
+            getLogger("cohere_rerank").warning("the API cannot answer, the fallback does until it can: %s", error)
+        return fallback.answer_call(call, error, self._config.fallback)

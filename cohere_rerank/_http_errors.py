@@ -1,0 +1,150 @@
+"""Our errors that are httpx's too, so that ``except httpx.TimeoutException`` still catches what it says.
+
+Apart from ``errors`` so that importing that costs no import of httpx.
+"""
+
+from __future__ import annotations
+
+import ssl
+from typing import TYPE_CHECKING, TypeVar
+
+import httpx
+
+from .errors import (
+    CertificateError,
+    CohereRerankError,
+    ConnectionFailedError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    RequestTimedOutError,
+)
+
+if TYPE_CHECKING:
+    from ._retry import Deadline
+
+_Error = TypeVar("_Error", bound=ConnectionFailedError)
+
+
+class ConnectError(ConnectionFailedError, httpx.ConnectError):
+    """No connection could be made."""
+
+
+class ReadError(ConnectionFailedError, httpx.ReadError):
+    """The connection broke while the reply was read."""
+
+
+class WriteError(ConnectionFailedError, httpx.WriteError):
+    """The connection broke while the request was written."""
+
+
+class RemoteProtocolError(ConnectionFailedError, httpx.RemoteProtocolError):
+    """The server hung up early, or what it sent is no HTTP."""
+
+    is_early_hang_up = True
+
+
+class ProxyError(ConnectionFailedError, httpx.ProxyError):
+    """The proxy refused or failed."""
+
+
+class LocalProtocolError(ConnectionFailedError, httpx.LocalProtocolError):
+    """The request cannot be sent as HTTP, for instance a header with a line break."""
+
+    is_transient = False
+
+
+class UnsupportedProtocol(ConnectionFailedError, httpx.UnsupportedProtocol):
+    """The address is neither http nor https."""
+
+    is_transient = False
+
+
+class OtherConnectionError(ConnectionFailedError, httpx.TransportError):
+    """A transport failed in a way that httpx has no closer name for."""
+
+
+class ConnectTimeout(RequestTimedOutError, httpx.ConnectTimeout):
+    """No connection within ``connect_timeout``."""
+
+
+class ReadTimeout(RequestTimedOutError, httpx.ReadTimeout):
+    """Nothing to read within ``timeout``."""
+
+
+class WriteTimeout(RequestTimedOutError, httpx.WriteTimeout):
+    """Nothing could be written within ``timeout``."""
+
+
+class PoolTimeout(RequestTimedOutError, httpx.PoolTimeout):
+    """No connection became free within ``timeout``."""
+
+
+class CallDeadlineExceeded(DeadlineExceededError, httpx.TimeoutException):
+    """The deadline of the call passed while a request was under way."""
+
+
+class UntrustedCertificate(CertificateError, httpx.ConnectError):
+    """The server's certificate was refused."""
+
+
+_OURS: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
+    httpx.ConnectTimeout: ConnectTimeout,
+    httpx.ReadTimeout: ReadTimeout,
+    httpx.WriteTimeout: WriteTimeout,
+    httpx.PoolTimeout: PoolTimeout,
+    httpx.ConnectError: ConnectError,
+    httpx.ReadError: ReadError,
+    httpx.WriteError: WriteError,
+    httpx.RemoteProtocolError: RemoteProtocolError,
+    httpx.ProxyError: ProxyError,
+    httpx.LocalProtocolError: LocalProtocolError,
+    httpx.UnsupportedProtocol: UnsupportedProtocol,
+}
+_SAYS: dict[type[ConnectionFailedError], str] = {
+    ConnectTimeout: "no connection within the connect timeout",
+    ReadTimeout: "nothing came within the read timeout",
+    WriteTimeout: "nothing could be sent within the write timeout",
+    PoolTimeout: "no connection became free in time",
+}
+
+
+def past(deadline: Deadline) -> CallDeadlineExceeded:
+    return _with_request(
+        CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
+    )
+
+
+def typed(error: Exception, deadline: Deadline) -> CohereRerankError:
+    if isinstance(error, httpx.TimeoutException) and deadline.left() <= 0:
+        return past(deadline)
+    if isinstance(error, httpx.InvalidURL):
+        return InvalidRequestError(f"base_url is no valid address: {error}")
+    request = getattr(error, "_request", None)
+    if isinstance(error, httpx.ConnectError) and _is_certificate(error):
+        return _with_request(
+            UntrustedCertificate(
+                f"The server's certificate was refused ({error}); for a private authority set SSL_CERT_FILE"
+            ),
+            request,
+        )
+    cls = next((_OURS[base] for base in type(error).__mro__ if base in _OURS), OtherConnectionError)
+    said = str(error).strip() or _SAYS.get(cls) or type(error).__name__
+    return _with_request(cls(f"Connection failed, {_spaced(cls.__name__)}: {said}"), request)
+
+
+def _with_request(error: _Error, request: httpx.Request | None) -> _Error:
+    error.__dict__["_request"] = request  # what httpx's own .request property reads
+    return error
+
+
+def _spaced(name: str) -> str:
+    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
+
+
+def _is_certificate(error: BaseException) -> bool:
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return True
+        cause = cause.__cause__ or cause.__context__
+    return "CERTIFICATE_VERIFY_FAILED" in str(error)

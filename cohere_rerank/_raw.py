@@ -1,0 +1,64 @@
+"""``client.with_raw_response``: a response with status and headers beside it."""
+
+from __future__ import annotations
+
+from . import _request
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    import httpx
+
+    from ._http import Reply
+    from .client import AsyncClientV2, ClientV2
+    from .types import V2RerankResponse
+
+
+class RawResponse:
+    """A response with its transport's side.
+
+    Attributes:
+        data: The parsed response.
+        response: The ``httpx.Response``; of the first part when a long list was split, None when nothing was sent
+            or a fallback answered.
+    """
+
+    def __init__(self, data: V2RerankResponse, reply: Reply | None) -> None:
+        self.data = data
+        self.response: httpx.Response | None = None if reply is None else reply.whole_response()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The reply's headers, names in lower case; empty without a reply."""
+        return {} if self.response is None else dict(self.response.headers)
+
+    @property
+    def status_code(self) -> int | None:
+        """The reply's status; None without a reply."""
+        return None if self.response is None else self.response.status_code
+
+    def __repr__(self) -> str:
+        return f"RawResponse(status_code={self.status_code}, data={self.data!r})"
+
+
+class RawClientV2:
+    """What ``client.with_raw_response`` gives."""
+
+    def __init__(self, client: ClientV2) -> None:
+        self._client = client
+
+    def rerank(self, **arguments: Any) -> RawResponse:
+        """As `ClientV2.rerank`, with status and headers beside the response."""
+        return RawResponse(*self._client._answer(_request.encode(self._client._config, **arguments)))
+
+
+class AsyncRawClientV2:
+    """What ``client.with_raw_response`` gives."""
+
+    def __init__(self, client: AsyncClientV2) -> None:
+        self._client = client
+
+    async def rerank(self, **arguments: Any) -> RawResponse:
+        """As `AsyncClientV2.rerank`, with status and headers beside the response."""
+        return RawResponse(*await self._client._answer(_request.encode(self._client._config, **arguments)))
