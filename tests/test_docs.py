@@ -47,10 +47,7 @@ def compare_text(example):
     printed = example.namespace.pop(PRINTED, None)
     if printed is None or is_no_run(example):
         return
-    shown, real = (
-        [line.rstrip() for line in text.strip("\n").splitlines()]
-        for text in (example.parsed, printed)
-    )
+    shown, real = ([line.rstrip() for line in text.strip("\n").splitlines()] for text in (example.parsed, printed))
     assert real == shown, f"{example.path}:{example.line} shows other output than was printed"
 
 
@@ -160,4 +157,4 @@ def test_reference_has_every_public_name(site):
 
     documented = {part for name in documented_names(site) for part in name.split(".")}
     public = {name for name in cohere_rerank.__all__ if not name.startswith("__")}
-    assert not public - documented
+    assert sorted(public - documented) == []
