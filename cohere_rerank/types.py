@@ -5,7 +5,6 @@ Fields that a newer API adds are kept: they read as attributes and stand in ever
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field
@@ -13,40 +12,60 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, SchemaSerializer, ValidationError, core_schema
 
 if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable, Sequence
+    from typing import ClassVar
+
     from typing_extensions import Self
 
-_NO_FIELDS: dict[str, Any] = {}
-_set = object.__setattr__  # the values are frozen; this is how we fill the slots that are ours
+__all__ = [
+    "ApiMeta",
+    "ApiMetaApiVersion",
+    "ApiMetaBilledUnits",
+    "ApiMetaTokens",
+    "RequestOptions",
+    "RerankRelevantSpanResponse",
+    "RerankRelevantSpans",
+    "RerankRelevantSpansMode",
+    "V2RerankResponse",
+    "V2RerankResponseResultsItem",
+]
+
+_N_REPR_RESULTS = 3
+_N_HTML_ROWS = 20
+_N_HTML_CHARACTERS = 120
+
+_set = object.__setattr__  # the values are frozen; this is how our own slots are filled
 _serializer = SchemaSerializer(core_schema.any_schema())
 
 
-def _unknown_field(name: str) -> Any:
-    """Let an unknown field that is named as a property of ours be stored (and dumped) all the same."""
-
-    def keep(self: Value, value: object) -> None:
-        self.__dict__[name] = value
-
-    return keep
-
-
-class Value:
-    """What all the types share. Declared fields are slots; unknown ones go to the lazily made dict."""
+class _Value:
+    """What the types share. Declared fields are slots; unknown ones go to the lazily made dict."""
 
     __slots__ = ("__dict__", "__weakref__")
+    # Slots that are no fields: outside dumps, equality, hash and repr, but copied and pickled.
+    _own_slots: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:
-        __dataclass_fields__: dict[str, Any]
-        __pydantic_validator__: Any
+        __dataclass_fields__: ClassVar[builtins.dict[str, Any]]
+        __pydantic_validator__: ClassVar[Any]
+
+    def __init_subclass__(cls) -> None:
+        # An unknown field may have the name of a property of ours (some servers echo `document`):
+        # it is stored and dumped like any other, and the attribute remains ours.
+        for name, member in list(vars(cls).items()):
+            if isinstance(member, property):
+                setattr(cls, name, member.setter(_keep_unknown(name)))
 
     @classmethod
     def model_validate(cls, obj: Any) -> Self:
-        """Read a mapping as this type; a value of this type is returned as it is."""
+        """Check a mapping and read it as this type; a value of this type is returned as it is."""
         value: Self = cls.__pydantic_validator__.validate_python(obj)
         return value
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes) -> Self:
-        """Read JSON text as this type."""
+        """Check JSON text and read it as this type."""
         value: Self = cls.__pydantic_validator__.validate_json(json_data)
         return value
 
@@ -58,41 +77,49 @@ class Value:
         exclude_defaults: bool = False,
         exclude_none: bool = False,
         **options: Any,
-    ) -> dict[str, Any]:
-        """The fields as a dict, nested values too; as the official client dumps them.
+    ) -> builtins.dict[str, Any]:
+        """The fields as a dict, all the way down.
 
         Args:
-            mode: "python" gives every field, "json" leaves out those that are None.
-            exclude_unset: Leave out fields that are None (as every default is).
-            exclude_defaults: The same.
+            mode: "python" gives every field; "json" leaves out those that are None, as the official
+                client does.
+            exclude_unset: Leave out fields that are None, as all are that were not set.
+            exclude_defaults: The same: every default is None.
             exclude_none: The same, and unknown fields that are None.
             options: What else pydantic's ``model_dump`` takes: ``include``, ``exclude``, ...
         """
-        no_defaults = exclude_unset or exclude_defaults or mode == "json"
-        fields = _plain(self, no_defaults or exclude_none, exclude_none)
-        options.pop("by_alias", None)  # there are no aliases
-        dumped: dict[str, Any] = _serializer.to_python(fields, mode=mode, **options)
+        options.pop("by_alias", None)  # no field has an alias
+        without_none = exclude_unset or exclude_defaults or exclude_none or mode == "json"
+        plain = _plain(self, without_none=without_none, without_unknown_none=exclude_none)
+        dumped: dict[str, Any] = _serializer.to_python(plain, mode=mode, **options)
         return dumped
 
     def model_dump_json(
         self,
         *,
-        exclude_unset: bool = False,  # noqa: ARG002 - fields that are None are left out of JSON anyway
-        exclude_defaults: bool = False,  # noqa: ARG002
+        exclude_unset: bool = True,  # noqa: ARG002 - None is left out of JSON in any case
+        exclude_defaults: bool = True,  # noqa: ARG002
         exclude_none: bool = False,
         **options: Any,
     ) -> str:
-        """The fields as JSON text, without those that are None; options as for ``model_dump``."""
-        options.pop("by_alias", None)
-        text: bytes = _serializer.to_json(_plain(self, True, exclude_none), **options)
-        return text.decode()
+        """The fields that are not None as JSON text.
 
-    def dict(self, **options: Any) -> dict[str, Any]:
-        """The fields that are not None as a dict, as the official client's ``dict()``."""
+        Args:
+            exclude_unset: Taken because pydantic's has it; so is ``exclude_defaults``.
+            exclude_defaults: See there.
+            exclude_none: Leave out unknown fields that are None, too.
+            options: What else pydantic's ``model_dump_json`` takes: ``indent``, ``include``, ...
+        """
+        options.pop("by_alias", None)
+        plain = _plain(self, without_none=True, without_unknown_none=exclude_none)
+        return _serializer.to_json(plain, **options).decode()
+
+    def dict(self, **options: Any) -> builtins.dict[str, Any]:
+        """The fields that are not None as a dict; options as for ``model_dump``."""
         return self.model_dump(**{"exclude_unset": True, **options})
 
     def json(self, **options: Any) -> str:
-        """The fields that are not None as JSON text."""
+        """The fields that are not None as JSON text; options as for ``model_dump_json``."""
         return self.model_dump_json(**options)
 
     def __eq__(self, other: object) -> bool:
@@ -104,29 +131,55 @@ class Value:
         return hash(tuple(tuple(v) if isinstance(v, list) else v for v in _declared(self)))
 
     def __repr__(self) -> str:
-        given = ((name, getattr(self, name)) for name in self.__dataclass_fields__)
-        return (
-            f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in given if v is not None)})"
-        )
+        fields = zip(type(self).__dataclass_fields__, _declared(self))
+        given = ", ".join(f"{name}={value!r}" for name, value in fields if value is not None)
+        return f"{type(self).__name__}({given})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), _state(self))
 
 
-def _declared(value: Any) -> list[Any]:
-    return [getattr(value, name) for name in value.__dataclass_fields__]
+def _keep_unknown(name: str) -> Callable[[_Value, object], None]:
+    def keep(self: _Value, value: object) -> None:
+        self.__dict__[name] = value
+
+    return keep
 
 
-def _private(cls: type) -> tuple[str, ...]:
-    return getattr(cls, "_private_slots", ())
+def _declared(value: _Value) -> list[Any]:
+    return [getattr(value, name) for name in type(value).__dataclass_fields__]
 
 
-def _state(value: Any) -> dict[str, Any]:
-    """Everything a value holds: declared fields, unknown ones, and our own slots where filled."""
-    names = (*value.__dataclass_fields__, *_private(type(value)))
-    return {name: getattr(value, name) for name in names if hasattr(value, name)} | {
-        "__dict__": value.__dict__
-    }
+def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any:
+    """A value as dicts and lists, unknown fields after the declared ones."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if not isinstance(value, _Value):
+            return value
+        fields: dict[str, Any] = {}
+        for name in type(value).__dataclass_fields__:
+            item = getattr(value, name)
+            if item is not None:
+                fields[name] = plain(item) if isinstance(item, (list, _Value)) else item
+            elif not without_none:
+                fields[name] = None
+        for name, item in value.__dict__.items():
+            if not (without_unknown_none and item is None):
+                fields[name] = plain(item)
+        return fields
+
+    return plain(value)
+
+
+def _state(value: _Value) -> dict[str, Any]:
+    """All that a value holds, by name; slots of ours only where filled."""
+    names = (*type(value).__dataclass_fields__, *type(value)._own_slots)
+    state = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    if value.__dict__:
+        state["__dict__"] = dict(value.__dict__)
+    return state
 
 
 def _restored(cls: type[Any], state: dict[str, Any]) -> Any:
@@ -137,54 +190,43 @@ def _restored(cls: type[Any], state: dict[str, Any]) -> Any:
 
 
 def replaced(value: Any, **changes: Any) -> Any:
-    """A copy with some declared fields changed, unchecked; unknown fields and our own slots come along."""
-    return _restored(type(value), _state(value) | {"__dict__": dict(value.__dict__)} | changes)
+    """A copy with some fields changed, not checked anew.
 
-
-def _plain(value: Any, no_none: bool, no_unknown_none: bool) -> Any:
-    """A value of ours as dicts and lists, unknown fields after the declared ones."""
-    if isinstance(value, list):
-        return [_plain(item, no_none, no_unknown_none) for item in value]
-    if not isinstance(value, Value):
-        return value
-    fields = {}
-    for name in value.__dataclass_fields__:
-        item = getattr(value, name)
-        if item is not None or not no_none:
-            fields[name] = (
-                _plain(item, no_none, no_unknown_none) if isinstance(item, (Value, list)) else item
-            )
-    for name, item in value.__dict__.items():
-        if item is not None or not no_unknown_none:
-            fields[name] = item
-    return fields
+    Unlike ``dataclasses.replace``, it keeps unknown fields, the caller's documents and their texts.
+    """
+    return _restored(type(value), _state(value) | changes)
 
 
 class _Lenient:
-    """In a reply, a value of the wrong type reads as None: an odd ``meta`` is no reason to lose a ranking."""
+    """In a reply, a value of the wrong type reads as None: no reason to lose a good ranking."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
-        strict = handler(source)
-        lenient = core_schema.with_default_schema(strict, default=None, on_error="default")
-        return core_schema.json_or_python_schema(lenient, strict)
+        checked = handler(source)
+        or_none = core_schema.with_default_schema(checked, default=None, on_error="default")
+        return core_schema.json_or_python_schema(or_none, checked)
 
 
 _CONFIG = ConfigDict(extra="allow", coerce_numbers_to_str=True)
-# Only the response is validated in the common case; what it holds is then built as a part of it.
+# A reply is read by the validator of the response, which holds those of its parts; a validator of
+# their own is built when one is first constructed by hand. It is a third of a type's cost.
 _DEFERRED: ConfigDict = {**_CONFIG, "defer_build": True}
 
-RerankRelevantSpansMode = Literal["enabled", "disabled"] | str
+_Position = Annotated[int, Field(strict=True, ge=0)]
+_Score = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+
+# Open, so that a mode that a newer API adds can be sent.
+RerankRelevantSpansMode = Literal["enabled", "disabled"] | str  # noqa: PYI051
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class RerankRelevantSpans(Value):
-    """Asks for the stretches of each document that made it relevant (Rerank v5 and newer).
+class RerankRelevantSpans(_Value):
+    """Asks for the stretches that made each document relevant (Rerank v5 and newer).
 
     Attributes:
         mode: "enabled" or "disabled".
-        threshold: Least score of a span, in [0, 1]; 0.1 unless given.
-        max_spans: At most that many spans a document; all unless given.
+        threshold: Least score of a span, in [0, 1]; the API's default is 0.1.
+        max_spans: At most so many spans a document; all of them unless given.
     """
 
     mode: RerankRelevantSpansMode
@@ -193,7 +235,7 @@ class RerankRelevantSpans(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class RerankRelevantSpanResponse(Value):
+class RerankRelevantSpanResponse(_Value):
     """A relevant stretch ``text[start:end]`` of a document.
 
     Attributes:
@@ -202,54 +244,62 @@ class RerankRelevantSpanResponse(Value):
         score: How relevant it is, in [0, 1].
     """
 
-    start: Annotated[int, Field(strict=True, ge=0)]
-    end: Annotated[int, Field(strict=True, ge=0)]
-    score: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    start: _Position
+    end: _Position
+    score: _Score
 
 
-class _Result(Value):
-    __slots__ = ("_caller_document", "_sent_text")
-    _private_slots = __slots__
+class _ResultSlots(_Value):
+    __slots__ = _own_slots = ("_caller_document", "_sent_text")
 
     if TYPE_CHECKING:
         _caller_document: object
         _sent_text: str
-        relevant_spans: list[RerankRelevantSpanResponse] | None
-
-    def _document(self) -> Any:
-        """The caller's own object, as given to ``rerank``; else the reply's ``document``, else None."""
-        return getattr(self, "_caller_document", self.__dict__.get("document"))
-
-    document = property(_document, _unknown_field("document"))
-
-    def _span_texts(self) -> list[str]:
-        """The text of each relevant span, the most relevant first; [] when there are none."""
-        text = getattr(self, "_sent_text", None)
-        if text is None or not self.relevant_spans:
-            return []
-        return [text[span.start : span.end] for span in self.relevant_spans]
-
-    span_texts = property(_span_texts, _unknown_field("span_texts"))
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class V2RerankResponseResultsItem(_Result):
+class V2RerankResponseResultsItem(_ResultSlots):
     """One ranked document.
 
     Attributes:
-        index: Its place in the list that was sent, from 0.
-        relevance_score: In [0, 1] from Cohere's models; higher is more relevant, not proportionally so.
+        index: Its place in the list of documents, from 0.
+        relevance_score: How relevant it is; Cohere's models give [0, 1]. A score of 0.8 is more
+            relevant than one of 0.4, not twice as relevant.
         relevant_spans: Its relevant stretches, most relevant first, if asked for and found.
     """
 
-    index: Annotated[int, Field(strict=True, ge=0)]
-    relevance_score: Annotated[float, Field(strict=True, allow_inf_nan=False)]
+    index: _Position
+    relevance_score: _Score
     relevant_spans: list[RerankRelevantSpanResponse] | None = None
+
+    @property
+    def document(self) -> Any:
+        """The caller's own object that was ranked; else what the reply calls document, or None."""
+        if hasattr(self, "_caller_document"):
+            return self._caller_document
+        return self.__dict__.get("document")
+
+    @property
+    def span_texts(self) -> list[str]:
+        """The text of each relevant span, most relevant first; [] without spans.
+
+        A structured document was sent as YAML, and that is the text the spans are cut from.
+        """
+        text: str | None = getattr(self, "_sent_text", None)
+        if text is None:
+            return []
+        return [text[span.start : span.end] for span in self.relevant_spans or ()]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class ApiMetaApiVersion(Value):
-    """Which version of the API answered."""
+class ApiMetaApiVersion(_Value):
+    """Which version of the API answered.
+
+    Attributes:
+        version: Such as "2".
+        is_deprecated: Whether it will go away.
+        is_experimental: Whether it may change.
+    """
 
     version: str
     is_deprecated: bool | None = None
@@ -257,8 +307,8 @@ class ApiMetaApiVersion(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class ApiMetaBilledUnits(Value):
-    """What the call is billed for; for rerank, search units (v3.5, v4) or tokens (v5)."""
+class ApiMetaBilledUnits(_Value):
+    """What the call is billed for: counts, as floats; None where it is not billed by that unit."""
 
     images: float | None = None
     input_tokens: float | None = None
@@ -271,16 +321,24 @@ class ApiMetaBilledUnits(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class ApiMetaTokens(Value):
-    """Tokens that went through the model, billed or not."""
+class ApiMetaTokens(_Value):
+    """Tokens that went into the model and came out of it, as floats."""
 
     input_tokens: float | None = None
     output_tokens: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
-class ApiMeta(Value):
-    """What a reply says about itself."""
+class ApiMeta(_Value):
+    """What a reply says about itself.
+
+    Attributes:
+        api_version: Which version of the API answered.
+        billed_units: What the call is billed for.
+        tokens: Tokens that the model used.
+        cached_tokens: How many of them came from the inference cache.
+        warnings: What the API wants the caller to know.
+    """
 
     api_version: Annotated[ApiMetaApiVersion | None, _Lenient] = None
     billed_units: Annotated[ApiMetaBilledUnits | None, _Lenient] = None
@@ -289,62 +347,20 @@ class ApiMeta(Value):
     warnings: Annotated[list[str] | None, _Lenient] = None
 
 
-class _Response(Value):
-    __slots__ = ("_fallback", "_n_documents")
-    _private_slots = __slots__
+class _ResponseSlots(_Value):
+    __slots__ = _own_slots = ("_from_fallback", "_n_documents_sent")
 
     if TYPE_CHECKING:
-        _fallback: bool
-        _n_documents: int
-        id: str | None
-        results: list[V2RerankResponseResultsItem]
-        meta: ApiMeta | None
-
-    def _is_fallback(self) -> bool:
-        """Whether another scorer answered because the API could not."""
-        return getattr(self, "_fallback", False)
-
-    is_fallback = property(_is_fallback, _unknown_field("is_fallback"))
-
-    def _scores(self) -> list[float | None]:
-        """Scores in the order of the documents sent; None for those that are not in the results."""
-        n_documents = getattr(
-            self, "_n_documents", 1 + max((item.index for item in self.results), default=-1)
-        )
-        scores: list[float | None] = [None] * n_documents
-        for item in self.results:
-            scores[item.index] = item.relevance_score
-        return scores
-
-    scores = property(_scores, _unknown_field("scores"))
-
-    def filter(self, *, min_score: float) -> Self:
-        """A copy with only the results whose score is at least ``min_score``."""
-        kept = [item for item in self.results if item.relevance_score >= min_score]
-        copy: Self = replaced(self, results=kept)
-        return copy
-
-    def __repr__(self) -> str:
-        shown = [f"{item.index}: {item.relevance_score:.3f}" for item in self.results[:3]]
-        if len(self.results) > len(shown):
-            shown.append(f"… {len(self.results) - len(shown)} more")
-        parts = [f"results=[{', '.join(shown)}]"]
-        if self.id is not None:
-            parts.insert(0, f"id={self.id!r}")
-        units = self.meta.billed_units if self.meta else None
-        if units and units.search_units is not None:
-            parts.append(f"search_units={units.search_units}")
-        if self.is_fallback:
-            parts.append("is_fallback=True")
-        return f"{type(self).__name__}({', '.join(parts)})"
+        _from_fallback: bool
+        _n_documents_sent: int
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class V2RerankResponse(_Response):
+class V2RerankResponse(_ResponseSlots):
     """The answer to ``rerank``.
 
     Attributes:
-        id: The API's id of the call.
+        id: The API's name for the call.
         results: The ranked documents, best first.
         meta: Version, billed units, tokens and warnings.
     """
@@ -353,24 +369,93 @@ class V2RerankResponse(_Response):
     results: list[V2RerankResponseResultsItem]
     meta: Annotated[ApiMeta | None, _Lenient] = None
 
+    @property
+    def is_fallback(self) -> bool:
+        """Whether the fallback answered because the API could not."""
+        return getattr(self, "_from_fallback", False)
+
+    @property
+    def scores(self) -> list[float | None]:
+        """One score per document, in the order of the documents; None for those not in results."""
+        found = {item.index: item.relevance_score for item in self.results}
+        n_documents: int = getattr(self, "_n_documents_sent", max(found, default=-1) + 1)
+        return [found.get(index) for index in range(n_documents)]
+
+    def filter(self, *, min_score: float) -> Self:
+        """A copy that has only the results whose score is at least ``min_score``."""
+        kept = [item for item in self.results if item.relevance_score >= min_score]
+        response: Self = replaced(self, results=kept)
+        return response
+
+    def __repr__(self) -> str:
+        shown = self.results[:_N_REPR_RESULTS]
+        results = [f"{item.index}: {item.relevance_score:.3g}" for item in shown]
+        if len(self.results) > len(shown):
+            results.append(f"… {len(self.results) - len(shown)} more")
+        units = self.meta.billed_units if self.meta else None
+        parts = {
+            "id": repr(self.id) if self.id is not None else None,
+            "results": f"[{', '.join(results)}]",
+            "search_units": units.search_units if units else None,
+            "is_fallback": self.is_fallback or None,
+        }
+        given = ", ".join(f"{name}={text}" for name, text in parts.items() if text is not None)
+        return f"{type(self).__name__}({given})"
+
+    def _repr_html_(self) -> str:
+        rows = [_html_row(n, item) for n, item in enumerate(self.results[:_N_HTML_ROWS], start=1)]
+        n_more = len(self.results) - len(rows)
+        more = f"<div>… {n_more} more</div>" if n_more else ""
+        head = "".join(f'<th style="text-align:left">{name}</th>' for name in _HTML_COLUMNS)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+
+
+_HTML_COLUMNS = ("rank", "score", "index", "text")
+# Colours that stand out on light and dark alike; the text keeps the colour of the notebook.
+_HTML_ROW = (
+    "<tr><td>{rank}</td>"
+    '<td style="text-align:left;white-space:nowrap">'
+    '<span style="display:inline-block;width:6em;margin-right:.5em;background:#80808040">'
+    '<span style="display:block;width:{percent:.1f}%;height:.7em;background:#4a90d9"></span></span>'
+    "{score:.3g}</td>"
+    '<td>{index}</td><td dir="auto" style="text-align:left">{text}</td></tr>'
+)
+
+
+def _html_row(rank: int, item: V2RerankResponseResultsItem) -> str:
+    from html import escape
+
+    text = " ".join(getattr(item, "_sent_text", "").split())
+    start = text[:_N_HTML_CHARACTERS] + "…" * (len(text) > _N_HTML_CHARACTERS)
+    return _HTML_ROW.format(
+        rank=rank,
+        percent=100 * min(max(item.relevance_score, 0), 1),
+        score=item.relevance_score,
+        index=item.index,
+        text=escape(start),
+    )
+
 
 _validate_json = V2RerankResponse.__pydantic_validator__.validate_json
-_set_document = _Result._caller_document.__set__  # type: ignore[attr-defined]
-_set_text = _Result._sent_text.__set__  # type: ignore[attr-defined]
+_set_document = vars(_ResultSlots)["_caller_document"].__set__
+_set_text = vars(_ResultSlots)["_sent_text"].__set__
 
 
 def parse_response(body: bytes | str) -> V2RerankResponse:
-    """Read the API's JSON.
+    """Read a reply of the API.
+
+    An index is an integer from 0, a score a finite number; in ``id`` and ``meta`` what has the
+    wrong type reads as None.
 
     Raises:
-        pydantic.ValidationError: It is not JSON, or breaks the contract.
+        pydantic.ValidationError: It is not JSON, or not a ranking.
     """
     try:
         response: V2RerankResponse = _validate_json(body)
-    except (AttributeError, TypeError):  # an unknown field with a name like __class__
-        error = PydanticCustomError("field_name", "A field has a name that Python reserves")
+    except (AttributeError, TypeError):  # an unknown field by a name such as __class__
+        error = PydanticCustomError("field_name", "A field has a name that Python keeps for itself")
         raise ValidationError.from_exception_data(
-            "V2RerankResponse", [{"type": error, "loc": (), "input": None}]
+            V2RerankResponse.__name__, [{"type": error, "loc": (), "input": None}]
         ) from None
     return response
 
@@ -382,30 +467,42 @@ def attach(
     *,
     is_fallback: bool = False,
 ) -> V2RerankResponse:
-    """Give each result its document and the text sent for it; returns the same response.
+    """Let each result know its document and the text that was sent for it.
 
     Args:
-        documents: The caller's objects, as many as were ranked.
-        texts: What was sent for each.
+        response: Changed in place, and returned. Each index is in range.
+        documents: The caller's objects.
+        texts: What was sent for each of them.
+        is_fallback: Whether the fallback answered.
     """
     for item in response.results:
-        _set_document(item, documents[item.index])
-        _set_text(item, texts[item.index])
-    _set(response, "_n_documents", len(documents))
-    _set(response, "_fallback", is_fallback)
+        index = item.index
+        _set_document(item, documents[index])
+        _set_text(item, texts[index])
+    _set(response, "_n_documents_sent", len(documents))
+    _set(response, "_from_fallback", is_fallback)
     return response
 
 
 class RequestOptions(TypedDict, total=False):
-    """Options of one call; None means "not given".
+    """Options of one call, with the official client's keys; None means "not given".
 
     Attributes:
-        timeout: Seconds each phase of an attempt may take.
-        deadline: Seconds the whole call may take, attempts and waits together.
+        timeout: Seconds that each phase of an attempt may take.
+        timeout_in_seconds: The old name of ``timeout``.
+        max_retries: How often a call is repeated when it failed in a way that may pass.
+        retry_remote_protocol_errors: False gives up when the server breaks off a reply.
+        additional_headers: Sent with the request.
+        additional_query_parameters: Added to the URL.
+        additional_body_parameters: Added to the body.
+        chunk_size: Without effect on rerank, as are the two that follow.
+        stream_reconnection_enabled: See ``chunk_size``.
+        max_stream_reconnection_attempts: See ``chunk_size``.
+        deadline: Seconds that the whole call may take, attempts and waits together.
     """
 
     timeout: float | None
-    timeout_in_seconds: int | None
+    timeout_in_seconds: float | None
     max_retries: int | None
     retry_remote_protocol_errors: bool | None
     additional_headers: dict[str, Any] | None
