@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from .local.scorer import ScoreFunction, Scorer
     from .types import V2RerankResponse
 
+_ERRORS = 400  # statuses from here on may hint when to come back
+
 
 class BaseClient:
     """What both clients share: settings, the pool that copies share, and every decision that needs no waiting."""
@@ -172,9 +174,8 @@ class BaseClient:
         return Retries(policy, self._budget(policy), deadline, error)
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
-        response = reply.response
-        now = 0.0 if response.status_code < 300 else self._clock().time()
-        return _reply.decode(part, response.status_code, response.headers, reply.content, now)
+        now = self._clock().time() if reply.status_code >= _ERRORS else 0.0
+        return _reply.decode(part, reply.status_code, reply.headers, reply.content, now)
 
     def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
         return self._config.fallback is not None and self._policy(call).is_outage(error)
