@@ -22,8 +22,6 @@ check: $(VENV)/installed-dev  ## Lint, formatting and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
-	@MYPYPATH=tests $(BIN)/mypy --config-file= --explicit-package-bases --python-version 3.10 \
-		--cache-dir .mypy_cache/tests tests
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
 fix: $(VENV)/installed-dev  ## Format, and repair what the linter can repair

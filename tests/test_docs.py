@@ -129,6 +129,7 @@ def site(tmp_path_factory):
     return copy / "site"
 
 
+@pytest.mark.slow
 def test_site_builds_without_a_warning(site):
     """Links resolve, docstrings parse, and every page of docs/ became a page of the site."""
     for page in sorted((ROOT / "docs").rglob("*.md")):
@@ -151,6 +152,7 @@ def documented_names(site):
     return {line.split(" ", 1)[0] for line in zlib.decompress(body).decode().splitlines()}
 
 
+@pytest.mark.slow
 def test_reference_has_every_public_name(site):
     """Whatever `cohere_rerank.__all__` offers has an entry in the reference."""
     import cohere_rerank
