@@ -208,10 +208,6 @@ class _Lenient:
 
 
 _CONFIG = ConfigDict(extra="allow", coerce_numbers_to_str=True)
-# A reply is read by the validator of the response, which holds those of its parts; a validator of
-# their own is built when one is first constructed by hand. It is a third of a type's cost.
-_DEFERRED: ConfigDict = {**_CONFIG, "defer_build": True}
-
 _Position = Annotated[int, Field(strict=True, ge=0)]
 _Score = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
@@ -219,7 +215,7 @@ _Score = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 RerankRelevantSpansMode = Literal["enabled", "disabled"] | str  # noqa: PYI051
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class RerankRelevantSpans(_Value):
     """Asks for the stretches that made each document relevant (Rerank v5 and newer).
 
@@ -234,7 +230,7 @@ class RerankRelevantSpans(_Value):
     max_spans: int | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class RerankRelevantSpanResponse(_Value):
     """A relevant stretch ``text[start:end]`` of a document.
 
@@ -257,7 +253,7 @@ class _ResultSlots(_Value):
         _sent_text: str
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class V2RerankResponseResultsItem(_ResultSlots):
     """One ranked document.
 
@@ -291,7 +287,7 @@ class V2RerankResponseResultsItem(_ResultSlots):
         return [text[span.start : span.end] for span in self.relevant_spans or ()]
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMetaApiVersion(_Value):
     """Which version of the API answered.
 
@@ -306,7 +302,7 @@ class ApiMetaApiVersion(_Value):
     is_experimental: bool | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMetaBilledUnits(_Value):
     """What the call is billed for: counts, as floats; None where it is not billed by that unit."""
 
@@ -320,7 +316,7 @@ class ApiMetaBilledUnits(_Value):
     pages: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMetaTokens(_Value):
     """Tokens that went into the model and came out of it, as floats."""
 
@@ -328,7 +324,7 @@ class ApiMetaTokens(_Value):
     output_tokens: float | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_DEFERRED)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMeta(_Value):
     """What a reply says about itself.
 

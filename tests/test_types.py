@@ -1,0 +1,523 @@
+"""What the types promise, with the official client's types as the reference for dumps."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import pickle
+from html.parser import HTMLParser
+
+import cohere
+import pytest
+from cohere.core.unchecked_base_model import construct_type
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from cohere_rerank import types
+from cohere_rerank.types import (
+    ApiMeta,
+    ApiMetaBilledUnits,
+    RerankRelevantSpanResponse,
+    RerankRelevantSpans,
+    V2RerankResponse,
+    V2RerankResponseResultsItem,
+    attach,
+    parse_response,
+    replaced,
+)
+
+SPAN = {"start": 4, "end": 7, "score": 0.8}
+REPLY = {
+    "id": "07734bd2",
+    "results": [
+        {"index": 2, "relevance_score": 0.943, "relevant_spans": [SPAN, {**SPAN, "start": 0}]},
+        {"index": 0, "relevance_score": 0.25},
+    ],
+    "meta": {
+        "api_version": {"version": "2", "is_experimental": False},
+        "billed_units": {"search_units": 1},
+        "tokens": {"input_tokens": 12, "output_tokens": 0},
+        "cached_tokens": 3,
+        "warnings": ["one", "two"],
+    },
+}
+DOCUMENTS = ["first", {"title": "second"}, {"title": "third"}]
+TEXTS = ["first", "title: second", "The cat <b>sat</b>"]
+
+
+def reply(**changes) -> bytes:
+    return json.dumps({**REPLY, **changes}).encode()
+
+
+def item_reply(**fields) -> bytes:
+    return reply(results=[{"index": 0, "relevance_score": 0.5, **fields}])
+
+
+def official(body: dict) -> cohere.V2RerankResponse:
+    """The response as the official client makes it from decoded JSON."""
+    return construct_type(type_=cohere.V2RerankResponse, object_=body)
+
+
+def canonical(value: object) -> str:
+    """JSON with sorted keys: the official ``dict()`` moves unknown fields that are null to the end."""
+    return json.dumps(value, sort_keys=True)
+
+
+@pytest.fixture
+def response() -> V2RerankResponse:
+    return attach(parse_response(reply()), DOCUMENTS, TEXTS)
+
+
+# Strategies for replies: every known field present, absent or accompanied by unknown ones.
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=5,
+)
+unknown = st.dictionaries(st.sampled_from(["new", "document", "scores", "span_texts", "x y", "é"]), values, max_size=2)
+numbers = st.integers(0, 10**6) | st.floats(0, 1e6)
+scores = st.floats(0, 1)
+
+
+def objects(required: dict, optional: dict):
+    known = st.fixed_dictionaries(required, optional=optional)
+    return st.builds(lambda fields, more: {**fields, **more}, known, unknown)
+
+
+spans = objects({"start": st.integers(0, 99), "end": st.integers(0, 99), "score": scores}, {})
+items = objects(
+    {"index": st.integers(0, 99), "relevance_score": scores}, {"relevant_spans": st.lists(spans, max_size=2)}
+)
+billed_units = objects({}, dict.fromkeys([f.name for f in dataclasses.fields(ApiMetaBilledUnits)], numbers))
+metas = objects(
+    {},
+    {
+        "api_version": objects({"version": st.text()}, {"is_deprecated": st.booleans()}),
+        "billed_units": billed_units,
+        "tokens": objects({}, {"input_tokens": numbers}),
+        "cached_tokens": numbers,
+        "warnings": st.lists(st.text(), max_size=2),
+    },
+)
+replies = objects({"results": st.lists(items, max_size=3)}, {"id": st.text(), "meta": metas})
+
+
+class TestSameAsOfficial:
+    @given(replies)
+    def test_dumps(self, body):
+        """Every form of dump equals the official client's, down to 1 against 1.0."""
+        ours, theirs = parse_response(json.dumps(body)), official(body)
+        assert repr(ours.model_dump()) == repr(theirs.model_dump())
+        assert canonical(ours.model_dump(mode="json")) == canonical(theirs.model_dump(mode="json"))
+        assert canonical(ours.dict()) == canonical(theirs.dict())
+        assert canonical(json.loads(ours.json())) == canonical(json.loads(theirs.json()))
+        assert ours.model_dump_json() == ours.json()
+
+    @pytest.mark.parametrize("option", ["exclude_none", "exclude_unset", "exclude_defaults", "by_alias", "round_trip"])
+    def test_dump_options(self, option):
+        """The options of pydantic have their meaning, for unknown fields as well."""
+        body = {**REPLY, "unknown": {"a": None}, "nothing": None}
+        ours = parse_response(json.dumps(body)).model_dump(**{option: True})
+        assert repr(ours) == repr(official(body).model_dump(**{option: True}))
+
+    def test_json_indent(self, response):
+        """Options of JSON output reach the encoder."""
+        assert response.model_dump_json(indent=2) == official(REPLY).model_dump_json(indent=2)
+
+    @pytest.mark.parametrize("mode", ["python", "json"])
+    def test_include_and_exclude(self, mode):
+        """Both reach down to any level and to unknown fields, in JSON too (not so officially)."""
+        response = parse_response(reply(new={"a": 1, "b": 2}))
+        assert response.model_dump(mode=mode, include={"id"}) == {"id": "07734bd2"}
+        first = {"results": {0: {"index"}}}
+        assert response.model_dump(mode=mode, include=first) == {"results": [{"index": 2}]}
+        every = {"__all__": {"relevance_score", "relevant_spans"}}
+        leave_out = {"id": True, "meta": True, "results": every, "new": {"b"}}
+        left = {"results": [{"index": 2}, {"index": 0}], "new": {"a": 1}}
+        assert response.model_dump(mode=mode, exclude=leave_out) == left
+        assert json.loads(response.model_dump_json(exclude=leave_out)) == left
+
+    @pytest.mark.parametrize("name", [name for name in types.__all__ if isinstance(getattr(types, name), type)])
+    def test_fields(self, name):
+        """Each type has the official one's fields in its order; options have one key more."""
+        ours = list(getattr(types, name).__annotations__)
+        if name == "RequestOptions":
+            from cohere.core.request_options import RequestOptions
+
+            assert ours == [*RequestOptions.__annotations__, "deadline"]
+        else:
+            assert ours == list(getattr(cohere, name).model_fields)
+
+    def test_construction_by_keyword(self):
+        """The types are constructed by hand as the official ones are."""
+
+        def build(module):
+            span = module.RerankRelevantSpanResponse(start=0, end=3, score=0.5)
+            item = module.V2RerankResponseResultsItem(index=0, relevance_score=1, relevant_spans=[span])
+            units = module.ApiMetaBilledUnits(search_units=1)
+            meta = module.ApiMeta(billed_units=units, tokens=module.ApiMetaTokens(input_tokens=2), new=3)
+            return module.V2RerankResponse(id="a", results=[item], meta=meta, newer=[4])
+
+        assert build(types).model_dump() == build(cohere).model_dump()
+        ask = {"mode": "enabled", "threshold": 0.2, "max_spans": 3}
+        assert RerankRelevantSpans(**ask).dict() == cohere.RerankRelevantSpans(**ask).dict()
+
+
+class TestParsing:
+    def test_values(self, response):
+        """Fields have the declared types, numbers of units are floats."""
+        assert [item.index for item in response.results] == [2, 0]
+        assert response.results[0].relevant_spans[1] == RerankRelevantSpanResponse(start=0, end=7, score=0.8)
+        assert repr(response.meta.billed_units.search_units) == "1.0"
+        assert response.meta.warnings == ["one", "two"]
+
+    def test_least_reply(self):
+        """Only results are required, and they may be empty; a response is true all the same."""
+        response = parse_response(b'{"results": []}')
+        assert (response.id, response.results, response.meta) == (None, [], None)
+        assert response
+
+    def test_text(self):
+        """A str is read as bytes are."""
+        assert parse_response(reply().decode()) == parse_response(reply())
+
+    @pytest.mark.parametrize("index", ["true", '"3"', "3.5", "3.0", "-1", "null", "[]", "NaN"])
+    def test_index_is_an_integer_from_0(self, index):
+        with pytest.raises(ValidationError, match=r"results\.0\.index"):
+            parse_response(item_reply().replace(b'"index": 0', b'"index": ' + index.encode()))
+
+    @pytest.mark.parametrize(
+        "score", ["true", '"0.5"', "NaN", "Infinity", "-Infinity", "1e999", "null", "{}", "1" * 400]
+    )
+    def test_score_is_a_finite_number(self, score):
+        with pytest.raises(ValidationError, match=r"results\.0\.relevance_score"):
+            parse_response(item_reply().replace(b": 0.5", b": " + score.encode()))
+
+    def test_integer_score(self):
+        """A whole number is a fine score."""
+        assert repr(parse_response(item_reply(relevance_score=1)).results[0].relevance_score) == "1.0"
+
+    @pytest.mark.parametrize("results", [None, {}, "[]", 3, [3], [None], [{}], [{"index": 0}]])
+    def test_results_is_a_list_of_results(self, results):
+        with pytest.raises(ValidationError, match="results"):
+            parse_response(reply(results=results))
+
+    @pytest.mark.parametrize("span", [{}, {**SPAN, "start": -1}, {**SPAN, "end": 2.5}, {**SPAN, "score": "1"}, 3])
+    def test_spans_are_checked(self, span):
+        with pytest.raises(ValidationError, match="relevant_spans"):
+            parse_response(item_reply(relevant_spans=[span]))
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"null", b"{", b"\xff{}", b'{"results": [}', b"<html>"])
+    def test_no_json_object(self, body):
+        with pytest.raises(ValidationError):
+            parse_response(body)
+
+    @pytest.mark.parametrize("name", ["__class__", "__dict__", "__weakref__"])
+    def test_reserved_names(self, name):
+        """A field that Python cannot store is refused, not an AttributeError from within."""
+        with pytest.raises(ValidationError, match="Python"):
+            parse_response(item_reply(**{name: 1}))
+
+    @pytest.mark.parametrize(
+        "meta", [3, "text", [], {"billed_units": 3}, {"warnings": "text"}, {"tokens": {"input_tokens": "many"}}]
+    )
+    def test_odd_meta_keeps_the_ranking(self, meta):
+        """What is of the wrong type in meta, or as id, reads as None; the rest is kept."""
+        response = parse_response(reply(meta=meta, id={}))
+        assert len(response.results) == 2
+        assert response.id is None
+        assert response.meta in (None, ApiMeta())
+
+    def test_odd_meta_keeps_its_good_parts(self):
+        response = parse_response(reply(meta={**REPLY["meta"], "api_version": "2", "cached_tokens": []}))
+        assert response.meta == replaced(parse_response(reply()).meta, api_version=None, cached_tokens=None)
+
+    def test_numbers_as_names(self):
+        """A server that counts its calls has an id too."""
+        assert parse_response(reply(id=17)).id == "17"
+
+    def test_hand_made_meta_is_checked(self):
+        """Leniency is for replies."""
+        with pytest.raises(ValidationError, match="warnings"):
+            ApiMeta(warnings=3)
+        with pytest.raises(ValidationError, match="mode"):
+            RerankRelevantSpans(mode=None)
+
+    def test_model_validate(self, response):
+        """A mapping, JSON text and a value of the type itself are read, as pydantic's models do."""
+        assert V2RerankResponse.model_validate(response.model_dump()) == response
+        assert V2RerankResponse.model_validate_json(response.model_dump_json()) == response
+        assert V2RerankResponse.model_validate(response) is response
+        with pytest.raises(ValidationError):
+            V2RerankResponse.model_validate({"results": 3})
+
+    def test_inside_the_callers_models(self, response):
+        """The types are pydantic types: they can be parts of others, with a JSON schema."""
+        adapter = TypeAdapter(dict[str, V2RerankResponse])
+        assert adapter.validate_json(b'{"a": %s}' % reply()) == {"a": response}
+        assert "relevance_score" in json.dumps(adapter.json_schema())
+
+
+class TestUnknownFields:
+    def test_kept_at_every_level(self):
+        """Unknown fields read as attributes and stand in dumps after the known ones."""
+        body = json.loads(
+            reply(
+                new=[1],
+                results=[
+                    {"index": 0, "relevance_score": 1.0, "new": {"a": None}, "relevant_spans": [{**SPAN, "new": 2}]}
+                ],
+            )
+        )
+        body["meta"]["new"] = 3
+        body["meta"]["billed_units"] = {"search_units": 1.0, "new": 4}
+        body["meta"]["api_version"]["new"] = None
+        body["meta"]["tokens"]["new"] = "5"
+        response = parse_response(json.dumps(body))
+        item = response.results[0]
+        assert (response.new, item.new, item.relevant_spans[0].new) == ([1], {"a": None}, 2)
+        meta = response.meta
+        assert (meta.new, meta.billed_units.new, meta.api_version.new, meta.tokens.new) == (3, 4, None, "5")
+        assert response.dict() == json.loads(response.json()) == body
+
+    def test_none_is_left_out_on_demand(self):
+        response = parse_response(reply(new=None))
+        assert response.dict()["new"] is None
+        assert "new" not in response.model_dump(exclude_none=True)
+
+    @pytest.mark.parametrize("name", ["document", "span_texts"])
+    def test_named_as_a_property_of_a_result(self, name, response):
+        """A server may call a field as we call a property: the property is ours, the dump theirs."""
+        item = parse_response(item_reply(**{name: {"text": "echo"}})).results[0]
+        assert item.dict()[name] == {"text": "echo"}
+        assert item.span_texts == []
+
+    def test_named_as_a_property_of_the_response(self):
+        response = parse_response(reply(scores=[9], is_fallback="maybe"))
+        assert (response.scores, response.is_fallback) == ([0.25, None, 0.943], False)
+        assert (response.dict()["scores"], response.dict()["is_fallback"]) == ([9], "maybe")
+
+    def test_count_in_equality(self):
+        plain, extended = parse_response(reply()), parse_response(reply(new=1))
+        assert plain != extended
+        assert extended == parse_response(reply(new=1))
+
+
+class TestValues:
+    @pytest.mark.parametrize("name", ["index", "document", "anything"])
+    def test_frozen(self, name, response):
+        """Nothing can be set. For names that are no fields, Python up to 3.13 says TypeError."""
+        with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
+            setattr(response.results[0], name, 1)
+        with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
+            delattr(response.results[0], name)
+
+    def test_slotted(self, response):
+        """Declared fields are no entries of a dict."""
+        assert vars(response) == vars(response.results[0]) == vars(response.meta) == {}
+
+    def test_equality(self, response):
+        """Fields decide; the caller's documents do not."""
+        assert response == parse_response(reply())
+        assert response != parse_response(reply(id="other"))
+        assert response.results[0] != response.results[1]
+        assert response.results[0] != response.results[0].dict()
+
+    def test_hash(self, response):
+        """Equal values hash alike though they hold lists and unknown objects."""
+        changed = parse_response(reply(new={"a": []}))
+        assert len({response, parse_response(reply()), changed}) == 2
+        assert len({*response.results, *parse_response(reply()).results}) == 2
+
+    @pytest.mark.parametrize(
+        "copied",
+        [copy.copy, copy.deepcopy, replaced]
+        + [lambda value, p=p: pickle.loads(pickle.dumps(value, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)],
+    )
+    def test_copies(self, copied):
+        """Copies and pickles hold everything: fields, unknown fields, documents, texts."""
+        response = attach(parse_response(reply(new={"a": [1]})), DOCUMENTS, TEXTS, is_fallback=True)
+        twin = copied(response)
+        assert twin is not response
+        assert twin == response
+        assert twin.new == {"a": [1]}
+        assert twin.is_fallback
+        assert twin.scores == response.scores
+        assert [item.document for item in twin.results] == [DOCUMENTS[2], DOCUMENTS[0]]
+        assert twin.results[0].span_texts == response.results[0].span_texts
+
+    def test_shallow_copy_is_independent(self):
+        """A copy and its original do not share the dict of unknown fields."""
+        response = parse_response(reply(new=1))
+        assert vars(copy.copy(response)) is not vars(response)
+
+    def test_a_pickled_result_takes_only_its_own_document(self, response):
+        assert b"second" not in pickle.dumps(response.results[0])
+
+    def test_dataclass_functions(self, response):
+        """The function replace checks its values; asdict gives what a dump gives."""
+        item = dataclasses.replace(response.results[0], index=5)
+        assert (item.index, item.relevance_score) == (5, 0.943)
+        with pytest.raises(ValidationError):
+            dataclasses.replace(item, index="five")
+        assert dataclasses.asdict(response) == response.model_dump()
+        assert [f.name for f in dataclasses.fields(response)] == ["id", "results", "meta"]
+
+    def test_replaced(self):
+        """Our own replace keeps unknown fields and the document."""
+        response = attach(parse_response(item_reply(new=1)), ["a"], ["a"])
+        item = replaced(response.results[0], index=7)
+        assert (item.index, item.new, item.document) == (7, 1, "a")
+        assert response.results[0].index == 0
+
+
+class TestDocuments:
+    def test_each_result_has_its_document(self, response):
+        """It is the caller's own object, not a copy."""
+        assert response.results[0].document is DOCUMENTS[2]
+        assert response.results[1].document is DOCUMENTS[0]
+
+    @pytest.mark.parametrize("document", ["", {}, 0, None])
+    def test_false_documents(self, document):
+        """An object that counts as false is a document; the reply's echo does not replace it."""
+        body = item_reply(document={"text": "echo"})
+        assert attach(parse_response(body), [document], [""]).results[0].document is document
+
+    def test_unknown_documents(self):
+        """Without ours, a document is what the server echoes, or None."""
+        assert parse_response(item_reply()).results[0].document is None
+        echo = parse_response(item_reply(document={"text": "echo"}))
+        assert echo.results[0].document == {"text": "echo"}
+
+    def test_span_texts(self, response):
+        """They are cut from the text that was sent, in code points."""
+        assert response.results[0].span_texts == ["cat", "The cat"]
+        assert response.results[1].span_texts == []
+        spans = [{"start": 1, "end": 3, "score": 1}]
+        emoji = attach(parse_response(item_reply(relevant_spans=spans)), ["x"], ["😀é漢"])
+        assert emoji.results[0].span_texts == ["é漢"]
+        assert parse_response(item_reply(relevant_spans=spans)).results[0].span_texts == []
+
+    def test_stay_out_of_everything_else(self, response):
+        """Dumps and repr do not show documents, texts or the fallback."""
+        bare = parse_response(reply())
+        assert response.model_dump() == bare.model_dump()
+        assert response.json() == bare.json()
+        assert hash(response) == hash(bare)
+        assert repr(response) == repr(bare)
+        assert repr(response.results) == repr(bare.results)
+
+    def test_is_fallback(self):
+        assert not parse_response(reply()).is_fallback
+        assert not attach(parse_response(reply()), DOCUMENTS, TEXTS).is_fallback
+        assert attach(parse_response(reply()), DOCUMENTS, TEXTS, is_fallback=True).is_fallback
+
+
+class TestScoresAndFilter:
+    def test_scores(self, response):
+        """Scores stand in the order of the documents, None for those cut off."""
+        assert response.scores == [0.25, None, 0.943]
+        five = attach(parse_response(reply()), list("abcde"), list("abcde"))
+        assert five.scores == [0.25, None, 0.943, None, None]
+        assert parse_response(reply(results=[])).scores == []
+
+    def test_filter(self):
+        """Results at the threshold stay; all else comes along."""
+        response = attach(parse_response(reply(new=1)), DOCUMENTS, TEXTS, is_fallback=True)
+        kept = response.filter(min_score=0.943)
+        assert kept.results == response.results[:1]
+        assert kept.results[0].document is DOCUMENTS[2]
+        assert (kept.id, kept.meta, kept.new, kept.is_fallback) == (response.id, response.meta, 1, True)
+        assert kept.scores == [None, None, 0.943]
+        assert len(response.results) == 2
+
+    @given(st.lists(scores, max_size=8), scores)
+    def test_filter_property(self, given_scores, min_score):
+        """Filtering keeps exactly the scores at or above the threshold, in order."""
+        results = [{"index": n, "relevance_score": score} for n, score in enumerate(given_scores)]
+        kept = parse_response(reply(results=results)).filter(min_score=min_score)
+        assert [item.relevance_score for item in kept.results] == [s for s in given_scores if s >= min_score]
+
+
+class _Tags(HTMLParser):
+    """The tags and attributes of a fragment, its texts, and whether every tag is closed in order."""
+
+    def __init__(self, html):
+        super().__init__()
+        self.tags, self.attributes, self.texts, self._open = set(), set(), [], []
+        self.feed(html)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self._open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        self.texts.append(data)
+
+
+def many(n: int) -> V2RerankResponse:
+    results = [{"index": i, "relevance_score": 1 / (i + 1)} for i in range(n)]
+    return parse_response(reply(results=results))
+
+
+class TestShown:
+    def test_repr(self):
+        """It fits a line, whatever the length of the list."""
+        text = "V2RerankResponse(id='07734bd2', results=[0: 1, 1: 0.5, 2: 0.333, … 997 more], search_units=1.0)"
+        assert repr(many(1000)) == text
+
+    def test_repr_of_parts(self, response):
+        """Only what is given is shown."""
+        assert repr(response.results[1]) == "V2RerankResponseResultsItem(index=0, relevance_score=0.25)"
+        assert repr(V2RerankResponse(results=[])) == "V2RerankResponse(results=[])"
+        fallback = attach(V2RerankResponse(results=[]), [], [], is_fallback=True)
+        assert repr(fallback) == "V2RerankResponse(results=[], is_fallback=True)"
+
+    def test_repr_never_shows_an_echoed_document(self):
+        response = parse_response(item_reply(document={"text": "secret"}))
+        assert "secret" not in repr(response) + repr(response.results)
+
+    @given(st.text(max_size=200) | st.sampled_from(["<script>alert(1)</script>", "\"'><img onerror=x>", "&lt;b&gt;"]))
+    def test_html_escapes_the_text(self, text):
+        """Whatever a document says, it is text in the table, and its start is all there."""
+        html = attach(parse_response(item_reply()), [text], [text])._repr_html_()
+        seen = _Tags(html)
+        assert seen.tags <= {"table", "thead", "tbody", "tr", "th", "td", "span", "div"}
+        assert seen.attributes <= {"style", "dir"}
+        assert "".join(" ".join(text.split())[:120].split()) in "".join("".join(seen.texts).split())
+
+    def test_html_row(self, response):
+        """A row has rank, score, index and text; markup in a text is shown, not obeyed."""
+        assert _Tags(response._repr_html_()).texts == [
+            *("rank", "score", "index", "text"),
+            *("1", "0.943", "2", "The cat <b>sat</b>"),
+            *("2", "0.25", "0", "first"),
+        ]
+
+    def test_html_of_long_lists_and_texts(self):
+        """20 rows, 120 characters each; texts need not be known."""
+        seen = _Tags(many(50)._repr_html_())
+        assert seen.texts[-1] == "… 30 more"
+        assert seen.texts.count("20") == 1
+        long = attach(many(1), ["a"], ["word " * 100])
+        assert _Tags(long._repr_html_()).texts[-1] == ("word " * 24 + "…")
+
+    @pytest.mark.parametrize(("score", "width"), [(-3, "0.0%"), (0.5, "50.0%"), (7, "100.0%")])
+    def test_html_bar_stays_in_its_cell(self, score, width):
+        """Other servers' scores may leave [0, 1]; the bar does not."""
+        assert f"width:{width}" in parse_response(item_reply(relevance_score=score))._repr_html_()
+
+
+def test_result_types_are_exported():
+    """What the module calls public is there."""
+    assert all(hasattr(types, name) for name in types.__all__)
+    assert isinstance(parse_response(reply()).results[0], V2RerankResponseResultsItem)
