@@ -150,12 +150,10 @@ def empty_answer(call: Call) -> V2RerankResponse:
 
 
 def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
-    from dataclasses import replace
-
-    from .types import V2RerankResponse
+    from .types import V2RerankResponse, replaced
 
     results = [
-        replace(item, index=item.index + part.start)
+        replaced(item, index=item.index + part.start)
         for part, response in zip(parts, responses)
         for item in response.results
     ]
@@ -169,13 +167,13 @@ def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespo
 
 def _merged_meta(metas: Sequence[Any]) -> Any:
     """Billed units and token counts summed, warnings joined (each once), the rest from the first part."""
-    from dataclasses import replace
+    from .types import replaced
 
     metas = [meta for meta in metas if meta is not None]
     if not metas:
         return None
     warnings = dict.fromkeys(warning for meta in metas for warning in meta.warnings or ())
-    return replace(
+    return replaced(
         metas[0],
         billed_units=_summed([meta.billed_units for meta in metas]),
         tokens=_summed([meta.tokens for meta in metas]),
@@ -185,13 +183,15 @@ def _merged_meta(metas: Sequence[Any]) -> Any:
 
 
 def _summed(counts: Sequence[Any]) -> Any:
-    from dataclasses import fields, replace
+    from dataclasses import fields
+
+    from .types import replaced
 
     counts = [count for count in counts if count is not None]
     if not counts:
         return None
     names = [field.name for field in fields(counts[0])]
-    return replace(counts[0], **{name: _total(getattr(count, name) for count in counts) for name in names})
+    return replaced(counts[0], **{name: _total(getattr(count, name) for count in counts) for name in names})
 
 
 def _total(values: Iterator[float | None]) -> float | None:
