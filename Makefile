@@ -38,7 +38,7 @@ docs: $(VENV)/installed-dev  ## Build the documentation into site/
 	@$(BIN)/zensical build --strict
 
 bench: $(VENV)/installed-dev  ## Measure speed against the official client
-	@$(BIN)/python -m tests.benchmarks
+	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) site dist build .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
