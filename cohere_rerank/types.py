@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError, SchemaSerializer, ValidationError, core_schema
+from pydantic_core import PydanticCustomError, ValidationError, core_schema
+
+from ._value import Value
+from ._value import replaced as replaced  # noqa: PLC0414 - for our other modules too
 
 if TYPE_CHECKING:
-    import builtins
-    from collections.abc import Callable, Sequence
-    from typing import ClassVar
+    from collections.abc import Sequence
 
     from typing_extensions import Self
 
@@ -32,169 +33,7 @@ __all__ = [
 ]
 
 _N_REPR_RESULTS = 3
-_N_HTML_ROWS = 20
-_N_HTML_CHARACTERS = 120
-
 _set = object.__setattr__  # the values are frozen; this is how our own slots are filled
-_serializer = SchemaSerializer(core_schema.any_schema())
-
-
-class _Value:
-    """What the types share. Declared fields are slots; unknown ones go to the lazily made dict."""
-
-    __slots__ = ("__dict__", "__weakref__")
-    # Slots that are no fields: outside dumps, equality, hash and repr, but copied and pickled.
-    _own_slots: ClassVar[tuple[str, ...]] = ()
-
-    if TYPE_CHECKING:
-        __dataclass_fields__: ClassVar[builtins.dict[str, Any]]
-        __pydantic_validator__: ClassVar[Any]
-
-    def __init_subclass__(cls) -> None:
-        # An unknown field may have the name of a property of ours (some servers echo `document`):
-        # it is stored and dumped like any other, and the attribute remains ours.
-        for name, member in list(vars(cls).items()):
-            if isinstance(member, property):
-                setattr(cls, name, member.setter(_keep_unknown(name)))
-
-    @classmethod
-    def model_validate(cls, obj: Any) -> Self:
-        """Check a mapping and read it as this type; a value of this type is returned as it is."""
-        value: Self = cls.__pydantic_validator__.validate_python(obj)
-        return value
-
-    @classmethod
-    def model_validate_json(cls, json_data: str | bytes) -> Self:
-        """Check JSON text and read it as this type."""
-        value: Self = cls.__pydantic_validator__.validate_json(json_data)
-        return value
-
-    def model_dump(
-        self,
-        *,
-        mode: str = "python",
-        exclude_unset: bool = False,
-        exclude_defaults: bool = False,
-        exclude_none: bool = False,
-        **options: Any,
-    ) -> builtins.dict[str, Any]:
-        """The fields as a dict, all the way down.
-
-        Args:
-            mode: "python" gives every field; "json" leaves out those that are None, as the official
-                client does.
-            exclude_unset: Leave out fields that are None, as all are that were not set.
-            exclude_defaults: The same: every default is None.
-            exclude_none: The same, and unknown fields that are None.
-            options: What else pydantic's ``model_dump`` takes: ``include``, ``exclude``, ...
-        """
-        options.pop("by_alias", None)  # no field has an alias
-        without_none = exclude_unset or exclude_defaults or exclude_none or mode == "json"
-        plain = _plain(self, without_none=without_none, without_unknown_none=exclude_none)
-        dumped: dict[str, Any] = _serializer.to_python(plain, mode=mode, **options)
-        return dumped
-
-    def model_dump_json(
-        self,
-        *,
-        exclude_unset: bool = True,  # noqa: ARG002 - None is left out of JSON in any case
-        exclude_defaults: bool = True,  # noqa: ARG002
-        exclude_none: bool = False,
-        **options: Any,
-    ) -> str:
-        """The fields that are not None as JSON text.
-
-        Args:
-            exclude_unset: Taken because pydantic's has it; so is ``exclude_defaults``.
-            exclude_defaults: See there.
-            exclude_none: Leave out unknown fields that are None, too.
-            options: What else pydantic's ``model_dump_json`` takes: ``indent``, ``include``, ...
-        """
-        options.pop("by_alias", None)
-        plain = _plain(self, without_none=True, without_unknown_none=exclude_none)
-        return _serializer.to_json(plain, **options).decode()
-
-    def dict(self, **options: Any) -> builtins.dict[str, Any]:
-        """The fields that are not None as a dict; options as for ``model_dump``."""
-        return self.model_dump(**{"exclude_unset": True, **options})
-
-    def json(self, **options: Any) -> str:
-        """The fields that are not None as JSON text; options as for ``model_dump_json``."""
-        return self.model_dump_json(**options)
-
-    def __eq__(self, other: object) -> bool:
-        if type(other) is not type(self):
-            return NotImplemented
-        return _declared(self) == _declared(other) and self.__dict__ == other.__dict__
-
-    def __hash__(self) -> int:
-        return hash(tuple(tuple(v) if isinstance(v, list) else v for v in _declared(self)))
-
-    def __repr__(self) -> str:
-        fields = zip(type(self).__dataclass_fields__, _declared(self))
-        given = ", ".join(f"{name}={value!r}" for name, value in fields if value is not None)
-        return f"{type(self).__name__}({given})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), _state(self))
-
-
-def _keep_unknown(name: str) -> Callable[[_Value, object], None]:
-    def keep(self: _Value, value: object) -> None:
-        self.__dict__[name] = value
-
-    return keep
-
-
-def _declared(value: _Value) -> list[Any]:
-    return [getattr(value, name) for name in type(value).__dataclass_fields__]
-
-
-def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any:
-    """A value as dicts and lists, unknown fields after the declared ones."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, list):
-            return [plain(item) for item in value]
-        if not isinstance(value, _Value):
-            return value
-        fields: dict[str, Any] = {}
-        for name in type(value).__dataclass_fields__:
-            item = getattr(value, name)
-            if item is not None:
-                fields[name] = plain(item) if isinstance(item, (list, _Value)) else item
-            elif not without_none:
-                fields[name] = None
-        for name, item in value.__dict__.items():
-            if not (without_unknown_none and item is None):
-                fields[name] = plain(item)
-        return fields
-
-    return plain(value)
-
-
-def _state(value: _Value) -> dict[str, Any]:
-    """All that a value holds, by name; slots of ours only where filled."""
-    names = (*type(value).__dataclass_fields__, *type(value)._own_slots)
-    state = {name: getattr(value, name) for name in names if hasattr(value, name)}
-    if value.__dict__:
-        state["__dict__"] = dict(value.__dict__)
-    return state
-
-
-def _restored(cls: type[Any], state: dict[str, Any]) -> Any:
-    value = object.__new__(cls)
-    for name, item in state.items():
-        _set(value, name, item)
-    return value
-
-
-def replaced(value: Any, **changes: Any) -> Any:
-    """A copy with some fields changed, not checked anew.
-
-    Unlike ``dataclasses.replace``, it keeps unknown fields, the caller's documents and their texts.
-    """
-    return _restored(type(value), _state(value) | changes)
 
 
 class _Lenient:
@@ -216,7 +55,7 @@ RerankRelevantSpansMode = Literal["enabled", "disabled"] | str  # noqa: PYI051
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class RerankRelevantSpans(_Value):
+class RerankRelevantSpans(Value):
     """Asks for the stretches that made each document relevant (Rerank v5 and newer).
 
     Attributes:
@@ -231,7 +70,7 @@ class RerankRelevantSpans(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class RerankRelevantSpanResponse(_Value):
+class RerankRelevantSpanResponse(Value):
     """A relevant stretch ``text[start:end]`` of a document.
 
     Attributes:
@@ -245,7 +84,7 @@ class RerankRelevantSpanResponse(_Value):
     score: _Score
 
 
-class _ResultSlots(_Value):
+class _ResultSlots(Value):
     __slots__ = _own_slots = ("_caller_document", "_sent_text")
 
     if TYPE_CHECKING:
@@ -288,7 +127,7 @@ class V2RerankResponseResultsItem(_ResultSlots):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMetaApiVersion(_Value):
+class ApiMetaApiVersion(Value):
     """Which version of the API answered.
 
     Attributes:
@@ -303,7 +142,7 @@ class ApiMetaApiVersion(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMetaBilledUnits(_Value):
+class ApiMetaBilledUnits(Value):
     """What the call is billed for: counts, as floats; None where it is not billed by that unit."""
 
     images: float | None = None
@@ -317,7 +156,7 @@ class ApiMetaBilledUnits(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMetaTokens(_Value):
+class ApiMetaTokens(Value):
     """Tokens that went into the model and came out of it, as floats."""
 
     input_tokens: float | None = None
@@ -325,7 +164,7 @@ class ApiMetaTokens(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMeta(_Value):
+class ApiMeta(Value):
     """What a reply says about itself.
 
     Attributes:
@@ -343,7 +182,7 @@ class ApiMeta(_Value):
     warnings: Annotated[list[str] | None, _Lenient] = None
 
 
-class _ResponseSlots(_Value):
+class _ResponseSlots(Value):
     __slots__ = _own_slots = ("_from_fallback", "_n_documents_sent")
 
     if TYPE_CHECKING:
@@ -399,37 +238,9 @@ class V2RerankResponse(_ResponseSlots):
         return f"{type(self).__name__}({given})"
 
     def _repr_html_(self) -> str:
-        rows = [_html_row(n, item) for n, item in enumerate(self.results[:_N_HTML_ROWS], start=1)]
-        n_more = len(self.results) - len(rows)
-        more = f"<div>… {n_more} more</div>" if n_more else ""
-        head = "".join(f'<th style="text-align:left">{name}</th>' for name in _HTML_COLUMNS)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
+        from ._html import table  # only notebooks ask
 
-
-_HTML_COLUMNS = ("rank", "score", "index", "text")
-# Colours that stand out on light and dark alike; the text keeps the colour of the notebook.
-_HTML_ROW = (
-    "<tr><td>{rank}</td>"
-    '<td style="text-align:left;white-space:nowrap">'
-    '<span style="display:inline-block;width:6em;margin-right:.5em;background:#80808040">'
-    '<span style="display:block;width:{percent:.1f}%;height:.7em;background:#4a90d9"></span></span>'
-    "{score:.3g}</td>"
-    '<td>{index}</td><td dir="auto" style="text-align:left">{text}</td></tr>'
-)
-
-
-def _html_row(rank: int, item: V2RerankResponseResultsItem) -> str:
-    from html import escape
-
-    text = " ".join(getattr(item, "_sent_text", "").split())
-    start = text[:_N_HTML_CHARACTERS] + "…" * (len(text) > _N_HTML_CHARACTERS)
-    return _HTML_ROW.format(
-        rank=rank,
-        percent=100 * min(max(item.relevance_score, 0), 1),
-        score=item.relevance_score,
-        index=item.index,
-        text=escape(start),
-    )
+        return table(self)
 
 
 _validate_json = V2RerankResponse.__pydantic_validator__.validate_json

@@ -1,0 +1,174 @@
+"""What all result types share: frozen values with dumps like the official client's, copies and pickles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import SchemaSerializer, core_schema
+
+if TYPE_CHECKING:
+    import builtins
+    from collections.abc import Callable
+    from typing import ClassVar
+
+    from typing_extensions import Self
+
+_serializer = SchemaSerializer(core_schema.any_schema())
+
+
+class Value:
+    """What the types share. Declared fields are slots; unknown ones go to the lazily made dict."""
+
+    __slots__ = ("__dict__", "__weakref__")
+    # Slots that are no fields: outside dumps, equality, hash and repr, but copied and pickled.
+    _own_slots: ClassVar[tuple[str, ...]] = ()
+
+    if TYPE_CHECKING:
+        __dataclass_fields__: ClassVar[builtins.dict[str, Any]]
+        __pydantic_validator__: ClassVar[Any]
+
+    def __init_subclass__(cls) -> None:
+        # An unknown field may have the name of a property of ours (some servers echo `document`):
+        # it is stored and dumped like any other, and the attribute remains ours.
+        for name, member in list(vars(cls).items()):
+            if isinstance(member, property):
+                setattr(cls, name, member.setter(_keep_unknown(name)))
+
+    @classmethod
+    def model_validate(cls, obj: Any) -> Self:
+        """Check a mapping and read it as this type; a value of this type is returned as it is."""
+        value: Self = cls.__pydantic_validator__.validate_python(obj)
+        return value
+
+    @classmethod
+    def model_validate_json(cls, json_data: str | bytes) -> Self:
+        """Check JSON text and read it as this type."""
+        value: Self = cls.__pydantic_validator__.validate_json(json_data)
+        return value
+
+    def model_dump(
+        self,
+        *,
+        mode: str = "python",
+        exclude_unset: bool = False,
+        exclude_defaults: bool = False,
+        exclude_none: bool = False,
+        **options: Any,
+    ) -> builtins.dict[str, Any]:
+        """The fields as a dict, all the way down.
+
+        Args:
+            mode: "python" gives every field; "json" leaves out those that are None, as the official
+                client does.
+            exclude_unset: Leave out fields that are None, as all are that were not set.
+            exclude_defaults: The same: every default is None.
+            exclude_none: The same, and unknown fields that are None.
+            options: What else pydantic's ``model_dump`` takes: ``include``, ``exclude``, ...
+        """
+        options.pop("by_alias", None)  # no field has an alias
+        without_none = exclude_unset or exclude_defaults or exclude_none or mode == "json"
+        plain = _plain(self, without_none=without_none, without_unknown_none=exclude_none)
+        dumped: dict[str, Any] = _serializer.to_python(plain, mode=mode, **options)
+        return dumped
+
+    def model_dump_json(
+        self,
+        *,
+        exclude_unset: bool = True,  # noqa: ARG002 - None is left out of JSON in any case
+        exclude_defaults: bool = True,  # noqa: ARG002
+        exclude_none: bool = False,
+        **options: Any,
+    ) -> str:
+        """The fields that are not None as JSON text.
+
+        Args:
+            exclude_unset: Taken because pydantic's has it; so is ``exclude_defaults``.
+            exclude_defaults: See there.
+            exclude_none: Leave out unknown fields that are None, too.
+            options: What else pydantic's ``model_dump_json`` takes: ``indent``, ``include``, ...
+        """
+        options.pop("by_alias", None)
+        plain = _plain(self, without_none=True, without_unknown_none=exclude_none)
+        return _serializer.to_json(plain, **options).decode()
+
+    def dict(self, **options: Any) -> builtins.dict[str, Any]:
+        """The fields that are not None as a dict; options as for ``model_dump``."""
+        return self.model_dump(**{"exclude_unset": True, **options})
+
+    def json(self, **options: Any) -> str:
+        """The fields that are not None as JSON text; options as for ``model_dump_json``."""
+        return self.model_dump_json(**options)
+
+    def __eq__(self, other: object) -> bool:
+        if type(other) is not type(self):
+            return NotImplemented
+        return _declared(self) == _declared(other) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        return hash(tuple(tuple(v) if isinstance(v, list) else v for v in _declared(self)))
+
+    def __repr__(self) -> str:
+        fields = zip(type(self).__dataclass_fields__, _declared(self))
+        given = ", ".join(f"{name}={value!r}" for name, value in fields if value is not None)
+        return f"{type(self).__name__}({given})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, (type(self), _state(self))
+
+
+def _keep_unknown(name: str) -> Callable[[Value, object], None]:
+    def keep(self: Value, value: object) -> None:
+        self.__dict__[name] = value
+
+    return keep
+
+
+def _declared(value: Value) -> list[Any]:
+    return [getattr(value, name) for name in type(value).__dataclass_fields__]
+
+
+def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any:
+    """A value as dicts and lists, unknown fields after the declared ones."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, list):
+            return [plain(item) for item in value]
+        if not isinstance(value, Value):
+            return value
+        fields: dict[str, Any] = {}
+        for name in type(value).__dataclass_fields__:
+            item = getattr(value, name)
+            if item is not None:
+                fields[name] = plain(item) if isinstance(item, (list, Value)) else item
+            elif not without_none:
+                fields[name] = None
+        for name, item in value.__dict__.items():
+            if not (without_unknown_none and item is None):
+                fields[name] = plain(item)
+        return fields
+
+    return plain(value)
+
+
+def _state(value: Value) -> dict[str, Any]:
+    """All that a value holds, by name; slots of ours only where filled."""
+    names = (*type(value).__dataclass_fields__, *type(value)._own_slots)
+    state = {name: getattr(value, name) for name in names if hasattr(value, name)}
+    if value.__dict__:
+        state["__dict__"] = dict(value.__dict__)
+    return state
+
+
+def _restored(cls: type[Any], state: dict[str, Any]) -> Any:
+    value = object.__new__(cls)
+    for name, item in state.items():
+        object.__setattr__(value, name, item)  # frozen
+    return value
+
+
+def replaced(value: Any, **changes: Any) -> Any:
+    """A copy with some fields changed, not checked anew.
+
+    Unlike ``dataclasses.replace``, it keeps unknown fields, the caller's documents and their texts.
+    """
+    return _restored(type(value), _state(value) | changes)
