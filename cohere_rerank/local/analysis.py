@@ -1,93 +1,159 @@
-"""From text to what is compared: folded words, character grams, estimated tokens; pure."""
+"""From text to what is compared: folded words, weighted character grams, token estimates; pure.
+
+Which characters are letters comes from `unicodedata`: a character that a newer Python knows and
+an older one does not separates words on the older one. All else is the same everywhere.
+"""
 
 from __future__ import annotations
 
+import math
 import re
 import unicodedata
+from collections.abc import Iterator
 
-# Scripts written without spaces between words, by how long the grams of a run should be.
-_HAN_KANA = "\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SOUTH_EAST = "\u0e00-\u0eff\u0f00-\u0fff\u1000-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"
-_RUNS = re.compile(f"[{_HAN_KANA}]+|[{_SOUTH_EAST}]+|[^{_HAN_KANA}{_SOUTH_EAST}]+")
-_IS_HAN_KANA = re.compile(f"[{_HAN_KANA}]")
-_IS_SOUTH_EAST = re.compile(f"[{_SOUTH_EAST}]")
+_HAN_KANA = "\u3041-\u3096\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_SOUTH_EAST_ASIA = "\u0e00-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Tibetan ...
+_HANGUL = "\uac00-\ud7a3"
+_SYLLABIC = "\u0900-\u0dff\u1200-\u139f"  # Indic scripts, Ethiopic
 
-# Letters that are one letter to a reader: alef, yeh, kaf and teh marbuta forms of Arabic script.
-_SAME_LETTER = {"ٱ": "ا", "أ": "ا", "إ": "ا", "آ": "ا", "ى": "ي", "ی": "ي", "ې": "ي", "ک": "ك"}
+# How a stretch of one script is cut into grams. The first two are written without spaces between
+# words: a gram may start anywhere. In the others a gram sees where its word starts and ends.
+_STRETCHES = re.compile(
+    f"([{_HAN_KANA}]+)|([{_SOUTH_EAST_ASIA}]+)|([{_HANGUL}]+)|([{_SYLLABIC}]+)"
+    f"|([^{_HAN_KANA}{_SOUTH_EAST_ASIA}{_HANGUL}{_SYLLABIC}]+)"
+)
+_GRAM_SIZES = ((), (1, 2), (4,), (2,), (3,), (4,))
+_LAST_UNSPACED = 2
+
+# Fitted on dev, see docs/decisions/0003: word beginnings say more than endings, names more than
+# other words.
+_NEXT_GRAM = 0.64
+_FINAL_GRAM = 0.3
+_NAMED = 3.0
+
+# Forms of one letter: alef, yeh, kaf and heh of Arabic script, Cyrillic yo.
+_SAME_LETTER = str.maketrans(
+    "\u0622\u0623\u0625\u0671\u0649\u06cc\u06d0\u06a9\u0629\u06c1\u06c3\u0451",
+    "\u0627\u0627\u0627\u0627\u064a\u064a\u064a\u0643\u0647\u0647\u0647\u0435",
+)
+_FOLDABLE_MARK = re.compile(  # of Latin, Greek, Hebrew, Arabic; never Indic or Thai vowel signs
+    "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\ufe00-\ufe0f\u20d0-\u20ff]"
+)
 
 
 class _FoldTable(dict[int, str]):
-    """Code point -> folded text, filled as characters are met (at most all of Unicode)."""
+    """Code point -> folded text, filled as characters are met; never larger than Unicode."""
 
     def __missing__(self, code: int) -> str:
-        folded = self[code] = _fold(chr(code))
+        folded = self[code] = _fold_character(chr(code))
         return folded
 
 
-def _fold(char: str) -> str:
+class _FoldRuns(dict[str, str]):
+    """Folded text by short run of characters, such as ``", "`` or ``"é"``; bounded."""
+
+    def __missing__(self, run: str) -> str:
+        folded = run.translate(_FOLD)
+        if len(run) <= 4 and len(self) < 10_000:
+            self[run] = folded
+        return folded
+
+
+def _fold_character(char: str) -> str:
     category = unicodedata.category(char)
     if category == "So":
-        return f" {char} "  # emoji and other signs are words of their own
-    if category == "Cf" or _is_foldable_mark(char):
+        return f" {char} "  # an emoji is a word
+    if category == "Cf" or _FOLDABLE_MARK.match(char):
         return ""
+    if category == "Nd":
+        return str(unicodedata.digit(char))
     if category[0] not in "LMN":
         return " "
-    char = _SAME_LETTER.get(char, char)
-    folded = unicodedata.normalize("NFKC", char.casefold())
-    base = unicodedata.normalize("NFD", folded)
-    if len(base) > 1 and base[0] < "\u0250":
-        folded = "".join(c for c in base if not unicodedata.combining(c))
-    return "".join(
-        c for c in folded if unicodedata.category(c)[0] in "LMN" and not _is_foldable_mark(c)
-    )
+    folded = unicodedata.normalize("NFKC", char.casefold().translate(_SAME_LETTER))
+    decomposed = unicodedata.normalize("NFD", folded)
+    if decomposed[0] < "\u0400":  # Latin and Greek; a Cyrillic short i is a letter of its own
+        folded = decomposed
+    return "".join(map(_word_part, folded))
 
 
-def _is_foldable_mark(char: str) -> bool:
-    """Marks of Latin, Hebrew and Arabic; never Indic or Thai ones, which are vowels."""
-    return (
-        "\u0300" <= char <= "\u036f"
-        or "\u0591" <= char <= "\u05c7"
-        or "\u0610" <= char <= "\u061a"
-        or "\u064b" <= char <= "\u065f"
-        or char in "\u0670\u0640"
-    )
+def _word_part(char: str) -> str:
+    if _FOLDABLE_MARK.match(char):
+        return ""
+    return char if unicodedata.category(char)[0] in "LMN" else " "
 
 
 _FOLD = _FoldTable()
+_FOLD_RUNS = _FoldRuns()
+
+# Lower-case letters that fold to themselves, in the scripts met most; the rest takes longer.
+_CHANGED = re.compile(
+    "([^ a-z0-9\u03b1-\u03c1\u03c3-\u03c9\u0430-\u0450\u05d0-\u05ea\u0626-\u0628\u062a-\u063a"
+    "\u0641-\u0648\u0904-\u0939\u093c-\u094d\u0e01-\u0e32\u0e34-\u0e3a\u0e40-\u0e4e"
+    "\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fef\uac00-\ud7a3]+)"
+)
 
 
 def fold(text: str) -> str:
     """Return the words of *text*, case and accents removed, as ``" word word "``.
 
-    Words are runs of letters, marks and numbers; a sign such as an emoji is a word.
+    Words are runs of letters, marks and numbers; a sign such as an emoji is a word. Text without
+    any word gives two spaces.
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return f" {' '.join(text.translate(_FOLD).split())} "
+    if text.isascii():
+        return f" {' '.join(text.translate(_FOLD).split())} "
+    form = "NFKC" if "\uff9e" in text or "\uff9f" in text else "NFC"  # half-width kana marks
+    parts = _CHANGED.split(unicodedata.normalize(form, text).lower())
+    parts[1::2] = map(_FOLD_RUNS.__getitem__, parts[1::2])
+    return f" {' '.join(''.join(parts).split())} "
 
 
-def grams(folded: str) -> list[str]:
-    """Return the distinct character grams of a folded text, in order of appearance."""
-    found: dict[str, None] = {}
-    for word in folded.split():
-        for run in _RUNS.findall(word):
-            if _IS_HAN_KANA.match(run):
-                sizes, text = range(1, 4), run
-            elif _IS_SOUTH_EAST.match(run):
-                sizes, text = range(2, 6), run
-            else:
-                sizes, text = range(4, 5), f" {run} "
-            for size in sizes:
-                for start in range(max(1, len(text) - size + 1)):
-                    found[text[start : start + size]] = None
-    return list(found)
+def query_grams(query: str) -> dict[str, float]:
+    """Return the character grams of *query* with their weights (> 0), in order of appearance.
+
+    A gram is counted in a document's folded text as it stands, spaces included.
+    """
+    weights: dict[str, float] = {}
+    for position, token in enumerate(query.split()):
+        word_weight = _NAMED if _is_named(token, first=position == 0) else 1.0
+        for word in fold(token).split():
+            for gram, weight in _word_grams(word):
+                weights[gram] = weights.get(gram, 0.0) + weight * word_weight
+    return {gram: math.sqrt(weight) for gram, weight in weights.items()}
+
+
+def _word_grams(word: str) -> Iterator[tuple[str, float]]:
+    for stretch in _STRETCHES.finditer(word):
+        script = stretch.lastindex or 0
+        text = stretch.group()
+        if script <= _LAST_UNSPACED:
+            for size in _GRAM_SIZES[script]:
+                yield from ((text[i : i + size], 1.0) for i in _starts(text, size))
+            continue
+        text = f" {text} "
+        weight = 1.0
+        for size in _GRAM_SIZES[script]:
+            starts = _starts(text, size)
+            for i in starts:
+                final = i == len(starts) - 1
+                yield text[i : i + size], weight * (_FINAL_GRAM if final else 1.0)
+                weight *= _NEXT_GRAM
+
+
+def _starts(text: str, size: int) -> range:
+    return range(max(1, len(text) - size + 1))
+
+
+def _is_named(token: str, *, first: bool) -> bool:
+    """Tell names, numbers and identifiers by capitals and digits; a first word needs a second."""
+    letters = [char for char in token if char.isalnum()]
+    return any(char.isupper() or char.isdigit() for char in letters[first:])
 
 
 def truncate(document: str, max_tokens: int) -> str:
     """Return the longest prefix of *document* of about *max_tokens* tokens.
 
-    An estimate, no tokenizer: four characters make a token in alphabetic scripts, and each
-    character is one in Han, kana and Hangul. Code points are never split.
+    An estimate, no tokenizer: a token is four characters in alphabetic scripts and one in Han,
+    kana and Hangul. Code points are never split.
 
     Args:
         document: Any text.
@@ -95,12 +161,14 @@ def truncate(document: str, max_tokens: int) -> str:
     """
     if len(document) <= max_tokens:
         return document
-    quarters, limit = 0, 4 * max_tokens
-    for position, char in enumerate(document):
+    if document.isascii():
+        return document[: 4 * max_tokens]
+    quarters = 0
+    for position, char in enumerate(document[: 4 * max_tokens]):
         quarters += 4 if _is_dense(char) else 1
-        if quarters > limit:
+        if quarters > 4 * max_tokens:
             return document[:position]
-    return document
+    return document[: 4 * max_tokens]
 
 
 def _is_dense(char: str) -> bool:

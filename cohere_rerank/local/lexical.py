@@ -1,21 +1,38 @@
-"""The default scorer: BM25 over character grams, plus runs of query words; pure Python."""
+"""The default scorer: BM25 over character grams, query words close together; pure Python.
+
+Bit for bit the same on every platform: nothing here but IEEE arithmetic and square roots in a
+fixed order. `math.log` and `**` may differ in the last bit between C libraries, `sum` of floats
+between Python versions.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from cohere_rerank.local.analysis import fold, grams
+from cohere_rerank.local.analysis import fold, query_grams
 from cohere_rerank.local.calibration import calibrate
 
+# Fitted on dev, see docs/decisions/0003.
 _K1 = 1.2
-_IDF_POWER = 1.5
-_RUN_WEIGHT = 1.5
-_RUN_POWER = 1.5
+_BREVITY_WEIGHT = 0.4
+_STRETCH_WEIGHT = 0.4
+_PAIR_WEIGHT = 0.3
+
+_MAX_QUERY_CHARS = 1_000
+_MIN_REFINED = 12  # the best by grams that are read a second time: these, or one in eight
+_REFINED_SHARE = 8
+_PREFIX = 4  # query words are looked for by their beginning
+_PAIR_GAP = 3  # in words
 
 
 class LexicalScorer:
-    """Ranks by shared character grams, weighted by their rarity within the given list."""
+    """Ranks by shared character grams, weighted by their rarity within the given list.
+
+    Needs no training and no language: scripts with and without spaces, inflected words, names
+    and identifiers all match by their parts. Words of a query that stand together in a document
+    count more. Only the first 1,000 characters of a query are used.
+    """
 
     name = "local-lexical"
     version = "1"
@@ -27,41 +44,121 @@ class LexicalScorer:
 
 
 def raw_scores(query: str, documents: Sequence[str]) -> list[float]:
-    """Return uncalibrated scores: gram BM25 over its maximum, plus the run bonus."""
+    """Return uncalibrated scores, 0 for a document that shares nothing with the query."""
+    query = query[:_MAX_QUERY_CHARS]
     folded_query = fold(query)
     texts = [fold(document) for document in documents]
-    scores = _bm25(grams(folded_query), texts)
-    best = max(scores, default=0.0) or 1.0
-    words = folded_query.split()
+    scores = _gram_scores(query_grams(query), texts)
+    refined = _best(scores)
+    stretch = [_longest_stretch(folded_query, texts[i]) for i in refined]
+    pairs = _pair_scores(folded_query.split(), [texts[i] for i in refined])
+    for i, a, b in zip(refined, stretch, pairs):
+        scores[i] += _STRETCH_WEIGHT * a + _PAIR_WEIGHT * b
+    return scores
+
+
+def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
+    """Return BM25 over its maximum, plus the brevity of documents that match at all."""
+    n = len(texts)
+    scores = [0.0] * n
+    mean_length = sum(map(len, texts)) / n if n else 0.0
+    norms = [_K1 * len(text) / mean_length for text in texts]
+    for gram, weight in grams.items():
+        counts = [text.count(gram) for text in texts]
+        df = n - counts.count(0)
+        if not df:
+            continue
+        weight *= _rarity(df, n) * _root4(sum(counts) / df)
+        for i, count in enumerate(counts):
+            if count:
+                scores[i] += weight * count / (count + norms[i])
+    best = max(scores, default=0.0)
+    if not best:
+        return scores
     return [
-        score / best + _RUN_WEIGHT * (_longest_run(words, text) / max(1, len(words))) ** _RUN_POWER
+        score / best + _BREVITY_WEIGHT * mean_length / (len(text) + mean_length) if score else 0.0
         for score, text in zip(scores, texts)
     ]
 
 
-def _bm25(terms: list[str], texts: list[str]) -> list[float]:
-    n = len(texts)
-    mean_length = sum(map(len, texts)) / max(1, n)
-    lengths = [_K1 * len(text) / mean_length for text in texts]
-    scores = [0.0] * n
-    for term in terms:
-        counts = [text.count(term) for text in texts]
-        df = n - counts.count(0)
-        if not df:
-            continue
-        idf = math.log(1.0 + (n - df + 0.5) / (df + 0.5)) ** _IDF_POWER
-        for i, count in enumerate(counts):
-            if count:
-                scores[i] += idf * count * (_K1 + 1.0) / (count + lengths[i])
+def _best(scores: Sequence[float]) -> list[int]:
+    """Return the indices worth a second reading: the highest scores, ties included."""
+    n_refined = max(_MIN_REFINED, len(scores) // _REFINED_SHARE)
+    floor = sorted(scores, reverse=True)[:n_refined][-1] if scores else 0.0
+    return [i for i, score in enumerate(scores) if score and score >= floor]
+
+
+def _longest_stretch(query: str, text: str) -> float:
+    """Return the share of the query's characters that stand in a row in *text* somewhere."""
+    longest = 0
+    for start in range(len(query)):
+        while query[start : start + longest + 1] in text:
+            longest += 1
+            if start + longest >= len(query):
+                return longest / len(query)
+    return longest / len(query)
+
+
+def _pair_scores(words: Sequence[str], texts: Sequence[str]) -> list[float]:
+    """Return the weight of neighbouring query words found close together, per query word."""
+    stems = [word[:_PREFIX] for word in words]
+    pairs: dict[tuple[str, str], float] = {}
+    for distance, weight in ((1, 1.0), (2, 0.5)):
+        for a, b in zip(stems, stems[distance:]):
+            if a != b:
+                pairs.setdefault((a, b) if a < b else (b, a), weight)
+    found = [_close_pairs(pairs, text) for text in texts]
+    df: dict[tuple[str, str], int] = {}
+    for some in found:
+        for pair in some:
+            df[pair] = df.get(pair, 0) + 1
+    scores = []
+    for some in found:
+        score = 0.0
+        for pair, weight in pairs.items():
+            if pair in some:
+                score += weight * _ln(_odds(df[pair], len(texts)))
+        scores.append(score / max(1, len(words)))
     return scores
 
 
-def _longest_run(words: list[str], text: str) -> int:
-    """Return how many query words in a row, at most, stand in a row in *text*."""
-    longest = 0
-    for start in range(len(words)):
-        while f" {' '.join(words[start : start + longest + 1])} " in text:
-            longest += 1
-            if start + longest > len(words) - 1:
-                return longest
-    return longest
+def _close_pairs(pairs: Iterable[tuple[str, str]], text: str) -> set[tuple[str, str]]:
+    partners: dict[str, list[tuple[str, tuple[str, str]]]] = {}
+    for pair in pairs:
+        partners.setdefault(pair[0], []).append((pair[1], pair))
+        partners.setdefault(pair[1], []).append((pair[0], pair))
+    found = set()
+    last: dict[str, int] = {}
+    for position, word in enumerate(text.split()):
+        stem = word[:_PREFIX]
+        if stem in partners:
+            for other, pair in partners[stem]:
+                if position - last.get(other, -_PAIR_GAP - 1) <= _PAIR_GAP:
+                    found.add(pair)
+            last[stem] = position
+    return found
+
+
+def _odds(df: int, n: int) -> float:
+    return 1.0 + (n - df + 0.5) / (df + 0.5)
+
+
+def _rarity(df: int, n: int) -> float:
+    """Return idf to the power 1.25."""
+    idf = _ln(_odds(df, n))
+    return idf * _root4(idf)
+
+
+def _root4(x: float) -> float:
+    return math.sqrt(math.sqrt(x))
+
+
+def _ln(x: float) -> float:
+    """Return the natural logarithm of x >= 1, the same everywhere."""
+    mantissa, exponent = math.frexp(x)
+    y = (mantissa - 1.0) / (mantissa + 1.0)
+    square, term, total = y * y, y, 0.0
+    for k in range(1, 32, 2):
+        total += term / k
+        term *= square
+    return 2.0 * total + exponent * 0.6931471805599453
