@@ -66,7 +66,7 @@ class _Http:
         if client is not None and not hasattr(client, "build_request"):
             raise InvalidRequestError(f"httpx_client must be an httpx.{kind.__name__}, got {type(client).__name__}")
         self._is_foreign = client is not None
-        if client is None and getproxies() and not config.is_local:
+        if client is None and _has_proxy() and not config.is_local:
             limits = httpx.Limits(max_connections=config.max_connections)
             client = kind(limits=limits, timeout=_config.DEFAULT_TIMEOUT_S)
         self._client = client
@@ -195,6 +195,12 @@ class AsyncHttp(_Http):
         """As `Http.close`."""
         self.is_closed = True
         await (self._transport or self._client).aclose()
+
+
+def _has_proxy() -> bool:
+    """Whether the environment (or the system, on Windows and macOS) names a proxy; NO_PROXY alone names none."""
+    proxies = getproxies()
+    return any(scheme in proxies for scheme in ("http", "https", "all"))
 
 
 def _url(config: Config) -> str:
