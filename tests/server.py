@@ -22,12 +22,14 @@ import struct
 import threading
 import time
 import uuid
+import weakref
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,9 +104,7 @@ class Exchange:
     def reset(self) -> None:
         """Close with RST instead of FIN."""
         linger = struct.pack("ii", 1, 0)
-        self._writer.get_extra_info("socket").setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, linger
-        )
+        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
         self._writer.transport.abort()
         self.keep_alive = False
 
@@ -157,9 +157,7 @@ def reply(
         chunked: Send the body in chunks of 1,000 bytes, without a content-length.
         close: Hang up afterwards unannounced, as a server does whose keep-alive ran out.
     """
-    content_type = (
-        "text/html" if text is not None and text.lstrip().startswith("<") else "text/plain"
-    )
+    content_type = "text/html" if text is not None and text.lstrip().startswith("<") else "text/plain"
     if json is not None:
         content_type, body = "application/json", json_.dumps(json).encode()
     elif text is not None:
@@ -176,17 +174,13 @@ def reply(
     if encoding is not None:
         body = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](body)
         pairs.append(("content-encoding", encoding))
-    pairs.append(
-        ("transfer-encoding", "chunked") if chunked else ("content-length", str(len(body)))
-    )
+    pairs.append(("transfer-encoding", "chunked") if chunked else ("content-length", str(len(body))))
 
     async def send(exchange: Exchange) -> None:
         pieces = [body[i : i + 1000] for i in range(0, len(body), 1000)] if chunked else [body]
         await exchange.send(head(status, pairs) + (b"" if chunked else body))
         if chunked:
-            await exchange.send(
-                b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
-            )
+            await exchange.send(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n")
         if close:
             exchange.keep_alive = False
 
@@ -200,9 +194,7 @@ def error(status: int, message: str, **options: Any) -> Reply:
 
 def html(status: int = 200) -> Reply:
     """The page of a proxy or a captive portal."""
-    return reply(
-        status, text="<!doctype html><html><body><h1>Sign in to continue</h1></body></html>"
-    )
+    return reply(status, text="<!doctype html><html><body><h1>Sign in to continue</h1></body></html>")
 
 
 def redirect(status: int, location: str) -> Reply:
@@ -221,9 +213,7 @@ def hang_up() -> Reply:
 
 def reset(where: str = "start") -> Reply:
     """RST at the ``start``, inside the ``head`` or inside the ``body``."""
-    before = {"start": b"", "head": b"HTTP/1.1 200 OK\r\ncontent-ty", "body": _half_a_reply()}[
-        where
-    ]
+    before = {"start": b"", "head": b"HTTP/1.1 200 OK\r\ncontent-ty", "body": _half_a_reply()}[where]
 
     async def send(exchange: Exchange) -> None:
         if before:
@@ -249,6 +239,16 @@ def _half_a_reply(chunked: bool = False) -> bytes:
         framed = head(200, [("content-type", "application/json"), ("transfer-encoding", "chunked")])
         return framed + b"%x\r\n%b\r\n" % (len(body), body)
     return head(200, [("content-type", "application/json"), ("content-length", "1000")]) + body
+
+
+def raw(data: bytes) -> Reply:
+    """These bytes, then FIN."""
+
+    async def send(exchange: Exchange) -> None:
+        await exchange.send(data)
+        exchange.keep_alive = False
+
+    return send
 
 
 def hang() -> Reply:
@@ -283,11 +283,7 @@ def huge(n_bytes: int, *, chunked: bool = False) -> Reply:
     """A valid answer of about ``n_bytes``, blanks for the most part, made while it is sent."""
     block = b" " * 65536
     n_blocks = n_bytes // len(block)
-    framing = (
-        ("transfer-encoding", "chunked")
-        if chunked
-        else ("content-length", str(n_blocks * len(block) + 15))
-    )
+    framing = ("transfer-encoding", "chunked") if chunked else ("content-length", str(n_blocks * len(block) + 15))
 
     async def send(exchange: Exchange) -> None:
         await exchange.send_head(200, [("content-type", "application/json"), framing])
@@ -308,9 +304,7 @@ def gzip_bomb(n_bytes: int) -> Reply:
         *(packer.compress(block) for _ in range(n_bytes // len(block))),
     ]
     body = b"".join([*packed, packer.compress(b"]}"), packer.flush()])
-    return reply(
-        body=body, headers={"content-encoding": "gzip", "content-type": "application/json"}
-    )
+    return reply(body=body, headers={"content-encoding": "gzip", "content-type": "application/json"})
 
 
 def deep_json(depth: int = 100_000) -> Reply:
@@ -348,9 +342,7 @@ def respond(body: bytes) -> tuple[int, dict[str, Any]]:
         return _error(*problem)
     query, documents = asked["query"], asked["documents"]
     ranking = sorted(((-score(query, document), index) for index, document in enumerate(documents)))
-    results: list[dict[str, Any]] = [
-        {"index": index, "relevance_score": -minus} for minus, index in ranking
-    ]
+    results: list[dict[str, Any]] = [{"index": index, "relevance_score": -minus} for minus, index in ranking]
     results = results[: asked.get("top_n", len(documents))]
     spans = asked.get("relevant_spans")
     if spans is not None and spans.get("mode") == "enabled":
@@ -435,6 +427,7 @@ class Server:
     Attributes:
         requests: What was asked, in order of arrival.
         default: The reply once the script is used up.
+        early: What to answer to the mere headers of a request, its body unread; None: read it first.
         keys: The API keys that are accepted; None accepts any request, without a key too.
         n_connections, n_open: Connections accepted, and open now.
         n_in_flight, max_in_flight: Requests read and not yet answered.
@@ -445,18 +438,18 @@ class Server:
         self.path = path
         self.requests: list[Request] = []
         self.default: Reply = answer()
+        self.early: Reply | None = None
         self.keys: set[str] | None = None
         self.n_connections = self.n_open = self.n_in_flight = self.max_in_flight = 0
         self._script: deque[Reply] = deque()
         self._changed = threading.Condition()
         self._gate: asyncio.Event | None = None
+        self._transports: weakref.WeakSet[Any] = weakref.WeakSet()
         self._handlers: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Server:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(
-            target=self._loop.run_forever, name="test server", daemon=True
-        )
+        self._thread = threading.Thread(target=self._loop.run_forever, name="test server", daemon=True)
         self._thread.start()
         self._listener = self._run(self._listen())
         self.port = self._listener.sockets[0].getsockname()[1]
@@ -468,6 +461,12 @@ class Server:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(PATIENCE_S)
         self._loop.close()
+
+    def start_over(self) -> None:
+        """Forget what was asked and what was arranged, for a server that several tests share."""
+        self._script.clear()
+        self.requests.clear()
+        self.path, self.default, self.early, self.keys = "/v2/rerank", answer(), None, None
 
     def script(self, *replies: Reply) -> None:
         """Answer the next requests with these, one each, in order of arrival."""
@@ -487,15 +486,18 @@ class Server:
         """Wait for what the server sees: ``server.wait_until(lambda s: len(s.requests) == 3)``."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self), PATIENCE_S):
-                raise AssertionError(
-                    f"never happened; {len(self.requests)} requests, {self.n_open} connections open"
-                )
+                raise AssertionError(f"never happened; {len(self.requests)} requests, {self.n_open} connections open")
 
     def client_ssl_context(self) -> ssl.SSLContext:
         """A client's TLS settings that trust the ``"trusted"`` certificate."""
         context = ssl.create_default_context()
         _authority().configure_trust(context)
         return context
+
+    def write_authority(self, path: Path) -> Path:
+        """Write the certificate of the authority that signed the ``"trusted"`` one, for SSL_CERT_FILE."""
+        _authority().cert_pem.write_to_path(str(path))
+        return path
 
     def drop_connections(self) -> None:
         """Close every open connection, as a restart does, and wait until that is done."""
@@ -528,6 +530,9 @@ class Server:
     async def _stop(self) -> None:
         self._listener.close()
         await self._drop()
+        for transport in self._transports:
+            transport.abort()
+        await asyncio.sleep(0.01 if self.tls else 0)  # the loop closes aborted sockets in its next turn
 
     async def _drop(self) -> None:
         handlers = list(self._handlers)
@@ -539,10 +544,16 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._handlers.add(task)
+        self._transports.add(writer.transport)
         self._count(n_connections=1, n_open=1)
         number = self.n_connections
         try:
-            while (request := await _read(reader, number)) is not None:
+            while (request := await _read_head(reader, number)) is not None:
+                if self.early is not None:
+                    await self.early(Exchange(self, request, reader, writer))
+                    await _drain(reader, writer)
+                    break
+                await _read_body(reader, request)
                 if not await self._exchange(Exchange(self, request, reader, writer)):
                     break
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
@@ -575,25 +586,36 @@ class Server:
             self._changed.notify_all()
 
 
-async def _read(reader: asyncio.StreamReader, connection: int) -> Request | None:
-    """The next request, or None once the client has hung up between two."""
+async def _read_head(reader: asyncio.StreamReader, connection: int) -> Request | None:
+    """The next request, without its body, or None once the client has hung up between two."""
     try:
-        lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
+        first = await reader.readexactly(1)
+        if not first.isalpha():
+            raise ConnectionAbortedError("this is no HTTP, perhaps TLS")
+        head = first + await reader.readuntil(b"\r\n\r\n")
     except asyncio.IncompleteReadError as cause:
         if cause.partial:
             raise
         return None
+    lines = head.decode("latin-1").split("\r\n")
     method, path, _ = lines[0].split(" ", 2)
-    headers = [
-        (name, value.strip())
-        for name, _, value in (line.partition(":") for line in lines[1:] if line)
-    ]
-    request = Request(method, path, headers, b"", connection)
+    pairs = (line.partition(":") for line in lines[1:] if line)
+    return Request(method, path, [(name, value.strip()) for name, _, value in pairs], b"", connection)
+
+
+async def _read_body(reader: asyncio.StreamReader, request: Request) -> None:
     if "chunked" in (request.header("transfer-encoding") or ""):
         request.body = await _read_chunks(reader)
     else:
         request.body = await reader.readexactly(int(request.header("content-length") or 0))
-    return request
+
+
+async def _drain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Close politely: no RST that would make the client lose the reply while it still writes."""
+    if writer.can_write_eof():
+        writer.write_eof()
+    while await reader.read(65536):
+        pass
 
 
 async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
@@ -603,6 +625,14 @@ async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
         await reader.readexactly(2)
     await reader.readuntil(b"\r\n")
     return b"".join(pieces)
+
+
+@contextmanager
+def refusing_url() -> Iterator[str]:
+    """An address where nobody listens, and nobody else can begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield f"http://127.0.0.1:{taken.getsockname()[1]}"
 
 
 @functools.cache
