@@ -69,11 +69,10 @@ def _fold_character(char: str) -> str:
         return str(unicodedata.digit(char))
     if category[0] not in "LMN":
         return " "
-    folded = unicodedata.normalize("NFKC", char.casefold().translate(_SAME_LETTER))
-    decomposed = unicodedata.normalize("NFD", folded)
-    if decomposed[0] < "\u0400":  # Latin and Greek; a Cyrillic short i is a letter of its own
-        folded = decomposed
-    return "".join(map(_word_part, folded))
+    folded = unicodedata.normalize("NFKC", char).casefold()
+    form = "NFKC" if _COMPOSED.match(folded) else "NFKD"
+    parts = map(_word_part, unicodedata.normalize(form, folded))
+    return "".join(parts).translate(_SAME_LETTER)
 
 
 def _word_part(char: str) -> str:
@@ -82,13 +81,23 @@ def _word_part(char: str) -> str:
     return char if unicodedata.category(char)[0] in "LMN" else " "
 
 
+# Letters that stay composed with their mark (a Cyrillic short i, a Hangul syllable, voiced kana),
+# and what these marks look like in a text that holds them apart.
+_COMPOSED = re.compile("[\u0400-\u052f\u3040-\u30ff\uac00-\ud7a3]")
+_COMPOSING = re.compile("[\u0300-\u036f\u1100-\u11ff\u3099\u309a\uff9e\uff9f]")
+
 _FOLD = _FoldTable()
 _FOLD_RUNS = _FoldRuns()
 
 # Lower-case letters that fold to themselves, in the scripts met most; the rest takes longer.
 _CHANGED = re.compile(
-    "([^ a-z0-9\u03b1-\u03c1\u03c3-\u03c9\u0430-\u0450\u05d0-\u05ea\u0626-\u0628\u062a-\u063a"
-    "\u0641-\u0648\u0904-\u0939\u093c-\u094d\u0e01-\u0e32\u0e34-\u0e3a\u0e40-\u0e4e"
+    "([^ a-z0-9\u03b1-\u03c1\u03c3-\u03c9\u0430-\u0450\u0561-\u0586\u05d0-\u05ea\u10d0-\u10fa"
+    "\u0621\u0627\u0628\u062a-\u063a\u0641-\u0648\u064a\u067e\u0686\u06af"  # Arabic, Persian
+    "\u0900-\u0928\u092a-\u0930\u0932\u0933\u0935-\u0957\u0960-\u0963"  # Devanagari
+    "\u0980-\u09ca\u09cd-\u09d7\u0a01-\u0a32\u0a37-\u0a51\u0a70-\u0a75\u0a81-\u0ae3"
+    "\u0b01-\u0b47\u0b4d-\u0b57\u0b82-\u0b93\u0b95-\u0bc9\u0bcd-\u0bd7\u0c00-\u0c47\u0c4a-\u0c63"
+    "\u0c85-\u0cbf\u0cc1-\u0cc6\u0ccc-\u0ce3\u0d00-\u0d49\u0d4d\u0d4e\u0d82-\u0dd9\u1200-\u135f"
+    "\u0e01-\u0e32\u0e34-\u0e3a\u0e40-\u0e4e\u1000-\u1025\u1027-\u103f\u1780-\u17b3\u17b6-\u17d3"
     "\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fef\uac00-\ud7a3]+)"
 )
 
@@ -101,8 +110,9 @@ def fold(text: str) -> str:
     """
     if text.isascii():
         return f" {' '.join(text.translate(_FOLD).split())} "
-    form = "NFKC" if "\uff9e" in text or "\uff9f" in text else "NFC"  # half-width kana marks
-    parts = _CHANGED.split(unicodedata.normalize(form, text).lower())
+    parts = _CHANGED.split(text.lower())
+    if _COMPOSING.search("".join(parts[1::2])):
+        parts = _CHANGED.split(unicodedata.normalize("NFKC", text).lower())
     parts[1::2] = map(_FOLD_RUNS.__getitem__, parts[1::2])
     return f" {' '.join(''.join(parts).split())} "
 
@@ -132,11 +142,12 @@ def _word_grams(word: str) -> Iterator[tuple[str, float]]:
         text = f" {text} "
         weight = 1.0
         for size in _GRAM_SIZES[script]:
-            starts = _starts(text, size)
+            *starts, final = _starts(text, size)
             for i in starts:
-                final = i == len(starts) - 1
-                yield text[i : i + size], weight * (_FINAL_GRAM if final else 1.0)
+                yield text[i : i + size], weight
                 weight *= _NEXT_GRAM
+            if len(starts) <= 1:  # in a longer word the last gram is an ending
+                yield text[final : final + size], weight * _FINAL_GRAM
 
 
 def _starts(text: str, size: int) -> range:

@@ -8,7 +8,8 @@ between Python versions.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 
 from cohere_rerank.local.analysis import fold, query_grams
 from cohere_rerank.local.calibration import calibrate
@@ -16,7 +17,7 @@ from cohere_rerank.local.calibration import calibrate
 # Fitted on dev, see docs/decisions/0003.
 _K1 = 1.2
 _BREVITY_WEIGHT = 0.4
-_STRETCH_WEIGHT = 0.4
+_STRETCH_WEIGHT = 0.8
 _PAIR_WEIGHT = 0.3
 
 _MAX_QUERY_CHARS = 1_000
@@ -24,6 +25,8 @@ _MIN_REFINED = 12  # the best by grams that are read a second time: these, or on
 _REFINED_SHARE = 8
 _PREFIX = 4  # query words are looked for by their beginning
 _PAIR_GAP = 3  # in words
+
+_Pair = tuple[str, str]
 
 
 class LexicalScorer:
@@ -53,7 +56,7 @@ def raw_scores(query: str, documents: Sequence[str]) -> list[float]:
     stretch = [_longest_stretch(folded_query, texts[i]) for i in refined]
     pairs = _pair_scores(folded_query.split(), [texts[i] for i in refined])
     for i, a, b in zip(refined, stretch, pairs):
-        scores[i] += _STRETCH_WEIGHT * a + _PAIR_WEIGHT * b
+        scores[i] += _STRETCH_WEIGHT * a * a + _PAIR_WEIGHT * b
     return scores
 
 
@@ -63,8 +66,9 @@ def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
     scores = [0.0] * n
     mean_length = sum(map(len, texts)) / n if n else 0.0
     norms = [_K1 * len(text) / mean_length for text in texts]
+    counters = [text.count for text in texts]
     for gram, weight in grams.items():
-        counts = [text.count(gram) for text in texts]
+        counts = [count(gram) for count in counters]
         df = n - counts.count(0)
         if not df:
             continue
@@ -89,29 +93,26 @@ def _best(scores: Sequence[float]) -> list[int]:
 
 
 def _longest_stretch(query: str, text: str) -> float:
-    """Return the share of the query's characters that stand in a row in *text* somewhere."""
-    longest = 0
-    for start in range(len(query)):
-        while query[start : start + longest + 1] in text:
+    """Return the share of the query's characters that stand in a row in *text* somewhere.
+
+    0 if less than a quarter of them do: short stretches say no more than grams.
+    """
+    longest = floor = len(query) // 4
+    for start in range(len(query) - floor):
+        while start + longest < len(query) and query[start : start + longest + 1] in text:
             longest += 1
-            if start + longest >= len(query):
-                return longest / len(query)
-    return longest / len(query)
+    return longest / len(query) if longest > floor else 0.0
 
 
 def _pair_scores(words: Sequence[str], texts: Sequence[str]) -> list[float]:
     """Return the weight of neighbouring query words found close together, per query word."""
-    stems = [word[:_PREFIX] for word in words]
-    pairs: dict[tuple[str, str], float] = {}
-    for distance, weight in ((1, 1.0), (2, 0.5)):
-        for a, b in zip(stems, stems[distance:]):
-            if a != b:
-                pairs.setdefault((a, b) if a < b else (b, a), weight)
-    found = [_close_pairs(pairs, text) for text in texts]
-    df: dict[tuple[str, str], int] = {}
-    for some in found:
-        for pair in some:
-            df[pair] = df.get(pair, 0) + 1
+    pairs = _neighbours([word[:_PREFIX] for word in words])
+    partners: dict[str, list[tuple[str, _Pair]]] = {}
+    for pair in pairs:
+        partners.setdefault(pair[0], []).append((pair[1], pair))
+        partners.setdefault(pair[1], []).append((pair[0], pair))
+    found = [_close_pairs(partners, text) for text in texts]
+    df = Counter(pair for some in found for pair in some)
     scores = []
     for some in found:
         score = 0.0
@@ -122,20 +123,27 @@ def _pair_scores(words: Sequence[str], texts: Sequence[str]) -> list[float]:
     return scores
 
 
-def _close_pairs(pairs: Iterable[tuple[str, str]], text: str) -> set[tuple[str, str]]:
-    partners: dict[str, list[tuple[str, tuple[str, str]]]] = {}
-    for pair in pairs:
-        partners.setdefault(pair[0], []).append((pair[1], pair))
-        partners.setdefault(pair[1], []).append((pair[0], pair))
+def _neighbours(stems: Sequence[str]) -> dict[_Pair, float]:
+    """Return the pairs of different words at most one word apart, with their weights."""
+    pairs: dict[_Pair, float] = {}
+    for distance, weight in ((1, 1.0), (2, 0.5)):
+        for a, b in zip(stems, stems[distance:]):
+            if a != b:
+                pairs.setdefault((a, b) if a < b else (b, a), weight)
+    return pairs
+
+
+def _close_pairs(partners: dict[str, list[tuple[str, _Pair]]], text: str) -> set[_Pair]:
     found = set()
     last: dict[str, int] = {}
     for position, word in enumerate(text.split()):
         stem = word[:_PREFIX]
-        if stem in partners:
-            for other, pair in partners[stem]:
-                if position - last.get(other, -_PAIR_GAP - 1) <= _PAIR_GAP:
-                    found.add(pair)
-            last[stem] = position
+        if stem not in partners:
+            continue
+        for other, pair in partners[stem]:
+            if other in last and position - last[other] <= _PAIR_GAP:
+                found.add(pair)
+        last[stem] = position
     return found
 
 
