@@ -30,11 +30,17 @@ DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents se
 
 
 class Secret:
-    """A key, or a function that gives one, which no repr, log or traceback shows."""
+    """A key, or a function that gives one, which no repr, log or traceback shows.
+
+    Raises:
+        InvalidRequestError: It is neither, or no HTTP header may hold it.
+    """
 
     __slots__ = ("value",)
 
     def __init__(self, value: ApiKey) -> None:
+        if not callable(value):
+            header_text("api_key", value, "a string or a function")
         self.value = value
 
     def __repr__(self) -> str:
@@ -99,12 +105,12 @@ class Config:
             base_url or os.environ.get("CO_API_URL") or getattr(environment, "value", environment) or PRODUCTION_URL
         )
         self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
-        self.client_name = client_name
+        self.client_name = None if client_name is None else header_text("client_name", client_name)
         self.timeout = seconds("timeout", timeout)
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
         self.deadline = seconds("deadline", deadline) or DEFAULT_DEADLINE_S
         self.max_retries = whole_number("max_retries", max_retries, 0)
-        self.retry_policy = retry_policy
+        self.retry_policy = _checked_policy(retry_policy)
         self.max_documents_per_request = (
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
@@ -130,6 +136,9 @@ class Config:
     def __repr__(self) -> str:
         return f"<Config {self.base_url}>"
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> Config:
+        return self  # nothing in it changes, and a copy by way of a pickle would lose the key
+
     def __getstate__(self) -> dict[str, Any]:
         # Pickles lie on disks and in brokers: a key stays behind, and the process that loads the pickle
         # takes its own from its environment. A function that fetches the key travels, as a name.
@@ -152,12 +161,12 @@ def rerank_url(base_url: str) -> str:
     >>> rerank_url("https://api.cohere.com"), rerank_url("https://proxy.example/co/v1/")
     ('https://api.cohere.com/v2/rerank', 'https://proxy.example/co/v2/rerank')
     """
-    base = base_url.rstrip("/")
-    if base.endswith("/rerank"):
-        return base
-    if base.endswith(("/v1", "/v2")):
-        base = base[: -len("/v1")]
-    return f"{base}/v2/rerank"
+    scheme, _, rest = base_url.rstrip("/").partition("://")
+    host, *path = rest.split("/")
+    if path[-1:] != ["rerank"]:
+        path = path[:-1] if path[-1:] in (["v1"], ["v2"]) else path
+        path += ["v2", "rerank"]
+    return "/".join([f"{scheme}://{host}", *path])
 
 
 def _checked_base_url(url: Any) -> str:
@@ -165,9 +174,10 @@ def _checked_base_url(url: Any) -> str:
         raise InvalidRequestError(f"base_url must be a string, got {type(url).__name__}")
     if url.startswith(LOCAL_SCHEME):
         return url
-    scheme, separator, rest = url.partition("://")
+    scheme, _, rest = url.partition("://")
     host = rest.split("/", 1)[0]
-    if scheme not in ("http", "https") or not separator or not host:
+    has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])
+    if not has_shape or not url.isprintable() or " " in url:
         raise InvalidRequestError(
             f"base_url must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
         )
@@ -177,10 +187,16 @@ def _checked_base_url(url: Any) -> str:
         )
     if "?" in rest or "#" in rest:
         raise InvalidRequestError(
-            f"base_url must have no query or fragment, got {url!r}; pass "
-            "request_options={'additional_query_parameters': {...}} instead"
+            "base_url must have no query or fragment; "
+            "pass request_options={'additional_query_parameters': {...}} instead"
         )
     return url
+
+
+def _is_port(host: str) -> bool:
+    """Whether the port after a host, if there is one, is a port."""
+    port = host.rpartition("]")[2].partition(":")[2]  # the colons of an IPv6 address stand in brackets
+    return not port or (port.isdecimal() and int(port) < 65_536)
 
 
 def _without_userinfo(url: str) -> str:
@@ -196,8 +212,6 @@ def _find_key(api_key: ApiKey | None, is_local: bool) -> Secret | None:
         if is_local:
             return None
         raise missing_key()
-    if not isinstance(api_key, str) and not callable(api_key):
-        raise InvalidRequestError(f"api_key must be a string or a function, got {type(api_key).__name__}")
     return Secret(api_key)
 
 
@@ -214,6 +228,12 @@ def missing_key() -> MissingApiKeyError:
     )
 
 
+def _checked_policy(policy: Any) -> Any:
+    if policy is None or hasattr(policy, "max_retries"):
+        return policy
+    raise InvalidRequestError(f"retry_policy must be a RetryPolicy, got {type(policy).__name__}")
+
+
 def _checked_fallback(fallback: Any) -> Any:
     if fallback is None or fallback == "local" or callable(fallback) or hasattr(fallback, "score"):
         return fallback
@@ -222,13 +242,34 @@ def _checked_fallback(fallback: Any) -> Any:
     )
 
 
+def header_text(name: str, value: Any, kinds: str = "a string") -> str:
+    """What an HTTP header may hold; the error never shows it, since it may be a key."""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{name} must be {kinds}, got {type(value).__name__}")
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
+        raise InvalidRequestError(f"{name} must be printable ASCII without line breaks or spaces around it")
+    return value
+
+
 def seconds(name: str, value: Any) -> float | None:
     """A span of time in seconds, > 0; None stays None."""
+    span_s = number(name, value)
+    if span_s is not None and span_s <= 0:
+        raise InvalidRequestError(f"{name} must be a number of seconds above 0, got {span_s:g}")
+    return span_s
+
+
+def number(name: str, value: Any) -> float | None:
+    """A number (numpy's too), but not NaN; None stays None."""
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value > 0:
-        raise InvalidRequestError(f"{name} must be a number of seconds above 0, got {value!r}")
-    return float(value)
+    try:
+        real = float("nan") if isinstance(value, (bool, str, bytes, bytearray)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        real = float("nan")
+    if real != real:
+        raise InvalidRequestError(f"{name} must be a number, got {_shown(value)}")
+    return real
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int | None:
@@ -236,11 +277,14 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     if value is None:
         return None
     try:
-        number = None if isinstance(value, bool) else value.__index__()
-    except AttributeError:
-        number = None
-    if number is None or number < least or (most is not None and number > most):
+        integer = None if isinstance(value, bool) else value.__index__()
+    except (AttributeError, TypeError):  # TypeError: a class, an array
+        integer = None
+    if integer is None or integer < least or (most is not None and integer > most):
         allowed = f"at least {least}" if most is None else f"between {least} and {most}"
-        got = repr(value) if isinstance(value, (int, float, bool)) else type(value).__name__
-        raise InvalidRequestError(f"{name} must be a whole number, {allowed}, got {got}")
-    return int(number)
+        raise InvalidRequestError(f"{name} must be a whole number, {allowed}, got {_shown(value)}")
+    return int(integer)
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, (int, float)) else type(value).__name__

@@ -32,6 +32,7 @@ REQUEST_OPTIONS = frozenset(
     }
 )
 _MAX_PRIORITY = 999
+_IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
 
 
 class Call:
@@ -56,11 +57,11 @@ class Call:
     body: dict[str, Any]
     deadline_s: float
     documents: list[object]
-    headers: Mapping[str, Any]
+    headers: Mapping[str, str]
     max_documents_per_request: int
     max_retries: int | None
     min_score: float | None
-    params: Mapping[str, Any]
+    params: list[tuple[str, Any]]
     query: str
     retry_remote_protocol_errors: bool
     texts: list[str]
@@ -132,35 +133,44 @@ def encode(
     """
     options = _checked_options(request_options)
     call = Call()
-    call.documents, call.texts = _documents.to_texts(documents, rank_fields)
-    call.query = query
-    call.top_n = _config.whole_number("top_n", top_n, 1)
-    call.min_score = _checked_score("min_score", min_score)
-    body = {
-        "model": _checked_text("model", model),
-        "query": _checked_text("query", query),
+    given = {
+        "model": model,
+        "query": query,
+        "documents": documents,
+        "top_n": top_n,
+        "max_tokens_per_doc": max_tokens_per_doc,
+        "relevant_spans": relevant_spans,
+        "priority": priority,
+        **_mapping(options, "additional_body_parameters"),
+    }
+    call.documents, call.texts = _documents.to_texts(given["documents"], rank_fields)
+    call.query = _checked_text("query", given["query"])
+    call.top_n = _config.whole_number("top_n", given["top_n"], 1)
+    call.min_score = _config.number("min_score", min_score)
+    checked = {
+        "model": _checked_text("model", given["model"]),
+        "query": call.query,
         "documents": call.texts,
         "top_n": call.top_n,
-        "max_tokens_per_doc": _config.whole_number("max_tokens_per_doc", max_tokens_per_doc, 1),
-        "relevant_spans": _spans(relevant_spans) if relevant_spans is not None else None,
-        "priority": _config.whole_number("priority", priority, 0, _MAX_PRIORITY),
-        **(options.get("additional_body_parameters") or {}),
+        "max_tokens_per_doc": _config.whole_number("max_tokens_per_doc", given["max_tokens_per_doc"], 1),
+        "relevant_spans": _spans(given["relevant_spans"]),
+        "priority": _config.whole_number("priority", given["priority"], 0, _MAX_PRIORITY),
     }
-    call.body = {name: value for name, value in body.items() if value is not None}
-    call.headers = _not_none(options.get("additional_headers"))
-    call.params = _not_none(options.get("additional_query_parameters"))
+    call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
+    call.headers = _headers(_mapping(options, "additional_headers"))
+    call.params = _query_pairs(_mapping(options, "additional_query_parameters"))
     timeout = options.get("timeout")
     call.timeout_s = _config.seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
     call.max_retries = _config.whole_number("max_retries", options.get("max_retries"), 0)
     call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
     per_call = deadline if deadline is not None else options.get("deadline")
     call.deadline_s = _config.seconds("deadline", per_call) or config.deadline
-    call.max_documents_per_request = len(call.texts) or 1
-    if not config.is_local:
-        call.max_documents_per_request = (
-            _config.whole_number("max_documents_per_request", max_documents_per_request, 1, _config.MAX_DOCUMENTS)
-            or config.max_documents_per_request
-        )
+    call.max_documents_per_request = (
+        _config.whole_number("max_documents_per_request", max_documents_per_request, 1, _config.MAX_DOCUMENTS)
+        or config.max_documents_per_request
+    )
+    if config.is_local:  # a scorer may look at the whole list
+        call.max_documents_per_request = len(call.texts) or 1
     return call
 
 
@@ -170,18 +180,6 @@ def _checked_text(name: str, value: Any) -> str:
     if not value.strip():
         raise InvalidRequestError(f"{name} must not be empty or only white space")
     return value
-
-
-def _checked_score(name: str, value: Any) -> float | None:
-    if value is None:
-        return None
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        number = float("nan")
-    if isinstance(value, (bool, str)) or number != number:
-        raise InvalidRequestError(f"{name} must be a number, got {type(value).__name__}")
-    return number
 
 
 def _checked_options(options: Any) -> Mapping[str, Any]:
@@ -197,23 +195,55 @@ def _checked_options(options: Any) -> Mapping[str, Any]:
     return options  # type: ignore[no-any-return]
 
 
-def _not_none(mapping: Mapping[str, Any] | None) -> dict[str, Any]:
-    return {name: value for name, value in (mapping or {}).items() if value is not None}
+def _mapping(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One of the ``additional_`` options, without what is None."""
+    value = options.get(name)
+    if value is None:
+        return {}
+    if not hasattr(value, "items") or not all(isinstance(key, str) for key in value):
+        raise InvalidRequestError(f"{name} must be a mapping from names to values, got {type(value).__name__}")
+    return {key: item for key, item in value.items() if item is not None}
 
 
-def _spans(spans: Any) -> dict[str, Any]:
+def _headers(headers: dict[str, Any]) -> dict[str, str]:
+    texts = {}
+    for name, value in headers.items():
+        if not name or not name.isascii() or not all(c.isalnum() or c in _IN_HEADER_NAMES for c in name):
+            raise InvalidRequestError(f"additional_headers: {name!r} is no name for a header")
+        text = value if isinstance(value, str) else str(value)
+        texts[name] = _config.header_text(f"additional_headers: the value of {name}", text)
+    return texts
+
+
+def _query_pairs(params: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The official client's encoding: a list repeats its name, a mapping puts its keys in brackets."""
+    if hasattr(params, "items"):
+        return [
+            pair for key, item in params.items() for pair in _query_pairs(item, f"{name}[{key}]" if name else f"{key}")
+        ]
+    if isinstance(params, (list, tuple)):
+        return [pair for item in params for pair in _query_pairs(item, name)]
+    return [(name, params)]
+
+
+def _spans(spans: Any) -> dict[str, Any] | None:
     """The wire form of ``relevant_spans``: ours, the official class or a mapping."""
+    if spans is None:
+        return None
     names = ("mode", "threshold", "max_spans")
     given = spans if hasattr(spans, "keys") else {name: getattr(spans, name, None) for name in names}
-    mode = given.get("mode")
-    if mode is None:
+    mode = getattr(given.get("mode"), "value", given.get("mode"))
+    if not isinstance(mode, str):
         raise InvalidRequestError(
             "relevant_spans must be RerankRelevantSpans or a mapping with a mode of 'enabled' or 'disabled', "
             f"got {type(spans).__name__} without one"
         )
-    _checked_score("relevant_spans.threshold", given.get("threshold"))
-    _config.whole_number("relevant_spans.max_spans", given.get("max_spans"), 1)
-    return {name: getattr(value, "value", value) for name, value in given.items() if value is not None}
+    threshold = _config.number("relevant_spans.threshold", given.get("threshold"))
+    if threshold in (float("inf"), float("-inf")):
+        raise InvalidRequestError(f"relevant_spans.threshold must be finite, got {threshold}")
+    max_spans = _config.whole_number("relevant_spans.max_spans", given.get("max_spans"), 1)
+    wire = {**given, "mode": mode, "threshold": threshold, "max_spans": max_spans}
+    return {name: value for name, value in wire.items() if value is not None}
 
 
 def _to_json(body: Mapping[str, Any]) -> bytes:
@@ -221,19 +251,19 @@ def _to_json(body: Mapping[str, Any]) -> bytes:
 
     try:
         return to_json(body)
-    except ValueError:  # a lone surrogate, which JSON in UTF-8 has no form for
-        pass
-    except Exception as error:  # noqa: BLE001 - whatever is in additional_body_parameters
-        raise InvalidRequestError(f"the request has no JSON form: {type(error).__name__}") from None
+    except ValueError as error:
+        if "surrogates not allowed" not in str(error):
+            raise InvalidRequestError(f"additional_body_parameters have no JSON form: {error}") from None
     from warnings import warn
 
     warn("a lone surrogate in the query or a document was sent as U+FFFD", UnicodeWarning, stacklevel=2)
-    return to_json(_without_surrogates(body))
+    return _to_json(_without_surrogates(body))
 
 
 def _without_surrogates(value: Any) -> Any:
+    """One character for one, so that the positions of spans stay right."""
     if isinstance(value, str):
-        return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in value)
     if isinstance(value, dict):
         return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
