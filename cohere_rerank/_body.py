@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # What is asked for. httpx can read more, but its decoders have no limit: a reply of a few kB may become gigabytes.
 ACCEPT_ENCODING = "gzip, deflate"
-_GZIP_OR_ZLIB = 32 + zlib.MAX_WBITS  # zlib finds out which of the two it is
+_ERRORS = 400  # the first status that is an error
 
 
 class Body:
@@ -21,6 +21,10 @@ class Body:
     Args:
         headers: The reply's headers, names in lower case.
         limit: Most bytes to hold, after decompression.
+
+    Raises:
+        ResponseTooLargeError: The body is larger than the limit.
+        InvalidResponseError: It cannot be decompressed. (An error's body then counts as empty: its status says enough.)
     """
 
     def __init__(self, headers: Mapping[str, str], status: int, limit: int) -> None:
@@ -29,23 +33,25 @@ class Body:
         self._limit = limit
         self._chunks: list[bytes] = []
         self._size = 0
-        self._unzip = self._decompressor(headers.get("content-encoding", ""))
+        self._is_lost = False
+        encoding = headers.get("content-encoding", "").strip().lower()
+        self._unzip = None if encoding in ("", "identity") else _Unzip(may_be_raw=encoding == "deflate")
+        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
+            self._lose(f"it is encoded as {encoding[:40]!r}, and only {ACCEPT_ENCODING} was asked for")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
             raise self._too_large()
 
     def feed(self, chunk: bytes) -> None:
-        """Take the next bytes off the wire.
-
-        Raises:
-            ResponseTooLargeError: The body is larger than the limit.
-            InvalidResponseError: It is not in the encoding that its header names.
-        """
+        """Take the next bytes off the wire."""
+        if self._is_lost:
+            return
         if self._unzip is not None:
             try:
                 chunk = self._unzip.decompress(chunk, self._limit - self._size + 1)
             except zlib.error as error:
-                chunk = self._as_raw_deflate(chunk, error)
+                self._lose(f"the compressed body is damaged ({error})")
+                return
         self._size += len(chunk)
         if self._size > self._limit:
             raise self._too_large()
@@ -53,27 +59,16 @@ class Body:
 
     def content(self) -> bytes:
         """The whole body, once all of it was fed."""
-        if self._unzip is not None and self._size and not self._unzip.eof:
-            raise self._broken("the compressed body ends too early")
+        if self._unzip is not None and not self._unzip.is_complete and not self._is_lost:
+            self._lose("the compressed body ends too early")
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
-    def _decompressor(self, encoding: str) -> zlib._Decompress | None:
-        encoding = encoding.strip().lower()
-        if encoding in ("", "identity"):
-            return None
-        if encoding in ("gzip", "x-gzip", "deflate"):
-            return zlib.decompressobj(_GZIP_OR_ZLIB)
-        raise self._broken(f"it is encoded as {encoding[:40]!r}, and only {ACCEPT_ENCODING} was asked for")
-
-    def _as_raw_deflate(self, chunk: bytes, error: zlib.error) -> bytes:
-        # "deflate" means zlib's format, but some servers send the bare stream.
-        if self._size == 0 and self._headers.get("content-encoding", "").strip().lower() == "deflate":
-            self._unzip = zlib.decompressobj(-zlib.MAX_WBITS)
-            try:
-                return self._unzip.decompress(chunk, self._limit + 1)
-            except zlib.error:
-                pass
-        raise self._broken(f"the compressed body is damaged ({error})") from None
+    def _lose(self, problem: str) -> None:
+        if self._status < _ERRORS:
+            message = f"The reply cannot be read: {problem}"
+            raise InvalidResponseError(message, status_code=self._status, headers=self._headers) from None
+        self._is_lost = True
+        self._chunks.clear()
 
     def _too_large(self) -> ResponseTooLargeError:
         return ResponseTooLargeError(
@@ -82,7 +77,38 @@ class Body:
             headers=self._headers,
         )
 
-    def _broken(self, problem: str) -> InvalidResponseError:
-        return InvalidResponseError(
-            f"The reply cannot be read: {problem}", status_code=self._status, headers=self._headers
-        )
+
+class _Unzip:
+    """Decompresses gzip, of any number of members, and deflate in both of its forms."""
+
+    def __init__(self, *, may_be_raw: bool) -> None:
+        self._may_be_raw = may_be_raw
+        self._stream: zlib._Decompress | None = None
+        self._start = b""  # a first byte of a stream, which alone does not tell its form
+
+    def decompress(self, data: bytes, most: int) -> bytes:
+        """What comes out next, at most so many bytes, >= 1; the caller gives up when there are that many."""
+        pieces, data = [], self._start + data
+        while data and most > 0:
+            if self._stream is None or self._stream.eof:
+                data = data if self._stream is None else data.lstrip(b"\0")  # gzip allows padding after a member
+                if len(data) < 2:
+                    break
+                self._stream = zlib.decompressobj(self._window_bits(data))
+            pieces.append(self._stream.decompress(data, most))
+            most -= len(pieces[-1])
+            data = self._stream.unused_data
+        self._start = data
+        return b"".join(pieces)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing, or whole streams only, were fed."""
+        return not self._start and (self._stream is None or self._stream.eof)
+
+    def _window_bits(self, data: bytes) -> int:
+        # "deflate" means zlib's format (RFC 1950, whose header is a multiple of 31), but some servers send the bare
+        # stream.
+        is_zlib = data[0] & 15 == 8 and (data[0] << 8 | data[1]) % 31 == 0
+        is_raw = self._may_be_raw and not is_zlib and data[:2] != b"\x1f\x8b"
+        return -zlib.MAX_WBITS if is_raw else 32 + zlib.MAX_WBITS  # 32: zlib tells gzip and zlib apart itself
