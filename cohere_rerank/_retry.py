@@ -106,13 +106,14 @@ class RetryPolicy:
     budget: int = 100
 
     def __post_init__(self) -> None:
-        if self.max_retries < 0:
-            raise InvalidRequestError(f"max_retries must be at least 0, got {self.max_retries}")
-        if not 0 <= self.jitter <= 1:
-            raise InvalidRequestError(f"jitter must be between 0 and 1, got {self.jitter}")
-        for name in ("wait_initial_s", "wait_max_s", "rate_limit_window_s", "budget"):
-            if getattr(self, name) < 0:
-                raise InvalidRequestError(f"{name} must not be negative, got {getattr(self, name)}")
+        for name in ("max_retries", "budget"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise InvalidRequestError(f"{name} must be a whole number, at least 0, got {value!r}")
+        for name in ("wait_initial_s", "wait_max_s", "rate_limit_window_s", "jitter"):
+            value, most = getattr(self, name), 1 if name == "jitter" else math.inf
+            if not isinstance(value, (int, float)) or not 0 <= value <= most:
+                raise InvalidRequestError(f"{name} must be a number between 0 and {most}, got {value!r}")
 
     def repeats(self, error: BaseException) -> bool:
         """Whether a repeat may help against this failure."""
@@ -127,9 +128,10 @@ class RetryPolicy:
 
     def is_outage(self, error: BaseException) -> bool:
         """Whether the API, and not the caller, is to blame, so that a fallback may answer."""
-        if isinstance(error, (DeadlineExceededError, QuotaExceededError)):
-            return True
-        return self.repeats(error) or (isinstance(error, ConnectionFailedError) and error.is_transient)
+        if isinstance(error, ConnectionFailedError):
+            return error.is_transient
+        status = (error.status_code or 0) if isinstance(error, ApiError) else 0
+        return status == 429 or status >= 500 or self.repeats(error)
 
     def wait_s(
         self, error: BaseException, n_failed: int, left_s: float, draw: Callable[[], float] = random.random
@@ -143,7 +145,7 @@ class RetryPolicy:
             share = self.rate_limit_window_s / max(1, self.max_retries) * (1 + self.jitter * draw())
             return min(share, max(0.0, left_s) / (n_left + 1))
         backoff = min(self.wait_initial_s * 2.0 ** min(n_failed - 1, 60), self.wait_max_s)
-        return backoff * (1 + self.jitter * (2 * draw() - 1))
+        return min(backoff * (1 + self.jitter * (2 * draw() - 1)), self.wait_max_s)
 
 
 class RetryBudget:
@@ -199,23 +201,27 @@ class Retries:
             raise self._first
 
     def _decisions(self) -> dict[str, Any]:
-        from tenacity import retry_if_exception
-
         return {
-            "retry": retry_if_exception(self._policy.repeats),
+            "retry": self._repeats,
             "wait": self._wait,
             "stop": self._stop,
             "before_sleep": _log_repeat,
             "reraise": True,
         }
 
+    def _repeats(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome is not None else None
+        if isinstance(error, CohereRerankError):
+            error.attempts = state.attempt_number
+            error.waited_s = state.idle_for
+            error.part = self._first.part
+        return error is not None and self._policy.repeats(error)
+
     def _wait(self, state: RetryCallState) -> float:
         return self._policy.wait_s(_failure(state), state.attempt_number, self._deadline.left())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _failure(state)
-        error.attempts = state.attempt_number
-        error.waited_s = state.idle_for
         if state.attempt_number > self._policy.max_retries:
             return True
         wait_s, left_s = state.upcoming_sleep, self._deadline.left()
