@@ -37,6 +37,10 @@ class WriteError(ConnectionFailedError, httpx.WriteError):
     """The connection broke while the request was written."""
 
 
+class CloseError(ConnectionFailedError, httpx.CloseError):
+    """The connection broke while it was closed."""
+
+
 class RemoteProtocolError(ConnectionFailedError, httpx.RemoteProtocolError):
     """The server hung up early, or what it sent is no HTTP."""
 
@@ -79,6 +83,10 @@ class PoolTimeout(RequestTimedOutError, httpx.PoolTimeout):
     """No connection became free within ``timeout``."""
 
 
+class OtherTimeout(RequestTimedOutError, httpx.TimeoutException):
+    """A transport ran out of time in a phase that httpx has no name for."""
+
+
 class CallDeadlineExceeded(DeadlineExceededError, httpx.TimeoutException):
     """The deadline of the call passed while a request was under way."""
 
@@ -92,9 +100,11 @@ _OURS: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
     httpx.ReadTimeout: ReadTimeout,
     httpx.WriteTimeout: WriteTimeout,
     httpx.PoolTimeout: PoolTimeout,
+    httpx.TimeoutException: OtherTimeout,
     httpx.ConnectError: ConnectError,
     httpx.ReadError: ReadError,
     httpx.WriteError: WriteError,
+    httpx.CloseError: CloseError,
     httpx.RemoteProtocolError: RemoteProtocolError,
     httpx.ProxyError: ProxyError,
     httpx.LocalProtocolError: LocalProtocolError,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import InvalidResponseError, RedirectError, error_from_response
+from .errors import InvalidResponseError, RedirectError, error_from_response, request_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, 
     try:
         response = parse_response(content)
     except ValidationError as error:
-        raise _invalid(_summary(error, content), status, headers) from None
+        raise _invalid(_summary(error, content), status, headers, content) from None
     except (RecursionError, UnicodeDecodeError) as error:
-        raise _invalid(type(error).__name__, status, headers) from None
+        raise _invalid(type(error).__name__, status, headers, content) from None
     problem = _put_in_order(response, part)
     if problem:
-        raise _invalid(problem, status, headers)
+        raise _invalid(problem, status, headers, content)
     return response
 
 
@@ -62,8 +62,12 @@ def _put_in_order(response: V2RerankResponse, part: Part) -> str | None:
     return None
 
 
-def _invalid(problem: str, status: int, headers: Mapping[str, str]) -> InvalidResponseError:
-    return InvalidResponseError(f"The reply breaks the rerank contract: {problem}", status_code=status, headers=headers)
+def _invalid(problem: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
+    error = InvalidResponseError(
+        f"The reply breaks the rerank contract: {problem}", status_code=status, headers=headers
+    )
+    error.request_id = request_id(headers, _error_body(content))
+    return error
 
 
 def _summary(error: Any, content: bytes) -> str:
@@ -119,11 +123,11 @@ def follow(url: str, status: int, location: str | None) -> str | None:
         return None
     from urllib.parse import urljoin, urlsplit
 
-    target = urljoin(url, location)
     try:
+        target = urljoin(url, location)
         here, there = urlsplit(url), urlsplit(target)
         same = (here.scheme, here.hostname, _port(here)) == (there.scheme, there.hostname, _port(there))
-    except ValueError:  # a port that is no number
+    except ValueError:  # a port that is no number, an IPv6 address that is none
         return None
     return target if same and there.username is None else None
 
@@ -150,7 +154,7 @@ def empty_answer(call: Call) -> V2RerankResponse:
 
 
 def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
-    from .types import V2RerankResponse, replaced
+    from .types import replaced
 
     results = [
         replaced(item, index=item.index + part.start)
@@ -158,11 +162,9 @@ def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespo
         for item in response.results
     ]
     results.sort(key=lambda item: (-item.relevance_score, item.index))
-    return V2RerankResponse(
-        id=responses[0].id,
-        results=results[: call.top_n],
-        meta=_merged_meta([response.meta for response in responses]),
-    )
+    meta = _merged_meta([response.meta for response in responses])
+    merged: V2RerankResponse = replaced(responses[0], results=results[: call.top_n], meta=meta)
+    return merged
 
 
 def _merged_meta(metas: Sequence[Any]) -> Any:
@@ -190,10 +192,12 @@ def _summed(counts: Sequence[Any]) -> Any:
     counts = [count for count in counts if count is not None]
     if not counts:
         return None
-    names = [field.name for field in fields(counts[0])]
-    return replaced(counts[0], **{name: _total(getattr(count, name) for count in counts) for name in names})
+    declared = [field.name for field in fields(counts[0])]
+    names = dict.fromkeys(name for count in counts for name in (*declared, *vars(count)))  # units yet unknown too
+    totals = {name: _total(getattr(count, name, None) for count in counts) for name in names}
+    return replaced(counts[0], **{name: total for name, total in totals.items() if total is not None})
 
 
-def _total(values: Iterator[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+def _total(values: Iterator[Any]) -> float | None:
+    known = [value for value in values if isinstance(value, (int, float))]
     return sum(known) if known else None

@@ -153,7 +153,7 @@ class ApiError(CohereRerankError):
         self.headers = dict(headers) if headers is not None else None
         self.status_code = status_code
         self.body = body
-        self.request_id = _request_id(self.headers, body)
+        self.request_id = request_id(self.headers, body)
 
 
 class _StatusError(ApiError):
@@ -303,7 +303,7 @@ class InvalidResponseError(CohereRerankError):
         super().__init__(message)
         self.headers = dict(headers) if headers is not None else None
         self.status_code = status_code
-        self.request_id = _request_id(self.headers, None)
+        self.request_id = request_id(self.headers, None)
 
 
 class ResponseTooLargeError(InvalidResponseError):
@@ -383,9 +383,11 @@ def _sentence(status_code: int | None, body: Any) -> str:
     return f"The API answered {status_code}: {text}" if text else f"The API answered {status_code}"
 
 
-def _request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
-    if isinstance(body, dict) and isinstance(body.get("id"), str) and body["id"]:
-        return str(body["id"])
+def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
+    """What the server calls a request, in its reply's body or headers (names in lower case)."""
+    named = body.get("id") if isinstance(body, dict) else None
+    if isinstance(named, str) and named.strip():
+        return " ".join(named.split())
     for name in ("x-request-id", "x-debug-trace-id", "x-trace-id"):
         if headers is not None and headers.get(name):
             return headers[name]
