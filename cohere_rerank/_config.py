@@ -136,8 +136,11 @@ class Config:
     def __repr__(self) -> str:
         return f"<Config {self.base_url}>"
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Config:
+    def __copy__(self) -> Config:
         return self  # nothing in it changes, and a copy by way of a pickle would lose the key
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Config:
+        return self
 
     def __getstate__(self) -> dict[str, Any]:
         # Pickles lie on disks and in brokers: a key stays behind, and the process that loads the pickle
