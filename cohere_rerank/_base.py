@@ -26,6 +26,8 @@ _ERRORS = 400  # statuses from here on may hint when to come back
 class BaseClient:
     """What both clients share: settings, the pool that copies share, and every decision that needs no waiting."""
 
+    _httpx_kind: tuple[str, str]  # which class of httpx the client may bring, and that one's word for closing
+
     def __init__(
         self,
         api_key: ApiKey | None = None,
@@ -95,8 +97,14 @@ class BaseClient:
             clock=clock,
         )
         self._executor = thread_pool_executor
-        self._httpx_client = httpx_client
+        self._httpx_client = self._checked_httpx_client(httpx_client)
         self._shared: dict[str, Any] = {}  # pool, retry budget, outage: made at the first call, shared by copies
+
+    def _checked_httpx_client(self, client: Any) -> Any:
+        kind, closes = self._httpx_kind
+        if client is None or (hasattr(client, "build_request") and hasattr(client, closes)):
+            return client
+        raise InvalidRequestError(f"httpx_client must be an {kind}, got {type(client).__name__}")
 
     def with_options(self, **options: Any) -> Self:
         """A copy with some settings changed, which shares this client's connections and retry budget.
@@ -120,6 +128,12 @@ class BaseClient:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._config.base_url}>"
+
+    def __copy__(self) -> Self:
+        return self.with_options()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.with_options()  # a copy by way of a pickle would lose its key and its connections
 
     def __getstate__(self) -> dict[str, Any]:
         if self._httpx_client is not None or self._executor is not None:

@@ -1,7 +1,7 @@
 """The only I/O: one request out through httpx, one whole reply back, every failure as one of our errors.
 
-Sync and async share everything but the await. A client made here uses the connection stacks of ``_connections``; one
-that the caller brings is used as it is.
+Sync and async share everything but the await. Requests go straight to a transport of ours, which spares a fifth of the
+cost of a call; an httpx client that the caller brings is used as it is.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from ._body import ACCEPT_ENCODING, Body
 from ._http_errors import past, typed
 from ._reply import follow
 from ._version import __version__
-from .errors import ClientClosedError, CohereRerankError, InvalidRequestError
+from .errors import ClientClosedError, CohereRerankError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from ._config import Config
+    from ._config import Config, Secret
     from ._request import Part
     from ._retry import Deadline
 
 _MAX_REDIRECTS = 5
 _LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid can be no real host (RFC 2606)
 _REDIRECTS = range(300, 400)
+_LONGEST_S = 86_400.0  # for one phase: infinity, and all beyond 24 days, is too long for a socket's timeout
 
 
 class Reply:
@@ -56,24 +57,15 @@ class Reply:
 
 
 class _Http:
-    """What both shells share: the request with its headers and times, the reading of replies, redirects.
+    """What both shells share: the request with its headers and times, the reading of replies, redirects."""
 
-    Requests go through a whole httpx client only where one is needed: the caller's own, or httpx's for the proxies
-    that the environment names. Else they go straight to our transport, which spares a fifth of the cost of a call.
-    """
-
-    def __init__(self, config: Config, client: Any, kind: type) -> None:
-        if client is not None and not hasattr(client, "build_request"):
-            raise InvalidRequestError(f"httpx_client must be an httpx.{kind.__name__}, got {type(client).__name__}")
-        self._is_foreign = client is not None
-        if client is None and _has_proxy() and not config.is_local:
-            limits = httpx.Limits(max_connections=config.max_connections)
-            client = kind(limits=limits, timeout=_config.DEFAULT_TIMEOUT_S)
-        self._client = client
+    def __init__(self, config: Config, client: Any) -> None:
+        # CO_API_URL=local: takes any program off the network, also one that brings a client of its own.
+        self._client: Any = None if config.is_local else client
         self._addresses: dict[str, httpx.URL] = {}
         self.is_closed = False
 
-    def _request(self, config: Config, part: Part, key: str | None, url: str, deadline: Deadline) -> httpx.Request:
+    def _request(self, config: Config, part: Part, key: Secret | None, url: str, deadline: Deadline) -> httpx.Request:
         timeouts = self._timeouts(config, part, left(deadline))
         # "deadline" is ours: the blocking connection stack bounds every single read and write by it.
         extensions = {"timeout": timeouts, "deadline": deadline.left}
@@ -95,17 +87,20 @@ class _Http:
     def _timeouts(self, config: Config, part: Part, left_s: float) -> dict[str, float | None]:
         """Seconds for each phase: what was asked for, and never more than is left of the deadline."""
         phase = part.call.timeout_s or config.timeout
-        if phase is None and self._is_foreign and config.connect_timeout is None:
+        if phase is None and self._client is not None and config.connect_timeout is None:
             asked = self._client.timeout.as_dict()
         else:
             phase = phase or _config.DEFAULT_TIMEOUT_S
             connect = config.connect_timeout or min(phase, _config.DEFAULT_CONNECT_TIMEOUT_S)
             asked = {"connect": connect, "read": phase, "write": phase, "pool": phase}
-        return {name: left_s if value is None else min(value, left_s) for name, value in asked.items()}
+        longest = min(left_s, _LONGEST_S)
+        return {name: longest if value is None else min(value, longest) for name, value in asked.items()}
 
     def _check_open(self) -> None:
         if self.is_closed:
             raise ClientClosedError("The client is closed; make a new one, or close it later")
+        if self._client is not None and self._client.is_closed:
+            raise ClientClosedError("The httpx_client is closed; keep it open for as long as it is used")
 
     def _redirected(self, url: str, reply: Reply, n_hops: int) -> str | None:
         if reply.status_code not in _REDIRECTS or n_hops >= _MAX_REDIRECTS:
@@ -117,10 +112,10 @@ class Http(_Http):
     """Sends one request at a time for each thread that calls it."""
 
     def __init__(self, config: Config, client: httpx.Client | None) -> None:
-        super().__init__(config, client, httpx.Client)
+        super().__init__(config, client)
         self._transport = None if self._client is not None else _new_transport(config)
 
-    def send(self, config: Config, part: Part, key: str | None, deadline: Deadline) -> Reply:
+    def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """Send the request and read the whole reply, within the deadline.
 
         Raises:
@@ -132,14 +127,11 @@ class Http(_Http):
         while True:
             with _typed(deadline, self):
                 request = self._request(config, part, key, url, deadline)
-                if self._transport is None:
-                    response = self._client.send(request, stream=True, follow_redirects=False)
-                else:
-                    response = self._transport.handle_request(request)
+                response = self._sent(request)
                 try:
                     headers = _plain(response)
                     body = Body(headers, response.status_code, config.max_response_bytes)
-                    for chunk in _chunks(response, headers):
+                    for chunk in _chunks(response):
                         body.feed(chunk)
                         left(deadline)
                 finally:
@@ -149,6 +141,15 @@ class Http(_Http):
             if target is None:
                 return reply
             url, n_hops = target, n_hops + 1
+
+    def _sent(self, request: httpx.Request) -> httpx.Response:
+        if self._transport is not None:
+            return self._transport.handle_request(request)
+        try:
+            response: httpx.Response = self._client.send(request, stream=True, follow_redirects=False)
+        except httpx.HTTPStatusError as error:  # of an event hook; what a status means is decided elsewhere
+            response = error.response
+        return response
 
     def close(self) -> None:
         """Close the pool; a client that the caller brought is closed too, as the official one does."""
@@ -160,10 +161,10 @@ class AsyncHttp(_Http):
     """Sends one request at a time for each task that calls it."""
 
     def __init__(self, config: Config, client: httpx.AsyncClient | None) -> None:
-        super().__init__(config, client, httpx.AsyncClient)
+        super().__init__(config, client)
         self._transport = None if self._client is not None else _new_async_transport(config)
 
-    async def send(self, config: Config, part: Part, key: str | None, deadline: Deadline) -> Reply:
+    async def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """As `Http.send`."""
         from anyio import move_on_after
 
@@ -172,14 +173,11 @@ class AsyncHttp(_Http):
         while True:
             with _typed(deadline, self), move_on_after(left(deadline)) as scope:
                 request = self._request(config, part, key, url, deadline)
-                if self._transport is None:
-                    response = await self._client.send(request, stream=True, follow_redirects=False)
-                else:
-                    response = await self._transport.handle_async_request(request)
+                response = await self._sent(request)
                 try:
                     headers = _plain(response)
                     body = Body(headers, response.status_code, config.max_response_bytes)
-                    async for chunk in _async_chunks(response, headers):
+                    async for chunk in _async_chunks(response):
                         body.feed(chunk)
                 finally:
                     await response.aclose()
@@ -190,6 +188,15 @@ class AsyncHttp(_Http):
             if target is None:
                 return reply
             url, n_hops = target, n_hops + 1
+
+    async def _sent(self, request: httpx.Request) -> httpx.Response:
+        if self._transport is not None:
+            return await self._transport.handle_async_request(request)
+        try:
+            response: httpx.Response = await self._client.send(request, stream=True, follow_redirects=False)
+        except httpx.HTTPStatusError as error:
+            response = error.response
+        return response
 
     async def aclose(self) -> None:
         """As `Http.close`."""
@@ -207,7 +214,7 @@ def _url(config: Config) -> str:
     return _LOCAL_URL if config.is_local else _config.rerank_url(config.base_url)
 
 
-def _headers(config: Config, part: Part, key: str | None) -> dict[str, str]:
+def _headers(config: Config, part: Part, key: Secret | None) -> dict[str, str]:
     headers = {
         "accept": "*/*",
         "accept-encoding": ACCEPT_ENCODING,
@@ -216,8 +223,8 @@ def _headers(config: Config, part: Part, key: str | None) -> dict[str, str]:
     }
     if config.client_name is not None:
         headers["x-client-name"] = config.client_name
-    if key:
-        headers["authorization"] = f"Bearer {key}"
+    if key is not None and key.value:
+        headers["authorization"] = f"Bearer {key.value}"
     for name, value in part.call.headers.items():
         headers[name.lower()] = str(value)
     return headers
@@ -225,20 +232,21 @@ def _headers(config: Config, part: Part, key: str | None) -> dict[str, str]:
 
 def _plain(response: httpx.Response) -> dict[str, str]:
     # httpx.Headers looks names up by scanning; this dict is read several times for each reply.
-    return {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-
-
-def _chunks(response: httpx.Response, headers: dict[str, str]) -> Iterable[bytes]:
-    if response.is_stream_consumed:  # an event hook of the caller's client has read, and decompressed, it
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
+    if response.is_stream_consumed:  # an event hook of the caller's client has read, and decompressed, the body
         headers.pop("content-encoding", None)
-        return [response.content]
+    return headers
+
+
+def _chunks(response: httpx.Response) -> Iterable[bytes]:
+    if response.is_closed:  # an event hook has read it, or raised before anyone did
+        return [response.content] if response.is_stream_consumed else []
     return response.stream  # type: ignore[return-value] # a blocking client gives blocking streams
 
 
-async def _async_chunks(response: httpx.Response, headers: dict[str, str]) -> AsyncIterator[bytes]:
-    if response.is_stream_consumed:
-        headers.pop("content-encoding", None)
-        yield response.content
+async def _async_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
+    if response.is_closed:
+        yield response.content if response.is_stream_consumed else b""
         return
     async for chunk in response.stream:  # type: ignore[union-attr]
         yield chunk
@@ -274,6 +282,10 @@ def _new_transport(config: Config) -> httpx.BaseTransport:
         from .local.transport import LocalTransport
 
         return LocalTransport.from_config(config)
+    if _has_proxy():
+        from ._proxied import ProxiedTransport
+
+        return ProxiedTransport(max_connections=config.max_connections)
     from ._connections import StackTransport
 
     return StackTransport(max_connections=config.max_connections)
@@ -284,6 +296,10 @@ def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
         from .local.transport import LocalTransport
 
         return LocalTransport.from_config(config)
+    if _has_proxy():
+        from ._proxied import AsyncProxiedTransport
+
+        return AsyncProxiedTransport(max_connections=config.max_connections)
     from ._connections import AsyncStackTransport
 
     return AsyncStackTransport(max_connections=config.max_connections)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
+    from ._config import Secret
     from ._http import AsyncHttp, Http, Reply
     from ._raw import AsyncRawClientV2, RawClientV2
     from ._request import Call, Part
@@ -32,6 +33,8 @@ class ClientV2(BaseClient):
 
     Use it as a context manager, or call `close`, to let go of its connections.
     """
+
+    _httpx_kind = ("httpx.Client", "close")
 
     def __enter__(self) -> Self:
         return self
@@ -180,21 +183,18 @@ class ClientV2(BaseClient):
             http = self._shared.setdefault("http", Http(self._config, self._httpx_client))
         return http
 
-    def _key(self) -> str | None:
+    def _key(self) -> Secret | None:
         secret = self._config.api_key
-        if secret is None:
-            if self._config.is_local:
-                return None
+        if secret is None and not self._config.is_local:
             raise _config.missing_key()
-        key = secret.value if isinstance(secret.value, str) else secret.value()
-        if not isinstance(key, str):
-            if hasattr(key, "close"):
-                key.close()  # a coroutine that nobody will await
-            raise InvalidRequestError(
-                f"the api_key function must return a string, got {type(key).__name__}; "
-                "asynchronous ones work with AsyncClientV2"
-            )
-        return key
+        if secret is None or isinstance(secret.value, str):
+            return secret
+        made = secret.value()
+        if hasattr(made, "__await__"):
+            if hasattr(made, "close"):
+                made.close()  # a coroutine that nobody will await
+            raise InvalidRequestError("the api_key function is asynchronous; it works with AsyncClientV2")
+        return _made_key(made)
 
 
 class AsyncClientV2(BaseClient):
@@ -202,6 +202,8 @@ class AsyncClientV2(BaseClient):
 
     Use it as an async context manager, or call `aclose`, to let go of its connections.
     """
+
+    _httpx_kind = ("httpx.AsyncClient", "aclose")
 
     async def __aenter__(self) -> Self:
         return self
@@ -334,15 +336,17 @@ class AsyncClientV2(BaseClient):
             http = self._shared.setdefault("http", AsyncHttp(self._config, self._httpx_client))
         return http
 
-    async def _key(self) -> str | None:
+    async def _key(self) -> Secret | None:
         secret = self._config.api_key
-        if secret is None:
-            if self._config.is_local:
-                return None
+        if secret is None and not self._config.is_local:
             raise _config.missing_key()
-        key = secret.value if isinstance(secret.value, str) else secret.value()
-        if hasattr(key, "__await__"):
-            key = await key
-        if not isinstance(key, str):
-            raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
-        return key
+        if secret is None or isinstance(secret.value, str):
+            return secret
+        made = secret.value()
+        return _made_key(await made if hasattr(made, "__await__") else made)
+
+
+def _made_key(key: Any) -> Secret:
+    if not isinstance(key, str):
+        raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
+    return _config.Secret(key)
