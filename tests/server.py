@@ -260,6 +260,15 @@ def hang() -> Reply:
     return send
 
 
+def stall() -> Reply:
+    """Neither answer nor read on; as ``early``, the request's body stays unread."""
+
+    async def send(exchange: Exchange) -> None:
+        await asyncio.Event().wait()
+
+    return send
+
+
 def drip(where: str = "body", interval_s: float = 0.01) -> Reply:
     """A byte of ``body`` or ``head``, or a whole ``1xx`` reply, again and again, without end."""
     body = head(200, [("content-type", "application/json"), ("content-length", "1000000")])

@@ -27,6 +27,7 @@ from tests.server import (
     reply,
     reset,
     score,
+    stall,
     truncated,
 )
 
@@ -212,6 +213,19 @@ def test_the_deadline_of_a_call_outranks_the_clients(server, make_either):
     client = make_either(deadline=60)
     with pytest.raises(errors.DeadlineExceededError, match=r"0\.05 s"):
         client.rerank(**CALL, request_options={"deadline": 0.05})
+
+
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [({"timeout": TIMEOUT_S}, httpx.WriteTimeout), ({"deadline": TIMEOUT_S}, errors.DeadlineExceededError)],
+)
+def test_a_request_that_nobody_reads_is_given_up(server, clock, make_either, options, kind):
+    """A server that takes no more bytes is a write timeout, or the deadline if that is sooner."""
+    client = make_either(max_retries=0, **options)
+    server.early = stall()
+    with pytest.raises(errors.RequestTimedOutError) as caught:
+        client.rerank(**{**CALL, "documents": ["x" * 10_000_000] * 2})
+    assert isinstance(caught.value, kind)
 
 
 def test_a_dripped_error_is_ended_too(server, make_either):
