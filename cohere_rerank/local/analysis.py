@@ -22,12 +22,13 @@ _STRETCHES = re.compile(
     f"([{_HAN_KANA}]+)|([{_SOUTH_EAST_ASIA}]+)|([{_HANGUL}]+)|([{_SYLLABIC}]+)"
     f"|([^{_HAN_KANA}{_SOUTH_EAST_ASIA}{_HANGUL}{_SYLLABIC}]+)"
 )
+_WORD_STARTS = re.compile(f" |[{_HAN_KANA}{_SOUTH_EAST_ASIA}]")
 _GRAM_SIZES = ((), (1, 2), (4,), (2,), (3,), (4,))
 _LAST_UNSPACED = 2
 
 # Fitted on dev, see docs/decisions/0003: word beginnings say more than endings, names more than
 # other words.
-_NEXT_GRAM = 0.64
+_NEXT_GRAM = 0.8
 _FINAL_GRAM = 0.3
 _NAMED = 3.0
 
@@ -152,6 +153,11 @@ def _word_grams(word: str) -> Iterator[tuple[str, float]]:
 
 def _starts(text: str, size: int) -> range:
     return range(max(1, len(text) - size + 1))
+
+
+def word_starts(folded: str) -> list[int]:
+    """Return where words start in a folded text, space included; unspaced ones at any letter."""
+    return [match.start() for match in _WORD_STARTS.finditer(folded)]
 
 
 def _is_named(token: str, *, first: bool) -> bool:

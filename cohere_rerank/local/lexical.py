@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from cohere_rerank.local.analysis import fold, query_grams
+from cohere_rerank.local.analysis import fold, query_grams, word_starts
 from cohere_rerank.local.calibration import calibrate
 
 # Fitted on dev, see docs/decisions/0003.
@@ -53,7 +53,8 @@ def raw_scores(query: str, documents: Sequence[str]) -> list[float]:
     texts = [fold(document) for document in documents]
     scores = _gram_scores(query_grams(query), texts)
     refined = _best(scores)
-    stretch = [_longest_stretch(folded_query, texts[i]) for i in refined]
+    starts = word_starts(folded_query)
+    stretch = [_longest_stretch(folded_query, starts, texts[i]) for i in refined]
     pairs = _pair_scores(folded_query.split(), [texts[i] for i in refined])
     for i, a, b in zip(refined, stretch, pairs):
         scores[i] += _STRETCH_WEIGHT * a * a + _PAIR_WEIGHT * b
@@ -92,16 +93,17 @@ def _best(scores: Sequence[float]) -> list[int]:
     return [i for i, score in enumerate(scores) if score and score >= floor]
 
 
-def _longest_stretch(query: str, text: str) -> float:
+def _longest_stretch(query: str, starts: Sequence[int], text: str) -> float:
     """Return the share of the query's characters that stand in a row in *text* somewhere.
 
     0 if less than a quarter of them do: short stretches say no more than grams.
     """
-    longest = floor = len(query) // 4
-    for start in range(len(query) - floor):
-        while start + longest < len(query) and query[start : start + longest + 1] in text:
+    n = len(query)
+    longest = floor = n // 4
+    for start in starts:
+        while start + longest < n and query[start : start + longest + 1] in text:
             longest += 1
-    return longest / len(query) if longest > floor else 0.0
+    return longest / n if longest > floor else 0.0
 
 
 def _pair_scores(words: Sequence[str], texts: Sequence[str]) -> list[float]:
