@@ -705,7 +705,7 @@ def test_a_client_with_its_own_httpx_client_can_be_copied(make_either):
     assert settle(face, copy.deepcopy(face.client).rerank(**CALL)).results == []
 
 
-# Pickles, forks, threads, loops ------------------------------------------------------------------
+# Pickles, forks, loops (more in test_concurrency) -------------------------------------------------
 
 
 def made_key() -> str:
@@ -804,17 +804,6 @@ def test_a_client_works_on_both_sides_of_a_fork(server, proxy):
     assert len(parents) == 2
 
 
-def test_32_threads_share_a_client(server, make_client):
-    """Each gets the answer to its own question."""
-    client = make_client(max_connections=8)
-    with ThreadPoolExecutor(32) as threads:
-        jobs = {
-            text: threads.submit(client.rerank, model="m", query=text, documents=[text]) for text in map(str, range(96))
-        }
-        assert all(job.result().scores == [score(text, text)] for text, job in jobs.items())
-    assert server.n_connections <= 8
-
-
 def test_several_event_loops_in_a_row_share_a_client(server, make_async_client):
     """``asyncio.run`` may be called again and again; old loops leave nothing open."""
     client = make_async_client()
@@ -822,34 +811,6 @@ def test_several_event_loops_in_a_row_share_a_client(server, make_async_client):
         assert ranking(asyncio.run(client.rerank(**CALL))) == BEST_FIRST
     asyncio.run(client.aclose())
     server.wait_until(lambda s: s.n_open == 0)
-
-
-def test_many_tasks_share_a_client(server, make_async_client):
-    """Each gets the answer to its own question, in no more connections than allowed."""
-
-    async def main():
-        async with make_async_client(max_connections=4) as client:
-            calls = [client.rerank(model="m", query=text, documents=[text]) for text in map(str, range(64))]
-            return [response.scores for response in await asyncio.gather(*calls)]
-
-    assert asyncio.run(main()) == [[score(text, text)] for text in map(str, range(64))]
-    assert server.n_connections <= 4
-
-
-def test_a_cancelled_call_leaves_the_client_usable(server, make_async_client):
-    """The connection under way is closed, and its slot is free again."""
-
-    async def main():
-        async with make_async_client(max_connections=1) as client:
-            with server.hold():
-                task = asyncio.ensure_future(client.rerank(**CALL))
-                await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
-                task.cancel()
-                with pytest.raises(asyncio.CancelledError):
-                    await task
-            return await client.rerank(**CALL)
-
-    assert ranking(asyncio.run(main())) == BEST_FIRST
 
 
 def test_trio_runs_the_async_client(server, clock, make_async_client):

@@ -1,0 +1,323 @@
+"""Repeats as a caller meets them: how often, after which waits, and what the final error says. No test sleeps."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from cohere_rerank import RetryPolicy, errors
+from tests.faces import settle
+from tests.server import answer, error, hang_up, reply
+
+CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a train"]}
+EXACT = RetryPolicy(jitter=0)  # waits that can be written down
+
+
+def fails(client, kind=errors.ApiError, **call):
+    """The error of a call."""
+    with pytest.raises(kind) as caught:
+        client.rerank(**CALL, **call)
+    return caught.value
+
+
+# How often ---------------------------------------------------------------------------------------
+
+
+def test_two_repeats_are_the_default(server, clock, make_either):
+    """Three requests with the same bytes, two waits, then the last error as itself."""
+    server.script(error(503, "one"), hang_up(), error(502, "three"))
+    failure = fails(make_either(clock=clock), errors.BadGatewayError)
+    assert len({request.body for request in server.requests}) == 1
+    assert failure.attempts == len(server.requests) == 3
+    assert failure.waited_s == sum(clock.sleeps)
+    assert "three" in str(failure)
+    assert "3 attempts" in str(failure)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 5])
+def test_max_retries_counts_the_repeats(server, clock, make_either, n):
+    """0 means one request: for the client, for a copy, and for a call."""
+    server.default = error(500, "no")
+    face = make_either(clock=clock, max_retries=n)
+    assert fails(face).attempts == n + 1
+    assert fails(make_either(clock=clock), request_options={"max_retries": n}).attempts == n + 1
+    face = make_either(clock=clock)
+    with pytest.raises(errors.InternalServerError) as caught:
+        settle(face, face.client.with_options(max_retries=n).rerank(**CALL))
+    assert caught.value.attempts == n + 1
+    assert len(server.requests) == 3 * (n + 1)
+
+
+def test_a_calls_max_retries_outranks_the_clients(server, clock, make_either):
+    """And None leaves the client's."""
+    server.default = error(500, "no")
+    client = make_either(clock=clock, max_retries=1)
+    for given, attempts in [(3, 4), (0, 1), (None, 2)]:
+        assert fails(client, request_options={"max_retries": given}).attempts == attempts
+
+
+def test_a_policy_decides_what_is_repeated(server, clock, make_either):
+    """Statuses are added and taken away; ``max_retries=`` outranks the policy's own."""
+    policy = RetryPolicy(max_retries=4, statuses=frozenset({404}), never=frozenset({503}))
+    client = make_either(clock=clock, retry_policy=policy)
+    counts = {404: 5, 429: 1, 500: 5, 501: 5, 503: 1}
+    for status, attempts in counts.items():
+        server.default = error(status, "no")
+        assert fails(client).attempts == attempts
+    server.default = error(404, "no")
+    assert fails(make_either(clock=clock, retry_policy=policy, max_retries=1)).attempts == 2
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 413, 422, 498, 499, 501])
+def test_what_a_repeat_cannot_mend_is_raised_at_once(server, clock, make_either, status):
+    """One request, no wait."""
+    server.default = error(status, "no")
+    failure = fails(make_either(clock=clock))
+    assert (failure.status_code, failure.attempts, failure.waited_s) == (status, 1, 0)
+    assert (len(server.requests), clock.sleeps) == (1, [])
+
+
+def test_a_monthly_quota_is_raised_at_once(server, clock, make_either):
+    """Also when the server adds a hint; the error is still a TooManyRequestsError."""
+    message = "You are using a Trial key, which is limited to 1000 API calls / month."
+    server.default = error(429, message, headers={"retry-after": "1"})
+    failure = fails(make_either(clock=clock), errors.QuotaExceededError)
+    assert isinstance(failure, errors.TooManyRequestsError)
+    assert (len(server.requests), clock.sleeps) == (1, [])
+
+
+def test_a_repeat_that_fails_for_good_ends_the_call(server, clock, make_either):
+    """The error that ends it is the one that is raised, and it counts all attempts."""
+    server.script(error(503, "later"), error(400, "no"))
+    failure = fails(make_either(clock=clock, retry_policy=EXACT), errors.BadRequestError)
+    assert (failure.attempts, failure.waited_s, len(server.requests)) == (2, 0.5, 2)
+
+
+def test_a_broken_answer_after_a_repeat_ends_the_call(server, clock, make_either):
+    """An answer that breaks the contract is not asked for again."""
+    server.script(error(503, "later"), reply(json={"results": None}))
+    failure = fails(make_either(clock=clock), errors.InvalidResponseError)
+    assert (failure.attempts, len(server.requests)) == (2, 2)
+
+
+def test_what_a_key_function_raises_at_a_repeat_comes_through(server, clock, make_either):
+    """The caller's own error is not wrapped there either."""
+
+    class VaultSealedError(Exception):
+        pass
+
+    keys = iter(["first"])
+
+    def fetch():
+        for key in keys:
+            return key
+        raise VaultSealedError
+
+    server.default = error(503, "later")
+    with pytest.raises(VaultSealedError):
+        make_either(fetch, clock=clock).rerank(**CALL)
+    assert len(server.requests) == 1
+
+
+# How long ----------------------------------------------------------------------------------------
+
+
+def test_waits_double_up_to_a_limit(server, clock, make_either):
+    """From half a second, up to 30 s."""
+    server.default = error(503, "later")
+    fails(make_either(clock=clock, retry_policy=EXACT, max_retries=9))
+    assert clock.sleeps == [0.5, 1, 2, 4, 8, 16, 30, 30, 30]
+
+
+def test_waits_are_spread(server, clock, make_either):
+    """By a fifth in either direction, so that clients do not come back in step."""
+    server.default = error(503, "later")
+    client = make_either(clock=clock, max_retries=1)
+    for _ in range(20):
+        fails(client)
+    assert all(0.4 <= wait <= 0.6 for wait in clock.sleeps)
+    assert len(set(clock.sleeps)) > 10
+
+
+HINTS: list[tuple[dict[str, str], float]] = [
+    ({"retry-after": "7"}, 7),
+    ({"Retry-After": "0"}, 0),
+    ({"retry-after": "1.5"}, 1.5),
+    ({"retry-after": "200"}, 200),
+    ({"retry-after": "-3"}, 0),
+    ({"retry-after-ms": "1500"}, 1.5),
+    ({"retry-after-ms": "10", "retry-after": "7"}, 0.01),
+    ({"retry-after": "Tue, 14 Nov 2023 22:13:40 GMT"}, 20),
+    ({"retry-after": "Tuesday, 14-Nov-23 22:13:40 GMT"}, 20),
+    ({"retry-after": "Tue Nov 14 22:13:40 2023"}, 20),
+    ({"retry-after": "Mon, 13 Nov 2023 22:13:40 GMT"}, 0),
+    ({"x-ratelimit-reset": "12"}, 12),
+    ({"x-ratelimit-reset": "1700000030"}, 30),
+    ({"x-ratelimit-reset": "12", "retry-after": "7"}, 7),
+    ({"retry-after": "soon", "x-ratelimit-reset": "12"}, 12),
+]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(("headers", "wait_s"), HINTS, ids=str)
+def test_a_hint_is_honoured_to_the_letter(server, clock, make_either, status, headers, wait_s):
+    """Every form of it, on any status that is repeated, and neither shortened nor lengthened."""
+    server.script(error(status, "later", headers=headers))
+    assert make_either(clock=clock).rerank(**CALL).results
+    assert clock.sleeps == [pytest.approx(wait_s)]
+
+
+@pytest.mark.parametrize("value", ["soon", "", "nan", "inf", "1e999", "Tue, 14 Frimaire 232"])
+def test_an_unreadable_hint_is_no_hint(server, clock, make_either, value):
+    """The usual wait takes its place."""
+    server.default = error(503, "later", headers={"retry-after": value})
+    failure = fails(make_either(clock=clock, retry_policy=EXACT))
+    assert failure.retry_after is None
+    assert clock.sleeps == [0.5, 1]
+
+
+def test_a_hint_longer_than_what_is_left_fails_at_once(server, clock, make_either):
+    """No wait that leads nowhere; the error has the hint, and says both numbers."""
+    server.default = error(429, "slow down", headers={"retry-after": "20"})
+    failure = fails(make_either(clock=clock, deadline=30), errors.TooManyRequestsError)
+    assert (failure.retry_after, failure.attempts, failure.waited_s) == (20, 2, 20)
+    assert "20 s" in str(failure)
+    assert "10 s left" in str(failure)
+    assert clock.sleeps == [20]
+
+
+def test_a_429_without_a_hint_is_spread_over_the_minute(server, clock, make_either):
+    """Cohere counts requests by the minute: the last repeat comes when the window has passed."""
+    server.default = error(429, "slow down")
+    for n in (1, 2, 4):
+        clock.sleeps.clear()
+        fails(make_either(clock=clock, max_retries=n), errors.TooManyRequestsError)
+        assert len(clock.sleeps) == n
+        assert 60 <= sum(clock.sleeps) <= 72
+        assert max(clock.sleeps) < 2 * min(clock.sleeps)
+
+
+def test_a_429_without_a_hint_makes_do_with_the_deadline(server, clock, make_either):
+    """All repeats are still sent when there is less than a minute."""
+    server.default = error(429, "slow down")
+    failure = fails(make_either(clock=clock, deadline=9), errors.TooManyRequestsError)
+    assert failure.attempts == 3
+    assert clock.sleeps == [pytest.approx(3), pytest.approx(3)]
+
+
+# The deadline ------------------------------------------------------------------------------------
+
+
+def test_a_wait_that_does_not_fit_is_not_begun(server, clock, make_either):
+    """The last failure is raised while there is time left, rather than a deadline error later."""
+    server.default = error(503, "later")
+    failure = fails(make_either(clock=clock, retry_policy=EXACT, max_retries=5), deadline=2)
+    assert isinstance(failure, errors.ServiceUnavailableError)
+    assert (failure.attempts, clock.sleeps) == (3, [0.5, 1])
+
+
+def test_the_deadline_counts_everything(server, clock, make_either):
+    """Waits, requests, and the time a key function takes: what is past it is not sent."""
+
+    def slow_key():
+        clock.advance(4)
+        return "key"
+
+    server.default = error(503, "later")
+    client = make_either(slow_key, clock=clock, retry_policy=EXACT, deadline=10)
+    failure = fails(client, errors.DeadlineExceededError)
+    assert (failure.attempts, len(server.requests)) == (3, 2)
+    assert failure.waited_s == 1.5
+    assert "10 s" in str(failure)
+    assert isinstance(failure, TimeoutError)
+
+
+def test_300_seconds_are_the_default(server, clock, make_either):
+    """No call is unbounded."""
+    server.default = error(503, "later", headers={"retry-after": "299"})
+    assert fails(make_either(clock=clock)).attempts == 2
+    server.default = error(503, "later", headers={"retry-after": "300"})
+    assert fails(make_either(clock=clock)).attempts == 1
+
+
+def test_every_call_has_its_own_deadline(server, clock, make_either):
+    """Time spent by one call is not taken from the next."""
+    client = make_either(clock=clock, deadline=10)
+    for _ in range(5):
+        server.script(error(503, "later", headers={"retry-after": "9"}))
+        assert client.rerank(**CALL).results
+    assert sum(clock.sleeps) == 45
+
+
+# The budget --------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_not_met_with_a_multiple_of_the_load(server, clock, make_either):
+    """Calls share the repeats that may be open, 100 by default, and then fail at once, saying so."""
+    server.default = error(503, "down")
+    client = make_either(clock=clock)
+    failures = [fails(client) for _ in range(150)]
+    assert len(server.requests) == 150 + 100
+    assert [failure.attempts for failure in failures] == [3] * 50 + [1] * 100
+    assert "budget" in str(failures[-1])
+    assert "budget" not in str(failures[0])
+
+
+def test_copies_share_the_budget(server, clock, make_either):
+    """with_options is no way around it."""
+    server.default = error(503, "down")
+    face = make_either(clock=clock, retry_policy=RetryPolicy(budget=3))
+    twin = face.client.with_options(max_retries=5)
+    assert fails(face).attempts == 3
+    with pytest.raises(errors.ServiceUnavailableError) as caught:
+        settle(face, twin.rerank(**CALL))
+    assert caught.value.attempts == 2
+    assert fails(face).attempts == 1
+
+
+def test_successes_refill_the_budget(server, clock, make_either):
+    """A repeat that succeeds costs nothing; after an outage ten successes allow one repeat again."""
+    client = make_either(clock=clock, retry_policy=RetryPolicy(budget=1))
+    for _ in range(3):
+        server.script(error(503, "once"))
+        assert client.rerank(**CALL).results
+    server.default = error(503, "down")
+    assert [fails(client).attempts for _ in range(3)] == [2, 1, 1]
+    server.default = answer()
+    for _ in range(11):
+        client.rerank(**CALL)
+    server.default = error(503, "down")
+    assert [fails(client).attempts for _ in range(2)] == [2, 1]
+
+
+def test_rate_limits_do_not_draw_on_the_budget(server, clock, make_either):
+    """Their waits are the server's own."""
+    client = make_either(clock=clock, retry_policy=RetryPolicy(budget=0))
+    server.default = error(429, "slow down")
+    assert fails(client).attempts == 3
+    server.default = error(503, "down")
+    assert fails(client).attempts == 1
+
+
+# Traces ------------------------------------------------------------------------------------------
+
+
+def test_each_repeat_is_logged_once(server, clock, make_either, caplog):
+    """On the logger ``cohere_rerank``, at INFO: what failed and how long the wait is."""
+    caplog.set_level(logging.INFO, "cohere_rerank")
+    server.script(error(503, "later"), error(429, "slow down", headers={"retry-after": "7"}))
+    make_either(clock=clock, retry_policy=EXACT).rerank(**CALL)
+    ours = [record for record in caplog.records if record.name == "cohere_rerank"]
+    assert [record.levelname for record in ours] == ["INFO", "INFO"]
+    assert "503" in ours[0].getMessage()
+    assert "0.5 s" in ours[0].getMessage()
+    assert "7 s" in ours[1].getMessage()
+
+
+def test_a_success_says_nothing(server, clock, make_either, caplog):
+    """No log line of ours for a call that just works."""
+    caplog.set_level(logging.DEBUG, "cohere_rerank")
+    make_either(clock=clock).rerank(**CALL)
+    assert [record for record in caplog.records if record.name == "cohere_rerank"] == []
