@@ -1,0 +1,572 @@
+"""When to repeat and how long to wait, against WIRE b2, b6 and the issue. Time is passed in; nothing sleeps."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import email.utils
+import itertools
+import logging
+import math
+import time
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cohere_rerank import _http_errors, errors
+from cohere_rerank._retry import Deadline, Retries, RetryBudget, RetryPolicy, SystemClock, retry_after_s
+from tests.clock import FakeClock
+
+NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
+
+
+def failed(status, retry_after=None, body=None):
+    error = errors.error_from_response(status, {}, body)
+    error.retry_after = retry_after
+    return error
+
+
+def not_connected(cls=httpx.ConnectError):
+    return _http_errors.typed(cls("refused"), Deadline(FakeClock(), 1))
+
+
+def http_date(seconds_from_now):
+    return email.utils.formatdate(NOW + seconds_from_now, usegmt=True)
+
+
+# Hints -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"retry-after-ms": "1500"}, 1.5),
+        ({"retry-after-ms": "1500.5"}, 1.5005),
+        ({"retry-after-ms": "0"}, 0),
+        ({"retry-after-ms": "-5"}, 0),
+        ({"retry-after-ms": "soon"}, None),
+        ({"retry-after-ms": ""}, None),
+        ({"retry-after-ms": "inf"}, None),
+        ({"retry-after-ms": "nan"}, None),
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": " 7 "}, 7),
+        ({"retry-after": "0"}, 0),
+        ({"retry-after": "0.25"}, 0.25),
+        ({"retry-after": "-3"}, 0),
+        ({"retry-after": "120"}, 120),
+        ({"retry-after": "86400"}, 86400),
+        ({"retry-after": "1e2"}, 100),
+        ({"retry-after": ""}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "inf"}, None),
+        ({"retry-after": "-inf"}, None),
+        ({"retry-after": "nan"}, None),
+        ({"retry-after": "1e999"}, None),
+        ({"retry-after": "7 seconds"}, None),
+        ({"retry-after": http_date(30)}, 30),
+        ({"retry-after": http_date(0)}, 0),
+        ({"retry-after": http_date(-30)}, 0),
+        ({"retry-after": http_date(3600)}, 3600),
+        ({"retry-after": "Tuesday, 14-Nov-23 22:13:50 GMT"}, 30),  # RFC 850
+        ({"retry-after": "Tue Nov 14 22:13:50 2023"}, 30),  # asctime, which is UTC too
+        ({"retry-after": "Tue, 14 Nov 2023 23:13:50 +0100"}, 30),
+        ({"retry-after": "Tue, 31 Foo 2023 22:13:50 GMT"}, None),
+        ({"x-ratelimit-reset": "1700000045"}, 45),
+        ({"x-ratelimit-reset": "1700000045.5"}, 45.5),
+        ({"x-ratelimit-reset": "1699999999"}, 0),
+        ({"x-ratelimit-reset": "45"}, 45),
+        ({"x-ratelimit-reset": "0"}, 0),
+        ({"x-ratelimit-reset": "-1"}, 0),
+        ({"x-ratelimit-reset": "tomorrow"}, None),
+        ({"x-ratelimit-reset": "inf"}, None),
+        # The more exact one first, and a broken one does not hide a good one.
+        ({"retry-after-ms": "1500", "retry-after": "2", "x-ratelimit-reset": "9"}, 1.5),
+        ({"retry-after": "2", "x-ratelimit-reset": "9"}, 2),
+        ({"retry-after-ms": "soon", "retry-after": "2"}, 2),
+        ({"retry-after-ms": "0", "retry-after": "2"}, 0),
+        ({"retry-after": "soon", "x-ratelimit-reset": "9"}, 9),
+        ({"retry-after": "0", "x-ratelimit-reset": "9"}, 0),
+    ],
+)
+def test_every_form_of_a_hint(headers, expected):
+    """Seconds from now, never negative; what cannot be read is no hint."""
+    assert retry_after_s(headers, NOW) == (None if expected is None else pytest.approx(expected))
+
+
+def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
+    """HTTP's dates are UTC, wherever the client runs."""
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        waits = [retry_after_s({"retry-after": d}, NOW) for d in (http_date(30), "Tue Nov 14 22:13:50 2023")]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert waits == [30, 30]
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["retry-after-ms", "retry-after", "x-ratelimit-reset"]),
+        st.text(max_size=40)
+        | st.text("0123456789+-.,: eGMTFriJanNov", max_size=40)
+        | st.floats().map(str)
+        | st.integers().map(str)
+        | st.from_regex(
+            r"[A-Z][a-z]{2}, \d{1,3} [A-Z][a-z]{2} \d{2,5} \d{2}:\d{2}:\d{2} (GMT|[+-]\d{4})", fullmatch=True
+        ),
+    )
+)
+def test_any_hint_is_a_finite_wait_or_none(headers):
+    """No header makes the reading of an error fail."""
+    wait = retry_after_s(headers, NOW)
+    assert wait is None or (math.isfinite(wait) and wait >= 0)
+
+
+# What is repeated --------------------------------------------------------------------------------
+
+REPEATED = {408, 409, 425, 429} | set(range(500, 600)) - {501}
+
+
+@pytest.mark.parametrize("status", range(300, 600))
+def test_which_statuses_are_repeated(status):
+    """408, 409, 425, 429 and 5xx except 501: rerank only reads, so all that may pass is asked again."""
+    assert RetryPolicy().repeats(failed(status)) == (status in REPEATED)
+
+
+MONTHLY = {"message": "You are using a Trial key, which is limited to 1000 API calls / month."}
+
+
+@pytest.mark.parametrize(
+    ("error", "repeated", "outage"),
+    [
+        (failed(402), False, False),
+        (failed(422), False, False),
+        (failed(498), False, False),
+        (failed(501), False, True),
+        (failed(429, body=MONTHLY), False, True),
+        (failed(429, body={"message": "limited to 10 API calls / minute"}), True, True),
+        (failed(500), True, True),
+        (failed(400), False, False),
+        (failed(401), False, False),
+        (failed(404), False, False),
+        (failed(499), False, False),
+        (errors.RedirectError(status_code=302), False, False),
+        (errors.MissingApiKeyError(), False, False),
+        (errors.InvalidRequestError("x"), False, False),
+        (errors.InvalidResponseError("x", status_code=200), False, False),
+        (errors.ResponseTooLargeError("x", status_code=500), False, False),
+        (errors.ScorerError("x"), False, False),
+        (errors.ClientClosedError("x"), False, False),
+        (_http_errors.past(Deadline(FakeClock(), 1)), False, True),
+        (_http_errors.UntrustedCertificate("x"), False, False),
+        (not_connected(httpx.LocalProtocolError), False, False),
+        (not_connected(httpx.UnsupportedProtocol), False, False),
+        (ValueError("x"), False, False),
+        (KeyboardInterrupt(), False, False),
+        (asyncio.CancelledError(), False, False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
+)
+def test_which_errors_are_repeated_and_which_are_an_outage(error, repeated, outage):
+    """A fallback may answer for what the API cannot; never for what the caller, or the configuration, got wrong."""
+    assert RetryPolicy().repeats(error) is repeated
+    assert RetryPolicy().is_outage(error) is outage
+
+
+@pytest.mark.parametrize(
+    "cls",
+    [
+        httpx.ConnectError,
+        httpx.ReadError,
+        httpx.WriteError,
+        httpx.CloseError,
+        httpx.RemoteProtocolError,
+        httpx.ProxyError,
+        httpx.ConnectTimeout,
+        httpx.ReadTimeout,
+        httpx.WriteTimeout,
+        httpx.PoolTimeout,
+        httpx.TimeoutException,
+        httpx.NetworkError,
+        httpx.TransportError,
+    ],
+)
+def test_connection_failures_are_repeated(cls):
+    """Stale connections and lost replies too."""
+    error = not_connected(cls)
+    assert RetryPolicy().repeats(error)
+    assert RetryPolicy().is_outage(error)
+
+
+def test_hang_ups_can_be_left_alone():
+    """The official option turns off their repeats and no others."""
+    policy = RetryPolicy(remote_protocol_errors=False)
+    hang_up = not_connected(httpx.RemoteProtocolError)
+    assert not policy.repeats(hang_up)
+    assert policy.is_outage(hang_up)
+    assert policy.repeats(not_connected(httpx.ReadError))
+
+
+def test_statuses_can_be_chosen():
+    """More of them, or fewer; the outage stays one."""
+    policy = RetryPolicy(statuses=frozenset({404}), never=frozenset({501, 503}))
+    assert policy.repeats(failed(404))
+    assert not policy.repeats(failed(429))
+    assert not policy.repeats(failed(503))
+    assert policy.is_outage(failed(429))
+    assert policy.is_outage(failed(503))
+
+
+# The policy as a value ---------------------------------------------------------------------------
+
+
+def test_a_policy_is_a_frozen_value():
+    """Equal, hashable, copied with changes; two retries unless told."""
+    assert RetryPolicy() == RetryPolicy(max_retries=2)
+    assert len({RetryPolicy(), RetryPolicy(), RetryPolicy(max_retries=1)}) == 2
+    assert dataclasses.replace(RetryPolicy(), max_retries=5).max_retries == 5
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        RetryPolicy().max_retries = 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *itertools.product(["max_retries", "budget"], [-1, 1.5, "2", None, math.nan]),
+        *itertools.product(["wait_initial_s", "wait_max_s", "rate_limit_window_s"], [-0.1, math.nan, "1", None]),
+        *itertools.product(["jitter"], [-0.1, 1.1, math.nan, "0", None]),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value):
+    """By name, when the policy is made."""
+    with pytest.raises(errors.InvalidRequestError, match=rf"^{name} must be"):
+        RetryPolicy(**{name: value})
+
+
+# Waits -------------------------------------------------------------------------------------------
+
+POLICIES = st.builds(
+    RetryPolicy,
+    max_retries=st.integers(0, 10),
+    wait_initial_s=st.floats(0, 10),
+    wait_max_s=st.floats(0, 60),
+    jitter=st.floats(0, 1),
+    rate_limit_window_s=st.floats(0, 120),
+)
+DRAWS = st.floats(0, 1, exclude_max=True)
+ATTEMPTS = st.integers(1, 10_000)
+LEFT = st.floats(-5, 600)
+ERRORS = st.sampled_from([failed(429), failed(500), failed(408), not_connected(), not_connected(httpx.ReadTimeout)])
+
+
+@given(policy=POLICIES, hint=st.floats(0, 1e6), status=st.sampled_from([429, 503, 408]), n=ATTEMPTS, left=LEFT, d=DRAWS)
+def test_a_hint_is_never_shortened(policy, hint, status, n, left, d):
+    """Nor by a cap, nor by jitter, nor by what is left of the deadline."""
+    assert policy.wait_s(failed(status, hint), n, left, lambda: d) >= hint
+
+
+@given(policy=POLICIES, error=ERRORS, n=ATTEMPTS, left=LEFT, d=DRAWS)
+def test_waits_are_bounded(policy, error, n, left, d):
+    """Finite, never negative, and without a hint never above the cap of their kind."""
+    wait = policy.wait_s(error, n, left, lambda: d)
+    assert math.isfinite(wait)
+    assert wait >= 0
+    if getattr(error, "status_code", None) == 429:
+        assert wait <= policy.rate_limit_window_s * (1 + policy.jitter)
+        assert wait <= max(left, 0)
+    else:
+        assert wait <= policy.wait_max_s
+
+
+def test_backoff_doubles_up_to_its_cap():
+    """From the first wait on."""
+    policy = RetryPolicy(wait_initial_s=0.5, wait_max_s=3, jitter=0)
+    assert [policy.wait_s(failed(500), n, 300) for n in (1, 2, 3, 4, 5, 5000)] == [0.5, 1, 2, 3, 3, 3]
+
+
+@given(jitter=st.floats(0, 1), d=DRAWS)
+def test_jitter_moves_a_wait_by_at_most_its_share(jitter, d):
+    """Both ways, so that the mean stays."""
+    policy = RetryPolicy(wait_initial_s=1, wait_max_s=100, jitter=jitter)
+    assert 2 * (1 - jitter) <= policy.wait_s(failed(500), 2, 300, lambda: d) <= 2 * (1 + jitter)
+
+
+def test_clients_that_fail_together_do_not_come_back_together():
+    """The default jitter draws for itself."""
+    for error in (failed(500), failed(429)):
+        assert len({RetryPolicy().wait_s(error, 1, 300) for _ in range(20)}) > 10
+
+
+def waits_of(policy, error, deadline_s, draws):
+    """The waits of a call whose every attempt fails at once with this error."""
+    waits, left = [], deadline_s
+    for n in range(1, policy.max_retries + 1):
+        wait = policy.wait_s(error, n, left, lambda n=n: draws[n % len(draws)])
+        if wait >= left:
+            break
+        waits.append(wait)
+        left -= wait
+    return waits
+
+
+@given(max_retries=st.integers(1, 6), draws=st.lists(DRAWS, min_size=1, max_size=6))
+def test_a_429_without_a_hint_is_spread_over_the_minute(max_retries, draws):
+    """With time enough, all repeats are sent, the last of them after Cohere's window has passed."""
+    waits = waits_of(RetryPolicy(max_retries=max_retries), failed(429), 300, draws)
+    assert len(waits) == max_retries
+    assert 60 <= sum(waits) <= 75
+    assert max(waits) <= 1.25 * min(waits)
+
+
+@given(policy=POLICIES, deadline_s=st.floats(0.001, 600), draws=st.lists(DRAWS, min_size=1, max_size=6))
+def test_a_429_without_a_hint_uses_what_is_left_and_no_more(policy, deadline_s, draws):
+    """With less than a window left, the repeats share it, and keep a share for the requests themselves."""
+    waits = waits_of(policy, failed(429), deadline_s, draws)
+    assert len(waits) == policy.max_retries
+    assert sum(waits) < deadline_s
+
+
+# Budget and deadline -----------------------------------------------------------------------------
+
+
+def test_a_budget_runs_out():
+    """So an outage is met with the calls and so many repeats, not with three times the calls."""
+    budget = RetryBudget(3)
+    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+
+
+def test_a_repeat_that_succeeds_is_given_back():
+    """And ten first-time successes earn one."""
+    budget = RetryBudget(2)
+    assert (budget.take(), budget.take(), budget.take()) == (True, True, False)
+    budget.succeeded(n_repeats=1)
+    assert (budget.take(), budget.take()) == (True, False)
+    for _ in range(11):
+        budget.succeeded()
+    assert (budget.take(), budget.take()) == (True, False)
+
+
+@given(st.lists(st.sampled_from(["take", "success", "repeated success"]), max_size=60), st.integers(0, 5))
+def test_a_budget_never_holds_more_than_its_size(steps, size):
+    """Good times are not saved up."""
+    budget = RetryBudget(size)
+    for step in steps:
+        if step == "take":
+            budget.take()
+        else:
+            budget.succeeded(3 if step == "repeated success" else 0)
+    assert sum(budget.take() for _ in range(size + 5)) <= size
+
+
+def test_a_deadline_counts_down(clock):
+    """On the clock that it was given."""
+    deadline = Deadline(clock, 10)
+    assert deadline.left() == 10
+    clock.advance(4)
+    assert deadline.left() == 6
+    clock.advance(7)
+    assert deadline.left() <= 0
+
+
+def test_the_system_clock_waits_under_asyncio_and_trio():
+    """The real one: monotonic, in seconds since the epoch, and no busy wait."""
+    trio = pytest.importorskip("trio")
+    system = SystemClock()
+    assert abs(system.time() - time.time()) < 60
+    started = system.monotonic()
+    system.sleep(0)
+    asyncio.run(system.async_sleep(0))
+    trio.run(system.async_sleep, 0)
+    assert system.monotonic() >= started
+
+
+# The loop ----------------------------------------------------------------------------------------
+
+
+class Script:
+    """A call whose attempts fail as told, then succeed; as the clients run it."""
+
+    def __init__(self, clock, *outcomes, policy=None, deadline_s=300.0, budget=None, takes_s=0.0):
+        self.clock = clock
+        self.outcomes = iter(outcomes)
+        self.policy = policy or RetryPolicy(jitter=0)
+        self.deadline = Deadline(clock, deadline_s)
+        self.budget = budget or RetryBudget(100)
+        self.takes_s = takes_s
+        self.n_sent = 0
+
+    def attempt(self):
+        self.n_sent += 1
+        self.clock.advance(self.takes_s)
+        outcome = next(self.outcomes, "answer")
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def run(self):
+        try:
+            return self.attempt()
+        except errors.CohereRerankError as error:
+            retries = Retries(self.policy, self.budget, self.deadline, error)
+        for turn in retries.blocking(self.clock):
+            with turn:
+                retries.replay(turn.retry_state.attempt_number)
+                return self.attempt()
+        raise AssertionError("unreachable")
+
+    async def run_async(self):
+        try:
+            return self.attempt()
+        except errors.CohereRerankError as error:
+            retries = Retries(self.policy, self.budget, self.deadline, error)
+        async for turn in retries.awaiting(self.clock):
+            with turn:
+                retries.replay(turn.retry_state.attempt_number)
+                return self.attempt()
+        raise AssertionError("unreachable")
+
+    def error(self, is_async=False):
+        with pytest.raises(errors.CohereRerankError) as caught:
+            asyncio.run(self.run_async()) if is_async else self.run()
+        return caught.value
+
+
+BOTH = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+
+
+@BOTH
+@pytest.mark.parametrize("max_retries", [0, 1, 2, 5])
+def test_retries_come_on_top_of_the_first_attempt(clock, max_retries, is_async):
+    """max_retries repeats make max_retries + 1 attempts; the last error is raised as itself, with the count."""
+    failures = [failed(500 + n) for n in (0, 2, 3, 4, 5, 6)]
+    script = Script(clock, *failures, policy=RetryPolicy(max_retries=max_retries, jitter=0))
+    error = script.error(is_async)
+    assert error is failures[max_retries]
+    assert script.n_sent == error.attempts == max_retries + 1
+    assert clock.sleeps == [0.5 * 2**n for n in range(max_retries)]
+    assert error.waited_s == sum(clock.sleeps)
+
+
+@BOTH
+def test_a_success_ends_the_loop(clock, is_async):
+    """Whenever it comes."""
+    script = Script(clock, failed(503), not_connected())
+    assert (asyncio.run(script.run_async()) if is_async else script.run()) == "answer"
+    assert script.n_sent == 3
+
+
+@BOTH
+def test_a_failure_that_no_repeat_helps_ends_the_loop(clock, is_async):
+    """It too says how many requests were sent, and how long was waited."""
+    script = Script(clock, failed(503), failed(401))
+    error = script.error(is_async)
+    assert error.status_code == 401
+    assert (error.attempts, error.waited_s, clock.sleeps) == (2, 0.5, [0.5])
+
+
+def test_every_error_of_a_loop_names_the_share_of_the_first(clock):
+    """The share of a split list is the call's, not the attempt's."""
+    first, last = failed(503), failed(401)
+    first.part = "documents 0 to 9"
+    assert Script(clock, first, last).error() is last
+    assert last.part == "documents 0 to 9"
+
+
+@BOTH
+def test_a_foreign_exception_passes_through(clock, is_async):
+    """Cancellation and bugs are not ours to repeat or wrap."""
+    for foreign in (KeyboardInterrupt(), ZeroDivisionError()):
+        script = Script(clock, failed(503), foreign)
+        with pytest.raises(type(foreign)):
+            asyncio.run(script.run_async()) if is_async else script.run()
+        assert script.n_sent == 2
+
+
+@BOTH
+def test_hints_are_waited_for(clock, is_async):
+    """Exactly, each its own, 0 included."""
+    script = Script(clock, failed(429, 7.25), failed(503, 0))
+    assert (asyncio.run(script.run_async()) if is_async else script.run()) == "answer"
+    assert clock.sleeps == [7.25, 0]
+
+
+@pytest.mark.parametrize("hint", [10, 10.5, 1e6])
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_hint_beyond_the_deadline_fails_at_once(clock, status, hint):
+    """Nothing is waited for that cannot help; the error has the hint, in its text too."""
+    error = Script(clock, failed(status, hint), deadline_s=10).error()
+    assert (error.status_code, error.retry_after, error.attempts, clock.sleeps) == (status, hint, 1, [])
+    assert f"{hint:g} s" in str(error)
+    assert "10 s left" in str(error)
+
+
+def test_a_hint_within_the_deadline_is_used_to_its_end(clock):
+    """Just less than what is left is worth waiting."""
+    assert Script(clock, failed(429, 9.99), deadline_s=10).run() == "answer"
+    assert clock.sleeps == [9.99]
+
+
+@given(
+    hints=st.lists(st.none() | st.floats(0, 50), max_size=12),
+    statuses=st.lists(st.sampled_from([429, 500, 503]), min_size=12, max_size=12),
+    max_retries=st.integers(0, 10),
+    deadline_s=st.floats(0.01, 100),
+    takes_s=st.floats(0, 3),
+)
+def test_no_wait_begins_that_ends_after_the_deadline(hints, statuses, max_retries, deadline_s, takes_s):
+    """Whatever fails, however long attempts take: the call never sleeps past its deadline."""
+    clock = FakeClock()
+    failures = [failed(status, hint) for status, hint in zip(statuses, hints)]
+    script = Script(
+        clock, *failures, policy=RetryPolicy(max_retries=max_retries), deadline_s=deadline_s, takes_s=takes_s
+    )
+    try:
+        script.run()
+    except errors.CohereRerankError as error:
+        assert error.attempts == script.n_sent  # noqa: PT017 - both outcomes are right
+    assert script.n_sent == len(clock.sleeps) + 1 <= max_retries + 1
+    assert sum(clock.sleeps) <= deadline_s
+
+
+def test_an_outage_draws_on_the_budget_of_all_calls(clock):
+    """Ten calls, all failing: ten requests and four repeats, and whoever went without says why."""
+    budget = RetryBudget(4)
+    scripts = [Script(clock, *(failed(503) for _ in range(3)), budget=budget) for _ in range(10)]
+    raised = [script.error() for script in scripts]
+    assert sum(script.n_sent for script in scripts) == 14
+    assert [error.attempts for error in raised] == [3, 3, *[1] * 8]
+    assert "budget" in str(raised[-1])
+    assert "budget" not in str(raised[0])
+
+
+def test_rate_limits_do_not_draw_on_the_budget(clock):
+    """They are the API's way to spread load, not an outage."""
+    budget = RetryBudget(0)
+    assert Script(clock, failed(429), failed(429, 1), budget=budget).run() == "answer"
+    assert Script(clock, failed(503), budget=budget).error().attempts == 1
+
+
+def test_the_loops_of_tasks_do_not_mix(clock):
+    """Four calls at once, each failing once: all succeed, which one shared tenacity object does not manage."""
+
+    async def main():
+        scripts = [Script(clock, failed(503)) for _ in range(4)]
+        return await asyncio.gather(*(script.run_async() for script in scripts))
+
+    assert asyncio.run(main()) == ["answer"] * 4
+
+
+def test_a_repeat_is_logged_in_one_line_without_what_was_sent(clock, caplog):
+    """At INFO, on the library's logger: what failed and how long it waits."""
+    error = errors.error_from_response(503, {"authorization": "5ecret"}, {"message": "busy", "x": "5ecret"})
+    with caplog.at_level(logging.INFO):
+        Script(clock, error).run()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("cohere_rerank", "INFO")
+    assert "busy" in record.getMessage()
+    assert "0.5 s" in record.getMessage()
+    assert "5ecret" not in record.getMessage()
