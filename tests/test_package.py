@@ -26,7 +26,14 @@ THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 OTHER_PYTHONS = [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v != THIS_PYTHON]
 
 # What says in seconds whether an interpreter or a dependency version can carry the package.
-SMOKE = ["test_documents.py", "test_examples.py", "test_exports.py", "test_light_import.py"]
+SMOKE = [
+    "test_client.py",
+    "test_connections.py",
+    "test_documents.py",
+    "test_examples.py",
+    "test_exports.py",
+    "test_light_import.py",
+]
 
 
 def run(*command, cwd=None, timeout=300):
