@@ -98,7 +98,8 @@ class Part:
         return self.end - self.start
 
     def __repr__(self) -> str:
-        return f"documents {self.start} to {self.end - 1}"
+        first, last = self.start, self.end - 1
+        return f"document {first}" if first == last else f"documents {first} to {last}"
 
     def _content(self) -> bytes:
         body = self.call.body
@@ -107,7 +108,7 @@ class Part:
             if "top_n" in body:
                 # The API's own limit does not matter (a larger top_n is fine), but the fewer the shorter.
                 body["top_n"] = min(body["top_n"], self.n_documents)
-        return _to_json(body)
+        return packed(body)
 
 
 def encode(
@@ -246,7 +247,8 @@ def _spans(spans: Any) -> dict[str, Any] | None:
     return {name: value for name, value in wire.items() if value is not None}
 
 
-def _to_json(body: Mapping[str, Any]) -> bytes:
+def packed(body: Mapping[str, Any]) -> bytes:
+    """A body as JSON in UTF-8; a lone surrogate, which has no form there, becomes U+FFFD, with a warning."""
     from pydantic_core import to_json
 
     try:
@@ -257,7 +259,7 @@ def _to_json(body: Mapping[str, Any]) -> bytes:
     from warnings import warn
 
     warn("a lone surrogate in the query or a document was sent as U+FFFD", UnicodeWarning, stacklevel=2)
-    return _to_json(_without_surrogates(body))
+    return packed(_without_surrogates(body))
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -71,6 +71,10 @@ class Deadline:
         """Seconds left; zero or less once it has passed."""
         return self._end - self._clock.monotonic()
 
+    def end(self) -> None:
+        """Let it pass now, for all that share it."""
+        self._end = -math.inf
+
 
 @dataclass(frozen=True)
 class RetryPolicy:

@@ -139,12 +139,16 @@ class ClientV2(BaseClient):
         return _reply.answer(call, parts, [response for response, _ in answers]), answers[0][1]
 
     def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
-        from concurrent.futures import ThreadPoolExecutor
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
         executor = self._executor or ThreadPoolExecutor(min(len(parts), _PARTS_AT_ONCE), "cohere_rerank")
         futures = [executor.submit(self._perform, part, deadline) for part in parts]
         try:
-            return [future.result() for future in futures]
+            done, under_way = wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in (done if under_way else futures)]
+        except BaseException:
+            deadline.end()  # so that what is under way is not repeated
+            raise
         finally:
             for future in futures:
                 future.cancel()

@@ -22,7 +22,7 @@ from .spans import find_spans
 Answer = tuple[int, dict[str, str], bytes]
 
 FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority"})
-_MAX_DOCUMENTS = 10_000
+MAX_DOCUMENTS = 10_000  # the API's limit
 _MAX_TOKENS_PER_DOC = 4096  # the API's default
 _MAX_PRIORITY = 999
 _SPAN_THRESHOLD = 0.1  # the API's default
@@ -34,12 +34,13 @@ class _Refused(Exception):
         self.status = status
 
 
-def answer(body: bytes, pick: Callable[[str], Scorer]) -> Answer:
+def answer(body: bytes, pick: Callable[[str], Scorer], max_documents: int | None = MAX_DOCUMENTS) -> Answer:
     """Answer one request.
 
     Args:
         body: A ``POST /v2/rerank`` body, JSON in UTF-8.
         pick: Gives the scorer for a model name.
+        max_documents: Longer lists are refused; None takes any.
 
     Returns:
         Status, headers and body, as the API sends them; the id depends on the body alone.
@@ -49,7 +50,7 @@ def answer(body: bytes, pick: Callable[[str], Scorer]) -> Answer:
     """
     reply_id = str(uuid.UUID(bytes=hashlib.blake2b(body, digest_size=16).digest(), version=4))
     try:
-        request = _parsed(body)
+        request = _parsed(body, max_documents)
         reply = _ranked(request, pick(request["model"]))
     except _Refused as refusal:
         return refusal.status, _headers(), to_json({"id": reply_id, "message": str(refusal)})
@@ -60,7 +61,7 @@ def _headers() -> dict[str, str]:
     return {"content-type": "application/json"}
 
 
-def _parsed(body: bytes) -> dict[str, Any]:
+def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
     try:
         request = from_json(body)
     except (ValueError, RecursionError) as error:
@@ -74,7 +75,7 @@ def _parsed(body: bytes) -> dict[str, Any]:
     query = request.get("query")
     if not isinstance(query, str) or not query.strip():
         raise _Refused(400, "invalid request: query must not be empty or be only whitespace")
-    _check_documents(request.get("documents"))
+    _check_documents(request.get("documents"), max_documents)
     _check_integer(request, "top_n", 1)
     _check_integer(request, "max_tokens_per_doc", 1)
     _check_integer(request, "priority", 0, _MAX_PRIORITY)
@@ -82,12 +83,12 @@ def _parsed(body: bytes) -> dict[str, Any]:
     return request
 
 
-def _check_documents(documents: Any) -> None:
+def _check_documents(documents: Any, max_documents: int | None) -> None:
     if not isinstance(documents, list) or not documents:
         raise _Refused(400, "invalid request: list of documents must not be empty")
-    if len(documents) > _MAX_DOCUMENTS:
+    if max_documents is not None and len(documents) > max_documents:
         raise _Refused(
-            400, f"invalid request: number of documents must be at most {_MAX_DOCUMENTS}, got {len(documents)}"
+            400, f"invalid request: number of documents must be at most {max_documents}, got {len(documents)}"
         )
     for index, document in enumerate(documents):
         if not isinstance(document, str):

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._request import packed
 from cohere_rerank.errors import CohereRerankError, ScorerError
 from cohere_rerank.types import V2RerankResponse, attach, parse_response
 
@@ -29,7 +30,7 @@ def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2Rerank
     """
     scorer: Scorer = by_name("lexical") if fallback == "local" else as_scorer(fallback)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
-    status, _, body = answer(to_json(known), lambda _model: scorer)
+    status, _, body = answer(packed(known), lambda _model: scorer, max_documents=None)
     reply = from_json(body)
     if status != 200:
         raise ScorerError(f"the fallback refused the request: {reply['message']}") from error

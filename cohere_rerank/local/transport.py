@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import httpx
 
 from .choose import chooser
-from .endpoint import answer
+from .endpoint import MAX_DOCUMENTS, answer
 from .scorer import Scorer
 
 if TYPE_CHECKING:
@@ -19,19 +19,25 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     """Serves every request from `endpoint.answer`.
 
     Usable on its own too: ``httpx.Client(transport=LocalTransport(pick))``.
+
+    Args:
+        pick: Gives the scorer for a model name.
+        max_documents: Longer lists are refused, as the API does; None takes any.
     """
 
-    def __init__(self, pick: Callable[[str], Scorer]) -> None:
+    def __init__(self, pick: Callable[[str], Scorer], max_documents: int | None = MAX_DOCUMENTS) -> None:
         self._pick = pick
+        self._max_documents = max_documents
 
     @classmethod
     def from_config(cls, config: Config) -> LocalTransport:
         """The transport for a client on a ``local:`` address."""
-        return cls(chooser(config.base_url, config.scorer))
+        # A client splits what is too long for the API, but never here, where a scorer may look at the whole list.
+        return cls(chooser(config.base_url, config.scorer), max_documents=None)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer in this thread."""
-        status, headers, body = answer(request.read(), self._pick)
+        status, headers, body = answer(request.read(), self._pick, self._max_documents)
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -40,5 +46,7 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
         content = await request.aread()
         # Scoring a long list takes a while: the event loop must go on meanwhile.
-        status, headers, body = await to_thread.run_sync(answer, content, self._pick, abandon_on_cancel=True)
+        status, headers, body = await to_thread.run_sync(
+            answer, content, self._pick, self._max_documents, abandon_on_cancel=True
+        )
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
