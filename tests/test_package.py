@@ -148,17 +148,18 @@ def find_python(version):
 
 
 def environment_with(python, name, what, cache):
-    """An environment with *what* installed, kept in pytest's cache until *what* changes."""
-    key = hashlib.sha256(f"{python} {what}".encode()).hexdigest()[:12]
-    folder = cache.mkdir("environments") / f"{name}-{key}"
-    made = folder / "bin" / "python"
-    if not (folder / "ready").exists():
-        made = new_environment(python, folder)
-        try:
-            pip_install(made, *what)
-        except AssertionError as error:
-            pytest.skip(f"dependencies for {name} cannot be installed here: {str(error)[-300:]}")
-        (folder / "ready").touch()
+    """An environment with *what* installed, kept in pytest's cache until the project file changes."""
+    folder = cache.mkdir("environments") / name
+    ready = folder / "ready"
+    key = f"{python} {what} {hashlib.sha256((ROOT / 'pyproject.toml').read_bytes()).hexdigest()}"
+    if ready.exists() and ready.read_text(encoding="utf-8") == key:
+        return folder / "bin" / "python"
+    made = new_environment(python, folder)
+    try:
+        pip_install(made, *what)
+    except AssertionError as error:
+        pytest.skip(f"dependencies for {name} cannot be installed here: {str(error)[-300:]}")
+    ready.write_text(key, encoding="utf-8")
     return made
 
 
@@ -181,7 +182,7 @@ def environment_for(version, sdist_and_wheel, cache, *, name="", pins=(), group=
 
 @pytest.mark.parametrize("version", OTHER_PYTHONS)
 def test_smoke_on_other_pythons(version, sdist_and_wheel, suite, pytestconfig):
-    """The wheel works, with nothing but its dependencies, on every interpreter found."""
+    """The wheel works, without any extra, on every interpreter found."""
     python = environment_for(version, sdist_and_wheel, pytestconfig.cache)
     run_suite(python, suite, *[f"tests/{name}" for name in SMOKE])
 
