@@ -1,7 +1,7 @@
 """From text to what is compared: folded words, weighted character grams, token estimates; pure.
 
-Which characters are letters comes from `unicodedata`: a character that a newer Python knows and
-an older one does not separates words on the older one. All else is the same everywhere.
+Which characters are letters comes from `unicodedata`: a character that a newer Python knows and an older one does
+not separates words on the older one. All else is the same everywhere.
 """
 
 from __future__ import annotations
@@ -71,9 +71,9 @@ def _fold_character(char: str) -> str:
     if category[0] not in "LMN":
         return " "
     folded = unicodedata.normalize("NFKC", char).casefold()
-    form = "NFKC" if _COMPOSED.match(folded) else "NFKD"
-    parts = map(_word_part, unicodedata.normalize(form, folded))
-    return "".join(parts).translate(_SAME_LETTER)
+    composed = _COMPOSED.match(folded)
+    folded = unicodedata.normalize("NFKC" if composed else "NFKD", folded)
+    return "".join(map(_word_part, folded)).translate(_SAME_LETTER)
 
 
 def _word_part(char: str) -> str:

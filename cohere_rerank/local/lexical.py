@@ -1,8 +1,7 @@
 """The default scorer: BM25 over character grams, query words close together; pure Python.
 
-Bit for bit the same on every platform: nothing here but IEEE arithmetic and square roots in a
-fixed order. `math.log` and `**` may differ in the last bit between C libraries, `sum` of floats
-between Python versions.
+Bit for bit the same on every platform: nothing here but IEEE arithmetic and square roots in a fixed order.
+`math.log` and `**` may differ in the last bit between C libraries, `sum` of floats between Python versions.
 """
 
 from __future__ import annotations
@@ -11,8 +10,8 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 
-from cohere_rerank.local.analysis import fold, query_grams, word_starts
-from cohere_rerank.local.calibration import calibrate
+from .analysis import fold, query_grams, word_starts
+from .calibration import calibrate
 
 # Fitted on dev, see docs/decisions/0003.
 _K1 = 1.2
@@ -32,9 +31,9 @@ _Pair = tuple[str, str]
 class LexicalScorer:
     """Ranks by shared character grams, weighted by their rarity within the given list.
 
-    Needs no training and no language: scripts with and without spaces, inflected words, names
-    and identifiers all match by their parts. Words of a query that stand together in a document
-    count more. Only the first 1,000 characters of a query are used.
+    Needs no training and no language: scripts with and without spaces, inflected words, names and identifiers all
+    match by their parts. Words of a query that stand together in a document count more. Only the first 1,000
+    characters of a query are used.
     """
 
     name = "local-lexical"
@@ -43,22 +42,41 @@ class LexicalScorer:
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return one calibrated score in [0, 1] per document, in their order."""
-        return calibrate(raw_scores(query, documents))
+        return calibrate(*evidence(query, documents))
 
 
-def raw_scores(query: str, documents: Sequence[str]) -> list[float]:
-    """Return uncalibrated scores, 0 for a document that shares nothing with the query."""
+def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
+    """Return the raw scores of *documents*, and how much of the query the best one holds.
+
+    A raw score is about 0 to 2.5, and 0 for a document that shares nothing with the query; the second number is
+    a share in [0, 1].
+    """
     query = query[:_MAX_QUERY_CHARS]
-    folded_query = fold(query)
-    texts = [fold(document) for document in documents]
-    scores = _gram_scores(query_grams(query), texts)
+    grams = query_grams(query)
+    if grams:
+        texts = [fold(document) for document in documents]
+    else:  # punctuation alone: looked for as it stands
+        texts, grams = list(documents), dict.fromkeys(query.split(), 1.0)
+    scores = _gram_scores(grams, texts)
+    _refine(scores, fold(query), texts)
+    if not any(scores):
+        return scores, 0.0
+    best = texts[scores.index(max(scores))]
+    held = total = 0.0
+    for gram, weight in grams.items():
+        total += weight
+        held += weight if gram in best else 0.0
+    return scores, held / total
+
+
+def _refine(scores: list[float], query: str, texts: Sequence[str]) -> None:
+    """Read the best by grams a second time, for query words that stand together."""
     refined = _best(scores)
-    starts = word_starts(folded_query)
-    stretch = [_longest_stretch(folded_query, starts, texts[i]) for i in refined]
-    pairs = _pair_scores(folded_query.split(), [texts[i] for i in refined])
-    for i, a, b in zip(refined, stretch, pairs):
-        scores[i] += _STRETCH_WEIGHT * a * a + _PAIR_WEIGHT * b
-    return scores
+    starts = word_starts(query)
+    pairs = _pair_scores(query.split(), [texts[i] for i in refined])
+    for i, pair in zip(refined, pairs):
+        stretch = _longest_stretch(query, starts, texts[i])
+        scores[i] += _STRETCH_WEIGHT * stretch * stretch + _PAIR_WEIGHT * pair
 
 
 def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
@@ -73,10 +91,10 @@ def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
         df = n - counts.count(0)
         if not df:
             continue
-        weight *= _rarity(df, n) * _root4(sum(counts) / df)
+        gain = weight * _rarity(df, n) * _root4(sum(counts) / df)
         for i, count in enumerate(counts):
             if count:
-                scores[i] += weight * count / (count + norms[i])
+                scores[i] += gain * count / (count + norms[i])
     best = max(scores, default=0.0)
     if not best:
         return scores

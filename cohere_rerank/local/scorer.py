@@ -9,7 +9,6 @@ from typing import Protocol
 
 from cohere_rerank.errors import ScorerError
 
-
 ScoreFunction = Callable[[str, Sequence[str]], Iterable[float]]
 
 
@@ -24,13 +23,19 @@ class Scorer(Protocol):
     """
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Who scores."""
+        ...
 
     @property
-    def version(self) -> str: ...
+    def version(self) -> str:
+        """Which version of it."""
+        ...
 
     @property
-    def pointwise(self) -> bool: ...
+    def pointwise(self) -> bool:
+        """Whether a document's score depends on itself and the query alone."""
+        ...
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return one score in [0, 1] per document, in the order of *documents*."""
@@ -80,9 +85,7 @@ def check_scores(scorer: Scorer, scores: object, n: int) -> list[float]:
     """
     if isinstance(scores, (str, bytes)) or not isinstance(scores, Iterable):
         kind = type(scores).__name__
-        raise ScorerError(
-            f"scorer {scorer.name!r} returned {kind}; return a list of {n} numbers in [0, 1]."
-        )
+        raise ScorerError(f"scorer {scorer.name!r} returned {kind}; return a list of {n} numbers in [0, 1].")
     values = list(scores)
     if len(values) != n:
         raise ScorerError(
@@ -95,8 +98,7 @@ def check_scores(scorer: Scorer, scores: object, n: int) -> list[float]:
 def _checked(name: str, index: int, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ScorerError(
-            f"scorer {name!r} returned {type(value).__name__} for document {index}; "
-            "a score is a number in [0, 1]."
+            f"scorer {name!r} returned {type(value).__name__} for document {index}; a score is a number in [0, 1]."
         )
     score = float(value)
     if math.isnan(score) or not 0.0 <= score <= 1.0:
