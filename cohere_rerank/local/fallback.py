@@ -26,14 +26,17 @@ def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2Rerank
         fallback: ``"local"``, a scorer, or a function of (query, documents).
 
     Raises:
-        ScorerError: The fallback failed too; the API's error is its cause.
+        ScorerError: The fallback failed too; the text says what the API answered and why the fallback did not.
     """
     scorer: Scorer = by_name("lexical") if fallback == "local" else as_scorer(fallback)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
-    status, _, body = answer(packed(known), lambda _model: scorer, max_documents=None)
+    try:
+        status, _, body = answer(packed(known), lambda _model: scorer, max_documents=None)
+    except ScorerError as failure:
+        raise ScorerError(f"{error}; then the fallback failed: {failure}") from failure
     reply = from_json(body)
     if status != 200:
-        raise ScorerError(f"the fallback refused the request: {reply['message']}") from error
+        raise ScorerError(f"{error}; then the fallback refused the request: {reply['message']}")
     reply["meta"]["warnings"].insert(0, f"a fallback answered, because the API could not: {error}")
     response = attach(parse_response(to_json(reply)), call.documents, call.texts, is_fallback=True)
     return response if call.min_score is None else response.filter(min_score=call.min_score)
