@@ -1,0 +1,76 @@
+"""Many asynchronous calls under way at once, 20 documents of 300 characters each.
+
+    python tests/benchmarks/bench_async.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
+
+Every client is as its constructor makes it and, where the ``aiohttp`` extra is installed, once more with the HTTP
+client of that extra. The last case is slow: the official client needs a minute of CPU for it.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+from tests.benchmarks.common import (
+    OFFICIAL,
+    OURS,
+    Cases,
+    Child,
+    arguments,
+    can_import,
+    print_table,
+    serving,
+    take_turns,
+)
+
+
+class Case(NamedTuple):
+    latency_ms: int
+    n_warm: int  # calls before the measured ones; as many as will be under way leave all connections open
+    concurrency: int
+    n_calls: int
+    max_rounds: int
+
+
+CASES = {
+    "1 at a time": Case(0, 1, 1, 200, 9),
+    "32 at a time": Case(0, 32, 32, 320, 9),
+    "256 at a time": Case(0, 256, 256, 768, 5),
+    "32 at a time, 50 ms": Case(50, 32, 32, 320, 5),
+    "256 at a time, 50 ms": Case(50, 256, 256, 768, 5),
+    "400 gathered, after one call": Case(0, 1, 400, 400, 5),
+    "400 gathered, new client": Case(0, 0, 400, 400, 5),
+    "1500 gathered, new client": Case(0, 0, 1500, 1500, 1),
+}
+
+
+def cost(python: str | None, module: str, kind: str, url: str, case: Case) -> dict[str, float]:
+    """What the case costs a client in a fresh process: CPU for each call, and calls a second."""
+    with Child(python, "worker.py", module, kind, url) as client:
+        size = {"n_documents": 20, "n_characters": 300}
+        client.do(n_calls=case.n_warm, concurrency=case.n_warm, **size)
+        spent = client.do(n_calls=case.n_calls, concurrency=case.concurrency, **size)
+    return {"cpu_ms": spent["cpu_s"] / case.n_calls * 1e3, "calls_per_s": case.n_calls / spent["wall_s"]}
+
+
+def main() -> None:
+    options = arguments(__doc__, n_rounds=9)
+    clients = {}
+    for name, python, module in ((OURS, options.ours, "cohere_rerank"), (OFFICIAL, options.theirs, "cohere")):
+        clients[name] = (python, module, "async")
+        if can_import(python, "httpx_aiohttp"):
+            clients[f"{name} with aiohttp"] = (python, module, "aiohttp")
+    cpu: Cases = {}
+    speed: Cases = {}
+    for title, case in CASES.items():
+        with serving(case.latency_ms) as url:
+            measures = {name: partial(cost, *client, url, case) for name, client in clients.items()}
+            costs = take_turns(min(options.rounds, case.max_rounds), measures)
+        cpu[title] = {name: [round_["cpu_ms"] for round_ in rounds] for name, rounds in costs.items()}
+        speed[title] = {name: [round_["calls_per_s"] for round_ in rounds] for name, rounds in costs.items()}
+    print_table("CPU, ms a call", cpu)
+    print_table("calls a second", speed)
+
+
+if __name__ == "__main__":
+    main()

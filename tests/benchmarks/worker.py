@@ -1,0 +1,86 @@
+"""One client alone in its process: reads tasks from its input, a line of JSON each, and answers with what they cost.
+
+    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp} URL
+
+Uses nothing but the standard library and the client, so that any environment can run it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import json
+import sys
+import time
+from functools import partial
+
+PHRASE = "paris is the capital of france — café naïve “quoted” über and a few more words to fill a line or two "
+
+
+def texts(n_documents: int, n_characters: int) -> list[str]:
+    """Documents of the length asked for, no two alike, a few characters outside ASCII."""
+    filler = PHRASE * (n_characters // len(PHRASE) + 2)
+    return [f"{n}: {filler[n % len(PHRASE) :]}"[:n_characters] for n in range(n_documents)]
+
+
+def measured(run) -> dict[str, float]:
+    """CPU time of this process and time on the clock."""
+    gc.collect()
+    clock, cpu = time.perf_counter(), time.process_time()
+    run()
+    return {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - clock}
+
+
+def one_after_another(client, n_calls: int, concurrency: int, arguments) -> None:
+    """Blocking calls; there is no concurrency."""
+    for _ in range(n_calls):
+        answer = client.rerank(**arguments)
+    assert len(answer.results) == len(arguments["documents"])
+
+
+async def all_at_once(client, n_calls: int, concurrency: int, arguments) -> None:
+    """So many calls, of which *concurrency* are under way at a time."""
+    calls = iter(range(n_calls))
+
+    async def task():
+        for _ in calls:
+            answer = await client.rerank(**arguments)
+            assert len(answer.results) == len(arguments["documents"])
+
+    await asyncio.gather(*(task() for _ in range(concurrency)))
+
+
+def serve(run, client) -> None:
+    """Do the tasks that come in."""
+    for line in sys.stdin:
+        task = json.loads(line)
+        documents = texts(task["n_documents"], task["n_characters"])
+        arguments = {"model": "rerank-v4.0-fast", "query": "What is the capital of France?", "documents": documents}
+        cost = measured(partial(run, client, task["n_calls"], task["concurrency"], arguments))
+        print(json.dumps(cost), flush=True)
+
+
+def main(module_name: str, kind: str, url: str) -> None:
+    if kind != "aiohttp":  # the official client takes aiohttp unasked where it is installed
+        sys.modules["httpx_aiohttp"] = None  # type: ignore[assignment]
+    module = importlib.import_module(module_name)
+    settings = {"api_key": "benchmark", "base_url": url}
+    if kind == "sync":
+        with module.ClientV2(**settings) as client:
+            serve(one_after_another, client)
+        return
+    loop = asyncio.new_event_loop()
+
+    async def start():
+        more = {"httpx_client": module.DefaultAioHttpClient()} if kind == "aiohttp" else {}
+        return module.AsyncClientV2(**settings, **more)
+
+    client = loop.run_until_complete(start())
+    serve(lambda *work: loop.run_until_complete(all_at_once(*work)), client)
+    loop.run_until_complete(client.__aexit__(None, None, None))
+    loop.close()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
