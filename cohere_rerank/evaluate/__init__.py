@@ -1,0 +1,32 @@
+"""Measure rerankers on your own labelled lists: how well they rank, whether a difference is real, where to cut.
+
+>>> from cohere_rerank.evaluate import LabelledList, evaluate
+>>> lists = [LabelledList("capital of France", ["Lyon is large.", "Paris is the capital of France."], [0, 1])]
+>>> evaluate(lists, {"lexical": "local:"}).mean("lexical", "ndcg@10")
+1.0
+"""
+
+from __future__ import annotations
+
+from .comparison import Comparison, Interval, Report, evaluate
+from .lists import LabelledList, load_lists
+from .metrics import average_precision, measure, ndcg, recall, reciprocal_rank
+from .threshold import Cut, Threshold, borderline_threshold, recommend_threshold
+
+__all__ = [
+    "Comparison",
+    "Cut",
+    "Interval",
+    "LabelledList",
+    "Report",
+    "Threshold",
+    "average_precision",
+    "borderline_threshold",
+    "evaluate",
+    "load_lists",
+    "measure",
+    "ndcg",
+    "recall",
+    "reciprocal_rank",
+    "recommend_threshold",
+]
