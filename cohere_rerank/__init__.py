@@ -19,6 +19,7 @@ from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from . import core as core
     from . import errors as errors
     from ._http import DefaultAioHttpClient as DefaultAioHttpClient
     from ._http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
@@ -98,8 +99,8 @@ __all__ = sorted([*_WHERE, "__version__", "errors"])  # noqa: PLE0605
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name == "errors":
-        return import_module(".errors", __name__)
+    if name in ("core", "errors"):
+        return import_module(f".{name}", __name__)
     module = _WHERE.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import _config, _reply
-from .errors import CohereRerankError, InvalidRequestError
+from .errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -127,7 +127,8 @@ class BaseClient:
         return copy
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._config.base_url}>"
+        config = self.__dict__.get("_config")  # missing where the constructor refused its arguments
+        return f"<{type(self).__name__} {config.base_url}>" if config else f"<{type(self).__name__}>"
 
     def __copy__(self) -> Self:
         return self.with_options()
@@ -142,6 +143,10 @@ class BaseClient:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _executor=None, _httpx_client=None, _shared={})
+
+    def _check_open(self) -> None:
+        if self._shared.get("is_closed"):
+            raise ClientClosedError("The client is closed; make a new one, or close it later")
 
     def _clock(self) -> Clock:
         from ._retry import SystemClock

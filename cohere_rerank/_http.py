@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 _MAX_REDIRECTS = 5
 _LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid can be no real host (RFC 2606)
 _REDIRECTS = range(300, 400)
+_ERRORS = 400
+_KEY_LENGTH = 8  # characters; shorter ones are placeholders, which may be any word of a message
 _LONGEST_S = 86_400.0  # for one phase: infinity, and all beyond 24 days, is too long for a socket's timeout
 
 
@@ -79,8 +81,10 @@ class _Http:
         address = self._addresses.get(url)
         if address is None:
             address = self._addresses[url] = httpx.URL(url)
-        head = [(b"host", address.netloc), (b"content-length", b"%d" % len(part.content))]
-        head += [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
+        head = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
+        head.append((b"content-length", b"%d" % len(part.content)))
+        if "host" not in headers:
+            head.append((b"host", address.netloc))
         stream = httpx.ByteStream(part.content)
         return httpx.Request("POST", address, headers=head, params=params, stream=stream, extensions=extensions)
 
@@ -105,7 +109,11 @@ class _Http:
     def _redirected(self, url: str, reply: Reply, n_hops: int) -> str | None:
         if reply.status_code not in _REDIRECTS or n_hops >= _MAX_REDIRECTS:
             return None
-        return follow(url, reply.status_code, reply.headers.get("location"))
+        target = follow(url, reply.status_code, reply.headers.get("location"))
+        try:
+            return None if target is None else str(httpx.URL(target))
+        except httpx.InvalidURL:  # the server's fault, not base_url's: not followed
+            return None
 
 
 class Http(_Http):
@@ -136,7 +144,7 @@ class Http(_Http):
                         left(deadline)
                 finally:
                     response.close()
-                reply = Reply(response, headers, body.content())
+                reply = Reply(response, headers, _shown(body.content(), response, key))
             target = self._redirected(url, reply, n_hops)
             if target is None:
                 return reply
@@ -181,7 +189,7 @@ class AsyncHttp(_Http):
                         body.feed(chunk)
                 finally:
                     await response.aclose()
-                reply = Reply(response, headers, body.content())
+                reply = Reply(response, headers, _shown(body.content(), response, key))
             if scope.cancelled_caught:
                 raise past(deadline)
             target = self._redirected(url, reply, n_hops)
@@ -236,6 +244,13 @@ def _plain(response: httpx.Response) -> dict[str, str]:
     if response.is_stream_consumed:  # an event hook of the caller's client has read, and decompressed, the body
         headers.pop("content-encoding", None)
     return headers
+
+
+def _shown(content: bytes, response: httpx.Response, key: Secret | None) -> bytes:
+    """The body, without our key where an error quotes it: its text goes into messages, logs and pickles."""
+    if response.status_code < _ERRORS or key is None or not isinstance(key.value, str) or len(key.value) < _KEY_LENGTH:
+        return content
+    return content.replace(key.value.encode(), b"[your key]")
 
 
 def _chunks(response: httpx.Response) -> Iterable[bytes]:

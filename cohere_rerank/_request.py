@@ -32,6 +32,7 @@ REQUEST_OPTIONS = frozenset(
     }
 )
 _MAX_PRIORITY = 999
+_OURS_ALONE = ("content-length", "transfer-encoding")  # a second one, or another, breaks the framing of the request
 _IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
 
 
@@ -211,6 +212,10 @@ def _headers(headers: dict[str, Any]) -> dict[str, str]:
     for name, value in headers.items():
         if not name or not name.isascii() or not all(c.isalnum() or c in _IN_HEADER_NAMES for c in name):
             raise InvalidRequestError(f"additional_headers: {name!r} is no name for a header")
+        if name.lower() in _OURS_ALONE:
+            raise InvalidRequestError(
+                f"additional_headers must not hold {name}: the client sets it for the body it sends"
+            )
         text = value if isinstance(value, str) else str(value)
         texts[name] = _config.header_text(f"additional_headers: the value of {name}", text)
     return texts

@@ -559,7 +559,6 @@ def test_a_senseless_redirect_is_an_error(server, clock, make_either, location):
     assert len(server.requests) == 1
 
 
-@pytest.mark.xfail(reason="raises InvalidRequestError and blames base_url")
 @pytest.mark.parametrize("location", ["/v2/\x7f", "/v2/\x01", "/" + "a" * 70_000])
 def test_a_redirect_to_what_httpx_takes_for_no_address_is_an_error(server, clock, make_either, location):
     """It is the server's fault, not that of base_url."""

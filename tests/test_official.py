@@ -138,7 +138,6 @@ def test_the_same_call_sends_and_returns_the_same(server, clients, name):
     assert without_id(theirs) == without_id(ours)
 
 
-@pytest.mark.xfail(reason="our own transport adds a second Host header, which h11 refuses")
 def test_another_host_header_is_sent_alike(server, clients):
     """As behind a gateway that is reached by its address."""
     clients.outcomes({**CALL, "request_options": {"additional_headers": {"Host": "api.example"}}})

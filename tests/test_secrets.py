@@ -312,3 +312,14 @@ def test_nothing_in_memory_shows_the_key(server, clock, make_either):
     shown = [repr(thing) for thing in ours if not isinstance(thing, (ClientV2, AsyncClientV2)) or vars(thing)]
     assert len(shown) > 3
     assert not leaks(" ".join(shown), (KEY,))
+
+
+def test_a_key_that_the_server_quotes_is_not_repeated(server, make_either):
+    """An error that echoes the key would carry it into messages, logs and pickles."""
+    key = "sk-quoted-0123456789"
+    server.default = reply(401, {"message": f"invalid api token: {key}"})
+    with pytest.raises(errors.UnauthorizedError) as caught:
+        make_either(api_key=key).rerank(model="m", query="q", documents=["d"])
+    assert key not in str(caught.value)
+    assert key.encode() not in pickle.dumps(caught.value)
+    assert "invalid api token" in str(caught.value)

@@ -1,0 +1,7 @@
+"""Where the official package keeps the base of its API errors."""
+
+from __future__ import annotations
+
+from cohere_rerank.errors import ApiError
+
+__all__ = ["ApiError"]

@@ -1,0 +1,7 @@
+"""Where the official package keeps the options of one call."""
+
+from __future__ import annotations
+
+from cohere_rerank.types import RequestOptions
+
+__all__ = ["RequestOptions"]
