@@ -46,7 +46,10 @@ class ClientV2(BaseClient):
 
     def close(self) -> None:
         """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
-        self._http().close()
+        self._shared["is_closed"] = True
+        http = self._shared.get("http") or self._httpx_client
+        if http is not None:
+            http.close()
 
     @property
     def v2(self) -> ClientV2:
@@ -184,6 +187,7 @@ class ClientV2(BaseClient):
         if http is None:
             from ._http import Http
 
+            self._check_open()
             http = self._shared.setdefault("http", Http(self._config, self._httpx_client))
         return http
 
@@ -219,7 +223,10 @@ class AsyncClientV2(BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
-        await self._http().aclose()
+        self._shared["is_closed"] = True
+        http = self._shared.get("http") or self._httpx_client
+        if http is not None:
+            await http.aclose()
 
     close = aclose
 
@@ -337,6 +344,7 @@ class AsyncClientV2(BaseClient):
         if http is None:
             from ._http import AsyncHttp
 
+            self._check_open()
             http = self._shared.setdefault("http", AsyncHttp(self._config, self._httpx_client))
         return http
 

@@ -63,7 +63,7 @@ def _headers() -> dict[str, str]:
 
 def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
     try:
-        request = from_json(body)
+        request = from_json(body, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
         raise _Refused(400, f"invalid json syntax: {error}") from None
     if not isinstance(request, dict):
@@ -79,7 +79,8 @@ def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
     _check_integer(request, "top_n", 1)
     _check_integer(request, "max_tokens_per_doc", 1)
     _check_integer(request, "priority", 0, _MAX_PRIORITY)
-    _check_spans(request.get("relevant_spans"))
+    if "relevant_spans" in request:
+        _check_spans(request["relevant_spans"])
     return request
 
 
@@ -109,8 +110,6 @@ def _check_integer(request: Mapping[str, Any], name: str, least: int, most: int 
 
 
 def _check_spans(spans: Any) -> None:
-    if spans is None:
-        return
     if not isinstance(spans, dict) or spans.get("mode") not in ("enabled", "disabled"):
         raise _Refused(422, "invalid type: parameter 'relevant_spans' must have a mode, 'enabled' or 'disabled'")
     threshold = spans.get("threshold", _SPAN_THRESHOLD)
