@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import pkgutil
 
 import pytest
@@ -46,7 +45,8 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
 @pytest.mark.parametrize("module_name", PUBLIC_MODULES)
 def test_every_public_module_says_what_is_public(module_name):
     """A module without underscore has an `__all__`, sorted, whose names exist, and a docstring."""
-    module = importlib.import_module(module_name)
+    # An extra may be absent here; test_light_import.py holds the module to naming it.
+    module = pytest.importorskip(module_name, exc_type=ImportError)
     assert module.__doc__
     names = getattr(module, "__all__", [])
     assert list(names) == in_order(names)

@@ -163,18 +163,22 @@ def environment_with(python, name, what, cache):
     return made
 
 
-def base_dependencies():
-    """The run-time requirements as the metadata states them, without extras."""
+def dependencies(*, of_extras):
+    """What the metadata asks for: at run time, or for all extras together."""
     stated = importlib.metadata.requires("cohere-rerank") or []
-    return [requirement for requirement in stated if "extra ==" not in requirement]
+    return [
+        requirement.partition(";")[0].strip()
+        for requirement in stated
+        if ("extra ==" in requirement) == of_extras and not requirement.startswith("cohere-rerank")
+    ]
 
 
-def environment_for(version, sdist_and_wheel, cache, *, name="", pins=(), group="test-core"):
+def environment_for(version, sdist_and_wheel, cache, *, name="", extra=(), group="test-core"):
     """An interpreter *version* with the wheel, its dependencies and a dependency group."""
     python = find_python(version)
     if python is None:
         pytest.skip(f"python{version} is not on this machine")
-    what = [*base_dependencies(), *pins, "--group", f"{ROOT / 'pyproject.toml'}:{group}"]
+    what = [*dependencies(of_extras=False), *extra, "--group", f"{ROOT / 'pyproject.toml'}:{group}"]
     made = environment_with(python, f"python{version}{name}", what, cache)
     pip_install(made, "--no-deps", "--no-index", "--force-reinstall", sdist_and_wheel[1])
     return made
@@ -191,13 +195,15 @@ def test_smoke_on_other_pythons(version, sdist_and_wheel, suite, pytestconfig):
 @pytest.mark.parametrize("version", OTHER_PYTHONS)
 def test_suite_on_other_pythons(version, sdist_and_wheel, suite, pytestconfig):
     """The whole suite passes on every interpreter found."""
-    python = environment_for(version, sdist_and_wheel, pytestconfig.cache, name="-full", group="test")
+    python = environment_for(
+        version, sdist_and_wheel, pytestconfig.cache, name="-full", extra=dependencies(of_extras=True), group="test"
+    )
     run_suite(python, suite)
 
 
 @pytest.mark.exhaustive
 def test_suite_on_the_lowest_dependencies(sdist_and_wheel, suite, pytestconfig):
     """The lower bounds in the metadata are true."""
-    pins = [requirement.replace(">=", "==") for requirement in base_dependencies()]
-    python = environment_for("3.10", sdist_and_wheel, pytestconfig.cache, name="-lowest", pins=pins)
+    pins = [requirement.replace(">=", "==") for requirement in dependencies(of_extras=False)]
+    python = environment_for("3.10", sdist_and_wheel, pytestconfig.cache, name="-lowest", extra=pins)
     run_suite(python, suite, *[f"tests/{name}" for name in SMOKE])
