@@ -134,7 +134,7 @@ class Config:
         return Config(**kept)
 
     def __repr__(self) -> str:
-        return f"<Config {self.base_url}>"
+        return f"<Config {getattr(self, 'base_url', 'unfinished')}>"  # a debugger may look at one half made
 
     def __copy__(self) -> Config:
         return self  # nothing in it changes, and a copy by way of a pickle would lose the key

@@ -70,7 +70,7 @@ class Call:
     top_n: int | None
 
     def __repr__(self) -> str:  # never the query or the documents
-        return f"<Call: {len(self.texts)} documents>"
+        return f"<Call: {len(getattr(self, 'texts', ()))} documents>"
 
     def parts(self) -> list[Part]:
         """The requests to send for this call: one, unless the list is longer than a request may be."""

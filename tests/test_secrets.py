@@ -308,8 +308,8 @@ def test_nothing_in_memory_shows_the_key(server, clock, make_either):
     client = make_either(KEY, clock=clock)
     client.rerank(**call())
     gc.collect()
-    ours = [thing for thing in gc.get_objects() if type(thing).__module__.startswith("cohere_rerank")]
-    shown = [repr(thing) for thing in ours if not isinstance(thing, (ClientV2, AsyncClientV2)) or vars(thing)]
+    ours = [thing for thing in gc.get_objects() if str(type(thing).__module__).startswith("cohere_rerank")]
+    shown = [repr(thing) for thing in ours]
     assert len(shown) > 3
     assert not leaks(" ".join(shown), (KEY,))
 
@@ -317,7 +317,7 @@ def test_nothing_in_memory_shows_the_key(server, clock, make_either):
 def test_a_key_that_the_server_quotes_is_not_repeated(server, make_either):
     """An error that echoes the key would carry it into messages, logs and pickles."""
     key = "sk-quoted-0123456789"
-    server.default = reply(401, {"message": f"invalid api token: {key}"})
+    server.default = error(401, f"invalid api token: {key}")
     with pytest.raises(errors.UnauthorizedError) as caught:
         make_either(api_key=key).rerank(model="m", query="q", documents=["d"])
     assert key not in str(caught.value)
