@@ -170,7 +170,7 @@ def truncate(document: str, max_tokens: int) -> str:
     """Return the longest prefix of *document* of about *max_tokens* tokens.
 
     An estimate, no tokenizer: a token is four characters in alphabetic scripts and one in Han,
-    kana and Hangul. Code points are never split.
+    kana, Hangul and emoji. Code points are never split.
 
     Args:
         document: Any text.
@@ -189,4 +189,4 @@ def truncate(document: str, max_tokens: int) -> str:
 
 
 def _is_dense(char: str) -> bool:
-    return "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af" or char >= "\U00020000"
+    return "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af" or char >= "\U0001f000"

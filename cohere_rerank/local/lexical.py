@@ -52,13 +52,13 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
     a share in [0, 1].
     """
     query = query[:_MAX_QUERY_CHARS]
-    grams = query_grams(query)
+    folded, grams = fold(query), query_grams(query)
     if grams:
         texts = [fold(document) for document in documents]
-    else:  # punctuation alone: looked for as it stands
-        texts, grams = list(documents), dict.fromkeys(query.split(), 1.0)
+    else:  # punctuation alone is looked for as it stands
+        folded, grams, texts = query, dict.fromkeys(query.split(), 1.0), list(documents)
     scores = _gram_scores(grams, texts)
-    _refine(scores, fold(query), texts)
+    _refine(scores, folded, texts)
     if not any(scores):
         return scores, 0.0
     best = texts[scores.index(max(scores))]
@@ -83,7 +83,7 @@ def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
     """Return BM25 over its maximum, plus the brevity of documents that match at all."""
     n = len(texts)
     scores = [0.0] * n
-    mean_length = sum(map(len, texts)) / n if n else 0.0
+    mean_length = sum(map(len, texts)) / n if any(texts) else 1.0
     norms = [_K1 * len(text) / mean_length for text in texts]
     counters = [text.count for text in texts]
     for gram, weight in grams.items():
