@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
 from . import _request
+from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
 
-TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     import httpx
+    from typing_extensions import Unpack
 
     from ._http import Reply
     from .client import AsyncClientV2, ClientV2
-    from .types import V2RerankResponse
+
+
+class _NeededArguments(TypedDict):
+    model: str
+    query: str
+    documents: Iterable[object]
+
+
+class RerankArguments(_NeededArguments, total=False):
+    """The arguments of `ClientV2.rerank`, for type checkers and completion."""
+
+    top_n: int | None
+    max_tokens_per_doc: int | None
+    relevant_spans: RerankRelevantSpans | Mapping[str, Any] | None
+    priority: int | None
+    request_options: RequestOptions | None
+    rank_fields: Sequence[str] | None
+    min_score: float | None
+    max_documents_per_request: int | None
+    deadline: float | None
 
 
 class RawResponse:
@@ -48,7 +69,7 @@ class RawClientV2:
     def __init__(self, client: ClientV2) -> None:
         self._client = client
 
-    def rerank(self, **arguments: Any) -> RawResponse:
+    def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
         """As `ClientV2.rerank`, with status and headers beside the response."""
         return RawResponse(*self._client._answer(_request.encode(self._client._config, **arguments)))
 
@@ -59,6 +80,6 @@ class AsyncRawClientV2:
     def __init__(self, client: AsyncClientV2) -> None:
         self._client = client
 
-    async def rerank(self, **arguments: Any) -> RawResponse:
+    async def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
         """As `AsyncClientV2.rerank`, with status and headers beside the response."""
         return RawResponse(*await self._client._answer(_request.encode(self._client._config, **arguments)))

@@ -46,6 +46,16 @@ def test_signatures_are_the_same(name):
     assert str(theirs.return_annotation).replace("Async", "") == str(ours.return_annotation)
 
 
+def test_raw_responses_take_the_same_arguments():
+    """``with_raw_response.rerank`` names for type checkers what rerank takes, and what it needs."""
+    parameters = dict(list(inspect.signature(ClientV2.rerank).parameters.items())[1:])
+    assert list(_raw.RerankArguments.__annotations__) == list(parameters)
+    needed = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    assert _raw.RerankArguments.__required_keys__ == needed
+    with pytest.raises(TypeError, match="model"):
+        ClientV2("k").with_raw_response.rerank(query="q", documents=[])
+
+
 def test_what_needs_await_is_a_coroutine():
     """And the blocking client has none."""
     for name in ("rerank", "close", "__aenter__", "__aexit__", "aclose"):
