@@ -14,7 +14,7 @@ import httpx
 
 from . import _config
 from ._body import ACCEPT_ENCODING, Body
-from ._http_errors import past, typed
+from ._http_errors import past, typed, unreadable_certificates
 from ._reply import follow
 from ._version import __version__
 from .errors import ClientClosedError, CohereRerankError
@@ -65,6 +65,7 @@ class _Http:
         # CO_API_URL=local: takes any program off the network, also one that brings a client of its own.
         self._client: Any = None if config.is_local else client
         self._addresses: dict[str, httpx.URL] = {}
+        self.makes_connections = self._client is None and not config.is_local
         self.is_closed = False
 
     def _request(self, config: Config, part: Part, key: Secret | None, url: str, deadline: Deadline) -> httpx.Request:
@@ -342,6 +343,10 @@ def _typed(deadline: Deadline, http: _Http) -> Iterator[None]:
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
         # The frames below hold the request's headers in plain sight, and debuggers print locals.
         raise typed(error, deadline) from error.with_traceback(None)
+    except OSError as error:
+        if http.makes_connections:  # whose own failures are httpx's: only their TLS settings are left
+            raise unreadable_certificates(error) from None
+        raise  # of a hook or a scorer
     except RuntimeError as error:
         if "closed" in str(error) and http.is_closed:
             raise ClientClosedError("The client was closed while a request was under way") from None

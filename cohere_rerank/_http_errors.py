@@ -5,6 +5,7 @@ Apart from ``errors`` so that importing that costs no import of httpx.
 
 from __future__ import annotations
 
+import os
 import ssl
 from typing import TYPE_CHECKING, TypeVar
 
@@ -140,6 +141,14 @@ def typed(error: Exception, deadline: Deadline) -> CohereRerankError:
     cls = next((_OURS[base] for base in type(error).__mro__ if base in _OURS), OtherConnectionError)
     said = str(error).strip() or _SAYS.get(cls) or type(error).__name__
     return _with_request(cls(f"Connection failed, {_spaced(cls.__name__)}: {said}"), request)
+
+
+def unreadable_certificates(error: OSError) -> CertificateError:
+    named = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    return _with_request(
+        UntrustedCertificate(f"The trusted certificates cannot be read ({', '.join(named) or 'the default'}): {error}"),
+        None,
+    )
 
 
 def _with_request(error: _Error, request: httpx.Request | None) -> _Error:

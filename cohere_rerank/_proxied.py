@@ -6,12 +6,14 @@ httpx's connections live on the event loop that opened them, and a forked child 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import httpx
 
 from ._connections import _running_loop
+from .errors import InvalidRequestError
 
 
 class ProxiedTransport(httpx.BaseTransport):
@@ -23,10 +25,11 @@ class ProxiedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request; its connection is free again once the response is closed."""
-        client = self._clients.get(os.getpid())
-        if client is None:
-            client = self._clients.setdefault(os.getpid(), httpx.Client(limits=self._limits))
-        return client.send(request, stream=True)
+        with _blamed():
+            client = self._clients.get(os.getpid())
+            if client is None:
+                client = self._clients.setdefault(os.getpid(), httpx.Client(limits=self._limits))
+            return client.send(request, stream=True)
 
     def close(self) -> None:
         """Close this process's connections."""
@@ -46,12 +49,13 @@ class AsyncProxiedTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """As `ProxiedTransport.handle_request`."""
         key = os.getpid(), _running_loop()
-        client = self._clients.get(key)
-        if client is None:
-            client = self._clients[key] = httpx.AsyncClient(limits=self._limits)
-            guard = self._guards[key] = self._close_with_loop(key, client)
-            await guard.__anext__()
-        return await client.send(request, stream=True)
+        with _blamed():
+            client = self._clients.get(key)
+            if client is None:
+                client = self._clients[key] = httpx.AsyncClient(limits=self._limits)
+                guard = self._guards[key] = self._close_with_loop(key, client)
+                await guard.__anext__()
+            return await client.send(request, stream=True)
 
     async def aclose(self) -> None:
         """Close this event loop's connections; those of others close when their loop ends."""
@@ -67,3 +71,15 @@ class AsyncProxiedTransport(httpx.AsyncBaseTransport):
             self._clients.pop(key, None)
             self._guards.pop(key, None)
             await client.aclose()
+
+
+@contextmanager
+def _blamed() -> Iterator[None]:
+    """Say in what fails that a proxy was in the way: nobody remembers what the environment names."""
+    try:
+        yield
+    except httpx.TransportError as error:
+        error.args = (f"{error} (through the proxy that the environment names)",)
+        raise
+    except ValueError as error:
+        raise InvalidRequestError(f"the proxy that the environment names cannot be used: {error}") from None

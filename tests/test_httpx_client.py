@@ -13,7 +13,7 @@ import pytest
 from cohere_rerank import AsyncClientV2, ClientV2, errors
 from tests.faces import is_async, own_client, settle
 from tests.proxy import Proxy
-from tests.server import Server, drip, error, reply, respond, score
+from tests.server import Server, drip, error, refusing_url, reply, respond, score
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a swallow", "a train"]}
 BEST_FIRST = sorted(range(3), key=lambda index: -score(CALL["query"], CALL["documents"][index]))
@@ -319,6 +319,45 @@ def test_a_proxy_that_refuses_is_a_connection_error(clock, make_either, monkeypa
             make_either(base_url="https://127.0.0.1:9", clock=clock).rerank(**CALL)
     assert isinstance(caught.value, httpx.ProxyError)
     assert caught.value.attempts == len(proxy.targets) == 3
+
+
+def test_a_failure_on_the_way_to_a_proxy_says_so(clock, make_either, monkeypatch):
+    """Nobody remembers that the environment names one."""
+    with refusing_url() as url:
+        monkeypatch.setenv("HTTP_PROXY", url)
+        with pytest.raises(errors.ConnectionFailedError, match="proxy that the environment names") as caught:
+            make_either(base_url="http://127.0.0.1:9", clock=clock).rerank(**CALL)
+    assert isinstance(caught.value, httpx.ConnectError)
+
+
+def test_a_proxy_that_cannot_be_meant_is_refused(server, make_either, monkeypatch):
+    """A scheme that no proxy has."""
+    monkeypatch.setenv("HTTP_PROXY", "ftp://127.0.0.1:9")
+    with pytest.raises(errors.InvalidRequestError, match=r"proxy.*ftp"):
+        make_either().rerank(**CALL)
+
+
+@pytest.mark.parametrize("value", ["missing.pem", "."])
+def test_certificates_that_cannot_be_read_are_named(clock, make_either, monkeypatch, tmp_path, value):
+    """SSL_CERT_FILE with a typing mistake: a typed error that names it, at once."""
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / value))
+    with pytest.raises(errors.CertificateError, match=r"SSL_CERT_FILE=.*") as caught:
+        make_either(base_url="https://127.0.0.1:9", clock=clock).rerank(**CALL)
+    assert (caught.value.attempts, clock.sleeps) == (1, [])
+
+
+def test_what_a_hook_raises_comes_through_though_it_is_an_oserror(server):
+    """A hook that writes to a full disk has nothing to do with certificates."""
+
+    def on_request(request):
+        raise OSError("disk full")
+
+    with (
+        httpx.Client(event_hooks={"request": [on_request]}) as own,
+        pytest.raises(OSError, match="disk full") as caught,
+    ):
+        ClientV2("k", base_url=server.url, httpx_client=own).rerank(**CALL)
+    assert type(caught.value) is OSError
 
 
 def test_repeats_and_deadlines_hold_through_a_proxy(server, proxy, clock, make_either, monkeypatch):

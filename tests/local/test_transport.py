@@ -235,3 +235,15 @@ def test_it_serves_a_client_of_the_api():
         assert client.rerank(**CALL) == ClientV2(base_url="local:").rerank(**CALL)
     reply = httpx.Client(transport=LocalTransport(PICK)).post(URL, json={**CALL, "documents": ["x"] * 10_001})
     assert reply.status_code == 400
+
+
+def test_a_scorer_whose_file_is_missing_says_so(local, monkeypatch):
+    """Making a scorer may fail too; its own error comes through."""
+    from cohere_rerank.local import choose
+
+    def missing():
+        raise FileNotFoundError("no model.onnx")
+
+    monkeypatch.setitem(choose.NAMES, "missing", missing)
+    with pytest.raises(FileNotFoundError, match=r"model\.onnx"):
+        local(base_url="local:missing").rerank(**CALL)
