@@ -227,6 +227,14 @@ def test_the_callers_threads_are_used(server, make_client):
     assert all(name.startswith("mine") for name in names)
 
 
+def test_a_call_in_the_last_of_the_callers_threads_ends(server, make_client):
+    """There is no thread left for its shares: the deadline ends it, instead of nobody."""
+    with ThreadPoolExecutor(1) as mine:
+        client = make_client(thread_pool_executor=mine, max_documents_per_request=2, deadline=0.1)
+        with pytest.raises(errors.DeadlineExceededError):
+            mine.submit(client.rerank, **CALL, documents=TEN).result(10)
+
+
 def test_a_call_leaves_no_threads_behind(server, make_client):
     """Its own are gone when it has its answer."""
     make_client(max_documents_per_request=2).rerank(**CALL, documents=TEN)
