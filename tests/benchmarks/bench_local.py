@@ -1,0 +1,114 @@
+"""Documents a CPU second: the local lexical scorer against bm25s and rank-bm25, in one run.
+
+    python tests/benchmarks/bench_local.py [SECONDS]
+
+Each list is new to the scorer, as in reranking: the baselines split, index and score it. Texts of 700 characters
+from the Universal Declaration of Human Rights, a question of eight words (24 characters where there are no spaces).
+Rounds alternate between the scorers; a figure is the median over the rounds, of one thread's CPU time. What is not
+installed is left out with a message. The last line is 1,000 documents in one list.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from cohere_rerank.local.lexical import LexicalScorer
+
+Score = Callable[[str, list[str]], object]
+
+UDHR = Path(__file__).resolve().parents[1] / "local" / "data" / "udhr.jsonl"
+LANGUAGES = {
+    "eng": "English",
+    "fra": "French",
+    "rus": "Russian",
+    "arb": "Arabic",
+    "hin": "Hindi",
+    "cmn_hans": "Chinese",
+}
+N_CHARS = 700
+N_DOCUMENTS = 24
+N_ROUNDS = 7
+
+
+def rank_bm25(query: str, documents: list[str]) -> object:
+    """Okapi BM25 over words between spaces."""
+    module = importlib.import_module("rank_bm25")
+    return module.BM25Okapi([document.lower().split() for document in documents]).get_scores(query.lower().split())
+
+
+def bm25s(query: str, documents: list[str]) -> object:
+    """Its own tokenizer, without stop words."""
+    module = importlib.import_module("bm25s")
+    retriever = module.BM25()
+    retriever.index(module.tokenize(documents, stopwords=None, show_progress=False), show_progress=False)
+    return retriever.get_scores(module.tokenize([query], stopwords=None, return_ids=False, show_progress=False)[0])
+
+
+def scorers() -> dict[str, Score]:
+    """The scorers by name, those that are installed."""
+    found: dict[str, Score] = {"local-lexical": LexicalScorer().score}
+    for module, score in (("bm25s", bm25s), ("rank_bm25", rank_bm25)):
+        if importlib.util.find_spec(module):
+            found[module] = score
+        else:
+            print(f"{module} is not installed: left out")
+    return found
+
+
+def lists(paragraphs: list[str], n: int) -> list[tuple[str, list[str]]]:
+    """Four questions, each with n documents that begin at different places of the text."""
+    text = " ".join(paragraphs)
+    text *= 2 + N_CHARS // len(text)
+    step = max(1, len(text) // 2 // n)
+    documents = [text[i * step % (len(text) - N_CHARS) :][:N_CHARS] for i in range(n)]
+    made = []
+    for paragraph in paragraphs[:4]:
+        words = paragraph.split()
+        made.append((" ".join(words[:8]) if len(words) > 8 else paragraph[:24], documents))
+    return made
+
+
+def per_second(score: Score, work: list[tuple[str, list[str]]], seconds: float) -> float:
+    """Documents scored a second of CPU time, over about so many seconds."""
+    n_scored = 0
+    started = time.process_time()
+    while (taken := time.process_time() - started) < seconds:
+        for query, documents in work:
+            score(query, documents)
+            n_scored += len(documents)
+    return n_scored / taken
+
+
+def main(seconds: float) -> None:
+    """One row a language, then the long list."""
+    found = scorers()
+    texts = {}
+    for line in UDHR.read_text(encoding="utf-8").splitlines():
+        language = json.loads(line)
+        texts[language["language"]] = [text for article in language["articles"].values() for text in article]
+    print(f"{'documents a CPU second':24s}" + "".join(f"{name:>16s}" for name in found))
+    for code, name in LANGUAGES.items():
+        work = lists(texts[code], N_DOCUMENTS)
+        rounds = [
+            [per_second(score, work, seconds / N_ROUNDS / len(found)) for score in found.values()]
+            for _ in range(N_ROUNDS)
+        ]
+        print(f"{name:24s}" + "".join(f"{statistics.median(values):16,.0f}" for values in zip(*rounds, strict=True)))
+    for query, documents in lists(texts["eng"], 1_000)[:1]:
+        taken = []
+        for _ in range(N_ROUNDS):
+            started = time.process_time()
+            LexicalScorer().score(query, documents)
+            taken.append(time.process_time() - started)
+        print(f"1,000 documents in one list: {statistics.median(taken) * 1000:.0f} ms")
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]) if len(sys.argv) > 1 else 2.0)
