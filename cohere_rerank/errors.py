@@ -385,10 +385,9 @@ def _sentence(status_code: int | None, body: Any) -> str:
 
 def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
     """What the server calls a request, in its reply's body or headers (names in lower case)."""
-    named = body.get("id") if isinstance(body, dict) else None
-    if isinstance(named, str) and named.strip():
-        return " ".join(named.split())
-    for name in ("x-request-id", "x-debug-trace-id", "x-trace-id"):
-        if headers is not None and headers.get(name):
-            return headers[name]
+    candidates = [body.get("id")] if isinstance(body, dict) else []
+    candidates += [(headers or {}).get(name) for name in ("x-request-id", "x-debug-trace-id", "x-trace-id")]
+    for named in candidates:
+        if isinstance(named, str) and named.strip():
+            return " ".join(named.split())  # one line, like everything an error says
     return None

@@ -307,7 +307,7 @@ JSON = st.recursive(
 @given(
     st.integers(300, 599),
     JSON,
-    st.dictionaries(st.sampled_from(["x-request-id", "x-trace-id"]), st.from_regex("[!-~]+")),
+    st.dictionaries(st.sampled_from(["x-request-id", "x-trace-id"]), st.text(max_size=20)),
 )
 def test_any_reply_makes_one_line(status, body, headers):
     """Whatever a server sends; and it pickles."""
