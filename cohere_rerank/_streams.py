@@ -10,6 +10,7 @@ import contextlib
 import select
 import socket
 import ssl
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -111,11 +112,24 @@ class LoopStream(_Head, httpcore.AsyncNetworkStream):
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._transport: Any = None
+        self._lower: Any = None  # the transport below TLS, or the same one
+
+    async def encrypt(self, tls: ssl.SSLContext, host: str) -> None:
+        """Shake hands. What came before that is nobody's to read."""
+        if self._chunks:
+            raise OSError("the server spoke before the TLS handshake")
+        protocol: Any = self
+        try:
+            self._transport = await self._loop.start_tls(self._lower, protocol, tls, server_hostname=host)
+        except BaseException:
+            if sys.version_info < (3, 11):  # cancelled late, it warns of the transport that it made and did not return
+                self._transport = getattr(self._lower.get_protocol(), "_app_transport", None) or self._lower
+            raise
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = self._lower = transport
 
     def data_received(self, data: bytes) -> None:
         self._chunks.append(data)
@@ -188,10 +202,8 @@ class LoopStream(_Head, httpcore.AsyncNetworkStream):
     def bury(self) -> None:
         """Close the socket of a loop that is closed, and so cannot do it itself."""
         self._socket.close()
-        tls = getattr(self._transport, "_ssl_protocol", None)
-        lower: Any = self._transport if tls is None else getattr(tls, "_transport", None)
         # The first two mark each layer closed before they fail; nothing public makes a transport let go of its socket.
-        for close in (self._transport.abort, self._transport.close, lambda: lower._call_connection_lost(None)):
+        for close in (self._transport.abort, self._transport.close, lambda: self._lower._call_connection_lost(None)):
             with contextlib.suppress(RuntimeError, AttributeError):
                 close()
 
@@ -246,17 +258,15 @@ async def connect_on_loop(host: bytes, port: int, timeout: float | None, tls: ss
     ends_s = _end(timeout)
     with _connect_errors(host, port), anyio.fail_after(timeout):
         sock = await _first_to_answer_on_loop(loop, host, port, ends_s)
+        stream = LoopStream(loop, sock)
+        protocol: Any = stream  # it needs no base class, and asyncio is not imported yet
         try:
             _set_options(sock)
-            stream = LoopStream(loop, sock)
-            protocol: Any = stream  # it needs no base class, and asyncio is not imported yet
-            await loop.create_connection(
-                lambda: protocol,
-                sock=sock,
-                ssl=tls,
-                server_hostname=None if tls is None else host.decode(),
-            )
+            await loop.create_connection(lambda: protocol, sock=sock)
+            if tls is not None:  # not create_connection(ssl=...): cancelled early, that leaves its transport open
+                await stream.encrypt(tls, host.decode())
         except BaseException:
+            stream.abort()
             sock.close()
             raise
     return stream
