@@ -5,14 +5,10 @@ from __future__ import annotations
 import asyncio
 import copy
 import json
-import os
 import pickle
-import subprocess
-import sys
 import traceback
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -705,7 +701,7 @@ def test_a_client_with_its_own_httpx_client_can_be_copied(make_either):
     assert settle(face, copy.deepcopy(face.client).rerank(**CALL)).results == []
 
 
-# Pickles, forks, loops (more in test_concurrency) -------------------------------------------------
+# Pickles and loops (more in test_concurrency) ----------------------------------------------------
 
 
 def made_key() -> str:
@@ -751,57 +747,6 @@ def test_what_cannot_travel_is_named(make_either):
     face = own_client(make_either, lambda request: httpx.Response(200))
     with pytest.raises(TypeError, match="httpx_client"):
         pickle.dumps(face.client)
-
-
-FORK = """
-import asyncio, os, sys
-from cohere_rerank import AsyncClientV2, ClientV2
-
-call = dict(model="m", query="q", documents=["a", "b"])
-url = sys.argv[1]
-client, async_client = ClientV2("k", base_url=url), AsyncClientV2("k", base_url=url)
-
-def work():
-    loop = asyncio.new_event_loop()
-    first = loop.run_until_complete(async_client.rerank(**call))
-    assert client.rerank(**call).scores == first.scores
-    return loop
-
-loop = work()  # both pools now hold a connection
-child = os.fork()
-if not child:
-    try:
-        work()
-        os._exit(0)
-    except BaseException:
-        import traceback
-        traceback.print_exc()
-        os._exit(1)
-_, status = os.waitpid(child, 0)
-assert client.rerank(**call).results
-assert loop.run_until_complete(async_client.rerank(**call)).results
-client.close()
-loop.run_until_complete(async_client.aclose())
-loop.close()
-sys.exit(os.waitstatus_to_exitcode(status))
-"""
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-@pytest.mark.parametrize("proxy", [False, True])
-def test_a_client_works_on_both_sides_of_a_fork(server, proxy):
-    """The child opens connections of its own, and the parent keeps using its."""
-    home = str(Path(cohere_rerank.__file__).parents[1])
-    environment = {"PYTHONPATH": home, "PYTHONWARNINGS": "error"}
-    if proxy:
-        environment["HTTP_PROXY"] = server.url  # it answers what it is asked to forward
-    done = subprocess.run([sys.executable, "-c", FORK, server.url], env=environment, capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
-    parents = {request.connection for request in server.requests[:2] + server.requests[4:]}
-    children = {request.connection for request in server.requests[2:4]}
-    assert len(server.requests) == 6
-    assert parents.isdisjoint(children)
-    assert len(parents) == 2
 
 
 def test_several_event_loops_in_a_row_share_a_client(server, make_async_client):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 import threading
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, errors
 from tests.faces import is_async, own_client, settle
 from tests.proxy import Proxy
@@ -380,6 +385,54 @@ def test_several_event_loops_share_a_client_through_a_proxy(server, proxy, make_
     server.wait_until(lambda s: s.n_open == 0)
 
 
+FORK = """
+import asyncio, os, sys
+from cohere_rerank import AsyncClientV2, ClientV2
+
+call = dict(model="m", query="q", documents=["a", "b"])
+url = sys.argv[1]
+client, async_client = ClientV2("k", base_url=url), AsyncClientV2("k", base_url=url)
+
+def work():
+    loop = asyncio.new_event_loop()
+    first = loop.run_until_complete(async_client.rerank(**call))
+    assert client.rerank(**call).scores == first.scores
+    return loop
+
+loop = work()  # both pools now hold a connection
+child = os.fork()
+if not child:
+    try:
+        work()
+        os._exit(0)
+    except BaseException:
+        import traceback
+        traceback.print_exc()
+        os._exit(1)
+_, status = os.waitpid(child, 0)
+assert client.rerank(**call).results
+assert loop.run_until_complete(async_client.rerank(**call)).results
+client.close()
+loop.run_until_complete(async_client.aclose())
+loop.close()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_fork_shares_no_connection_through_a_proxy(server):
+    """The child opens connections of its own, and the parent keeps using its."""
+    home = str(Path(cohere_rerank.__file__).parents[1])
+    environment = {"PYTHONPATH": home, "PYTHONWARNINGS": "error", "HTTP_PROXY": server.url}  # it answers what it gets
+    done = subprocess.run([sys.executable, "-c", FORK, server.url], env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    parents = {request.connection for request in server.requests[:2] + server.requests[4:]}
+    children = {request.connection for request in server.requests[2:4]}
+    assert len(server.requests) == 6
+    assert parents.isdisjoint(children)
+    assert len(parents) == 2
+
+
 def test_the_local_engine_needs_no_proxy(make_either, monkeypatch):
     """A proxy in the environment does not get local calls."""
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:9")
@@ -388,8 +441,6 @@ def test_the_local_engine_needs_no_proxy(make_either, monkeypatch):
 
 def test_clients_made_with_the_official_helpers_work(server):
     """DefaultAsyncHttpxClient and, with its extra, DefaultAioHttpClient."""
-    import cohere_rerank
-
     makers = [cohere_rerank.DefaultAsyncHttpxClient]
     try:
         import httpx_aiohttp  # noqa: F401

@@ -61,9 +61,7 @@ def test_spans_point_into_the_text(http):
     got = ask(http, query="words q", documents=[text], relevant_spans=options).json()
     spans = got["results"][0]["relevant_spans"]
     assert sorted(text[span["start"] : span["end"]] for span in spans) == ["q", "words", "words"]
-    assert [span["score"] for span in spans] == sorted(
-        (span["score"] for span in spans), reverse=True
-    )
+    assert [span["score"] for span in spans] == sorted((span["score"] for span in spans), reverse=True)
 
 
 @pytest.mark.parametrize(
@@ -110,11 +108,7 @@ def test_requests_are_recorded(server, http):
     ask(http)
     first, second = server.requests
     assert (first.method, first.path, first.json) == ("POST", "/v2/rerank?a=1", ASK)
-    assert (
-        ("X-One", "1") in first.headers
-        and first.header("x-one") == "1"
-        and first.header("x-two") is None
-    )
+    assert ("X-One", "1") in first.headers and first.header("x-one") == "1" and first.header("x-two") is None
     assert (first.connection, second.connection, server.n_connections) == (1, 1, 1)
     assert first.time <= second.time
 
@@ -127,9 +121,7 @@ def test_a_script_is_used_up_in_order(server, http):
     assert ask(http).headers["content-type"] == "text/html"
 
 
-@pytest.mark.parametrize(
-    "options", [{"chunked": True}, {"encoding": "gzip"}, {"encoding": "deflate", "chunked": True}]
-)
+@pytest.mark.parametrize("options", [{"chunked": True}, {"encoding": "gzip"}, {"encoding": "deflate", "chunked": True}])
 def test_a_body_arrives_in_any_framing(server, http, options):
     """Chunked and compressed bodies are what they say."""
     server.script(reply(json={"text": "x" * 5000}, **options))
@@ -235,12 +227,7 @@ def test_a_dropped_connection_is_replaced(server, http):
 def test_tls_needs_the_authority():
     """The trusted certificate passes with its authority only; the self-signed one never."""
     with Server(tls="trusted") as server:
-        assert (
-            httpx.post(
-                server.url + "/v2/rerank", json=ASK, verify=server.client_ssl_context()
-            ).status_code
-            == 200
-        )
+        assert httpx.post(server.url + "/v2/rerank", json=ASK, verify=server.client_ssl_context()).status_code == 200
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
             httpx.post(server.url + "/v2/rerank", json=ASK)
     with (

@@ -34,10 +34,10 @@ class Case(NamedTuple):
 
 CASES = {
     "1 at a time": Case(0, 1, 1, 200, 9),
-    "32 at a time": Case(0, 32, 32, 320, 9),
-    "256 at a time": Case(0, 256, 256, 768, 5),
-    "32 at a time, 50 ms": Case(50, 32, 32, 320, 5),
-    "256 at a time, 50 ms": Case(50, 256, 256, 768, 5),
+    "32 at a time": Case(0, 32, 32, 640, 9),
+    "256 at a time": Case(0, 256, 256, 1024, 5),
+    "32 at a time, 50 ms": Case(50, 32, 32, 640, 5),
+    "256 at a time, 50 ms": Case(50, 256, 256, 1024, 5),
     "400 gathered, after one call": Case(0, 1, 400, 400, 5),
     "400 gathered, new client": Case(0, 0, 400, 400, 5),
     "1500 gathered, new client": Case(0, 0, 1500, 1500, 1),

@@ -137,7 +137,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(st.dictionaries(st.sampled_from([*ASKED, "top_n", "priority", "relevant_spans", "x"]), VALUES))
 def test_any_request_gets_an_answer(change):
     """200, or a refusal with a message."""
@@ -145,7 +145,7 @@ def test_any_request_gets_an_answer(change):
     assert (status == 200 and "results" in reply) or (status in (400, 422) and reply["message"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=50))
 def test_any_bytes_get_an_answer(body):
     """The same for what is no JSON."""
