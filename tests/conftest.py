@@ -101,11 +101,7 @@ def make_either(request: pytest.FixtureRequest, server: Server) -> Iterator[Call
     def make(api_key: Any = "test-key", **options: Any) -> Direct | Blocking:
         options = {"base_url": server.url, **options}
         is_sync = request.param == "sync"
-        made.append(
-            Direct(ClientV2(api_key, **options))
-            if is_sync
-            else Blocking(AsyncClientV2(api_key, **options))
-        )
+        made.append(Direct(ClientV2(api_key, **options)) if is_sync else Blocking(AsyncClientV2(api_key, **options)))
         return made[-1]
 
     yield make
