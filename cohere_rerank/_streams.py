@@ -196,7 +196,8 @@ class LoopStream(_Head, httpcore.AsyncNetworkStream):
 
     def abort(self) -> None:
         """Close now, on the loop's own thread."""
-        if not self._is_lost:  # a transport that lost its connection has forgotten its loop too
+        # A transport that lost its connection has forgotten its loop too.
+        if self._transport is not None and not self._is_lost:
             self._transport.abort()
 
     def bury(self) -> None:

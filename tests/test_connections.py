@@ -462,6 +462,22 @@ def test_a_port_where_nobody_listens_is_a_connect_error(run):
                 send(transport, url, pool=0.5)
 
 
+def test_a_socket_that_dies_while_it_is_set_up_is_a_connect_error(server, monkeypatch):
+    """Some systems refuse options on a connection that the peer has already reset."""
+
+    def refuse(*args):
+        raise OSError(22, "Invalid argument")
+
+    async def scenario():
+        with pytest.raises(httpx.ConnectError, match="Invalid argument"):
+            await asend(AsyncStackTransport(), server.url)
+
+    monkeypatch.setattr("cohere_rerank._streams._set_options", refuse)
+    anyio.run(scenario)
+    with StackTransport() as transport, pytest.raises(httpx.ConnectError, match="Invalid argument"):
+        send(transport, server.url)
+
+
 def test_a_body_not_read_to_its_end_closes_its_connection(server, run):
     """The rest of it must not be taken for the next reply."""
 
