@@ -248,7 +248,7 @@ def test_ten_thousand_documents_in_bounded_time_and_memory():
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert order[0] == 4321
-    assert elapsed < 20
+    assert elapsed < 30
     assert peak < 10 * sum(map(len, documents))
 
 
@@ -259,7 +259,7 @@ def test_a_document_of_a_million_characters(piece):
     started = time.process_time()
     order = ranked("What is the capital of Peru? 東京", [huge, "Lima is the capital of Peru.", "x"])
     assert order[0] == 1
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 30
 
 
 HASHED = """

@@ -121,4 +121,4 @@ def test_a_million_characters_take_bounded_time(piece):
     document = piece * (1_000_000 // len(piece))
     started = time.process_time()
     find_spans("a b", document, threshold=0.5, max_spans=3)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 30
