@@ -331,8 +331,6 @@ class CertificateError(ConnectionFailedError):
 class RequestTimedOutError(ConnectionFailedError, TimeoutError):
     """Connecting, writing, reading or waiting for a free connection took longer than its timeout."""
 
-    __str__ = CohereRerankError.__str__  # OSError has one of its own
-
 
 class DeadlineExceededError(RequestTimedOutError):
     """The call as a whole, with its attempts and waits, took longer than its deadline."""

@@ -135,6 +135,25 @@ def test_a_bomb_goes_off_in_no_more_memory_than_the_limit(form):
     assert peak < 3 * limit
 
 
+def test_a_bomb_at_the_end_gets_only_the_room_that_is_left():
+    """Not the whole limit once more."""
+    limit = MIB
+    packer = zlib.compressobj(wbits=31)
+    start = packer.compress(b"\0" * (limit - 1)) + packer.flush(zlib.Z_SYNC_FLUSH)
+    rest = packer.compress(b"\0" * (50 * limit)) + packer.flush()
+    body = Body({"content-encoding": "gzip"}, 200, limit)
+    tracemalloc.start()
+    try:
+        body.feed(start)
+        tracemalloc.reset_peak()
+        with pytest.raises(errors.ResponseTooLargeError):
+            body.feed(rest)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * limit
+
+
 def test_a_bomb_of_many_members_is_refused():
     """The limit holds for their sum."""
     member = gzip.compress(b"\0" * 1000)
