@@ -13,7 +13,7 @@ from .scorer import Scorer, check_scores
 # or bracket belongs to the sentence it closes. No pattern here can backtrack more than it has read.
 _SENTENCE_END = re.compile(
     r"(?:(?<=\w[\w)\]%\"'”’»])\.|(?<=\.\.)\.|[!?…؟۔։፧፨])[\"'”’»)\]]*(?=\s)"
-    r"|(?:[。！？｡।॥።།༎။៕]|፡፡)[」』）】”’\"']*"
+    r"|(?:[。！？｡।॥።།༎။៕]|፡፡)+[」』）】”’\"']*"
     r"|\n"
 )
 _MAX_CHARS = 400  # longer sentences, and text without any mark, are cut into windows
