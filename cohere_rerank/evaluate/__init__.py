@@ -8,9 +8,10 @@
 
 from __future__ import annotations
 
-from .comparison import Comparison, Interval, Report, evaluate
+from .comparison import Comparison, Report, evaluate
 from .lists import LabelledList, load_lists
 from .metrics import average_precision, measure, ndcg, recall, reciprocal_rank
+from .resampling import Interval
 from .threshold import Cut, Threshold, borderline_threshold, recommend_threshold
 
 __all__ = [

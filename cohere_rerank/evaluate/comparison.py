@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import fsum
 from os import PathLike
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
 from . import metrics
-from .lists import LabelledList, load_lists
+from .lists import LabelledList, gather
+from .progress import steps
+from .resampling import CONFIDENCE, N_RESAMPLES, Interval, bootstrap, p_value
 from .systems import as_function
 
 if TYPE_CHECKING:
-    from .systems import System
+    from .systems import Scores, System
+
+__all__ = ["METRICS", "Comparison", "Report", "evaluate"]
+
+_T = TypeVar("_T")
 
 METRICS = ("ndcg@10", "mrr@10", "recall@10", "map")
-N_RESAMPLES = 1000
-_CONFIDENCE = 0.95
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean over lists and its 95 % bootstrap interval."""
-
-    mean: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -65,27 +59,37 @@ class Report:
     values: Mapping[str, Mapping[str, Sequence[float]]]
 
     def mean(self, system: str, metric: str) -> float:
-        """The mean over the lists."""
-        return _mean(self.values[system][metric])
+        """The mean over the lists.
+
+        Raises:
+            InvalidRequestError: The system or the metric was not evaluated; so too in `interval` and `compare`.
+        """
+        values = self._of(system, metric)
+        return fsum(values) / len(values)
 
     def interval(self, system: str, metric: str, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Interval:
         """The mean with its 95 % interval, by resampling the lists."""
-        return _bootstrap(self.values[system][metric], n_resamples, random.Random(seed))
+        return bootstrap(self._of(system, metric), n_resamples, seed)
 
     def compare(
         self, first: str, second: str, metric: str, *, n_resamples: int = N_RESAMPLES, seed: int = 0
     ) -> Comparison:
         """Whether the second system is really better or worse than the first."""
-        pairs = zip(self.values[first][metric], self.values[second][metric], strict=True)
-        differences = [b - a for a, b in pairs]
-        draw = random.Random(seed)
-        interval = _bootstrap(differences, n_resamples, draw)
-        return Comparison(first, second, metric, interval, _p_value(differences, n_resamples, draw))
+        differences = self._differences(first, second, metric)
+        interval = bootstrap(differences, n_resamples, seed)
+        return Comparison(first, second, metric, interval, p_value(differences, n_resamples, seed))
+
+    def _differences(self, first: str, second: str, metric: str) -> list[float]:
+        pairs = zip(self._of(first, metric), self._of(second, metric), strict=True)
+        return [of_second - of_first for of_first, of_second in pairs]
+
+    def _of(self, system: str, metric: str) -> Sequence[float]:
+        of_system = _known("system", system, self.values)
+        return _known("metric", metric, of_system)
 
     def to_dict(self) -> dict[str, Any]:
         """All figures as plain data: means with intervals, and every system against the first."""
-        systems = list(self.values)
-        names = list(next(iter(self.values.values())))
+        systems, names = list(self.values), list(next(iter(self.values.values())))
         return {
             "n_lists": self.n_lists,
             "n_without_answer": self.n_without_answer,
@@ -115,7 +119,7 @@ class Report:
             row = [system]
             for name in names:
                 interval = self.interval(system, name)
-                is_other = system != systems[0] and self.compare(systems[0], system, name).p_value < 1 - _CONFIDENCE
+                is_other = p_value(self._differences(systems[0], system, name)) < 1 - CONFIDENCE
                 row.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]{'*' if is_other else ''}")
             rows.append(row)
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
@@ -139,75 +143,63 @@ def evaluate(
         lists: Labelled lists, or the JSON Lines file that holds them.
         systems: Name to system: a ``local:`` address, a scorer, a function of (query, documents), or (client, model).
         names: Metrics: ndcg, mrr, recall, map, each alone or with a cut as in ndcg@10.
-        progress: True draws a bar on stderr (extra ``progress``); a function is called with (done, of).
+        progress: True draws a bar on stderr (extra ``progress``); a function is called with (done, of), the number of
+            rankings.
 
     Raises:
-        InvalidRequestError: No lists, no systems, or no list with a relevant document.
-        CohereRerankError: A system failed; nothing is left out silently.
+        InvalidRequestError: No lists, no systems, no metrics, one that is none, or no list with a relevant document.
+        CohereRerankError: A system failed; its ``part`` says which, and on which list. Nothing is left out silently.
+        ImportError: The extra ``progress`` is not installed.
     """
-    loaded = load_lists(lists) if isinstance(lists, (str, PathLike)) else list(lists)
-    for name in names:
-        metrics.parse(name)
-    if not systems or not names:
-        raise InvalidRequestError("there is nothing to evaluate: give at least one system and one metric")
-    answerable = [item for item in loaded if any(item.grades)]
-    if not answerable:
-        raise InvalidRequestError(f"none of the {len(loaded)} lists has a relevant document")
-    functions = {system: as_function(what) for system, what in systems.items()}
-    report, close = _progress(progress, len(answerable) * len(functions))
+    functions = _functions(systems)
+    names = _checked_names(names)
+    loaded = gather(lists)
+    answerable = [index for index, item in enumerate(loaded) if any(item.grades)]
     values: dict[str, dict[str, list[float]]] = {system: {name: [] for name in names} for system in functions}
-    n_done = 0
-    try:
-        for item in answerable:
+    with steps(progress, len(answerable) * len(functions)) as step:
+        for index in answerable:
             for system, score in functions.items():
-                ranked = _ranked_grades(item, score(item.query, item.documents))
+                ranked = _ranked_grades(score, loaded[index], f"system {system!r}, lists[{index}]")
                 for name in names:
                     value = metrics.measure(name, ranked)
                     assert value is not None, name  # lists without a relevant document were left out
                     values[system][name].append(value)
-                n_done += 1
-                report(n_done, len(answerable) * len(functions))
-    finally:
-        close()
+                step()
     return Report(len(answerable), len(loaded) - len(answerable), values)
 
 
-def _ranked_grades(item: LabelledList, scores: Sequence[float]) -> list[float]:
+def _ranked_grades(score: Scores, item: LabelledList, place: str) -> list[float]:
+    try:
+        scores = score(item.query, item.documents)
+    except CohereRerankError as error:
+        error.part = f"{place}, {error.part}" if error.part else place
+        raise
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     return [item.grades[index] for index in order]
 
 
-def _progress(progress: bool | Callable[[int, int], object], total: int) -> tuple[Callable[[int, int], object], Any]:
-    if callable(progress):
-        return progress, lambda: None
-    if not progress:
-        return lambda _done, _of: None, lambda: None
-    try:
-        from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        raise ImportError('the progress bar is an extra: pip install "cohere-rerank[progress]"') from None
-    bar = tqdm(total=total, unit="list")
-    return lambda _done, _of: bar.update(), bar.close
+def _functions(systems: Mapping[str, System]) -> dict[str, Scores]:
+    given: object = systems
+    if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) for name in given):
+        raise InvalidRequestError('systems must map at least one name to a system, such as {"lexical": "local:"}')
+    functions = {}
+    for name, system in systems.items():
+        try:
+            functions[name] = as_function(system)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(f"system {name!r}: {error}") from None
+    return functions
 
 
-def _mean(values: Sequence[float]) -> float:
-    return fsum(values) / len(values)
+def _checked_names(names: Sequence[str]) -> list[str]:
+    if isinstance(names, str) or not names:
+        raise InvalidRequestError('names must be a list of at least one metric, such as ["ndcg@10"]')
+    for name in names:
+        metrics.parse(name)
+    return list(dict.fromkeys(names))  # a metric named twice is measured once
 
 
-def _bootstrap(values: Sequence[float], n_resamples: int, draw: random.Random) -> Interval:
-    means = sorted(sum(draw.choices(values, k=len(values))) / len(values) for _ in range(n_resamples))
-    tail = (1 - _CONFIDENCE) / 2
-    low, high = means[int(tail * n_resamples)], means[min(n_resamples - 1, int((1 - tail) * n_resamples))]
-    return Interval(_mean(values), low, high)
-
-
-def _p_value(differences: Sequence[float], n_resamples: int, draw: random.Random) -> float:
-    # Lists on which both are equal swap without effect.
-    unequal = [difference for difference in differences if difference]
-    observed = abs(fsum(unequal))
-    n_as_large = 0
-    for _ in range(n_resamples):
-        signs = draw.getrandbits(len(unequal)) if unequal else 0
-        total = sum(value if signs >> i & 1 else -value for i, value in enumerate(unequal))
-        n_as_large += abs(total) >= observed - 1e-12
-    return (n_as_large + 1) / (n_resamples + 1)
+def _known(kind: str, name: str, values: Mapping[str, _T]) -> _T:
+    if name not in values:
+        raise InvalidRequestError(f"{kind} {name!r} was not evaluated; these were: {', '.join(values)}")
+    return values[name]

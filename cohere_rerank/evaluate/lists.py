@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import reprlib
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from cohere_rerank._documents import to_texts
 from cohere_rerank.errors import InvalidRequestError
+
+__all__ = ["LabelledList", "gather", "load_lists"]
+
+_MAX_GRADE = 1_000_000  # sums of grades stay far from the end of the floats
+_GRADES = ("grades", "judgements", "judgments")  # what a field with a number for each document may be called
 
 
 @dataclass(frozen=True)
 class LabelledList:
-    """One query with judged documents.
+    """One query with judged documents, checked like the arguments of ``rerank``; keeps lists of its own.
 
     Args:
-        query: The query.
+        query: The query, not blank.
         documents: n documents, in any form that ``rerank`` takes.
-        grades: n numbers, 0 for "not relevant", larger for "more relevant".
+        grades: n numbers up to 1,000,000: 0 for "not relevant", larger for "more relevant".
 
     Raises:
-        InvalidRequestError: The lengths differ, or a grade is negative or no number.
+        InvalidRequestError: ``rerank`` would refuse the query or a document, the lengths differ, or a grade is no such
+            number.
     """
 
     query: str
@@ -30,20 +39,61 @@ class LabelledList:
     grades: Sequence[float]
 
     def __post_init__(self) -> None:
-        if len(self.documents) != len(self.grades):
-            raise InvalidRequestError(f"there are {len(self.documents)} documents and {len(self.grades)} grades")
-        grades: Sequence[object] = self.grades
-        for index, grade in enumerate(grades):
-            if isinstance(grade, bool) or not isinstance(grade, (int, float)) or not 0 <= grade < float("inf"):
-                raise InvalidRequestError(f"the grade of document {index} must be a number >= 0, got {grade!r}")
+        query: object = self.query
+        if not isinstance(query, str) or not query.strip():
+            raise InvalidRequestError("query must be a string that is not blank")
+        documents, _ = to_texts(self.documents)
+        grades = _checked_grades(self.grades)
+        if len(documents) != len(grades):
+            raise InvalidRequestError(
+                f"there are {len(documents)} documents and {len(grades)} grades; each document needs one"
+            )
+        object.__setattr__(self, "documents", documents)
+        object.__setattr__(self, "grades", grades)
+
+
+def _checked_grades(grades: object) -> list[float]:
+    if isinstance(grades, (str, bytes)) or not isinstance(grades, Iterable):
+        raise InvalidRequestError(f"grades must be a list of numbers, got {type(grades).__name__}")
+    listed = list(grades)
+    for index, grade in enumerate(listed):
+        if not _is_number(grade) or not 0 <= grade <= _MAX_GRADE:
+            raise InvalidRequestError(
+                f"the grade at index {index} must be a number from 0 to {_MAX_GRADE}, got {_shown(grade)}"
+            )
+    return [float(grade) for grade in listed]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _shown(value: object) -> str:
+    return reprlib.repr(value) if _is_number(value) else type(value).__name__  # it may be a document
+
+
+def gather(lists: Iterable[LabelledList] | str | PathLike[str]) -> list[LabelledList]:
+    """All lists, from a file or as they are, before the first one is ranked: rankings may cost money.
+
+    Raises:
+        InvalidRequestError: There are none, one is no `LabelledList`, or none has a relevant document.
+    """
+    gathered = load_lists(lists) if isinstance(lists, (str, PathLike)) else list(lists)
+    items: list[object] = [*gathered]
+    for index, item in enumerate(items):
+        if not isinstance(item, LabelledList):
+            raise InvalidRequestError(f"lists[{index}] must be a LabelledList, got {type(item).__name__}")
+    if not any(any(item.grades) for item in gathered):
+        raise InvalidRequestError(f"none of the {len(gathered)} lists has a relevant document")
+    return gathered
 
 
 def load_lists(path: str | PathLike[str]) -> list[LabelledList]:
     """Read labelled lists from JSON Lines.
 
     Each line is an object with ``query``, ``documents`` and one of: ``relevant``, the indices of the relevant
-    documents; or ``grades`` (also ``judgements``), a number for each document. Other fields are left alone, blank
-    lines skipped.
+    documents, from 0; or ``grades`` (also ``judgements``), a number for each document. Other fields are left alone,
+    blank lines skipped.
 
     Raises:
         InvalidRequestError: A line is no such object; the message names the file and the line.
@@ -53,36 +103,50 @@ def load_lists(path: str | PathLike[str]) -> list[LabelledList]:
 
 
 def _read(path: Path) -> Iterator[LabelledList]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
             try:
-                yield _from_record(json.loads(line))
-            except ValueError as error:  # ours, and those of JSON and UTF-8
-                raise InvalidRequestError(f"{path.name}, line {number}: {error}") from None
+                yield _from_record(_decoded(line))
+            except InvalidRequestError as error:
+                raise InvalidRequestError(f"{path}, line {number}: {error}") from None
+
+
+def _decoded(line: bytes) -> Any:
+    try:
+        return json.loads(line.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        problem = f"it is not UTF-8 (byte {error.start + 1})"
+    except json.JSONDecodeError as error:
+        problem = f"it is not JSON ({error.msg}, character {error.pos + 1})"
+    except (ValueError, RecursionError) as error:  # a number with too many digits, arrays in arrays in arrays
+        problem = f"it is not JSON that can be read ({type(error).__name__})"
+    raise InvalidRequestError(problem)
 
 
 def _from_record(record: Any) -> LabelledList:
-    if not isinstance(record, Mapping):
-        raise InvalidRequestError(f"must be an object, got {type(record).__name__}")
+    if not isinstance(record, dict):
+        raise InvalidRequestError(f"it must be an object, got {type(record).__name__}")
     query, documents = record.get("query"), record.get("documents")
     if not isinstance(query, str) or not isinstance(documents, list):
-        raise InvalidRequestError("must have a query (a string) and documents (a list)")
-    grades = record.get("grades", record.get("judgements"))
-    if grades is None:
-        grades = _grades(record.get("relevant"), len(documents))
-    if not isinstance(grades, list):
-        raise InvalidRequestError(f"grades must be a list, got {type(grades).__name__}")
-    return LabelledList(query, documents, grades)
+        raise InvalidRequestError("it must have query (a string) and documents (a list)")
+    given = [name for name in ("relevant", *_GRADES) if record.get(name) is not None]
+    if len(given) != 1:
+        found = " and ".join(given) or "neither"
+        raise InvalidRequestError(
+            f"it must have either relevant (a list of indices) or grades (a number for each document), found {found}"
+        )
+    judged = record[given[0]]
+    if not isinstance(judged, list):
+        raise InvalidRequestError(f"{given[0]} must be a list, got {type(judged).__name__}")
+    return LabelledList(query, documents, _grades(judged, len(documents)) if given == ["relevant"] else judged)
 
 
-def _grades(relevant: Any, n_documents: int) -> list[float]:
-    if not isinstance(relevant, list):
-        raise InvalidRequestError("must have relevant (a list of indices) or grades (a number for each document)")
+def _grades(relevant: list[Any], n_documents: int) -> list[float]:
     grades = [0.0] * n_documents
     for index in relevant:
         if type(index) is not int or not 0 <= index < n_documents:
-            raise InvalidRequestError(f"relevant must hold indices below {n_documents}, got {index!r}")
+            raise InvalidRequestError(f"relevant must hold indices from 0, below {n_documents}, got {_shown(index)}")
         grades[index] = 1.0
     return grades

@@ -1,56 +1,62 @@
 """Ranking metrics of one list: pure functions of the grades in ranked order.
 
 *ranked* holds the grades of **all** documents of the list, best-ranked first; a grade is 0 for "not relevant" and
-larger for "more relevant". All metrics are in [0, 1], and None where the list has no relevant document, for there is
-nothing to find in it.
+larger for "more relevant". Only the first *k* documents count, k >= 1, or all of them without *k*. Every metric is in
+[0, 1], and None where the list has no relevant document, for there is nothing to find in it.
 
 Source: the definitions of trec_eval (linear gain, logarithmic discount).
 """
 
 from __future__ import annotations
 
-import math
+import re
 from collections.abc import Callable, Sequence
+from math import fsum, log2
 
 from cohere_rerank.errors import InvalidRequestError
 
-Metric = Callable[[Sequence[float], int], "float | None"]
+__all__ = ["average_precision", "measure", "ndcg", "parse", "recall", "reciprocal_rank"]
+
+Metric = Callable[[Sequence[float], "int | None"], "float | None"]
 
 
-def ndcg(ranked: Sequence[float], k: int) -> float | None:
+def ndcg(ranked: Sequence[float], k: int | None = None) -> float | None:
     """Normalised discounted cumulative gain of the first k: 1 for the best order there is."""
-    best = _gain(sorted(ranked, reverse=True)[:k])
-    return _gain(ranked[:k]) / best if best > 0 else None
+    best = _gain(_first(sorted(ranked, reverse=True), k))
+    return _gain(_first(ranked, k)) / best if best > 0 else None
 
 
 def _gain(grades: Sequence[float]) -> float:
-    return math.fsum(grade / math.log2(rank + 1) for rank, grade in enumerate(grades, start=1))
+    return fsum(grade / log2(rank + 1) for rank, grade in enumerate(grades, start=1))
 
 
-def reciprocal_rank(ranked: Sequence[float], k: int) -> float | None:
+def reciprocal_rank(ranked: Sequence[float], k: int | None = None) -> float | None:
     """1 over the rank of the first relevant document; 0 if it is not among the first k."""
-    if not any(ranked):
-        return None
-    return next((1 / rank for rank, grade in enumerate(ranked[:k], start=1) if grade > 0), 0.0)
+    found = (1 / rank for rank, grade in enumerate(_first(ranked, k), start=1) if grade > 0)
+    return next(found, 0.0) if _n_relevant(ranked) else None
 
 
-def recall(ranked: Sequence[float], k: int) -> float | None:
+def recall(ranked: Sequence[float], k: int | None = None) -> float | None:
     """The share of the relevant documents that is among the first k."""
-    n_relevant = sum(grade > 0 for grade in ranked)
-    return sum(grade > 0 for grade in ranked[:k]) / n_relevant if n_relevant else None
+    n_found, n_relevant = _n_relevant(_first(ranked, k)), _n_relevant(ranked)
+    return n_found / n_relevant if n_relevant else None
 
 
-def average_precision(ranked: Sequence[float], k: int) -> float | None:
+def average_precision(ranked: Sequence[float], k: int | None = None) -> float | None:
     """The precision at each relevant document among the first k, averaged over all relevant ones."""
-    n_relevant = sum(grade > 0 for grade in ranked)
-    if not n_relevant:
-        return None
-    n_found, total = 0, 0.0
-    for rank, grade in enumerate(ranked[:k], start=1):
-        if grade > 0:
-            n_found += 1
-            total += n_found / rank
-    return total / n_relevant
+    ranks = [rank for rank, grade in enumerate(_first(ranked, k), start=1) if grade > 0]
+    n_relevant = _n_relevant(ranked)
+    return fsum(n_found / rank for n_found, rank in enumerate(ranks, start=1)) / n_relevant if n_relevant else None
+
+
+def _n_relevant(grades: Sequence[float]) -> int:
+    return sum(grade > 0 for grade in grades)
+
+
+def _first(grades: Sequence[float], k: int | None) -> Sequence[float]:
+    if k is not None and k < 1:
+        raise InvalidRequestError(f"k must be at least 1, got {k}")
+    return grades[:k]
 
 
 _METRICS: dict[str, Metric] = {
@@ -59,6 +65,7 @@ _METRICS: dict[str, Metric] = {
     "recall": recall,
     "map": average_precision,
 }
+_NAME = re.compile(r"([a-z]+)(?:@([1-9][0-9]{0,5}))?")
 
 
 def measure(name: str, ranked: Sequence[float]) -> float | None:
@@ -68,13 +75,17 @@ def measure(name: str, ranked: Sequence[float]) -> float | None:
         InvalidRequestError: There is no such metric, or the cut is no whole number from 1 on.
     """
     metric, k = parse(name)
-    return metric(ranked, len(ranked) if k is None else k)
+    return metric(ranked, k)
 
 
 def parse(name: str) -> tuple[Metric, int | None]:
-    """The function and the cut that a name stands for."""
-    stem, at, cut = name.partition("@")
-    if stem not in _METRICS or (at and not (cut.isdecimal() and int(cut) >= 1)):
+    """The function and the cut that a name stands for.
+
+    Raises:
+        InvalidRequestError: As `measure`.
+    """
+    found = _NAME.fullmatch(str(name))
+    if found is None or found[1] not in _METRICS:
         known = ", ".join(_METRICS)
         raise InvalidRequestError(f"{name!r} is no metric; known are {known}, alone or with a cut as in ndcg@10")
-    return _METRICS[stem], int(cut) if at else None
+    return _METRICS[found[1]], int(found[2]) if found[2] else None

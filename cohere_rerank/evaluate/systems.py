@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from cohere_rerank.client import ClientV2
-from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.client import AsyncClientV2, ClientV2
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
+from cohere_rerank.local.choose import as_scorer
 
 if TYPE_CHECKING:
     from cohere_rerank.local.scorer import ScoreFunction, Scorer
@@ -14,9 +15,15 @@ if TYPE_CHECKING:
     System = str | Scorer | ScoreFunction | ClientV2 | tuple[ClientV2, str]
     """A ``local:`` address; a scorer; a function of (query, documents); a client, with the model to ask for."""
 
-Scores = Callable[[str, Sequence[object]], list[float]]
+    Scores = Callable[[str, Sequence[object]], list[float]]
+
+__all__ = ["NOT_RETURNED", "as_function"]
+
+NOT_RETURNED = float("-inf")
+"""Stands for the score of a document that is not in the results: it ranks last."""
 
 _ANY_MODEL = "evaluated"  # a local: address takes any
+_FORMS = "give (client, model), a local: address, a scorer, or a function of (query, documents)"
 
 
 def as_function(system: System) -> Scores:
@@ -25,21 +32,38 @@ def as_function(system: System) -> Scores:
     Raises:
         InvalidRequestError: It is none of the forms, or a client of an API without a model.
     """
-    if isinstance(system, tuple):
-        client, model = system
-        if not isinstance(client, ClientV2) or not isinstance(model, str):  # type: ignore[redundant-expr]
-            raise InvalidRequestError("a pair to evaluate must be a ClientV2 and the name of a model")
-    elif isinstance(system, ClientV2):
-        client, model = system, _ANY_MODEL
-        if not client._config.is_local:
-            raise InvalidRequestError("a client to evaluate needs a model: give (client, model)")
-    elif isinstance(system, str):
-        client, model = ClientV2(base_url=system), _ANY_MODEL
-    else:
-        client, model = ClientV2(base_url="local:", scorer=system), _ANY_MODEL
+    client, model = _client_and_model(system)
 
     def score(query: str, documents: Sequence[object]) -> list[float]:
-        scores = client.rerank(model=model, query=query, documents=documents).scores
-        return [-1.0 if score is None else score for score in scores]  # what did not come back ranks last
+        response = client.rerank(model=model, query=query, documents=documents)
+        if response.is_fallback:
+            raise CohereRerankError(
+                f"the API could not answer for {model!r}, and its fallback did, which is another system; "
+                "evaluate a client without a fallback"
+            )
+        return [NOT_RETURNED if score is None else score for score in response.scores]
 
     return score
+
+
+def _client_and_model(system: object) -> tuple[ClientV2, str]:
+    client, model = system if isinstance(system, tuple) and len(system) == 2 else (system, None)
+    if isinstance(client, AsyncClientV2):
+        raise InvalidRequestError("an AsyncClientV2 cannot be evaluated; give a ClientV2 with the same settings")
+    if isinstance(client, ClientV2):
+        return client, _model(client, model)
+    if isinstance(system, str):
+        if not system.startswith("local:"):
+            raise InvalidRequestError(f"{system[:60]!r} is no local: address; {_FORMS}")
+        return ClientV2(base_url=system), _ANY_MODEL
+    if isinstance(system, tuple) or not (callable(system) or hasattr(system, "score")):
+        raise InvalidRequestError(f"cannot evaluate {type(system).__name__}; {_FORMS}")
+    return ClientV2(base_url="local:", scorer=as_scorer(system)), _ANY_MODEL
+
+
+def _model(client: ClientV2, model: object) -> str:
+    if model is None and client._config.is_local:
+        return _ANY_MODEL
+    if not isinstance(model, str):
+        raise InvalidRequestError("a client is evaluated with the name of a model: give (client, model)")
+    return model

@@ -5,7 +5,7 @@ A score is comparable within one model only; find the cut anew for each.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 from os import PathLike
@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING
 
 from cohere_rerank.errors import InvalidRequestError
 
-from .lists import LabelledList, load_lists
-from .systems import as_function
+from .lists import LabelledList, gather
+from .systems import NOT_RETURNED, as_function
 
 if TYPE_CHECKING:
     from .systems import System
+
+__all__ = ["Cut", "Threshold", "borderline_threshold", "recommend_threshold"]
+
+_N_CUTS_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -59,24 +63,30 @@ class Threshold:
         """The cut that this score makes: the one of the lowest score at or above it.
 
         Raises:
-            InvalidRequestError: Nothing scores as high.
+            InvalidRequestError: Nothing scores as high, or the threshold comes from borderline pairs.
         """
+        if not self.cuts:
+            raise InvalidRequestError(
+                "borderline pairs say nothing of precision and recall; judge whole lists for that"
+            )
         for cut in self.cuts:
             if cut.min_score >= min_score:
                 return cut
-        raise InvalidRequestError(f"no document scores {min_score} or more")
+        raise InvalidRequestError(f"no document scores {min_score} or more; the highest is {self.cuts[-1].min_score}")
 
     def __str__(self) -> str:
-        lines = [f"recommended min_score {self.min_score:.4f}, from {self.n_documents} judged documents"]
-        step = max(1, len(self.cuts) // 20)
-        chosen = [cut for i, cut in enumerate(self.cuts) if i % step == 0 or cut.min_score == self.min_score]
-        if chosen:
-            lines.append("min_score  precision  recall     F1   kept")
-        for cut in chosen:
-            mark = "  <-" if cut.min_score == self.min_score else ""
-            lines.append(
-                f"{cut.min_score:9.4f}  {cut.precision:9.3f}  {cut.recall:6.3f}  {cut.f1:5.3f}  {cut.n_kept:5d}{mark}"
-            )
+        """The recommendation with all its digits, then a table of some twenty cuts."""
+        if self.standard_error is not None:
+            error = f"standard error {self.standard_error:.2g}"
+            return f"recommended min_score {self.min_score}, the mean of {self.n_documents} borderline pairs ({error})"
+        lines = [f"recommended min_score {self.min_score}, from {self.n_documents} judged documents"]
+        lines.append("min_score  precision  recall     F1   kept")
+        step = -(-len(self.cuts) // _N_CUTS_SHOWN)
+        for i, cut in enumerate(self.cuts):
+            is_best = cut.min_score == self.min_score
+            if is_best or i % step == 0:
+                figures = f"{cut.min_score:9.4f}  {cut.precision:9.3f}  {cut.recall:6.3f}  {cut.f1:5.3f}"
+                lines.append(f"{figures}  {cut.n_kept:5d}{'  <-' if is_best else ''}")
         return "\n".join(lines)
 
 
@@ -98,16 +108,16 @@ def recommend_threshold(
 
     Raises:
         InvalidRequestError: Nothing is judged relevant, both promises are asked for, or no cut keeps the one that is.
+        CohereRerankError: The system failed.
     """
     if min_precision is not None and min_recall is not None:
-        raise InvalidRequestError(
-            "give min_precision or min_recall, not both: one cut cannot be asked for two promises"
-        )
-    loaded = load_lists(lists) if isinstance(lists, (str, PathLike)) else lists
+        raise InvalidRequestError("give min_precision or min_recall, not both: one cut cannot keep two promises")
+    _check_share("min_precision", min_precision)
+    _check_share("min_recall", min_recall)
     score = as_function(system)
     judged = [
         (value, grade > 0)
-        for item in loaded
+        for item in gather(lists)
         for value, grade in zip(score(item.query, item.documents), item.grades, strict=True)
     ]
     cuts = _cuts(judged)
@@ -126,32 +136,46 @@ def borderline_threshold(pairs: Iterable[tuple[str, object]], system: System) ->
         system: As for `recommend_threshold`.
 
     Raises:
-        InvalidRequestError: There are fewer than two pairs.
+        InvalidRequestError: There are fewer than two pairs, or one is none.
+        CohereRerankError: The system failed.
     """
-    score: Callable[[str, Sequence[object]], list[float]] = as_function(system)
-    values = [score(query, [document])[0] for query, document in pairs]
-    if len(values) < 2:
-        raise InvalidRequestError(f"a mean needs at least two borderline pairs, got {len(values)}; 30 to 50 are usual")
+    listed = [_checked_pair(index, pair) for index, pair in enumerate(pairs)]
+    if len(listed) < 2:
+        raise InvalidRequestError(f"a mean needs at least two borderline pairs, got {len(listed)}; 30 to 50 are usual")
+    score = as_function(system)
+    values = [score(query, [document])[0] for query, document in listed]
+    if NOT_RETURNED in values:
+        raise InvalidRequestError(f"the system gave no score for the pair at index {values.index(NOT_RETURNED)}")
     mean = fsum(values) / len(values)
     variance = fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return Threshold(mean, (), len(values), sqrt(variance / len(values)))
 
 
+def _checked_pair(index: int, pair: object) -> tuple[str, object]:
+    if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+        raise InvalidRequestError(f"pairs[{index}] must be a query and a document, got {type(pair).__name__}")
+    return pair[0], pair[1]
+
+
+def _check_share(name: str, share: float | None) -> None:
+    if share is not None and not 0 <= share <= 1:
+        raise InvalidRequestError(f"{name} must be from 0 to 1, got {share}")
+
+
 def _cuts(judged: Sequence[tuple[float, bool]]) -> list[Cut]:
     n_relevant = sum(relevant for _, relevant in judged)
-    if not n_relevant:
-        raise InvalidRequestError(f"none of the {len(judged)} judged documents is relevant")
     cuts: list[Cut] = []
     n_kept = n_found = 0
-    ordered = sorted(judged, key=lambda pair: -pair[0])
+    ordered = sorted((pair for pair in judged if pair[0] != NOT_RETURNED), key=lambda pair: -pair[0])
     for position, (value, relevant) in enumerate(ordered):
         n_kept += 1
         n_found += relevant
         if position + 1 < len(ordered) and ordered[position + 1][0] == value:
             continue  # equal scores are kept or cut together
-        precision, recall = n_found / n_kept, n_found / n_relevant
-        f1 = 2 * precision * recall / (precision + recall) if n_found else 0.0
-        cuts.append(Cut(value, precision, recall, f1, n_kept))
+        f1 = 2 * n_found / (n_kept + n_relevant)
+        cuts.append(Cut(value, n_found / n_kept, n_found / n_relevant, f1, n_kept))
+    if not cuts:
+        raise InvalidRequestError("the system gave no score for any of the documents")
     return cuts[::-1]
 
 
