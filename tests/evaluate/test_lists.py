@@ -1,0 +1,139 @@
+"""Labelled lists: what is read from JSON Lines, what is refused, and that messages never show a document."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.evaluate import LabelledList, load_lists
+
+SECRET = "a document that must not be seen"
+LINE = {"query": "q", "documents": [SECRET, "b", {"title": "c"}]}
+
+
+@pytest.fixture
+def write(tmp_path):
+    """``write(*lines) -> Path`` of a JSON Lines file; what is no string or bytes is dumped as JSON."""
+
+    def encoded(line) -> bytes:
+        if isinstance(line, bytes):
+            return line
+        return (line if isinstance(line, str) else json.dumps(line, ensure_ascii=False)).encode()
+
+    def to_file(*lines) -> Path:
+        path = tmp_path / "lists.jsonl"
+        path.write_bytes(b"\n".join(encoded(line) for line in lines))
+        return path
+
+    return to_file
+
+
+def test_indices_and_grades_are_read(write):
+    """Either form, under each of its names; other fields are left alone, blank lines skipped."""
+    path = write(
+        {**LINE, "relevant": [2, 0, 2], "id": 7},
+        "",
+        {**LINE, "grades": [0, 1.5, 3]},
+        "  ",
+        {**LINE, "judgements": [0, 0, 0]},
+        {**LINE, "judgments": [1, 0, 0], "relevant": None},
+        {**LINE, "relevant": []},
+    )
+    lists = load_lists(path)
+    assert [item.grades for item in lists] == [[1, 0, 1], [0, 1.5, 3], [0, 0, 0], [1, 0, 0], [0, 0, 0]]
+    assert all(item.documents == LINE["documents"] and item.query == "q" for item in lists)
+    assert load_lists(str(path)) == lists
+
+
+def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(write):
+    """Files from Windows read like others."""
+    text = json.dumps({**LINE, "query": "où", "relevant": [1]}, ensure_ascii=False)
+    path = write(b"\xef\xbb\xbf" + text.encode() + b"\r", text.encode() + b"\r\n")
+    assert [item.query for item in load_lists(path)] == ["où", "où"]
+
+
+def test_an_empty_file_has_no_lists(write):
+    """It is evaluate that asks for at least one."""
+    assert load_lists(write()) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [
+        (f'{{"query": "{SECRET}"', "not JSON"),
+        (b'{"query": "\xff\xfe"}', r"not UTF-8 \(byte 12\)"),
+        ('{"query": ' + "[" * 100_000, "not JSON"),
+        ('{"query": "q", "documents": ["a"], "grades": [1' + "0" * 5000 + "]}", "line 3"),
+        ([SECRET], "must be an object, got list"),
+        ({"documents": [SECRET], "relevant": [0]}, "must have query"),
+        ({"query": " ", "documents": [SECRET], "relevant": [0]}, "query must be a string that is not blank"),
+        ({"query": "q", "documents": SECRET, "relevant": [0]}, "documents"),
+        ({"query": "q", "documents": [SECRET, ""], "relevant": [0]}, "document at index 1 is empty"),
+        ({"query": "q", "documents": [SECRET, 5], "relevant": [0]}, "document at index 1 is of type int"),
+        (LINE, "found neither"),
+        ({**LINE, "relevant": [0], "grades": [1, 0, 0]}, "found relevant and grades"),
+        ({**LINE, "relevant": 0}, "relevant must be a list, got int"),
+        ({**LINE, "relevant": [3]}, "below 3, got 3"),
+        ({**LINE, "relevant": [-1]}, "below 3, got -1"),
+        ({**LINE, "relevant": [True]}, "below 3, got bool"),
+        ({**LINE, "relevant": [SECRET]}, "below 3, got str"),
+        ({**LINE, "grades": SECRET}, "grades must be a list, got str"),
+        ({**LINE, "grades": [1, 0]}, "3 documents and 2 grades"),
+        ({**LINE, "grades": [1, SECRET, 0]}, "index 1 must be a number from 0 to 1000000, got str"),
+        ({**LINE, "grades": [1, -0.5, 0]}, "got -0.5"),
+        ({**LINE, "grades": [1, 0, float("nan")]}, "got nan"),
+        ({**LINE, "grades": [1, 0, float("inf")]}, "got inf"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and len(value) < 50 else "",
+)
+def test_a_bad_line_is_named_and_its_document_is_not(write, line, problem):
+    """File and line number stand in the message, the documents do not."""
+    path = write({**LINE, "relevant": [0]}, "", line)
+    with pytest.raises(InvalidRequestError, match=problem) as caught:
+        load_lists(path)
+    message = str(caught.value)
+    assert message.startswith(f"{path}, line 3: ")
+    assert SECRET not in message
+    assert len(message) < len(str(path)) + 200
+    assert caught.value.__suppress_context__
+
+
+def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
+    """As everywhere in Python."""
+    with pytest.raises(FileNotFoundError):
+        load_lists(tmp_path / "none.jsonl")
+
+
+def test_a_list_keeps_what_it_was_given_and_changes_nothing():
+    """Later changes to the caller's lists do not reach it; iterables are read once; numbers of numpy are numbers."""
+    numpy = pytest.importorskip("numpy")
+    documents, grades = ["a", {"title": "b"}], [0, 1]
+    item = LabelledList("q", documents, grades)
+    documents.append("c")
+    grades[0] = 5
+    assert (item.documents, item.grades) == (["a", {"title": "b"}], [0, 1])
+    assert item == LabelledList("q", (text for text in item.documents), numpy.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ((None, ["a"], [1]), "query must be"),
+        (("q", "a", [1]), "documents must be a list"),
+        (("q", {"a": 1}, [1]), "documents must be a list"),
+        (("q", None, [1]), "documents must be a list"),
+        (("q", ["a"], None), "grades must be a list"),
+        (("q", ["a"], "1"), "grades must be a list"),
+        (("q", ["a"], [True]), "got bool"),
+        (("q", ["a"], [10**400]), "from 0 to 1000000"),
+        (("q", ["a"], [1j]), "got complex"),
+    ],
+    ids=str,
+)
+def test_a_list_that_is_none_is_refused(arguments, problem):
+    """When it is made, not when a system has ranked half the lists."""
+    with pytest.raises(InvalidRequestError, match=problem):
+        LabelledList(*arguments)

@@ -1,0 +1,221 @@
+"""Where to cut: every cut against counting by hand, the promises, borderline pairs."""
+
+from __future__ import annotations
+
+from dataclasses import astuple
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import cohere_rerank
+from cohere_rerank.errors import InvalidRequestError, ScorerError
+from cohere_rerank.evaluate import LabelledList, borderline_threshold, recommend_threshold
+from tests.server import reply
+
+share = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 0.9, 1.0])
+judged_lists = st.lists(st.lists(st.tuples(share, st.booleans()), min_size=1, max_size=6), min_size=1, max_size=4)
+
+
+def by_text(query, documents):
+    """The text is the score, up to a blank."""
+    return [float(text.split()[0]) for text in documents]
+
+
+def lists_of(judged):
+    return [
+        LabelledList(
+            "q", [f"{score} {i}" for i, (score, _) in enumerate(pairs)], [2 * relevant for _, relevant in pairs]
+        )
+        for pairs in judged
+    ]
+
+
+def counted(judged, min_score):
+    """Precision, recall, F1 and number kept, by their definitions."""
+    kept = [relevant for score, relevant in judged if score >= min_score]
+    n_relevant = sum(relevant for _, relevant in judged)
+    precision, recall = sum(kept) / len(kept), sum(kept) / n_relevant
+    return precision, recall, 2 * precision * recall / (precision + recall) if sum(kept) else 0.0, len(kept)
+
+
+@settings(max_examples=50, deadline=None)
+@given(judged_lists.filter(lambda lists: any(relevant for pairs in lists for _, relevant in pairs)))
+def test_cuts_are_those_that_counting_gives(judged):
+    """One for each score that occurs, lowest first; the recommendation has the best F1, the highest score of equals."""
+    threshold = recommend_threshold(lists_of(judged), by_text)
+    pairs = [pair for pairs in judged for pair in pairs]
+    scores = sorted({score for score, _ in pairs})
+    assert [cut.min_score for cut in threshold.cuts] == scores
+    for cut in threshold.cuts:
+        assert astuple(cut)[1:] == pytest.approx(counted(pairs, cut.min_score))
+        assert threshold.at(cut.min_score) == cut
+    best = max(cut.f1 for cut in threshold.cuts)
+    assert threshold.min_score == max(cut.min_score for cut in threshold.cuts if cut.f1 == best)
+    assert threshold.n_documents == len(pairs)
+    assert threshold.standard_error is None
+
+
+@settings(max_examples=50, deadline=None)
+@given(judged_lists.filter(lambda lists: any(r for pairs in lists for _, r in pairs)), st.floats(0, 1), st.booleans())
+def test_a_promise_is_kept_at_the_least_cost(judged, promise, of_precision):
+    """Of the cuts that keep it, the one with the most of the other; an error where none does."""
+    arguments = {"min_precision" if of_precision else "min_recall": promise}
+    pairs = [pair for pairs in judged for pair in pairs]
+    figures = {score: counted(pairs, score)[:2] for score, _ in pairs}
+    kept = {score: (p, r) if of_precision else (r, p) for score, (p, r) in figures.items()}
+    kept = {score: pair for score, pair in kept.items() if pair[0] >= promise}
+    if not kept:
+        with pytest.raises(InvalidRequestError, match=f"no cut reaches a {'precision' if of_precision else 'recall'}"):
+            recommend_threshold(lists_of(judged), by_text, **arguments)
+        return
+    chosen = recommend_threshold(lists_of(judged), by_text, **arguments).min_score
+    assert kept[chosen][1] == max(other for _, other in kept.values())
+
+
+JUDGED = [[(0.9, True), (0.8, False), (0.2, True)], [(0.1, False), (0.3, False)]]
+
+
+def test_the_cut_at_a_score_between_two():
+    """It keeps what the next higher score keeps; above all scores there is none."""
+    threshold = recommend_threshold(lists_of(JUDGED), by_text)
+    assert threshold.at(0.25).min_score == 0.3
+    assert threshold.at(0.0).n_kept == 5
+    with pytest.raises(InvalidRequestError, match=r"no document scores 0.95 or more; the highest is 0.9"):
+        threshold.at(0.95)
+
+
+def test_a_recommendation_cuts_as_it_says():
+    """Given back to rerank as min_score, it keeps the documents that the cut counted."""
+    threshold = recommend_threshold(lists_of(JUDGED), by_text, min_recall=1.0)
+    client = cohere_rerank.ClientV2(base_url="local:", scorer=by_text)
+    kept = [
+        client.rerank(model="m", query=item.query, documents=item.documents, min_score=threshold.min_score).results
+        for item in lists_of(JUDGED)
+    ]
+    assert sum(map(len, kept)) == threshold.at(threshold.min_score).n_kept == 4
+
+
+def test_table_shows_the_recommendation_and_some_twenty_cuts():
+    """However many scores there are, and with all digits of the one to copy."""
+    judged = [[(i / 997, i > 600) for i in range(997)]]
+    threshold = recommend_threshold(lists_of(judged), by_text)
+    first, *table = str(threshold).splitlines()
+    assert first == f"recommended min_score {601 / 997!r}, from 997 judged documents"
+    assert len(table) <= 22
+    (marked,) = [line for line in table if line.endswith("<-")]
+    assert marked.split() == ["0.6028", "1.000", "1.000", "1.000", "396", "<-"]
+
+
+def test_small_tables_show_every_cut():
+    """The figures of each, lowest score first."""
+    assert str(recommend_threshold(lists_of(JUDGED), by_text, min_precision=1.0)).splitlines() == [
+        "recommended min_score 0.9, from 5 judged documents",
+        "min_score  precision  recall     F1   kept",
+        "   0.1000      0.400   1.000  0.571      5",
+        "   0.2000      0.500   1.000  0.667      4",
+        "   0.3000      0.333   0.500  0.400      3",
+        "   0.8000      0.500   0.500  0.500      2",
+        "   0.9000      1.000   0.500  0.667      1  <-",
+    ]
+
+
+def test_lists_without_an_answer_lower_precision():
+    """All of their documents are wrong to keep."""
+    with_answer = recommend_threshold(lists_of(JUDGED[:1]), by_text).at(0.1)
+    both = recommend_threshold(lists_of(JUDGED), by_text).at(0.1)
+    assert (with_answer.n_kept, both.n_kept) == (3, 5)
+    assert both.precision < with_answer.precision
+
+
+def test_documents_that_do_not_come_back_are_never_kept(make_client, server):
+    """They make no cut, but count as relevant ones that were missed."""
+    server.script(reply(json={"results": [{"index": 1, "relevance_score": 0.5}]}))
+    item = LabelledList("q", ["a", "b", "c"], [1, 1, 0])
+    threshold = recommend_threshold([item], (make_client(), "m"))
+    assert [astuple(cut) for cut in threshold.cuts] == [(0.5, 1.0, 0.5, pytest.approx(2 / 3), 1)]
+    server.script(reply(json={"results": []}))
+    with pytest.raises(InvalidRequestError, match="no score for any"):
+        recommend_threshold([item], (make_client(), "m"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        ({"min_precision": 0.9, "min_recall": 0.9}, "not both"),
+        ({"min_precision": 90}, "min_precision must be from 0 to 1, got 90"),
+        ({"min_recall": -0.1}, "min_recall must be from 0 to 1, got -0.1"),
+        ({"min_recall": float("nan")}, "min_recall must be from 0 to 1, got nan"),
+    ],
+)
+def test_promises_that_make_no_sense_are_refused(arguments, problem):
+    """Before anything is scored."""
+    seen = []
+    with pytest.raises(InvalidRequestError, match=problem):
+        recommend_threshold(lists_of(JUDGED), lambda query, documents: seen.append(query), **arguments)
+    assert seen == []
+
+
+def test_lists_without_any_answer_are_refused_before_anything_is_scored():
+    """There would be no recall."""
+    seen = []
+    with pytest.raises(InvalidRequestError, match="none of the 1 lists has a relevant document"):
+        recommend_threshold(lists_of(JUDGED[1:]), lambda query, documents: seen.append(query))
+    assert seen == []
+
+
+def test_borderline_pairs_give_their_mean_and_how_sure_it_is():
+    """The standard error of the mean, by hand for three; each pair is scored by itself."""
+    seen = []
+
+    def score(query, documents):
+        seen.append((query, list(documents)))
+        return by_text(query, documents)
+
+    pairs = [("a", "0.2"), ["b", "0.4"], ("c", "0.6")]
+    threshold = borderline_threshold(iter(pairs), score)
+    assert threshold.min_score == pytest.approx(0.4)
+    assert threshold.standard_error == pytest.approx(0.2 / 3**0.5)
+    assert threshold.n_documents == 3
+    assert seen == [("a", ["0.2"]), ("b", ["0.4"]), ("c", ["0.6"])]
+    assert str(borderline_threshold([("q", "0.5")] * 4, by_text)) == (
+        "recommended min_score 0.5, the mean of 4 borderline pairs (standard error 0)"
+    )
+
+
+def test_borderline_pairs_know_no_precision():
+    """Asked for a cut, they say what to judge instead."""
+    with pytest.raises(InvalidRequestError, match="judge whole lists"):
+        borderline_threshold([("q", "0.5")] * 4, by_text).at(0.5)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "problem"),
+    [
+        ([], "at least two borderline pairs, got 0"),
+        ([("q", "0.5")], "at least two borderline pairs, got 1"),
+        ([("q", "0.5"), "qd"], r"pairs\[1\] must be a query and a document, got str"),
+        ([("q", "0.5"), ("q",)], r"pairs\[1\] must be a query and a document, got tuple"),
+    ],
+)
+def test_too_few_pairs_or_something_else_is_refused(pairs, problem):
+    """Before anything is scored."""
+    with pytest.raises(InvalidRequestError, match=problem):
+        borderline_threshold(pairs, lambda query, documents: pytest.fail("scored"))
+
+
+def test_a_pair_without_a_score_is_an_error(make_client, server):
+    """A mean over the others would be another mean."""
+    server.script(
+        reply(json={"results": [{"index": 0, "relevance_score": 0.5}]}),
+        reply(json={"results": []}),
+    )
+    with pytest.raises(InvalidRequestError, match="no score for the pair at index 1"):
+        borderline_threshold([("q", "a"), ("q", "b")], (make_client(), "m"))
+
+
+def test_a_failing_scorer_is_an_error_in_both():
+    """Its own type, nothing half done."""
+    for find, given_ in ((recommend_threshold, lists_of(JUDGED)), (borderline_threshold, [("q", "a")] * 2)):
+        with pytest.raises(ScorerError):
+            find(given_, lambda query, documents: [])
