@@ -32,15 +32,19 @@ class Clock(Protocol):
 
     def monotonic(self) -> float:
         """Seconds on a clock that never goes back."""
+        ...
 
     def time(self) -> float:
         """Seconds since the epoch, for headers that hold a date."""
+        ...
 
     def sleep(self, seconds: float) -> None:
         """Wait in a thread."""
+        ...
 
     def async_sleep(self, seconds: float) -> Awaitable[None]:
         """Wait in a task."""
+        ...
 
 
 class SystemClock:
