@@ -38,7 +38,7 @@ class BaseClient:
         timeout: float | None = None,
         max_retries: int | None = None,
         httpx_client: Any = None,
-        thread_pool_executor: Executor | None = None,
+        thread_pool_executor: Executor | None = None,  # noqa: ARG002 - part of the official signature
         log_warning_experimental_features: bool = True,  # noqa: ARG002 - part of the official signature
         connect_timeout: float | None = None,
         deadline: float | None = None,
@@ -62,10 +62,10 @@ class BaseClient:
             timeout: Seconds for each single phase (connect, write, each read), 300; with an *httpx_client*, its own.
             max_retries: Repeats after a failure that may pass, >= 0; 2.
             httpx_client: Your own client, used as it is: proxies, HTTP/2, certificates, event hooks.
-            thread_pool_executor: Where `ClientV2` sends the parts of a split call; its own threads if not given.
+            thread_pool_executor: As in the official client, which has no use for it in rerank either.
             log_warning_experimental_features: As in the official client; rerank has no such features.
             connect_timeout: Seconds to connect, TLS included; 10, or *timeout* if that is less.
-            deadline: Seconds for a whole call with its repeats and waits; 300.
+            deadline: Seconds for a whole call with its repeats and waits; 300, or *timeout* if that is more.
             retry_policy: Everything about repeats; *max_retries* outranks the policy's own.
             max_documents_per_request: Longer lists are split, 1 to 10,000 (the API's limit). Cohere advises 1,000.
             max_connections: Connections open at once, >= 1; 100. Further requests queue in order.
@@ -96,7 +96,6 @@ class BaseClient:
             scorer=scorer,
             clock=clock,
         )
-        self._executor = thread_pool_executor
         self._httpx_client = self._checked_httpx_client(httpx_client)
         self._shared: dict[str, Any] = {}  # pool, retry budget, outage: made at the first call, shared by copies
 
@@ -115,12 +114,11 @@ class BaseClient:
         Raises:
             InvalidRequestError: No such option, or a value is out of its range.
         """
-        unknown = sorted(options.keys() - set(_config.Config.__slots__) - {"thread_pool_executor"})
+        unknown = sorted(options.keys() - set(_config.Config.__slots__))
         if unknown:
             raise InvalidRequestError(f"with_options takes no {', '.join(unknown)}")
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        copy._executor = options.pop("thread_pool_executor", None) or self._executor
         copy._config = self._config.but(**options)
         if (copy._config.is_local, copy._config.scorer) != (self._config.is_local, self._config.scorer):
             copy._shared = {}  # another engine answers: nothing to share
@@ -137,12 +135,12 @@ class BaseClient:
         return self.with_options()  # a copy by way of a pickle would lose its key and its connections
 
     def __getstate__(self) -> dict[str, Any]:
-        if self._httpx_client is not None or self._executor is not None:
-            raise TypeError("a client with its own httpx_client or thread_pool_executor cannot be pickled")
+        if self._httpx_client is not None:
+            raise TypeError("a client with an httpx_client of yours cannot be pickled")
         return {"_config": self._config}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _executor=None, _httpx_client=None, _shared={})
+        self.__dict__.update(state, _httpx_client=None, _shared={})
 
     def _check_open(self) -> None:
         if self._shared.get("is_closed"):

@@ -72,7 +72,7 @@ class Config:
     client_name: str | None
     clock: Clock | None
     connect_timeout: float | None
-    deadline: float
+    deadline: float | None
     fallback: Fallback | None
     max_connections: int
     max_documents_per_request: int
@@ -108,7 +108,7 @@ class Config:
         self.client_name = None if client_name is None else header_text("client_name", client_name)
         self.timeout = seconds("timeout", timeout)
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
-        self.deadline = seconds("deadline", deadline) or DEFAULT_DEADLINE_S
+        self.deadline = seconds("deadline", deadline)
         self.max_retries = whole_number("max_retries", max_retries, 0)
         self.retry_policy = _checked_policy(retry_policy)
         self.max_documents_per_request = (

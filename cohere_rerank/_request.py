@@ -166,7 +166,11 @@ def encode(
     call.max_retries = _config.whole_number("max_retries", options.get("max_retries"), 0)
     call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
     per_call = deadline if deadline is not None else options.get("deadline")
-    call.deadline_s = _config.seconds("deadline", per_call) or config.deadline
+    call.deadline_s = (
+        _config.seconds("deadline", per_call)
+        or config.deadline
+        or max(_config.DEFAULT_DEADLINE_S, call.timeout_s or config.timeout or 0)  # who allows a phase more means it
+    )
     call.max_documents_per_request = (
         _config.whole_number("max_documents_per_request", max_documents_per_request, 1, _config.MAX_DOCUMENTS)
         or config.max_documents_per_request

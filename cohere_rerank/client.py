@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 _PARTS_AT_ONCE = 8  # requests of one split call under way at the same time
-_GRACE_S = 0.5  # for a part to say itself that the deadline has passed
 
 
 class ClientV2(BaseClient):
@@ -144,27 +143,17 @@ class ClientV2(BaseClient):
 
     def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
         from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-        from threading import TIMEOUT_MAX
 
-        executor = self._executor or ThreadPoolExecutor(min(len(parts), _PARTS_AT_ONCE), "cohere_rerank")
+        executor = ThreadPoolExecutor(min(len(parts), _PARTS_AT_ONCE), "cohere_rerank")
         futures = [executor.submit(self._perform, part, deadline) for part in parts]
         try:
-            patience_s = min(deadline.left() + _GRACE_S, TIMEOUT_MAX)
-            done, waiting = wait(futures, patience_s, FIRST_EXCEPTION)
-            finished = [future.result() for future in futures if future in done]  # raises what failed
-            if waiting:  # the caller's executor has no thread for them, perhaps because we are in its last one
-                from ._http_errors import past
-
-                raise past(deadline)
-            return finished
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures if future in done]  # raises what failed
         except BaseException:
             deadline.end()  # so that what is under way is not repeated
             raise
         finally:
-            for future in futures:
-                future.cancel()
-            if executor is not self._executor:
-                executor.shutdown(wait=False)
+            executor.shutdown(wait=False, cancel_futures=True)
 
     def _perform(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         """One request and, if they may help, its repeats."""

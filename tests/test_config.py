@@ -257,9 +257,9 @@ def test_any_address_gives_an_address_or_our_error(text, start):
 
 
 def test_defaults():
-    """The official timeout for a phase, a deadline as long, 10,000 documents a request, retries left to the policy."""
+    """The official timeout for a phase, 10,000 documents a request, deadline and retries left to the call."""
     settings = config()
-    assert settings.deadline == 300
+    assert settings.deadline is None
     assert settings.max_documents_per_request == 10_000
     assert (settings.timeout, settings.connect_timeout, settings.max_retries) == (None, None, None)
     assert settings.fallback is None

@@ -274,6 +274,14 @@ def test_the_deadline_of_a_call():
     assert encoded(config, request_options={"deadline": None}, deadline=None).deadline_s == 30
 
 
+def test_the_default_deadline_leaves_room_for_a_longer_phase():
+    """300 s, as the official client allows each phase; whoever allows a phase more does not mean it to be cut."""
+    patient = Config(api_key="key", base_url=None, timeout=900)
+    assert (encoded().deadline_s, encoded(patient).deadline_s) == (300, 900)
+    assert with_options(timeout=600).deadline_s == 600
+    assert encoded(patient, deadline=20).deadline_s == 20
+
+
 def test_retries_of_a_call():
     """None leaves them to the client; 0 is a number."""
     assert with_options(max_retries=None).max_retries is None

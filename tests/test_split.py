@@ -211,30 +211,6 @@ def test_shares_go_out_together_but_not_all_at_once(server, make_either):
     assert len(server.requests) == 40
 
 
-def test_the_callers_threads_are_used(server, make_client):
-    """``thread_pool_executor`` sends the shares, and is left open."""
-    names = []
-
-    def key():
-        names.append(threading.current_thread().name)
-        return "k"
-
-    with ThreadPoolExecutor(2, thread_name_prefix="mine") as mine:
-        client = make_client(key, thread_pool_executor=mine, max_documents_per_request=2)
-        for _ in range(2):
-            assert ranking(client.rerank(**CALL, documents=TEN)) == order(TEN)
-    assert len(names) == 10
-    assert all(name.startswith("mine") for name in names)
-
-
-def test_a_call_in_the_last_of_the_callers_threads_ends(server, make_client):
-    """There is no thread left for its shares: the deadline ends it, instead of nobody."""
-    with ThreadPoolExecutor(1) as mine:
-        client = make_client(thread_pool_executor=mine, max_documents_per_request=2, deadline=0.1)
-        with pytest.raises(errors.DeadlineExceededError):
-            mine.submit(client.rerank, **CALL, documents=TEN).result(10)
-
-
 def test_a_call_leaves_no_threads_behind(server, make_client):
     """Its own are gone when it has its answer."""
     make_client(max_documents_per_request=2).rerank(**CALL, documents=TEN)
