@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import fsum
 from os import PathLike
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cohere_rerank.errors import CohereRerankError, InvalidRequestError
+from cohere_rerank.errors import InvalidRequestError
 
 from . import metrics
 from .lists import LabelledList, gather
 from .progress import steps
 from .resampling import CONFIDENCE, N_RESAMPLES, Interval, bootstrap, p_value
-from .systems import as_function
+from .systems import as_function, located
 
 if TYPE_CHECKING:
     from .systems import Scores, System
@@ -56,7 +56,7 @@ class Report:
 
     n_lists: int
     n_without_answer: int
-    values: Mapping[str, Mapping[str, Sequence[float]]]
+    values: Mapping[str, Mapping[str, Sequence[float]]] = field(repr=False)
 
     def mean(self, system: str, metric: str) -> float:
         """The mean over the lists.
@@ -169,11 +169,8 @@ def evaluate(
 
 
 def _ranked_grades(score: Scores, item: LabelledList, place: str) -> list[float]:
-    try:
+    with located(place):
         scores = score(item.query, item.documents)
-    except CohereRerankError as error:
-        error.part = f"{place}, {error.part}" if error.part else place
-        raise
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     return [item.grades[index] for index in order]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from os import PathLike
 from pathlib import Path
@@ -35,7 +35,7 @@ class LabelledList:
     """
 
     query: str
-    documents: Sequence[object]
+    documents: Sequence[object] = field(repr=False)
     grades: Sequence[float]
 
     def __post_init__(self) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from cohere_rerank.client import AsyncClientV2, ClientV2
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Scores = Callable[[str, Sequence[object]], list[float]]
 
-__all__ = ["NOT_RETURNED", "as_function"]
+__all__ = ["NOT_RETURNED", "as_function", "located"]
 
 NOT_RETURNED = float("-inf")
 """Stands for the score of a document that is not in the results: it ranks last."""
@@ -67,3 +68,13 @@ def _model(client: ClientV2, model: object) -> str:
     if not isinstance(model, str):
         raise InvalidRequestError("a client is evaluated with the name of a model: give (client, model)")
     return model
+
+
+@contextmanager
+def located(place: str) -> Iterator[None]:
+    """Let an error of a system say where it happened."""
+    try:
+        yield
+    except CohereRerankError as error:
+        error.part = f"{place}, {error.part}" if error.part else place
+        raise

@@ -6,7 +6,7 @@ A score is comparable within one model only; find the cut anew for each.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import fsum, sqrt
 from os import PathLike
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from cohere_rerank.errors import InvalidRequestError
 
 from .lists import LabelledList, gather
-from .systems import NOT_RETURNED, as_function
+from .systems import NOT_RETURNED, as_function, located
 
 if TYPE_CHECKING:
     from .systems import System
@@ -55,7 +55,7 @@ class Threshold:
     """
 
     min_score: float
-    cuts: Sequence[Cut]
+    cuts: Sequence[Cut] = field(repr=False)
     n_documents: int
     standard_error: float | None = None
 
@@ -108,18 +108,18 @@ def recommend_threshold(
 
     Raises:
         InvalidRequestError: Nothing is judged relevant, both promises are asked for, or no cut keeps the one that is.
-        CohereRerankError: The system failed.
+        CohereRerankError: The system failed; ``part`` says on which list.
     """
     if min_precision is not None and min_recall is not None:
         raise InvalidRequestError("give min_precision or min_recall, not both: one cut cannot keep two promises")
     _check_share("min_precision", min_precision)
     _check_share("min_recall", min_recall)
     score = as_function(system)
-    judged = [
-        (value, grade > 0)
-        for item in gather(lists)
-        for value, grade in zip(score(item.query, item.documents), item.grades, strict=True)
-    ]
+    judged: list[tuple[float, bool]] = []
+    for index, item in enumerate(gather(lists)):
+        with located(f"lists[{index}]"):
+            scores = score(item.query, item.documents)
+        judged += ((value, grade > 0) for value, grade in zip(scores, item.grades, strict=True))
     cuts = _cuts(judged)
     best = _best(cuts, min_precision, min_recall)
     return Threshold(best.min_score, cuts, len(judged))
@@ -137,13 +137,16 @@ def borderline_threshold(pairs: Iterable[tuple[str, object]], system: System) ->
 
     Raises:
         InvalidRequestError: There are fewer than two pairs, or one is none.
-        CohereRerankError: The system failed.
+        CohereRerankError: The system failed; ``part`` says on which pair.
     """
     listed = [_checked_pair(index, pair) for index, pair in enumerate(pairs)]
     if len(listed) < 2:
         raise InvalidRequestError(f"a mean needs at least two borderline pairs, got {len(listed)}; 30 to 50 are usual")
     score = as_function(system)
-    values = [score(query, [document])[0] for query, document in listed]
+    values = []
+    for index, (query, document) in enumerate(listed):
+        with located(f"pairs[{index}]"):
+            values += score(query, [document])
     if NOT_RETURNED in values:
         raise InvalidRequestError(f"the system gave no score for the pair at index {values.index(NOT_RETURNED)}")
     mean = fsum(values) / len(values)

@@ -179,6 +179,12 @@ def test_figures_are_the_same_every_time_and_a_seed_draws_others():
     assert str(report) == str(report)
 
 
+def test_repr_fits_a_line(report):
+    """In a shell, neither documents nor a value for each list scroll by."""
+    assert repr(report) == "Report(n_lists=30, n_without_answer=0)"
+    assert repr(LISTS[1]) == "LabelledList(query='nothing to find', grades=[0.0, 0.0])"
+
+
 def test_json_has_every_figure(report):
     """Plain data: it loads again, and agrees with the methods."""
     data = json.loads(report.to_json())

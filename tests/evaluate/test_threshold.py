@@ -214,8 +214,20 @@ def test_a_pair_without_a_score_is_an_error(make_client, server):
         borderline_threshold([("q", "a"), ("q", "b")], (make_client(), "m"))
 
 
-def test_a_failing_scorer_is_an_error_in_both():
-    """Its own type, nothing half done."""
-    for find, given_ in ((recommend_threshold, lists_of(JUDGED)), (borderline_threshold, [("q", "a")] * 2)):
-        with pytest.raises(ScorerError):
-            find(given_, lambda query, documents: [])
+def test_a_failing_scorer_is_an_error_that_says_where():
+    """Its own type, with the list or the pair."""
+
+    def fails(query, documents):
+        return by_text(query, documents) if query == "q" else []
+
+    lists = [*lists_of(JUDGED), LabelledList("other", ["a"], [0])]
+    with pytest.raises(ScorerError, match=r"\(lists\[2\]\)"):
+        recommend_threshold(lists, fails)
+    with pytest.raises(ScorerError, match=r"\(pairs\[1\]\)"):
+        borderline_threshold([("q", "0.5"), ("other", "0.5")], fails)
+
+
+def test_a_pair_that_rerank_would_refuse_is_an_error_that_says_which():
+    """The document is not shown."""
+    with pytest.raises(InvalidRequestError, match=r"\(pairs\[1\]\)"):
+        borderline_threshold([("q", "0.5"), (" ", "0.5")], by_text)
