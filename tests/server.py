@@ -172,7 +172,7 @@ def reply(
             )
         )
     if encoding is not None:
-        body = {"gzip": gzip.compress, "deflate": zlib.compress}[encoding](body)
+        body = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
         pairs.append(("content-encoding", encoding))
     pairs.append(("transfer-encoding", "chunked") if chunked else ("content-length", str(len(body))))
 
