@@ -180,7 +180,8 @@ class AsyncHttp(_Http):
         self._check_open()
         url, n_hops = _url(config), 0
         while True:
-            with _typed(deadline, self), move_on_after(left(deadline)) as scope:
+            reply = None
+            with _typed(deadline, self), move_on_after(left(deadline)):
                 request = self._request(config, part, key, url, deadline)
                 response = await self._sent(request)
                 try:
@@ -191,7 +192,7 @@ class AsyncHttp(_Http):
                 finally:
                     await response.aclose()
                 reply = Reply(response, headers, _shown(body.content(), response, key))
-            if scope.cancelled_caught:
+            if reply is None:
                 raise past(deadline)
             target = self._redirected(url, reply, n_hops)
             if target is None:

@@ -52,10 +52,13 @@ class SystemClock:
 
     monotonic = staticmethod(_time.monotonic)
     time = staticmethod(_time.time)
-    sleep = staticmethod(_time.sleep)
 
-    @staticmethod
-    async def async_sleep(seconds: float) -> None:
+    def sleep(self, seconds: float) -> None:
+        """Wait in a thread."""
+        _time.sleep(seconds)
+
+    async def async_sleep(self, seconds: float) -> None:
+        """Wait in a task."""
         import anyio  # comes with httpx; waits under asyncio and trio alike
 
         await anyio.sleep(seconds)

@@ -180,12 +180,12 @@ class ClientV2(BaseClient):
         return self._decode(part, reply), reply
 
     def _http(self) -> Http:
-        http: Http | None = self._shared.get("http")
-        if http is None:
+        if "http" not in self._shared:
             from ._http import Http
 
             self._check_open()
-            http = self._shared.setdefault("http", Http(self._config, self._httpx_client))
+            self._shared.setdefault("http", Http(self._config, self._httpx_client))
+        http: Http = self._shared["http"]
         return http
 
     def _key(self) -> Secret | None:
@@ -194,7 +194,7 @@ class ClientV2(BaseClient):
             raise _config.missing_key()
         if secret is None or isinstance(secret.value, str):
             return secret
-        made = secret.value()
+        made: Any = secret.value()
         if hasattr(made, "__await__"):
             if hasattr(made, "close"):
                 made.close()  # a coroutine that nobody will await
@@ -337,12 +337,12 @@ class AsyncClientV2(BaseClient):
         return self._decode(part, reply), reply
 
     def _http(self) -> AsyncHttp:
-        http: AsyncHttp | None = self._shared.get("http")
-        if http is None:
+        if "http" not in self._shared:
             from ._http import AsyncHttp
 
             self._check_open()
-            http = self._shared.setdefault("http", AsyncHttp(self._config, self._httpx_client))
+            self._shared.setdefault("http", AsyncHttp(self._config, self._httpx_client))
+        http: AsyncHttp = self._shared["http"]
         return http
 
     async def _key(self) -> Secret | None:
@@ -351,7 +351,7 @@ class AsyncClientV2(BaseClient):
             raise _config.missing_key()
         if secret is None or isinstance(secret.value, str):
             return secret
-        made = secret.value()
+        made: Any = secret.value()
         return _made_key(await made if hasattr(made, "__await__") else made)
 
 
