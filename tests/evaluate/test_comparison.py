@@ -175,6 +175,10 @@ def test_figures_are_the_same_every_time_and_a_seed_draws_others():
     report = Report(21, 0, {"a": {"map": values}, "b": {"map": values[::-1]}})
     assert report.interval("a", "map") == report.interval("a", "map") != report.interval("a", "map", seed=1)
     assert report.compare("a", "b", "map") == report.compare("a", "b", "map")
+    mixed = Report(6, 0, {"a": {"map": [0.5] * 6}, "b": {"map": [0.6, 0.7, 0.4, 0.8, 0.3, 0.65]}})
+    drawn = [mixed.compare("a", "b", "map", n_resamples=99, seed=seed) for seed in range(5)]
+    assert len({comparison.difference for comparison in drawn}) > 1
+    assert len({comparison.p_value for comparison in drawn}) > 1
     assert report.interval("a", "map").low < report.mean("a", "map") < report.interval("a", "map").high
     assert str(report) == str(report)
 

@@ -27,6 +27,14 @@ def test_interval_is_ordered_within_the_values_and_fixed_by_its_seed(values, see
 
 @settings(max_examples=20, deadline=None)
 @given(values=shares)
+def test_interval_cuts_off_as_much_at_either_end(values):
+    """Values turned around give the interval turned around."""
+    interval, turned = bootstrap(values, 80), bootstrap([-value for value in values], 80)
+    assert (turned.mean, turned.low, turned.high) == (-interval.mean, -interval.high, -interval.low)
+
+
+@settings(max_examples=20, deadline=None)
+@given(values=shares)
 def test_interval_contains_the_mean(values):
     """With as many resamples as are usual."""
     interval = bootstrap(values)
