@@ -23,7 +23,7 @@ def plot_report(report: Report, path: str | PathLike[str]) -> None:
     except ImportError:
         raise ImportError('plots are an extra: pip install "cohere-rerank[plot]"') from None
     systems, names = list(report.values), list(next(iter(report.values.values())))
-    figure = Figure(figsize=(1.5 + 1.6 * len(names), 3.6), layout="constrained")
+    figure = Figure(figsize=(max(6.0, 1.5 + 1.6 * len(names)), 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # no window, no global state
     axes = figure.add_subplot()
     width = 0.8 / len(systems)
