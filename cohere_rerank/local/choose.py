@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 from cohere_rerank.errors import InvalidRequestError
 
+from .options import read_options
 from .scorer import FunctionScorer, Scorer
 
 _SCHEME = "local:"
@@ -17,11 +18,12 @@ def chooser(address: str, scorer: Any = None) -> Callable[[str], Scorer]:
     """A function from model names to scorers, for ``local:`` addresses.
 
     Args:
-        address: ``local:`` or ``local:NAME``.
+        address: ``local:``, ``local:NAME`` or ``local:NAME?option=value&option=value``.
         scorer: A scorer or a function ``(query, documents) -> scores``; outranks address and model.
 
     Raises:
-        InvalidRequestError: No scorer has that name, or the object is none.
+        InvalidRequestError: No scorer has that name, its options do not fit, or the object is none.
+        ImportError: The scorer needs an extra that is not installed.
     """
     if scorer is not None:
         fixed = as_scorer(scorer)
@@ -50,19 +52,44 @@ def as_scorer(scorer: Any) -> Scorer:
     )
 
 
-@cache
 def by_name(name: str) -> Scorer:
-    """The one shared scorer of this name."""
-    if name not in NAMES:
+    """The one shared scorer of this name, and of these options where a question mark follows."""
+    if name not in _SHARED:
+        with _LOADING:
+            if name not in _SHARED:
+                _SHARED[name] = _new(name)
+    return _SHARED[name]
+
+
+def _new(name: str) -> Scorer:
+    kind, _, options = name.partition("?")
+    if kind not in NAMES:
         known = ", ".join(f"local:{known}" for known in NAMES)
-        raise InvalidRequestError(f"there is no local scorer {name!r}; known are {known}")
-    return NAMES[name]()
+        raise InvalidRequestError(f"there is no local scorer {kind!r}; known are {known}")
+    return NAMES[kind](options)
 
 
-def _lexical() -> Scorer:
+def _lexical(options: str) -> Scorer:
     from .lexical import LexicalScorer
 
-    return LexicalScorer()
+    return LexicalScorer(**read_options("lexical", options, {}))
 
 
-NAMES: dict[str, Callable[[], Scorer]] = {"lexical": _lexical}
+def _semantic(options: str) -> Scorer:
+    from .semantic import SemanticScorer
+    from .stages import TwoStageScorer
+
+    k = read_options("semantic", options, {"first_stage": int}).get("first_stage")
+    return SemanticScorer() if k is None else TwoStageScorer(by_name("semantic"), k)
+
+
+def _onnx(options: str) -> Scorer:
+    from .onnx import from_options
+
+    return from_options(options)
+
+
+NAMES: dict[str, Callable[[str], Scorer]] = {"lexical": _lexical, "semantic": _semantic, "onnx": _onnx}
+
+_SHARED: dict[str, Scorer] = {}
+_LOADING = threading.RLock()  # a scorer may be made of another

@@ -241,7 +241,7 @@ def test_a_scorer_whose_file_is_missing_says_so(local, monkeypatch):
     """Making a scorer may fail too; its own error comes through."""
     from cohere_rerank.local import choose
 
-    def missing():
+    def missing(_options):
         raise FileNotFoundError("no model.onnx")
 
     monkeypatch.setitem(choose.NAMES, "missing", missing)
