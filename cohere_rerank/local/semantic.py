@@ -1,0 +1,164 @@
+"""The lexical scorer and multilingual sentence vectors together: needs the extra ``[semantic]``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from .extras import needed
+from .lexical import evidence
+from .sentences import Embedded, SentenceEncoder
+from .vectors import VectorCache
+
+np = needed("numpy", "semantic")
+
+# Fitted on dev, see docs/decisions/0007.
+_BASE_WEIGHT = 0.3  # of the vectors, beside the words' 1
+_ABSENT_WEIGHT = 3.0  # as much more where the query's words are in no document
+_QUERY_RAMP = (2.0, 2.8)  # letters a token: a language is unknown at the first, known at the second
+_DOCUMENT_RAMP = (2.8, 3.6)
+_PRIOR_TOKENS = 100  # a document counts as a text of its list's average with so many tokens more
+_POOL = 40  # the best by words and the best by vectors say what is a usual score; dev lists are no longer
+_MAX_VECTORS = 50_000  # 51 MB
+
+
+class Coefficients(NamedTuple):
+    """Of a logistic model; fitted by ``tests/benchmarks/fit_semantic.py``, printed by it as below."""
+
+    constant: float
+    fused: float
+    lead: float
+    coverage: float
+    coverage_in_short_lists: float
+    known: float
+    cosine: float
+    cosine_in_short_lists: float
+
+
+FITTED = Coefficients(
+    constant=-2.95,
+    fused=2.46,
+    lead=0.66,
+    coverage=2.93,
+    coverage_in_short_lists=6.25,
+    known=-2.76,
+    cosine=5.07,
+    cosine_in_short_lists=16.63,
+)
+
+
+class Evidence(NamedTuple):
+    """What speaks for the documents of one list.
+
+    Attributes:
+        fused: Words and vectors in standard deviations, higher is better.
+        coverage: The share of the query's words that the best by words holds, in [0, 1].
+        known: How well the vectors know the languages of query and best document, in [0, 1].
+        cosine: Of query and best document.
+    """
+
+    fused: list[float]
+    coverage: float
+    known: float
+    cosine: float
+
+
+class SemanticScorer:
+    """Ranks by words and by meaning; across languages too, among those that the vectors know.
+
+    These are Arabic, Chinese, Dutch, English, French, German, Italian, Japanese, Korean, Polish, Portuguese, Russian,
+    Spanish, Thai and Turkish. How well they are known shows in how long the tokens are that a text falls into; in
+    other languages the words alone decide. Vectors of documents stay in memory, at most 51 MB of them.
+
+    A score is the chance that the document answers the query, given that half of all lists hold no answer; fitted to
+    questions, within a language and across languages that the vectors know.
+
+    Raises:
+        ImportError: The extra is not installed.
+    """
+
+    name = "local-semantic"
+    pointwise = False
+
+    def __init__(self) -> None:
+        encoder = SentenceEncoder()
+        self.version = f"1 ({encoder.version})"
+        self._vectors = VectorCache(encoder.embed, _MAX_VECTORS, lambda embedded: len(embedded.vectors))
+
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Return one calibrated score in [0, 1] per document, in their order."""
+        return calibrate(self.evidence(query, documents)) if documents else []
+
+    def evidence(self, query: str, documents: Sequence[str]) -> Evidence:
+        """Return what speaks for each of at least one document."""
+        of_query, *embedded = self._vectors.get([query, *documents])
+        return fuse(query, documents, of_query, embedded)
+
+
+def fuse(query: str, documents: Sequence[str], of_query: Embedded, embedded: Sequence[Embedded]) -> Evidence:
+    """Weigh words and vectors for each of at least one document; pure."""
+    raw, coverage = evidence(query, documents)
+    words = np.array(raw)
+    cosines = np.round([_cosine(of_query, document) for document in embedded], 5)
+    known = _known_query(of_query) * _known_documents(embedded)
+    # Both are measured on the documents that are in question: a long list has many that are not.
+    pool = np.union1d(_best(words), _best(cosines))
+    weights = (_BASE_WEIGHT + _ABSENT_WEIGHT * (1.0 - coverage)) * known
+    fused = _standard(words, pool) + weights * _standard(cosines, pool)
+    top = int(fused.argmax())
+    return Evidence(fused.tolist(), coverage, float(known[top]), float(cosines[top]))
+
+
+def features(found: Evidence) -> list[list[float]]:
+    """What the logistic model sees of each document, in the order of its coefficients."""
+    n = len(found.fused)
+    top, second = (*sorted(found.fused, reverse=True), found.fused[0])[:2]
+    short = 1 / (n + 1)
+    cosine = found.known * found.cosine
+    level = [
+        (top - second) * n / (n + 4),
+        found.coverage,
+        found.coverage * short,
+        found.known,
+        cosine,
+        cosine * short,
+    ]
+    return [[1.0, score - top, *level] for score in found.fused]
+
+
+def calibrate(found: Evidence, fitted: Coefficients = FITTED) -> list[float]:
+    """Map what was found to [0, 1]: a higher fused score stays higher, equal ones stay equal."""
+    logits = np.array(features(found)) @ np.array(fitted)
+    scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
+    return [float(score) for score in scores]
+
+
+def _cosine(query: Embedded, document: Embedded) -> float:
+    """The mean of the whole document's cosine and its best window's."""
+    whole, *windows = document.vectors.astype(np.float32) @ query.vectors[0].astype(np.float32)
+    return float(whole + max(windows, default=whole)) / 2
+
+
+def _known_query(query: Embedded) -> float:
+    return float(_ramp(query.n_chars / max(1, query.n_tokens), _QUERY_RAMP))
+
+
+def _known_documents(embedded: Sequence[Embedded]) -> Any:
+    n_tokens = np.array([document.n_tokens for document in embedded])
+    n_chars = np.array([document.n_chars for document in embedded])
+    average = n_chars.sum() / max(1, n_tokens.sum())
+    return _ramp((n_chars + _PRIOR_TOKENS * average) / (n_tokens + _PRIOR_TOKENS), _DOCUMENT_RAMP)
+
+
+def _ramp(values: Any, ends: tuple[float, float]) -> Any:
+    return np.clip((values - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
+
+
+def _best(values: Any) -> Any:
+    return np.argsort(-values, kind="stable")[:_POOL]
+
+
+def _standard(values: Any, pool: Any) -> Any:
+    """In standard deviations of the pool; 0 where all are the same."""
+    deviation = values[pool].std()
+    return (values - values[pool].mean()) / deviation if deviation > 1e-9 else np.zeros(len(values))

