@@ -1,0 +1,176 @@
+"""An ONNX session and its tokenizer as one: texts in, one value or vector per chunk out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from cohere_rerank.errors import InvalidRequestError, ScorerError
+
+from .extras import needed
+from .model_folder import ModelFolder
+
+np = needed("numpy", "onnx")
+ort = needed("onnxruntime", "onnx")
+tokenizers = needed("tokenizers", "onnx")
+
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+_INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
+_OUTPUTS = ("logits", "sentence_embedding", "last_hidden_state", "token_embeddings")  # the first that there is
+_GROUP = 16  # batches tokenized at a time: enough to sort by length, little memory
+_OVERLAP = 8  # chunks share an eighth
+
+
+class OnnxModel:
+    """Runs a model on chunks of texts, in batches of similar length.
+
+    Args:
+        folder: Its files.
+        max_length: Tokens of one input.
+        batch_size: Inputs per run.
+        threads: Of one run; None for as many as there are cores.
+
+    Attributes:
+        width: The shape of what it gives for one input: ``()``, ``(1,)`` and ``(2,)`` are logits, ``(d,)`` is a
+            vector, ``(n_tokens, d)`` are vectors of tokens.
+
+    Raises:
+        InvalidRequestError: A file cannot be loaded, the inputs are unknown, or the tokenizer does not fit the model.
+    """
+
+    def __init__(self, folder: ModelFolder, max_length: int, batch_size: int, threads: int | None) -> None:
+        self.file = folder.model
+        self._max_length = max_length
+        self._batch_size = batch_size
+        self._session = _session(folder.model, threads)
+        self._tokenizer = _tokenizer(folder.tokenizer)
+        self._pad_id = (self._tokenizer.padding or {}).get("pad_id", 0)
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._types = _input_types(self._session, folder.model)
+        names = [output.name for output in self._session.get_outputs()]
+        self.output = next((name for name in _OUTPUTS if name in names), names[0])
+        self.width = self._probe(folder.tokenizer)
+
+    def run(self, texts: Sequence[str], query: str | None = None) -> Iterator[tuple[list[int], Any, Any]]:
+        """Yield for each batch: the index of the text that each row is a chunk of, the rows, and their token masks.
+
+        Args:
+            texts: Cut into overlapping chunks where they are too long.
+            query: Put before each chunk, as the tokenizer's template says; cut to half of the room.
+        """
+        first = None if query is None else self._first_chunk(query, self._max_length // 2)
+        special = self._tokenizer.num_special_tokens_to_add(first is not None)
+        room = self._max_length - special - (0 if first is None else len(first))
+        by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
+        for group in _slices(by_length, _GROUP * self._batch_size):
+            encodings = self._tokenizer.encode_batch([texts[i] for i in group], add_special_tokens=False)
+            chunks = []
+            for i, encoding in zip(group, encodings):
+                encoding.truncate(room, stride=room // _OVERLAP)
+                chunks += [(i, self._joined(first, chunk)) for chunk in [encoding, *encoding.overflowing]]
+            chunks.sort(key=lambda chunk: len(chunk[1]))
+            for batch in _slices(chunks, self._batch_size):
+                yield [i for i, _ in batch], *self._run_batch([chunk for _, chunk in batch])
+
+    def first_chunk(self, text: str) -> tuple[Any, Any]:
+        """The row of the first chunk of one text, and its token mask."""
+        special = self._tokenizer.num_special_tokens_to_add(False)
+        return self._run_batch([self._joined(None, self._first_chunk(text, self._max_length - special))])
+
+    def _first_chunk(self, text: str, n_tokens: int) -> Any:
+        encoding = self._tokenizer.encode(text, add_special_tokens=False)
+        encoding.truncate(n_tokens)
+        return encoding
+
+    def _joined(self, first: Any, chunk: Any) -> Any:
+        if first is None:
+            return self._tokenizer.post_process(chunk)
+        return self._tokenizer.post_process(first, chunk)
+
+    def _run_batch(self, batch: Sequence[Any]) -> tuple[Any, Any]:
+        shape = len(batch), max(1, *(len(encoding) for encoding in batch))
+        ids, mask, segments = np.full(shape, self._pad_id), np.zeros(shape, int), np.zeros(shape, int)
+        for row, encoding in enumerate(batch):
+            n = len(encoding)
+            ids[row, :n] = encoding.ids
+            mask[row, :n] = 1
+            segments[row, :n] = encoding.type_ids
+        try:
+            rows = self._run_arrays(ids, mask, segments)
+        except Exception as error:  # the runtime's errors have no base of their own
+            raise ScorerError(f"the model {self.file} failed on inputs of shape {shape}: {error}") from error
+        if rows.shape[: max(1, rows.ndim - 1)] != shape[: max(1, rows.ndim - 1)]:
+            raise ScorerError(f"the model {self.file} gave {rows.shape} values for inputs of shape {shape}")
+        return rows, mask
+
+    def _run_arrays(self, ids: Any, mask: Any, segments: Any) -> Any:
+        arrays: dict[str, Any] = dict(zip(_INPUTS, (ids, mask, segments)))
+        feed = {name: arrays[name].astype(kind) for name, kind in self._types.items()}
+        (rows,) = self._session.run([self.output], feed)
+        return np.asarray(rows, np.float32)
+
+    def _probe(self, tokenizer: Path) -> tuple[int, ...]:
+        """Run the largest token id at full length, so that what does not fit shows now; give a row's shape."""
+        largest = max(self._tokenizer.get_vocab().values(), default=0)
+        error = self._refusal(largest, self._max_length)
+        if error is None:
+            rows = self._run_arrays(*self._constant(0, 1))
+            return tuple(int(n) for n in rows.shape[1:])
+        if self._refusal(0, 1) is not None:
+            raise InvalidRequestError(f"the model {self.file} does not run: {error}") from error
+        if self._refusal(0, self._max_length) is not None:
+            raise InvalidRequestError(
+                f"the model {self.file} takes no inputs of {self._max_length} tokens; pass a smaller max_length: "
+                f"{error}"
+            ) from error
+        raise InvalidRequestError(
+            f"the tokenizer {tokenizer} does not fit the model {self.file}: its token ids go up to {largest}, and the "
+            f"model fails on that id; use the tokenizer.json that was exported with the model: {error}"
+        ) from error
+
+    def _refusal(self, token_id: int, n_tokens: int) -> Exception | None:
+        try:
+            self._run_arrays(*self._constant(token_id, n_tokens))
+        except Exception as error:  # noqa: BLE001 - handed back, to be told apart
+            return error
+        return None
+
+    @staticmethod
+    def _constant(token_id: int, n_tokens: int) -> tuple[Any, Any, Any]:
+        return np.full((1, n_tokens), token_id), np.ones((1, n_tokens), int), np.zeros((1, n_tokens), int)
+
+
+def _session(file: Path, threads: int | None) -> Any:
+    settings = ort.SessionOptions()
+    settings.log_severity_level = 3  # errors only: a model's optimizations are nobody's news
+    settings.intra_op_num_threads = threads or 0
+    try:
+        return ort.InferenceSession(str(file), settings, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the runtime's errors have no base of their own
+        raise InvalidRequestError(f"{file} cannot be loaded as an ONNX model: {error}") from error
+
+
+def _tokenizer(file: Path) -> Any:
+    try:
+        return tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # tokenizers raises plain Exception
+        raise InvalidRequestError(f"{file} cannot be loaded as a tokenizer: {error}") from error
+
+
+def _input_types(session: Any, file: Path) -> dict[str, Any]:
+    types = {given.name: given.type for given in session.get_inputs()}
+    unknown = sorted(name for name, kind in types.items() if name not in _INPUTS or kind not in _INTEGERS)
+    if unknown or "input_ids" not in types:
+        has = ", ".join(f"{name}: {kind}" for name, kind in types.items())
+        raise InvalidRequestError(
+            f"the model {file} takes {has}; a text model takes input_ids and may take {' and '.join(_INPUTS[1:])}, "
+            "of type int64 or int32"
+        )
+    return {name: _INTEGERS[kind] for name, kind in types.items()}
+
+
+def _slices(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]

