@@ -22,7 +22,7 @@ class ModelFolder:
     """The files of one model.
 
     Args:
-        path: A folder, or ``owner/name`` on the hub when there is no such folder.
+        path: A folder, or ``owner/name`` on the hub when there is neither such a folder nor one named ``owner``.
         file: The model's file in it; ``model.onnx`` or ``onnx/model.onnx``, else the only ``*.onnx``, unless given.
         revision: Of the repository on the hub.
 
@@ -84,7 +84,8 @@ def _folder(path: str | os.PathLike[str], file: str | None, revision: str | None
         return folder
     if folder.exists():
         raise InvalidRequestError(f"{folder} is not a folder; give the folder that holds the model and tokenizer.json")
-    if isinstance(path, str) and _HUB_NAME.fullmatch(path):
+    # Where models/ is a folder, models/minilm is a slip of the pen and nobody's name.
+    if isinstance(path, str) and _HUB_NAME.fullmatch(path) and not folder.parent.exists():
         return _fetched(path, file, revision)
     raise InvalidRequestError(f"there is no model folder {str(path)!r} (looked from {Path.cwd()})")
 

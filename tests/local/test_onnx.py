@@ -360,6 +360,17 @@ def test_name_without_a_network_is_a_clear_error(tmp_path):
     assert "InvalidRequestError: there is no model folder 'owner/model', and fetching it" in done.stderr
 
 
+def test_folder_that_is_misspelt_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
+    """Beside other models, or written as a path, it is no name."""
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is missing")
+    monkeypatch.setattr(hub, "snapshot_download", lambda *_, **__: pytest.fail("looked for on the hub"))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    for path in ("models/minilm", "./other/minilm", str(tmp_path / "minilm"), Path("other/minilm")):
+        with pytest.raises(InvalidRequestError, match=r"there is no model folder .* \(looked from "):
+            OnnxScorer(path)
+
+
 def test_name_without_the_hub_client_says_what_to_install(monkeypatch):
     """The hub's client is nobody's dependency."""
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
