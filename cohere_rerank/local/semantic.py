@@ -36,14 +36,14 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-2.95,
-    fused=2.46,
+    constant=-3.04,
+    fused=2.42,
     lead=0.66,
-    coverage=2.93,
-    coverage_in_short_lists=6.25,
-    known=-2.76,
-    cosine=5.07,
-    cosine_in_short_lists=16.63,
+    coverage=2.99,
+    coverage_in_short_lists=6.13,
+    known=-2.67,
+    cosine=4.96,
+    cosine_in_short_lists=17.19,
 )
 
 

