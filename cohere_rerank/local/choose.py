@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from cohere_rerank.errors import InvalidRequestError
 
 from .options import read_options
-from .scorer import FunctionScorer, Scorer
+from .scorer import FunctionScorer, ScoreFunction, Scorer
 
 _SCHEME = "local:"
 
@@ -46,7 +46,7 @@ def as_scorer(scorer: Any) -> Scorer:
             raise InvalidRequestError(f"the scorer {type(scorer).__name__} has no {' and no '.join(missing)}")
         return scorer  # type: ignore[no-any-return]
     if callable(scorer):
-        return FunctionScorer(scorer)
+        return FunctionScorer(cast("ScoreFunction", scorer))
     raise InvalidRequestError(
         f"scorer must have a score(query, documents) method or be such a function, got {type(scorer).__name__}"
     )
