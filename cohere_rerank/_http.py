@@ -278,7 +278,7 @@ class DefaultAsyncHttpxClient(httpx.AsyncClient):
 
 
 def DefaultAioHttpClient(**kwargs: Any) -> httpx.AsyncClient:  # noqa: N802 - the official name, a class there
-    """An ``httpx.AsyncClient`` that sends through aiohttp: the fastest way at high concurrency.
+    """An ``httpx.AsyncClient`` that sends through aiohttp, for programs that already do.
 
     ``AsyncClientV2(httpx_client=DefaultAioHttpClient())``; keyword arguments go to httpx.
 
