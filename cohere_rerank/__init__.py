@@ -13,6 +13,7 @@
 Names are imported when first used (PEP 562), so that ``import cohere_rerank`` costs next to nothing.
 """
 
+# ruff: noqa: F405 - the errors' names come by a star import, for type checkers only
 from __future__ import annotations
 
 from ._version import __version__ as __version__
@@ -93,7 +94,58 @@ _MODULES = {
     ),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
-__all__ = sorted([*_WHERE, "__version__", "errors"])  # noqa: PLE0605
+__all__ = [
+    "ApiError",
+    "ApiMeta",
+    "ApiMetaApiVersion",
+    "ApiMetaBilledUnits",
+    "ApiMetaTokens",
+    "AsyncClientV2",
+    "BadGatewayError",
+    "BadRequestError",
+    "CertificateError",
+    "ClientClosedError",
+    "ClientClosedRequestError",
+    "ClientEnvironment",
+    "ClientV2",
+    "CohereRerankError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "DeadlineExceededError",
+    "DefaultAioHttpClient",
+    "DefaultAsyncHttpxClient",
+    "ForbiddenError",
+    "GatewayTimeoutError",
+    "InternalServerError",
+    "InvalidRequestError",
+    "InvalidResponseError",
+    "InvalidTokenError",
+    "MissingApiKeyError",
+    "NotFoundError",
+    "NotImplementedError",
+    "PayloadTooLargeError",
+    "PaymentRequiredError",
+    "QuotaExceededError",
+    "RedirectError",
+    "RequestOptions",
+    "RequestTimedOutError",
+    "RequestTimeoutError",
+    "RerankRelevantSpanResponse",
+    "RerankRelevantSpans",
+    "RerankRelevantSpansMode",
+    "ResponseTooLargeError",
+    "RetryPolicy",
+    "Scorer",
+    "ScorerError",
+    "ServiceUnavailableError",
+    "TooManyRequestsError",
+    "UnauthorizedError",
+    "UnprocessableEntityError",
+    "V2RerankResponse",
+    "V2RerankResponseResultsItem",
+    "__version__",
+    "errors",
+]
 
 
 def __getattr__(name: str) -> object:

@@ -538,6 +538,8 @@ class Server:
 
     async def _stop(self) -> None:
         self._listener.close()
+        for _ in range(3):  # a connection just accepted has its handler some turns of the loop later
+            await asyncio.sleep(0)
         await self._drop()
         for transport in self._transports:
             transport.abort()
