@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from . import _config, _reply
-from .errors import ClientClosedError, CohereRerankError, InvalidRequestError
+from .errors import (
+    ApiError,
+    ClientClosedError,
+    CohereRerankError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    InvalidResponseError,
+    MissingApiKeyError,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from concurrent.futures import Executor
     from typing import Any
 
+    import httpx
     from typing_extensions import Self
 
     from ._config import ApiKey, Fallback
@@ -21,6 +30,14 @@ if TYPE_CHECKING:
     from .types import V2RerankResponse
 
 _ERRORS = 400  # statuses from here on may hint when to come back
+
+
+_AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
+
+
+def _engine(config: _config.Config) -> tuple[Any, ...]:
+    """Who answers: one API or another through the same pool, or a scorer of this process."""
+    return (config.is_local, config.scorer, config.base_url if config.is_local else None)
 
 
 class BaseClient:
@@ -37,7 +54,7 @@ class BaseClient:
         client_name: str | None = None,
         timeout: float | None = None,
         max_retries: int | None = None,
-        httpx_client: Any = None,
+        httpx_client: httpx.Client | httpx.AsyncClient | None = None,
         thread_pool_executor: Executor | None = None,  # noqa: ARG002 - part of the official signature
         log_warning_experimental_features: bool = True,  # noqa: ARG002 - part of the official signature
         connect_timeout: float | None = None,
@@ -109,18 +126,19 @@ class BaseClient:
         """A copy with some settings changed, which shares this client's connections and retry budget.
 
         Args:
-            **options: Any argument of the constructor but *httpx_client*; None keeps what was set.
+            **options: Arguments of the constructor, apart from those that make the pool (*httpx_client*,
+                *max_connections*), *environment*, and the two without a use here. None keeps what was set.
 
         Raises:
             InvalidRequestError: No such option, or a value is out of its range.
         """
-        unknown = sorted(options.keys() - set(_config.Config.__slots__))
+        unknown = sorted(options.keys() - (set(_config.Config.__slots__) - {"max_connections"}))
         if unknown:
             raise InvalidRequestError(f"with_options takes no {', '.join(unknown)}")
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._config = self._config.but(**options)
-        if (copy._config.is_local, copy._config.scorer) != (self._config.is_local, self._config.scorer):
+        if _engine(copy._config) != _engine(self._config):
             copy._shared = {}  # another engine answers: nothing to share
         return copy
 
@@ -184,7 +202,8 @@ class BaseClient:
         """The repeats that this first failure deserves; None if it deserves none."""
         from ._retry import Retries
 
-        error.attempts = 1
+        if not isinstance(error, MissingApiKeyError) and isinstance(error, _AFTER_SENDING):
+            error.attempts = 1
         policy = self._policy(part.call)
         if policy.max_retries == 0 or not policy.repeats(error):
             return None

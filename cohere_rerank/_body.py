@@ -24,7 +24,8 @@ class Body:
 
     Raises:
         ResponseTooLargeError: The body is larger than the limit.
-        InvalidResponseError: It cannot be decompressed. (An error's body then counts as empty: its status says enough.)
+        InvalidResponseError: It cannot be decompressed. (In both cases an error's body counts as empty, since its
+            status says enough; ``is_lost`` then says that there is nothing more to read it for.)
     """
 
     def __init__(self, headers: Mapping[str, str], status: int, limit: int) -> None:
@@ -33,18 +34,18 @@ class Body:
         self._limit = limit
         self._chunks: list[bytes] = []
         self._size = 0
-        self._is_lost = False
+        self.is_lost = False
         encoding = headers.get("content-encoding", "").strip().lower()
         self._unzip = None if encoding in ("", "identity") else _Unzip(may_be_raw=encoding == "deflate")
         if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
             self._lose(f"it is encoded as {encoding[:40]!r}, and only {ACCEPT_ENCODING} was asked for")
         length = headers.get("content-length", "")
         if length.isdecimal() and int(length) > limit:
-            raise self._too_large()
+            self._refuse_size()
 
     def feed(self, chunk: bytes) -> None:
         """Take the next bytes off the wire."""
-        if self._is_lost:
+        if self.is_lost:
             return
         if self._unzip is not None:
             try:
@@ -54,12 +55,13 @@ class Body:
                 return
         self._size += len(chunk)
         if self._size > self._limit:
-            raise self._too_large()
+            self._refuse_size()
+            return
         self._chunks.append(chunk)
 
     def content(self) -> bytes:
         """The whole body, once all of it was fed."""
-        if self._unzip is not None and not self._unzip.is_complete and not self._is_lost:
+        if self._unzip is not None and not self._unzip.is_complete and not self.is_lost:
             self._lose("the compressed body ends too early")
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
@@ -67,15 +69,17 @@ class Body:
         if self._status < _ERRORS:
             message = f"The reply cannot be read: {problem}"
             raise InvalidResponseError(message, status_code=self._status, headers=self._headers) from None
-        self._is_lost = True
+        self.is_lost = True
         self._chunks.clear()
 
-    def _too_large(self) -> ResponseTooLargeError:
-        return ResponseTooLargeError(
-            f"The reply is larger than {self._limit} bytes; raise max_response_bytes if that is right",
-            status_code=self._status,
-            headers=self._headers,
-        )
+    def _refuse_size(self) -> None:
+        if self._status < _ERRORS:
+            raise ResponseTooLargeError(
+                f"The reply is larger than {self._limit} bytes; raise max_response_bytes if that is right",
+                status_code=self._status,
+                headers=self._headers,
+            )
+        self._lose("it is too large")
 
 
 class _Unzip:

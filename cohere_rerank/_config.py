@@ -25,6 +25,7 @@ LOCAL_SCHEME = "local:"
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
 DEFAULT_DEADLINE_S = 300.0
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
+_IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 MAX_DOCUMENTS = 10_000  # hard limit of the API for one request
 DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
 
@@ -119,6 +120,8 @@ class Config:
             whole_number("max_response_bytes", max_response_bytes, 1) or DEFAULT_MAX_RESPONSE_BYTES
         )
         self.fallback = _checked_fallback(fallback)
+        if scorer is not None and not self.is_local:
+            raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
         self.scorer = scorer
         self.clock = clock
 
@@ -227,7 +230,8 @@ def key_from_environment() -> str | None:
 def missing_key() -> MissingApiKeyError:
     """The error for a client that has no key and needs one."""
     return MissingApiKeyError(
-        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:' needs none"
+        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:', or CO_API_URL=local: in"
+        " the environment, needs none"
     )
 
 
@@ -238,6 +242,8 @@ def _checked_policy(policy: Any) -> Any:
 
 
 def _checked_fallback(fallback: Any) -> Any:
+    if getattr(getattr(fallback, "__code__", None), "co_flags", 0) & _IS_COROUTINE:
+        raise InvalidRequestError("fallback must not be an async function: it runs in a worker thread")
     if fallback is None or fallback == "local" or callable(fallback) or hasattr(fallback, "score"):
         return fallback
     raise InvalidRequestError(

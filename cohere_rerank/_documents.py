@@ -60,6 +60,10 @@ def _listed(documents: Any) -> list[object]:
         raise InvalidRequestError(
             f"documents must be a list of documents, got one {type_name(documents)}; for a single one pass [document]"
         )
+    if hasattr(documents, "columns") and hasattr(documents, "to_dict"):  # iterating one gives its column names
+        raise InvalidRequestError(
+            f"documents must be a list of documents, got {type_name(documents)}; pass documents.to_dict('records')"
+        )
     try:
         iterator = iter(documents)
     except TypeError:

@@ -17,7 +17,7 @@ from ._body import ACCEPT_ENCODING, Body
 from ._http_errors import past, typed, unreadable_certificates
 from ._reply import follow
 from ._version import __version__
-from .errors import ClientClosedError, CohereRerankError
+from .errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -64,24 +64,28 @@ class _Http:
     def __init__(self, config: Config, client: Any) -> None:
         # CO_API_URL=local: takes any program off the network, also one that brings a client of its own.
         self._client: Any = None if config.is_local else client
-        self._addresses: dict[str, httpx.URL] = {}
+        self._address: tuple[str, httpx.URL] | None = None  # the last one, parsed
         self.makes_connections = self._client is None and not config.is_local
         self.is_closed = False
 
-    def _request(self, config: Config, part: Part, key: Secret | None, url: str, deadline: Deadline) -> httpx.Request:
+    def _request(
+        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
+    ) -> httpx.Request:
+        """The request to the client's address, or to the *target* of a redirect, which brings its own query."""
+        url = target or _url(config)
         timeouts = self._timeouts(config, part, left(deadline))
         # "deadline" is ours: the blocking connection stack bounds every single read and write by it.
         extensions = {"timeout": timeouts, "deadline": deadline.left}
         headers = _headers(config, part, key)
-        params = part.call.params or None
+        params = None if target else part.call.params or None
         if self._client is not None:
             request: httpx.Request = self._client.build_request(
                 "POST", url, content=part.content, headers=headers, params=params, extensions=extensions
             )
             return request
-        address = self._addresses.get(url)
-        if address is None:
-            address = self._addresses[url] = httpx.URL(url)
+        if self._address is None or self._address[0] != url:
+            self._address = (url, httpx.URL(url))
+        address = self._address[1]
         head = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
         head.append((b"content-length", b"%d" % len(part.content)))
         if "host" not in headers:
@@ -92,12 +96,14 @@ class _Http:
     def _timeouts(self, config: Config, part: Part, left_s: float) -> dict[str, float | None]:
         """Seconds for each phase: what was asked for, and never more than is left of the deadline."""
         phase = part.call.timeout_s or config.timeout
-        if phase is None and self._client is not None and config.connect_timeout is None:
+        if phase is None and self._client is not None:
             asked = self._client.timeout.as_dict()
         else:
             phase = phase or _config.DEFAULT_TIMEOUT_S
-            connect = config.connect_timeout or min(phase, _config.DEFAULT_CONNECT_TIMEOUT_S)
+            connect = min(phase, _config.DEFAULT_CONNECT_TIMEOUT_S)
             asked = {"connect": connect, "read": phase, "write": phase, "pool": phase}
+        if config.connect_timeout is not None:
+            asked["connect"] = config.connect_timeout
         longest = min(left_s, _LONGEST_S)
         return {name: longest if value is None else min(value, longest) for name, value in asked.items()}
 
@@ -132,10 +138,10 @@ class Http(_Http):
             InvalidResponseError: It is too large or cannot be decompressed.
         """
         self._check_open()
-        url, n_hops = _url(config), 0
+        target, n_hops = None, 0
         while True:
             with _typed(deadline, self):
-                request = self._request(config, part, key, url, deadline)
+                request = self._request(config, part, key, target, deadline)
                 response = self._sent(request)
                 try:
                     headers = _plain(response)
@@ -143,13 +149,15 @@ class Http(_Http):
                     for chunk in _chunks(response):
                         body.feed(chunk)
                         left(deadline)
+                        if body.is_lost:
+                            break
                 finally:
                     response.close()
                 reply = Reply(response, headers, _shown(body.content(), response, key))
-            target = self._redirected(url, reply, n_hops)
+            target = self._redirected(target or _url(config), reply, n_hops)
             if target is None:
                 return reply
-            url, n_hops = target, n_hops + 1
+            n_hops += 1
 
     def _sent(self, request: httpx.Request) -> httpx.Response:
         if self._transport is not None:
@@ -178,26 +186,28 @@ class AsyncHttp(_Http):
         from anyio import move_on_after
 
         self._check_open()
-        url, n_hops = _url(config), 0
+        target, n_hops = None, 0
         while True:
             reply = None
             with _typed(deadline, self), move_on_after(left(deadline)):
-                request = self._request(config, part, key, url, deadline)
+                request = self._request(config, part, key, target, deadline)
                 response = await self._sent(request)
                 try:
                     headers = _plain(response)
                     body = Body(headers, response.status_code, config.max_response_bytes)
                     async for chunk in _async_chunks(response):
                         body.feed(chunk)
+                        if body.is_lost:
+                            break
                 finally:
                     await response.aclose()
                 reply = Reply(response, headers, _shown(body.content(), response, key))
             if reply is None:
                 raise past(deadline)
-            target = self._redirected(url, reply, n_hops)
+            target = self._redirected(target or _url(config), reply, n_hops)
             if target is None:
                 return reply
-            url, n_hops = target, n_hops + 1
+            n_hops += 1
 
     async def _sent(self, request: httpx.Request) -> httpx.Response:
         if self._transport is not None:
@@ -348,6 +358,12 @@ def _typed(deadline: Deadline, http: _Http) -> Iterator[None]:
         if http.makes_connections:  # whose own failures are httpx's: only their TLS settings are left
             raise unreadable_certificates(error) from None
         raise  # of a hook or a scorer
+    except ImportError as error:
+        if "socksio" in str(error):
+            raise InvalidRequestError(
+                'the environment names a SOCKS proxy: pip install "httpx[socks]", or unset ALL_PROXY and its like'
+            ) from None
+        raise
     except RuntimeError as error:
         if "closed" in str(error) and http.is_closed:
             raise ClientClosedError("The client was closed while a request was under way") from None

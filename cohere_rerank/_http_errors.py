@@ -112,20 +112,25 @@ _OURS: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
     httpx.UnsupportedProtocol: UnsupportedProtocol,
 }
 _SAYS: dict[type[ConnectionFailedError], str] = {
-    ConnectTimeout: "no connection within the connect timeout",
-    ReadTimeout: "nothing came within the read timeout",
-    WriteTimeout: "nothing could be sent within the write timeout",
-    PoolTimeout: "no connection became free in time",
+    ConnectError: "Cannot connect to {host}; is base_url right, and the server up?",
+    ConnectTimeout: "No connection to {host} within connect_timeout",
+    ReadTimeout: "No answer from {host} within timeout",
+    WriteTimeout: "{host} did not take the request within timeout",
+    PoolTimeout: "No connection to {host} became free within timeout; max_connections sets how many there are",
+    RemoteProtocolError: "{host} hung up early, or does not speak HTTP; is base_url right, http or https?",
+    ProxyError: "The proxy failed on the way to {host}",
 }
 
 
 def past(deadline: Deadline) -> CallDeadlineExceeded:
+    """The error for a call whose deadline has passed."""
     return _with_request(
         CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
     )
 
 
 def typed(error: Exception, deadline: Deadline) -> CohereRerankError:
+    """An exception of httpx as one of ours that is the same exception of httpx."""
     if isinstance(error, httpx.TimeoutException) and deadline.left() <= 0:
         return past(deadline)
     if isinstance(error, httpx.InvalidURL):
@@ -139,8 +144,9 @@ def typed(error: Exception, deadline: Deadline) -> CohereRerankError:
             request,
         )
     cls = next((_OURS[base] for base in type(error).__mro__ if base in _OURS), OtherConnectionError)
-    said = str(error).strip() or _SAYS.get(cls) or type(error).__name__
-    return _with_request(cls(f"Connection failed, {_spaced(cls.__name__)}: {said}"), request)
+    host = request.url.netloc.decode() if request is not None else "the server"
+    says = _SAYS.get(cls, "The connection to {host} failed").format(host=host)
+    return _with_request(cls(f"{says} ({str(error).strip().rstrip(':') or type(error).__name__})"), request)
 
 
 def unreadable_certificates(error: OSError) -> CertificateError:
@@ -154,10 +160,6 @@ def unreadable_certificates(error: OSError) -> CertificateError:
 def _with_request(error: _Error, request: httpx.Request | None) -> _Error:
     error.__dict__["_request"] = request  # what httpx's own .request property reads
     return error
-
-
-def _spaced(name: str) -> str:
-    return "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
 
 
 def _is_certificate(error: BaseException) -> bool:

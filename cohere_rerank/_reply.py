@@ -34,7 +34,7 @@ def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, 
     from .types import parse_response
 
     try:
-        response = parse_response(content)
+        response = parse_response(content.removeprefix(b"\xef\xbb\xbf"))  # a mark that some servers put before UTF-8
     except ValidationError as error:
         raise _invalid(_summary(error, content), status, headers, content) from None
     except (RecursionError, UnicodeDecodeError) as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from inspect import getattr_static
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from pydantic_core import SchemaSerializer, core_schema
@@ -28,11 +30,14 @@ class Value:
         __pydantic_validator__: ClassVar[Any]
 
     def __init_subclass__(cls) -> None:
-        # An unknown field may have the name of a property of ours (some servers echo `document`):
+        # An unknown field may have the name of a property or method of ours (some servers echo `document`):
         # it is stored and dumped like any other, and the attribute remains ours.
-        for name, member in list(vars(cls).items()):
+        for name in {name for base in cls.__mro__[:-1] for name in vars(base)} - {"__dict__", "__weakref__"}:
+            member = getattr_static(cls, name)
             if isinstance(member, property):
                 setattr(cls, name, member.setter(_keep_unknown(name)))
+            elif not name.startswith("_") and isinstance(member, (FunctionType, classmethod)):
+                setattr(cls, name, _Method(name, member))
 
     @classmethod
     def model_validate(cls, obj: Any) -> Self:
@@ -114,6 +119,21 @@ class Value:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (type(self), _state(self))
+
+
+class _Method:
+    """A method that an unknown field of its name does not hide."""
+
+    def __init__(self, name: str, method: Any) -> None:
+        self._keep = _keep_unknown(name)
+        self._method = method
+        self.__doc__ = method.__doc__
+
+    def __get__(self, instance: object, owner: type) -> Any:
+        return self._method.__get__(instance, owner)
+
+    def __set__(self, instance: Value, value: object) -> None:
+        self._keep(instance, value)
 
 
 def _keep_unknown(name: str) -> Callable[[Value, object], None]:

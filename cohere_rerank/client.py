@@ -142,18 +142,34 @@ class ClientV2(BaseClient):
         return _reply.answer(call, parts, [response for response, _ in answers]), answers[0][1]
 
     def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
-        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+        from queue import SimpleQueue
+        from threading import Thread
 
-        executor = ThreadPoolExecutor(min(len(parts), _PARTS_AT_ONCE), "cohere_rerank")
-        futures = [executor.submit(self._perform, part, deadline) for part in parts]
+        waiting = iter(parts)  # of a list: each thread takes the next one, under the interpreter's own lock
+        done: SimpleQueue[tuple[Part, tuple[V2RerankResponse, Reply] | Exception]] = SimpleQueue()
+
+        def perform() -> None:
+            for part in waiting:
+                try:
+                    done.put((part, self._perform(part, deadline)))
+                except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
+                    done.put((part, error))
+                    break
+
+        # Daemons, unlike an executor's threads: after a failure nobody waits for the others, not even at exit.
+        for _ in range(min(len(parts), _PARTS_AT_ONCE)):
+            Thread(target=perform, name="cohere_rerank", daemon=True).start()
+        answers: dict[Part, tuple[V2RerankResponse, Reply]] = {}
         try:
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            return [future.result() for future in futures if future in done]  # raises what failed
+            while len(answers) < len(parts):
+                part, outcome = done.get()
+                if isinstance(outcome, Exception):
+                    raise outcome
+                answers[part] = outcome
         except BaseException:
-            deadline.end()  # so that what is under way is not repeated
+            deadline.end()  # so that what is under way is not repeated, and what waits not sent
             raise
-        finally:
-            executor.shutdown(wait=False, cancel_futures=True)
+        return [answers[part] for part in parts]
 
     def _perform(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         """One request and, if they may help, its repeats."""
@@ -333,7 +349,7 @@ class AsyncClientV2(BaseClient):
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        reply = await self._http().send(self._config, part, await self._key(), deadline)
+        reply = await self._http().send(self._config, part, await self._key(deadline), deadline)
         return self._decode(part, reply), reply
 
     def _http(self) -> AsyncHttp:
@@ -345,14 +361,22 @@ class AsyncClientV2(BaseClient):
         http: AsyncHttp = self._shared["http"]
         return http
 
-    async def _key(self) -> Secret | None:
+    async def _key(self, deadline: Deadline) -> Secret | None:
         secret = self._config.api_key
         if secret is None and not self._config.is_local:
             raise _config.missing_key()
         if secret is None or isinstance(secret.value, str):
             return secret
         made: Any = secret.value()
-        return _made_key(await made if hasattr(made, "__await__") else made)
+        if not hasattr(made, "__await__"):
+            return _made_key(made)
+        from anyio import move_on_after
+
+        with move_on_after(deadline.left()):
+            return _made_key(await made)
+        from ._http_errors import past
+
+        raise past(deadline)
 
 
 def _made_key(key: Any) -> Secret:

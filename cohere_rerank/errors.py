@@ -64,6 +64,11 @@ __all__ = [
     "UnprocessableEntityError",
 ]
 
+_HINTS = {
+    401: "; check api_key, or CO_API_KEY in the environment",
+    404: "; check base_url and the model's name",
+    407: "; the proxy on the way wants a user name and a password",
+}
 _MESSAGE_LIMIT = 500  # characters of a server's own message that are worth a line in a log
 
 
@@ -378,7 +383,8 @@ def _sentence(status_code: int | None, body: Any) -> str:
         text = text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"
     if status_code is None:
         return text or "The API answered with an error"
-    return f"The API answered {status_code}: {text}" if text else f"The API answered {status_code}"
+    hint = _HINTS.get(status_code, "")
+    return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
 
 
 def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:

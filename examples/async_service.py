@@ -1,4 +1,7 @@
-"""Rerank many queries at once from a service: one client, as many tasks as come in."""
+"""Rerank many queries at once from a service: one client, as many tasks as come in.
+
+Runs offline with CO_API_URL=local:, against Cohere with CO_API_KEY.
+"""
 
 from __future__ import annotations
 

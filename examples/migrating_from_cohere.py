@@ -1,4 +1,7 @@
-"""A program written for the official package: only its import line has changed."""
+"""A program written for the official package: only its import line has changed.
+
+Runs offline with CO_API_URL=local:, against Cohere with CO_API_KEY.
+"""
 
 from __future__ import annotations
 

@@ -172,10 +172,12 @@ def test_what_announces_its_size_is_refused_before_it_is_read():
 
 
 def test_an_error_page_too_is_held_to_the_limit():
-    """Its status is on the error."""
-    with pytest.raises(errors.ResponseTooLargeError) as caught:
-        read([b"x" * 101], status=503, limit=100)
-    assert caught.value.status_code == 503
+    """Nothing of it is kept and no more is read: its status says enough, and decides about a repeat."""
+    body = Body({}, 503, 100)
+    body.feed(b"x" * 101)
+    assert body.is_lost
+    assert body.content() == b""
+    assert Body({"content-length": "101"}, 503, 100).is_lost
 
 
 # Broken bodies -----------------------------------------------------------------------------------

@@ -806,3 +806,48 @@ def test_official_request_options_are_ours():
     from cohere.core.request_options import RequestOptions
 
     assert set(RequestOptions.__annotations__) | {"deadline"} == set(cohere_rerank.RequestOptions.__annotations__)
+
+
+def test_a_copy_for_another_local_scorer_is_answered_by_it():
+    """Copies share a pool, not the engine of another address."""
+    client = ClientV2(base_url="local:lexical")
+    client.rerank(model="m", query="q", documents=["d"])
+    with pytest.raises(errors.InvalidRequestError, match="nosuch"):
+        client.with_options(base_url="local:nosuch").rerank(model="m", query="q", documents=["d"])
+
+
+def test_the_deadline_bounds_an_asynchronous_key_too(server):
+    """Fetching a key is part of the call."""
+
+    async def key():
+        await asyncio.sleep(60)
+        return "k"
+
+    async def scenario():
+        async with AsyncClientV2(key, base_url=server.url, deadline=0.05) as client:
+            with pytest.raises(errors.DeadlineExceededError):
+                await client.rerank(**CALL)
+
+    asyncio.run(scenario())
+    assert server.requests == []
+
+
+def test_a_failure_before_sending_counts_no_attempt(server, make_either):
+    """``attempts`` is the number of requests sent."""
+
+    def key():
+        return 3
+
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        make_either(key).rerank(**CALL)
+    assert caught.value.attempts == 0
+
+
+def test_an_asynchronous_fallback_is_refused():
+    """It would run in a thread, where nobody awaits it."""
+
+    async def scores(query, documents):
+        return [0.5] * len(documents)
+
+    with pytest.raises(errors.InvalidRequestError, match="async"):
+        ClientV2("k", fallback=scores)

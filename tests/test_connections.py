@@ -476,6 +476,7 @@ def test_a_socket_that_dies_while_it_is_set_up_is_a_connect_error(server, monkey
     anyio.run(scenario)
     with StackTransport() as transport, pytest.raises(httpx.ConnectError, match="Invalid argument"):
         send(transport, server.url)
+    server.wait_until(lambda s: s.n_connections == 2 and s.n_open == 0)
 
 
 def test_a_body_not_read_to_its_end_closes_its_connection(server, run):

@@ -43,9 +43,9 @@ OUTAGES = {
     "429": (lambda: error(429, "slow down"), 3, "slow down"),
     "429 beyond the deadline": (lambda: error(429, "slow", headers={"retry-after": "9999"}), 1, "9999 s"),
     "monthly quota": (lambda: error(429, "limited to 1000 API calls / month"), 1, "month"),
-    "hang up": (hang_up, 3, "remote protocol error"),
-    "reset": (lambda: reset("body"), 3, "read error"),
-    "timeout": (hang, 3, "read timeout"),
+    "hang up": (hang_up, 3, "hung up early"),
+    "reset": (lambda: reset("body"), 3, "connection to"),
+    "timeout": (hang, 3, "No answer from"),
 }
 
 
@@ -69,7 +69,7 @@ def test_no_connection_is_an_outage(clock, make_either):
     with refusing_url() as url:
         response = make_either(base_url=url, clock=clock, fallback="local").rerank(**CALL)
     assert response.is_fallback
-    assert "connect error" in response.meta.warnings[0]
+    assert "Cannot connect to" in response.meta.warnings[0]
     assert "3 attempts" in response.meta.warnings[0]
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -329,3 +331,17 @@ def test_an_empty_answer_to_every_share_is_an_answer(server, make_either):
     server.default = reply(json={"results": []})
     response = make_either().rerank(**CALL, documents=TEN, max_documents_per_request=4)
     assert (response.results, response.scores) == ([], [None] * 10)
+
+
+def test_a_failed_split_does_not_keep_the_process_alive(server):
+    """One share is refused while the others hang: the error comes at once, and the program can end."""
+    program = (
+        "import sys, cohere_rerank as c\n"
+        f"client = c.ClientV2('k', base_url={server.url!r}, max_documents_per_request=1, max_retries=0, deadline=60)\n"
+        "try: client.rerank(model='m', query='q', documents=['a', 'b', 'c'])\n"
+        "except c.BadRequestError: print('refused')\n"
+    )
+    server.default = hang()
+    server.script(error(400, "no"))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=20)
+    assert done.stdout == "refused\n", done.stderr

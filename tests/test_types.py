@@ -521,3 +521,15 @@ def test_result_types_are_exported():
     """What the module calls public is there."""
     assert all(hasattr(types, name) for name in types.__all__)
     assert isinstance(parse_response(reply()).results[0], V2RerankResponseResultsItem)
+
+
+def test_an_unknown_field_hides_no_method():
+    """A server may name a new field like a method of ours: it is stored and dumped, the method works."""
+    response = parse_response(
+        '{"results": [{"index": 0, "relevance_score": 0.5, "model_dump": 3}], "filter": 1, "json": 2, "dict": {}}'
+    )
+    assert response.filter(min_score=0.1).results[0].relevance_score == 0.5
+    dumped = response.dict()
+    assert (dumped["filter"], dumped["json"], dumped["dict"]) == (1, 2, {})
+    assert response.results[0].model_dump()["model_dump"] == 3
+    assert "filter" in response.json()
