@@ -230,8 +230,8 @@ def key_from_environment() -> str | None:
 def missing_key() -> MissingApiKeyError:
     """The error for a client that has no key and needs one."""
     return MissingApiKeyError(
-        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:', or CO_API_URL=local: in"
-        " the environment, needs none"
+        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:', or CO_API_URL=local:"
+        " in the environment, needs none"
     )
 
 
