@@ -286,7 +286,8 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
     if value is None:
         return None
     try:
-        integer = None if isinstance(value, bool) else value.__index__()
+        # numpy's bool, whose name has changed, is an index in its older releases
+        integer = None if type(value).__name__ in ("bool", "bool_") else value.__index__()
     except (AttributeError, TypeError):  # TypeError: a class, an array
         integer = None
     if integer is None or integer < least or (most is not None and integer > most):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,6 +14,13 @@ from tests.server import Server
 
 ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """On Python 3.10 asyncio takes the aborted TLS transports of the test server for unclosed ones."""
+    if sys.version_info < (3, 11):
+        ignored = "ignore:Exception ignored in. <function _SSLProtocolTransport.__del__"
+        config.addinivalue_line("filterwarnings", f"{ignored}:pytest.PytestUnraisableExceptionWarning")
 
 
 @pytest.fixture(autouse=True)

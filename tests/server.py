@@ -541,6 +541,10 @@ class Server:
         for _ in range(3):  # a connection just accepted has its handler some turns of the loop later
             await asyncio.sleep(0)
         await self._drop()
+        others = asyncio.all_tasks() - {asyncio.current_task()}  # connections whose handshake is not done
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
         for transport in self._transports:
             transport.abort()
         await asyncio.sleep(0.01 if self.tls else 0)  # the loop closes aborted sockets in its next turn
