@@ -425,6 +425,18 @@ def _problem(asked: Any) -> tuple[int, str] | None:
 # The server -------------------------------------------------------------------------------------
 
 
+class _Connection(asyncio.StreamReaderProtocol):
+    """Known to its server from its first moment, also if it is stopped before the handler has begun."""
+
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(asyncio.StreamReader(loop=loop), server._serve, loop=loop)
+        self._server = server
+
+    def connection_made(self, transport: Any) -> None:
+        self._server._transports.add(transport)
+        super().connection_made(transport)
+
+
 class Server:
     """The server, in a thread of its own, on a free port of 127.0.0.1.
 
@@ -528,8 +540,9 @@ class Server:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
 
     async def _listen(self) -> asyncio.Server:
-        return await asyncio.start_server(
-            self._serve,
+        loop = asyncio.get_running_loop()
+        return await loop.create_server(
+            lambda: _Connection(self, loop),
             "127.0.0.1",
             0,
             ssl=_server_ssl_context(self.tls) if self.tls else None,
@@ -547,7 +560,10 @@ class Server:
         await asyncio.gather(*others, return_exceptions=True)
         for transport in self._transports:
             transport.abort()
-        await asyncio.sleep(0.01 if self.tls else 0)  # the loop closes aborted sockets in its next turn
+        for _ in range(3):  # the loop closes aborted sockets in its next turn
+            await asyncio.sleep(0)
+        if self.tls:
+            await asyncio.sleep(0.01)
 
     async def _drop(self) -> None:
         handlers = list(self._handlers)
@@ -559,7 +575,6 @@ class Server:
         task = asyncio.current_task()
         assert task is not None
         self._handlers.add(task)
-        self._transports.add(writer.transport)
         self._count(n_connections=1, n_open=1)
         number = self.n_connections
         try:
