@@ -22,7 +22,6 @@ import struct
 import threading
 import time
 import uuid
-import weakref
 import zlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -433,8 +432,13 @@ class _Connection(asyncio.StreamReaderProtocol):
         self._server = server
 
     def connection_made(self, transport: Any) -> None:
+        self._transport_made = transport
         self._server._transports.add(transport)
         super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._server._transports.discard(self._transport_made)
+        super().connection_lost(exc)
 
 
 class Server:
@@ -465,7 +469,7 @@ class Server:
         self._script: deque[Reply] = deque()
         self._changed = threading.Condition()
         self._gate: asyncio.Event | None = None
-        self._transports: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._transports: set[Any] = set()  # nothing else may hold one whose handler was cancelled early
         self._handlers: set[asyncio.Task[None]] = set()
 
     def __enter__(self) -> Server:
@@ -558,7 +562,7 @@ class Server:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
-        for transport in self._transports:
+        for transport in list(self._transports):
             transport.abort()
         for _ in range(3):  # the loop closes aborted sockets in its next turn
             await asyncio.sleep(0)
