@@ -48,7 +48,6 @@ class Call:
         "max_retries",
         "min_score",
         "params",
-        "query",
         "retry_remote_protocol_errors",
         "texts",
         "timeout_s",
@@ -63,7 +62,6 @@ class Call:
     max_retries: int | None
     min_score: float | None
     params: list[tuple[str, Any]]
-    query: str
     retry_remote_protocol_errors: bool
     texts: list[str]
     timeout_s: float | None
@@ -146,12 +144,11 @@ def encode(
         **_mapping(options, "additional_body_parameters"),
     }
     call.documents, call.texts = _documents.to_texts(given["documents"], rank_fields)
-    call.query = _checked_text("query", given["query"])
     call.top_n = _config.whole_number("top_n", given["top_n"], 1)
     call.min_score = _config.number("min_score", min_score)
     checked = {
         "model": _checked_text("model", given["model"]),
-        "query": call.query,
+        "query": _checked_text("query", given["query"]),
         "documents": call.texts,
         "top_n": call.top_n,
         "max_tokens_per_doc": _config.whole_number("max_tokens_per_doc", given["max_tokens_per_doc"], 1),

@@ -367,7 +367,7 @@ def test_additional_body_parameters_outrank_the_arguments():
     extra = {"return_documents": True, "query": "other", "documents": ["x", {"a": 1}], "top_n": 1}
     call = encoded(top_n=2, request_options={"additional_body_parameters": extra})
     assert json.loads(call.parts()[0].content) == {**MINIMAL, **extra, "documents": ["x", "a: 1\n"]}
-    assert (call.query, call.top_n, call.texts) == ("other", 1, ["x", "a: 1\n"])
+    assert (call.top_n, call.texts) == (1, ["x", "a: 1\n"])
     with pytest.raises(errors.InvalidRequestError, match="top_n"):
         with_options(additional_body_parameters={"top_n": 0})
 
