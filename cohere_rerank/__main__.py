@@ -1,0 +1,22 @@
+"""The program ``cohere-rerank``; also ``python -m cohere_rerank``."""
+
+from __future__ import annotations
+
+import sys
+from typing import NoReturn
+
+
+def main() -> NoReturn:
+    """Run the command line and exit: with 1 without the extra ``cli``, with 130 after an interrupt."""
+    try:
+        from .cli._program import program
+    except ImportError as error:
+        print(f"cohere-rerank: error: {error}", file=sys.stderr)  # noqa: T201 - no click to say it with
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    program.main(prog_name="cohere-rerank")
+
+
+if __name__ == "__main__":
+    main()

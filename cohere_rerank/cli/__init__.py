@@ -1,0 +1,14 @@
+"""The command line: ``cohere-rerank``, the same as ``python -m cohere_rerank``.
+
+One file a command, imported when that command runs. A module without an underscore is a command, and holds a click
+command of its own name; `_program` lists them. What several commands need is in `_common`.
+
+Exit codes: 0 done, 1 the API or a scorer failed, 2 the command as given cannot be run, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+try:
+    import click as click
+except ImportError:
+    raise ImportError('the command line is an extra; install it with: pip install "cohere-rerank[cli]"') from None

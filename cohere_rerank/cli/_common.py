@@ -1,0 +1,126 @@
+"""What several commands share: the options that say who ranks, and how data leaves the program.
+
+    @click.command()
+    @click.argument("file")
+    @endpoint_options
+    def rank(file: str, endpoint: Endpoint) -> None:
+        with endpoint.client() as client:
+            response = client.rerank(model=endpoint.model, ...)
+        write_json(...)
+
+Any error of `cohere_rerank.errors` may be raised out of a command, as may OSError: `_failures` makes one line and an
+exit code of it. What a command itself finds wrong with its options is a ``click.UsageError``.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL
+
+if TYPE_CHECKING:
+    from cohere_rerank.client import ClientV2
+
+__all__ = ["DEFAULT_MODEL", "Endpoint", "endpoint_options", "note", "write_json"]
+
+DEFAULT_MODEL = "rerank-v4.0-fast"
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Who ranks, as the options say.
+
+    Attributes:
+        model: The model to ask for.
+        settings: Arguments for `ClientV2` or `AsyncClientV2`; only those that were given. The key is never among them:
+            the client takes it from the environment.
+    """
+
+    model: str
+    settings: Mapping[str, Any]
+
+    def client(self, **more: Any) -> ClientV2:
+        """A client of this endpoint; use it as a context manager.
+
+        Raises:
+            MissingApiKeyError: The environment holds no key, and the endpoint is not local.
+            InvalidRequestError: A setting is out of its range.
+        """
+        from cohere_rerank.client import ClientV2
+
+        return ClientV2(**self.settings, **more)
+
+
+def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options that choose an endpoint; it is called with ``endpoint=`` in their place."""
+
+    @click.option(
+        "--local/--api",
+        "is_local",
+        default=None,
+        help="Rank inside this program, without key or network; or with the API. Without either: CO_API_URL, if it is "
+        "set, else the API.",
+    )
+    @click.option("--base-url", metavar="URL", help="Another server, or local:NAME for another local scorer.")
+    @click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="The model to ask for.")
+    @click.option(
+        "--timeout",
+        type=click.FloatRange(min=0, min_open=True),
+        metavar="SECONDS",
+        help="Give up on a call after this long, repeats and waits included.  [default: 300]",
+    )
+    @click.option(
+        "--max-retries",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help="How often a call is repeated after a failure that may pass.  [default: 2]",
+    )
+    @wraps(command)
+    def with_endpoint(
+        *args: Any,
+        is_local: bool | None,
+        base_url: str | None,
+        model: str,
+        timeout: float | None,
+        max_retries: int | None,
+        **others: Any,
+    ) -> Any:
+        given = {"base_url": _address(is_local, base_url), "deadline": timeout, "max_retries": max_retries}
+        settings = {name: value for name, value in given.items() if value is not None}
+        return command(*args, endpoint=Endpoint(model, settings), **others)
+
+    return with_endpoint
+
+
+def _address(is_local: bool | None, base_url: str | None) -> str | None:
+    """The address to give to a client; None lets it look into the environment."""
+    if base_url is None:
+        if is_local:
+            return LOCAL_SCHEME
+        is_local_elsewhere = os.environ.get("CO_API_URL", "").startswith(LOCAL_SCHEME)
+        return PRODUCTION_URL if is_local is False and is_local_elsewhere else None
+    if is_local is not None and is_local != base_url.startswith(LOCAL_SCHEME):
+        raise click.UsageError(f"{'--local' if is_local else '--api'} and --base-url contradict each other.")
+    return base_url
+
+
+def write_json(values: Iterable[object]) -> None:
+    """Write each value as a line of JSON to standard output, in UTF-8 whatever the terminal speaks."""
+    out = sys.stdout.buffer
+    for value in values:
+        line = json.dumps(value, ensure_ascii=False)
+        out.write(line.encode("utf-8", "backslashreplace") + b"\n")
+    out.flush()
+
+
+def note(text: str) -> None:
+    """Tell the person something that is no data: one line on standard error."""
+    click.echo(f"cohere-rerank: {text}", err=True)

@@ -1,0 +1,96 @@
+"""Whatever ends a command early, as one line on standard error and an exit code.
+
+0 done · 1 the API, a scorer or the machine failed · 2 the command as given cannot be run · 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import IO, Any
+
+import click
+
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
+
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "Refusal", "one_line", "translated"]
+
+FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+_NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY), or rank without one with --local"
+
+
+class Failure(click.ClickException):
+    """An end with one line for the person and a code for the shell."""
+
+    exit_code = FAILED
+
+    def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
+        """Print the line; nothing, where nobody reads standard error either."""
+        try:
+            click.echo(f"cohere-rerank: error: {one_line(self.message)}", err=True)
+        except OSError:
+            _silence()
+
+
+class Refusal(Failure):
+    """The command as given cannot be run: an option, an input or a setting is wrong."""
+
+    exit_code = USAGE
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Let click see only its own exceptions, each with our exit code.
+
+    Raises:
+        Failure: In place of an error of the library, the machine or the usage.
+        click.exceptions.Exit: Quietly, after an interrupt or when the reader of the output went away.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.exceptions.Exit(INTERRUPTED) from None
+    except BrokenPipeError:
+        _silence()
+        raise click.exceptions.Exit(0) from None  # `| head` had what it wanted
+    except click.exceptions.NoArgsIsHelpError:
+        raise  # which shows the help
+    except click.UsageError as error:
+        raise Refusal(_with_hint(error)) from None
+    except MissingApiKeyError:
+        raise Refusal(_NO_KEY) from None
+    except InvalidRequestError as error:
+        raise Refusal(str(error)) from None
+    except (CohereRerankError, ImportError) as error:
+        raise Failure(str(error)) from None
+    except OSError as error:
+        _silence()  # it may have been the output: a full disk
+        raise Failure(_os_error(error)) from None
+
+
+def one_line(text: str) -> str:
+    """The text without line breaks, and without anything that a terminal would obey."""
+    return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+
+
+def _with_hint(error: click.UsageError) -> str:
+    message = error.format_message()
+    return f"{message} See: {error.ctx.command_path} --help" if error.ctx else message
+
+
+def _os_error(error: OSError) -> str:
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def _silence() -> None:
+    """Send what a stream still buffers and cannot write nowhere: the interpreter flushes once more at its exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(nowhere, stream.fileno())

@@ -1,0 +1,58 @@
+"""The program itself: its commands by name, each imported when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+
+import click
+
+from cohere_rerank._version import __version__
+
+from ._failures import translated
+
+__all__ = ["program"]
+
+COMMANDS = ("rank", "batch", "eval", "threshold", "serve", "doctor", "completion")
+"""In the order of the help: each the name of a module here, and of the click command in it."""
+
+
+class Program(click.Group):
+    """A group whose commands are modules, and whose every end is ours."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """The names of all commands."""
+        return [name for name in COMMANDS if find_spec(f"{__package__}.{name}")]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name, or None."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
+        return command
+
+    def make_context(self, *args: Any, **extra: Any) -> click.Context:
+        """Read the arguments that are the program's own."""
+        with translated():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command, and let its output go."""
+        with translated():
+            result = super().invoke(ctx)
+            sys.stdout.flush()
+            return result
+
+
+@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, message="%(prog)s %(version)s")
+def program() -> None:
+    """Rerank documents against a query, with Cohere's API or offline.
+
+    The API's key is read from CO_API_KEY or COHERE_API_KEY, its address from CO_API_URL. NO_COLOR=1 takes the colours
+    away.
+
+    Exit codes: 0 done, 1 the API or a scorer failed, 2 the command as given cannot be run, 130 interrupted.
+    """

@@ -1,0 +1,24 @@
+"""``cohere-rerank completion``: what a shell needs to complete our commands and options."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import get_completion_class
+
+__all__ = ["completion"]
+
+_INTO = {
+    "bash": 'eval "$(cohere-rerank completion bash)"  # in ~/.bashrc',
+    "zsh": 'eval "$(cohere-rerank completion zsh)"  # in ~/.zshrc',
+    "fish": "cohere-rerank completion fish > ~/.config/fish/completions/cohere-rerank.fish",
+}
+
+
+@click.command(epilog="\b\n" + "\n".join(_INTO.values()))
+@click.argument("shell", type=click.Choice(list(_INTO)))
+@click.pass_context
+def completion(ctx: click.Context, shell: str) -> None:
+    """Print a script that lets SHELL complete commands and options."""
+    kind = get_completion_class(shell)
+    assert kind is not None, shell  # click has all three
+    click.echo(kind(ctx.find_root().command, {}, "cohere-rerank", "_COHERE_RERANK_COMPLETE").source())
