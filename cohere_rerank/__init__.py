@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .types import RerankRelevantSpansMode as RerankRelevantSpansMode
     from .types import V2RerankResponse as V2RerankResponse
     from .types import V2RerankResponseResultsItem as V2RerankResponseResultsItem
+    from .usage import Usage as Usage
 
 _MODULES = {
     "_http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
@@ -92,6 +93,7 @@ _MODULES = {
         "V2RerankResponse",
         "V2RerankResponseResultsItem",
     ),
+    "usage": ("Usage",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
@@ -141,6 +143,7 @@ __all__ = [
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnprocessableEntityError",
+    "Usage",
     "V2RerankResponse",
     "V2RerankResponseResultsItem",
     "__version__",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from . import _config, _reply
+from . import _config, _reply, _request
+from ._shared import Shared
 from .errors import (
     ApiError,
     ClientClosedError,
@@ -25,9 +26,13 @@ if TYPE_CHECKING:
     from ._http import Reply
     from ._request import Call, Part
     from ._retry import Clock, Deadline, Retries, RetryBudget, RetryPolicy
+    from .cache import ScoreCache
     from .environment import ClientEnvironment
+    from .limits import RateLimit
+    from .limits.gate import Gate
     from .local.scorer import ScoreFunction, Scorer
     from .types import V2RerankResponse
+    from .usage import Usage
 
 _ERRORS = 400  # statuses from here on may hint when to come back
 
@@ -65,6 +70,9 @@ class BaseClient:
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
         scorer: Scorer | ScoreFunction | None = None,
+        limit: RateLimit | str | None = None,
+        cache: ScoreCache | None = None,
+        tag: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Check the settings; nothing is sent, and nothing heavy imported, before the first call.
@@ -90,6 +98,10 @@ class BaseClient:
             fallback: Who answers when the API cannot: ``"local"``, a scorer, or a function of
                 ``(query, documents)`` that gives one score in [0, 1] a document. None: the error is raised.
             scorer: Who scores for a ``local:`` address, in the same forms.
+            limit: How often to send: ``"trial"`` (10 a minute), ``"production"`` (1,000), ``"auto"``, or a RateLimit.
+                Shared by all clients of the process with the same limit, key and address. None: as often as asked.
+            cache: Where scores are kept, so that a document is not paid for twice. None: nowhere.
+            tag: Under what name `usage` counts this client's calls.
             clock: The time, for tests.
 
         Raises:
@@ -111,10 +123,13 @@ class BaseClient:
             max_response_bytes=max_response_bytes,
             fallback=fallback,
             scorer=scorer,
+            limit=limit,
+            cache=cache,
+            tag=tag,
             clock=clock,
         )
         self._httpx_client = self._checked_httpx_client(httpx_client)
-        self._shared: dict[str, Any] = {}  # pool, retry budget, outage: made at the first call, shared by copies
+        self._shared = Shared()
 
     def _checked_httpx_client(self, client: Any) -> Any:
         kind, closes = self._httpx_kind
@@ -139,7 +154,7 @@ class BaseClient:
         copy.__dict__.update(self.__dict__)
         copy._config = self._config.but(**options)
         if _engine(copy._config) != _engine(self._config):
-            copy._shared = {}  # another engine answers: nothing to share
+            copy._shared = Shared()  # another engine answers: nothing to share
         return copy
 
     def __repr__(self) -> str:
@@ -158,10 +173,10 @@ class BaseClient:
         return {"_config": self._config}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _httpx_client=None, _shared={})
+        self.__dict__.update(state, _httpx_client=None, _shared=Shared())
 
     def _check_open(self) -> None:
-        if self._shared.get("is_closed"):
+        if self._shared.is_closed:
             raise ClientClosedError("The client is closed; make a new one, or close it later")
 
     def _clock(self) -> Clock:
@@ -188,15 +203,15 @@ class BaseClient:
     def _budget(self, policy: RetryPolicy) -> RetryBudget:
         from ._retry import RetryBudget
 
-        budget: RetryBudget = self._shared.setdefault("budget", RetryBudget(policy.budget))
-        return budget
+        if self._shared.budget is None:
+            self._shared.budget = RetryBudget(policy.budget)
+        return self._shared.budget
 
     def _succeeded(self, n_repeats: int = 0) -> None:
         """Note that the API answers: repeats are given back, and an outage, if there was one, is over."""
-        budget = self._shared.get("budget")
-        if budget is not None:
-            budget.succeeded(n_repeats)
-        self._shared.pop("outage", None)
+        if self._shared.budget is not None:
+            self._shared.budget.succeeded(n_repeats)
+        self._shared.has_outage = False
 
     def _retries(self, part: Part, deadline: Deadline, error: CohereRerankError) -> Retries | None:
         """The repeats that this first failure deserves; None if it deserves none."""
@@ -207,11 +222,46 @@ class BaseClient:
         policy = self._policy(part.call)
         if policy.max_retries == 0 or not policy.repeats(error):
             return None
-        return Retries(policy, self._budget(policy), deadline, error)
+        return Retries(policy, self._budget(policy), deadline, error, is_limited=self._gate() is not None)
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
         now = self._clock().time() if reply.status_code >= _ERRORS else 0.0
-        return _reply.decode(part, reply.status_code, reply.headers, reply.content, now)
+        response = _reply.decode(part, reply.status_code, reply.headers, reply.content, now)
+        self._shared.ledger.add_billed(self._config.tag, response)
+        return response
+
+    def _count(self, name: str) -> None:
+        self._shared.ledger.add(self._config.tag, name)
+
+    @property
+    def usage(self) -> Usage:
+        """What this client and the copies made of it have used so far: calls, requests, billed units, by tag."""
+        from .usage import read
+
+        return read(self._shared.ledger)
+
+    def _gate(self) -> Gate | None:
+        """Where sends wait for their turn; None if nothing limits them."""
+        if self._config.limit is None or self._config.is_local:
+            return None
+        from .limits.gate import gate_for
+
+        return gate_for(self._config)
+
+    def _hear(self, gate: Gate, reply: Reply) -> None:
+        """Let the gate know what the server said, for all who share it."""
+        clock, hint_s = self._clock(), None
+        if reply.status_code >= _ERRORS:
+            from ._retry import retry_after_s
+
+            hint_s = retry_after_s(reply.headers, clock.time())
+        gate.heard(clock, reply.status_code, reply.headers, hint_s)
+
+    def _encode_bulk(self, **arguments: Any) -> Call:
+        """A call of a batch: where sends wait for their turn, it lets interactive ones pass."""
+        call = _request.encode(self._config, **arguments)
+        call.lane = _request.BULK
+        return call
 
     def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
         return self._config.fallback is not None and self._policy(call).is_outage(error)
@@ -219,8 +269,9 @@ class BaseClient:
     def _fallback_answer(self, call: Call, error: CohereRerankError) -> V2RerankResponse:
         from .local import fallback
 
-        if not self._shared.get("outage"):
-            self._shared["outage"] = True
+        self._count("fallbacks")
+        if not self._shared.has_outage:
+            self._shared.has_outage = True
             from logging import getLogger
 
             getLogger("cohere_rerank").warning("the API cannot answer, the fallback does until it can: %s", error)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._retry import Clock, RetryPolicy
+    from .cache import ScoreCache
+    from .limits import RateLimit
     from .local.scorer import ScoreFunction, Scorer
 
     ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
@@ -26,6 +28,7 @@ DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase 
 DEFAULT_DEADLINE_S = 300.0
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
+LIMITS = ("trial", "production", "auto")
 MAX_DOCUMENTS = 10_000  # hard limit of the API for one request
 DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
 
@@ -54,33 +57,39 @@ class Config:
     __slots__ = (
         "api_key",
         "base_url",
+        "cache",
         "client_name",
         "clock",
         "connect_timeout",
         "deadline",
         "fallback",
+        "limit",
         "max_connections",
         "max_documents_per_request",
         "max_response_bytes",
         "max_retries",
         "retry_policy",
         "scorer",
+        "tag",
         "timeout",
     )
 
     api_key: Secret | None
     base_url: str
+    cache: ScoreCache | None
     client_name: str | None
     clock: Clock | None
     connect_timeout: float | None
     deadline: float | None
     fallback: Fallback | None
+    limit: RateLimit | str | None
     max_connections: int
     max_documents_per_request: int
     max_response_bytes: int
     max_retries: int | None
     retry_policy: RetryPolicy | None
     scorer: Scorer | ScoreFunction | None
+    tag: str | None
     timeout: float | None
 
     def __init__(
@@ -100,6 +109,9 @@ class Config:
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
         scorer: Scorer | ScoreFunction | None = None,
+        limit: RateLimit | str | None = None,
+        cache: ScoreCache | None = None,
+        tag: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.base_url = _checked_base_url(
@@ -123,6 +135,9 @@ class Config:
         if scorer is not None and not self.is_local:
             raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
         self.scorer = scorer
+        self.limit = _checked_limit(limit)
+        self.cache = _checked_cache(cache)
+        self.tag = _checked_tag(tag)
         self.clock = clock
 
     @property
@@ -249,6 +264,25 @@ def _checked_fallback(fallback: Any) -> Any:
     raise InvalidRequestError(
         f"fallback must be 'local', a scorer, or a function of (query, documents), got {type(fallback).__name__}"
     )
+
+
+def _checked_limit(limit: Any) -> Any:
+    if limit is None or (isinstance(limit, str) and limit in LIMITS) or hasattr(limit, "period_s"):
+        return limit
+    shown = repr(limit) if isinstance(limit, (str, int, float)) else type(limit).__name__
+    raise InvalidRequestError(f"limit must be a RateLimit or one of {', '.join(map(repr, LIMITS))}, got {shown}")
+
+
+def _checked_cache(cache: Any) -> Any:
+    if cache is None or hasattr(cache, "max_entries"):
+        return cache
+    raise InvalidRequestError(f"cache must be a ScoreCache, got {type(cache).__name__}")
+
+
+def _checked_tag(tag: Any) -> Any:
+    if tag is None or isinstance(tag, str):
+        return tag
+    raise InvalidRequestError(f"tag must be a string, got {type(tag).__name__}")
 
 
 def header_text(name: str, value: Any, kinds: str = "a string") -> str:

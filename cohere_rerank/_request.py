@@ -31,6 +31,7 @@ REQUEST_OPTIONS = frozenset(
         "timeout_in_seconds",
     }
 )
+INTERACTIVE, BULK = 0, 1  # lanes: where sends wait for their turn, the lower goes first
 _MAX_PRIORITY = 999
 _OURS_ALONE = ("content-length", "transfer-encoding")  # a second one, or another, breaks the framing of the request
 _IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
@@ -44,6 +45,7 @@ class Call:
         "deadline_s",
         "documents",
         "headers",
+        "lane",
         "max_documents_per_request",
         "max_retries",
         "min_score",
@@ -58,6 +60,7 @@ class Call:
     deadline_s: float
     documents: list[object]
     headers: Mapping[str, str]
+    lane: int
     max_documents_per_request: int
     max_retries: int | None
     min_score: float | None
@@ -133,6 +136,7 @@ def encode(
     """
     options = _checked_options(request_options)
     call = Call()
+    call.lane = INTERACTIVE
     given = {
         "model": model,
         "query": query,

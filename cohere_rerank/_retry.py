@@ -187,7 +187,16 @@ class RetryBudget:
 class Retries:
     """The repeats of one call, from its first failure on."""
 
-    def __init__(self, policy: RetryPolicy, budget: RetryBudget, deadline: Deadline, first: CohereRerankError) -> None:
+    def __init__(
+        self,
+        policy: RetryPolicy,
+        budget: RetryBudget,
+        deadline: Deadline,
+        first: CohereRerankError,
+        *,
+        is_limited: bool = False,
+    ) -> None:
+        self._is_limited = is_limited
         self._policy = policy
         self._budget = budget
         self._deadline = deadline
@@ -229,7 +238,10 @@ class Retries:
         return error is not None and self._policy.repeats(error)
 
     def _wait(self, state: RetryCallState) -> float:
-        return self._policy.wait_s(_failure(state), state.attempt_number, self._deadline.left())
+        error = _failure(state)
+        if self._is_limited and error.retry_after is None and getattr(error, "status_code", None) == 429:
+            return 0.0  # the limit, which all who share it now wait for, says when
+        return self._policy.wait_s(error, state.attempt_number, self._deadline.left())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _failure(state)

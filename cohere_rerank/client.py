@@ -12,9 +12,9 @@ from .errors import CohereRerankError, InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
     from types import TracebackType
-    from typing import Any
+    from typing import Any, Literal
 
     from typing_extensions import Self
 
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._raw import AsyncRawClientV2, RawClientV2
     from ._request import Call, Part
     from ._retry import Deadline
+    from .batch import AsyncBatch, Batch, BatchProgress
     from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 _PARTS_AT_ONCE = 8  # requests of one split call under way at the same time
@@ -46,8 +47,8 @@ class ClientV2(BaseClient):
 
     def close(self) -> None:
         """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
-        self._shared["is_closed"] = True
-        http = self._shared.get("http") or self._httpx_client
+        self._shared.is_closed = True
+        http = self._shared.http or self._httpx_client
         if http is not None:
             http.close()
 
@@ -126,9 +127,62 @@ class ClientV2(BaseClient):
         )
         return self._answer(call)[0]
 
+    def rerank_many(
+        self,
+        requests: Iterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_error: Literal["return", "raise"] = "return",
+        progress: bool | Callable[[BatchProgress], object] | None = None,
+        **common: Any,
+    ) -> Batch:
+        """Rerank many lists, a few at a time, while their input is read and their answers are used.
+
+        Args:
+            requests: Mappings of arguments of `rerank`, each with an ``id`` if it has a name; its position otherwise.
+                Read as they are needed, never all at once.
+            concurrency: Calls under way at once, >= 1.
+            ordered: Answers in the order of *requests*; False gives each as soon as it is there.
+            on_error: ``"return"`` gives the error in place of the response; ``"raise"`` ends with it.
+            progress: True for a bar (extra ``progress``), or a function that is given a BatchProgress now and then.
+            **common: Arguments for every request that does not set them itself.
+
+        Returns:
+            An iterator of ``(id, response or error)``, one for each request. Leaving it early, or its ``close()``,
+            ends what is under way.
+
+        Raises:
+            InvalidRequestError: An argument of this method is of the wrong type or out of its range.
+        """
+        from .batch import rerank_many
+
+        return rerank_many(
+            self,
+            requests,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_error=on_error,
+            progress=progress,
+            common=common,
+        )
+
     def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return _reply.empty_answer(call), None
+        self._count("calls")
+        try:
+            if self._config.cache is None:
+                return self._answer_fresh(call)
+            from .cache import answer
+
+            return answer(self, call)
+        except CohereRerankError:
+            self._count("failed_calls")
+            raise
+
+    def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
+        """The answer to a call, of documents there are, without a look into the cache."""
         parts, deadline = call.parts(), self._deadline(call)
         try:
             if len(parts) == 1:
@@ -186,22 +240,36 @@ class ClientV2(BaseClient):
         for attempt in retries.blocking(self._clock()):
             with attempt:
                 retries.replay(attempt.retry_state.attempt_number)
+                self._count("retries")
                 answer = self._attempt(part, deadline)
                 self._succeeded(retries.n_drawn)
                 return answer
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        reply = self._http().send(self._config, part, self._key(), deadline)
+        gate = self._gate()
+        if gate is None:
+            reply = self._send(part, deadline)
+        else:
+            gate.enter(self._clock(), deadline, part.call.lane)
+            try:
+                reply = self._send(part, deadline)
+                self._hear(gate, reply)
+            finally:
+                gate.leave()
         return self._decode(part, reply), reply
 
+    def _send(self, part: Part, deadline: Deadline) -> Reply:
+        self._count("requests")
+        return self._http().send(self._config, part, self._key(), deadline)
+
     def _http(self) -> Http:
-        if "http" not in self._shared:
+        if self._shared.http is None:
             from ._http import Http
 
             self._check_open()
-            self._shared.setdefault("http", Http(self._config, self._httpx_client))
-        http: Http = self._shared["http"]
+            self._shared.use(Http(self._config, self._httpx_client))
+        http: Http = self._shared.http
         return http
 
     def _key(self) -> Secret | None:
@@ -236,8 +304,8 @@ class AsyncClientV2(BaseClient):
 
     async def aclose(self) -> None:
         """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
-        self._shared["is_closed"] = True
-        http = self._shared.get("http") or self._httpx_client
+        self._shared.is_closed = True
+        http = self._shared.http or self._httpx_client
         if http is not None:
             await http.aclose()
 
@@ -289,9 +357,45 @@ class AsyncClientV2(BaseClient):
         )
         return (await self._answer(call))[0]
 
+    def rerank_many(
+        self,
+        requests: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
+        *,
+        concurrency: int = 8,
+        ordered: bool = True,
+        on_error: Literal["return", "raise"] = "return",
+        progress: bool | Callable[[BatchProgress], object] | None = None,
+        **common: Any,
+    ) -> AsyncBatch:
+        """As `ClientV2.rerank_many`, as an asynchronous iterator; *requests* may be one too."""
+        from .batch import rerank_many_async
+
+        return rerank_many_async(
+            self,
+            requests,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_error=on_error,
+            progress=progress,
+            common=common,
+        )
+
     async def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return _reply.empty_answer(call), None
+        self._count("calls")
+        try:
+            if self._config.cache is None:
+                return await self._answer_fresh(call)
+            from .cache import answer_async
+
+            return await answer_async(self, call)
+        except CohereRerankError:
+            self._count("failed_calls")
+            raise
+
+    async def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
+        """The answer to a call, of documents there are, without a look into the cache."""
         parts, deadline = call.parts(), self._deadline(call)
         try:
             if len(parts) == 1:
@@ -343,22 +447,36 @@ class AsyncClientV2(BaseClient):
         async for attempt in retries.awaiting(self._clock()):
             with attempt:
                 retries.replay(attempt.retry_state.attempt_number)
+                self._count("retries")
                 answer = await self._attempt(part, deadline)
                 self._succeeded(retries.n_drawn)
                 return answer
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        reply = await self._http().send(self._config, part, await self._key(deadline), deadline)
+        gate = self._gate()
+        if gate is None:
+            reply = await self._send(part, deadline)
+        else:
+            await gate.enter_async(self._clock(), deadline, part.call.lane)
+            try:
+                reply = await self._send(part, deadline)
+                self._hear(gate, reply)
+            finally:
+                gate.leave()
         return self._decode(part, reply), reply
 
+    async def _send(self, part: Part, deadline: Deadline) -> Reply:
+        self._count("requests")
+        return await self._http().send(self._config, part, await self._key(deadline), deadline)
+
     def _http(self) -> AsyncHttp:
-        if "http" not in self._shared:
+        if self._shared.http is None:
             from ._http import AsyncHttp
 
             self._check_open()
-            self._shared.setdefault("http", AsyncHttp(self._config, self._httpx_client))
-        http: AsyncHttp = self._shared["http"]
+            self._shared.use(AsyncHttp(self._config, self._httpx_client))
+        http: AsyncHttp = self._shared.http
         return http
 
     async def _key(self, deadline: Deadline) -> Secret | None:

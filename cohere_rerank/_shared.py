@@ -1,0 +1,33 @@
+"""What a client and the copies made of it hold in common."""
+
+from __future__ import annotations
+
+from ._ledger import Ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from ._retry import RetryBudget
+
+
+class Shared:
+    """One pool, one retry budget, one count of what was used; the first two are made at the first need."""
+
+    __slots__ = ("_pool", "budget", "has_outage", "is_closed", "ledger")
+
+    def __init__(self) -> None:
+        self._pool: dict[str, Any] = {}
+        self.budget: RetryBudget | None = None
+        self.has_outage = False
+        self.is_closed = False
+        self.ledger = Ledger()
+
+    @property
+    def http(self) -> Any:
+        """The pool's shell, or None before the first call."""
+        return self._pool.get("http")
+
+    def use(self, http: Any) -> None:
+        """Take this one as the pool's shell, unless another thread was first (``setdefault`` is one step)."""
+        self._pool.setdefault("http", http)

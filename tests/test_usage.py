@@ -1,0 +1,127 @@
+"""client.usage: what was used so far, honestly, over threads, tags and copies."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+import pytest
+
+from cohere_rerank import ApiError, AsyncClientV2, ClientV2
+from tests.server import answer, reply
+
+CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
+
+
+def test_a_new_client_has_used_nothing_and_knows_no_units(make_client):
+    """Unknown is None, never 0."""
+    usage = make_client().usage
+    assert (usage.calls, usage.requests, usage.retries, usage.search_units) == (0, 0, 0, None)
+    assert usage.billed_units == {}
+
+
+def test_every_request_counts_and_repeats_count_as_such(server, make_either, clock):
+    server.script(reply(503), reply(503))
+    client = make_either(clock=clock)
+    client.rerank(**CALL)
+    client.rerank(**CALL)
+    usage = client.client.usage
+    assert (usage.calls, usage.requests, usage.retries, usage.failed_calls) == (2, 4, 2, 0)
+    assert len(server.requests) == usage.requests
+
+
+def test_a_failed_call_counts_as_failed_and_its_requests_as_sent(server, make_either):
+    server.script(reply(400))
+    client = make_either()
+    with pytest.raises(ApiError):
+        client.rerank(**CALL)
+    usage = client.client.usage
+    assert (usage.calls, usage.failed_calls, usage.requests) == (1, 1, 1)
+
+
+def test_units_are_summed_by_kind_kinds_yet_unknown_too(server, make_either):
+    body = {"results": [{"index": 0, "relevance_score": 0.5}]}
+    for units in ({"search_units": 1.0}, {"search_units": 2, "input_tokens": 7}, {"moon_units": 0.5}):
+        server.script(reply(json={**body, "meta": {"billed_units": units}}))
+    client = make_either()
+    for _ in range(3):
+        client.rerank(**CALL)
+    assert client.client.usage.billed_units == {"search_units": 3.0, "input_tokens": 7, "moon_units": 0.5}
+    assert client.client.usage.search_units == 3.0
+
+
+@pytest.mark.parametrize("meta", [{}, {"meta": {}}, {"meta": {"billed_units": {}}}])
+def test_a_reply_that_reports_no_units_leaves_them_unknown_and_says_so(server, make_either, meta):
+    server.script(reply(json={"results": [{"index": 0, "relevance_score": 0.5}], **meta}))
+    client = make_either()
+    client.rerank(**CALL)
+    assert client.client.usage.search_units is None
+    assert client.client.usage.unbilled_replies == 1
+
+
+def test_units_of_a_part_count_though_its_call_fails(server, make_either):
+    """A part that was answered was paid for."""
+    server.script(answer(), reply(400))
+    client = make_either(max_documents_per_request=1)
+    with pytest.raises(ApiError):
+        client.rerank(**CALL)
+    assert client.client.usage.search_units == 1.0
+
+
+def test_tags_divide_what_copies_share(make_client):
+    client = make_client()
+    client.with_options(tag="nightly").rerank(**CALL)
+    client.with_options(tag="nightly").rerank(**CALL)
+    client.rerank(**CALL)
+    usage = client.usage
+    assert usage.calls == 3
+    assert {tag: part.calls for tag, part in usage.by_tag.items()} == {"nightly": 2, None: 1}
+    assert usage.by_tag["nightly"].search_units == 2.0
+
+
+def test_nothing_is_lost_between_threads():
+    client = ClientV2(base_url="local:")
+
+    def work() -> None:
+        for _ in range(50):
+            client.rerank(**CALL)
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert client.usage.calls == client.usage.requests == 400
+
+
+def test_nothing_is_lost_between_tasks_and_loops():
+    client = AsyncClientV2(base_url="local:")
+
+    async def work() -> None:
+        await asyncio.gather(*(client.rerank(**CALL) for _ in range(20)))
+
+    asyncio.run(work())
+    asyncio.run(work())
+    assert client.usage.calls == 40
+
+
+def test_a_fallback_counts(server, make_either):
+    server.script(reply(503))
+    client = make_either(fallback="local", max_retries=0)
+    client.rerank(**CALL)
+    usage = client.client.usage
+    assert (usage.calls, usage.fallbacks, usage.failed_calls) == (1, 1, 0)
+
+
+def test_no_documents_cost_nothing(make_client):
+    client = make_client()
+    client.rerank(model="m", query="q", documents=[])
+    assert client.usage.calls == 0
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("limit", "fast"), ("limit", 10), ("cache", True), ("cache", "disk"), ("tag", 7)]
+)
+def test_settings_of_the_wrong_kind_are_refused(setting, value):
+    with pytest.raises(ValueError, match=setting):
+        ClientV2("k", **{setting: value})
