@@ -26,10 +26,14 @@ import click
 
 from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL
 
+from ._failures import one_line
+
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
 
-__all__ = ["DEFAULT_MODEL", "Endpoint", "endpoint_options", "note", "write_json"]
+__all__ = ["DEFAULT_MODEL", "Endpoint", "client_options", "endpoint_options", "note", "write_json"]
+
+_Command = Callable[..., Any]
 
 DEFAULT_MODEL = "rerank-v4.0-fast"
 
@@ -59,18 +63,15 @@ class Endpoint:
         return ClientV2(**self.settings, **more)
 
 
-def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command the options that choose an endpoint; it is called with ``endpoint=`` in their place."""
+def client_options(command: _Command) -> _Command:
+    """Give a command the options of a client; it is called with ``settings=``, arguments for one, in their place."""
 
-    @click.option(
-        "--local/--api",
-        "is_local",
-        default=None,
-        help="Rank inside this program, without key or network; or with the API. Without either: CO_API_URL, if it is "
-        "set, else the API.",
-    )
     @click.option("--base-url", metavar="URL", help="Another server, or local:NAME for another local scorer.")
-    @click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="The model to ask for.")
+    @click.option(
+        "--dialect",
+        metavar="NAME",
+        help="What the server speaks: cohere, v1, jina, tei, llamacpp, or auto to find out.  [default: cohere]",
+    )
     @click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
@@ -84,20 +85,41 @@ def endpoint_options(command: Callable[..., Any]) -> Callable[..., Any]:
         help="How often a call is repeated after a failure that may pass.  [default: 2]",
     )
     @wraps(command)
-    def with_endpoint(
+    def with_settings(
         *args: Any,
-        is_local: bool | None,
         base_url: str | None,
-        model: str,
+        dialect: str | None,
         timeout: float | None,
         max_retries: int | None,
         **others: Any,
     ) -> Any:
-        given = {"base_url": _address(is_local, base_url), "deadline": timeout, "max_retries": max_retries}
+        given = {"base_url": base_url, "dialect": dialect, "deadline": timeout, "max_retries": max_retries}
         settings = {name: value for name, value in given.items() if value is not None}
+        return command(*args, settings=settings, **others)
+
+    return with_settings
+
+
+def endpoint_options(command: _Command) -> _Command:
+    """Give a command these and the options that choose a model; it is called with ``endpoint=`` in their place."""
+
+    def with_endpoint(*args: Any, is_local: bool | None, model: str, settings: dict[str, Any], **others: Any) -> Any:
+        address = _address(is_local, settings.pop("base_url", None))
+        if address is not None:
+            settings["base_url"] = address
         return command(*args, endpoint=Endpoint(model, settings), **others)
 
-    return with_endpoint
+    choose = click.option(
+        "--local/--api",
+        "is_local",
+        default=None,
+        help="Rank inside this program, without key or network; or with the API. Without either: CO_API_URL, if it is "
+        "set, else the API.",
+    )
+    name = click.option(
+        "--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="The model to ask for."
+    )
+    return choose(name(client_options(wraps(command)(with_endpoint))))
 
 
 def _address(is_local: bool | None, base_url: str | None) -> str | None:
@@ -123,4 +145,4 @@ def write_json(values: Iterable[object]) -> None:
 
 def note(text: str) -> None:
     """Tell the person something that is no data: one line on standard error."""
-    click.echo(f"cohere-rerank: {text}", err=True)
+    click.echo(f"cohere-rerank: {one_line(text)}", err=True)

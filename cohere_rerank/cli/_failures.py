@@ -13,13 +13,16 @@ from typing import IO, Any
 
 import click
 
+from cohere_rerank._config import key_from_environment
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
 
 __all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "Refusal", "one_line", "translated"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
-_NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY), or rank without one with --local"
+_NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY); --local, or local: as the system, needs none"
+
+_SHORTEST_KEY = 8  # shorter ones are placeholders, and parts of words
 
 
 class Failure(click.ClickException):
@@ -72,7 +75,10 @@ def translated() -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, and without anything that a terminal would obey."""
+    """The text without line breaks, without anything that a terminal would obey, and without the API's key."""
+    key = key_from_environment() or ""
+    if len(key) >= _SHORTEST_KEY:
+        text = text.replace(key, "…")  # a server may name it in its error
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
 
 

@@ -1,0 +1,159 @@
+"""Documents from files, folders and standard input, each with the place it came from."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import IO, Any
+
+from cohere_rerank.errors import InvalidRequestError
+
+from ._common import note
+
+__all__ = ["FORMATS", "STDIN", "Item", "read_items", "read_records"]
+
+STDIN = "-"
+FORMATS = ("auto", "lines", "jsonl", "csv", "tsv", "whole")
+_BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+_DELIMITERS = {"csv": ",", "tsv": "\t"}
+_LONGEST_CELL = 2**31 - 1  # the most that every platform takes; the csv module's own limit is 131,072 characters
+
+
+@dataclass(frozen=True)
+class Item:
+    """A document, and where it was read: ``FILE:LINE`` counted from 1, or ``FILE`` for a whole one."""
+
+    document: str | dict[str, Any]
+    place: str
+
+
+def read_items(paths: Sequence[str], kind: str = "auto") -> list[Item]:
+    """Read all documents, in order; blank lines are none.
+
+    Args:
+        paths: Files, folders (each file in them, but hidden ones, is one document) and ``-``, standard input.
+        kind: One of FORMATS. By itself, a file's ending tells; else JSON Lines begin with an object, and all other
+            files hold one document a line.
+
+    Raises:
+        InvalidRequestError: A file is not what its format says; the message names the place.
+        OSError: A file cannot be read.
+    """
+    return list(chain.from_iterable(_read(path, kind) for path in paths))
+
+
+def read_records(path: str) -> Iterator[tuple[str, Any]]:
+    """The place and the value of each line of JSON Lines."""
+    with _opened(path) as lines:
+        for place, text in _numbered(path, lines):
+            yield place, _decoded(place, text)
+
+
+def _read(path: str, kind: str) -> Iterator[Item]:
+    if path != STDIN and Path(path).is_dir():
+        yield from _folder(Path(path))
+        return
+    if kind == "auto":
+        kind = _BY_ENDING.get(Path(path).suffix.lower(), "auto")
+    with _opened(path) as file:
+        if kind in _DELIMITERS:
+            yield from _table(path, file, _DELIMITERS[kind])
+        elif kind == "whole":
+            yield Item(_text(path, file.read()), path)
+        else:
+            yield from _lines(path, file, kind)
+
+
+@contextmanager
+def _opened(path: str) -> Iterator[IO[bytes]]:
+    if path == STDIN:
+        if sys.stdin.isatty():
+            note("reading from the terminal, one document a line; Ctrl-D ends")
+        yield sys.stdin.buffer
+    else:
+        with Path(path).open("rb") as file:
+            yield file
+
+
+def _lines(path: str, file: IO[bytes], kind: str) -> Iterator[Item]:
+    for place, text in _numbered(path, file):
+        if kind == "auto":
+            kind = "jsonl" if _is_object(text) else "lines"
+        yield Item(_checked(place, _decoded(place, text)) if kind == "jsonl" else text, place)
+
+
+def _numbered(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
+    """The place and the text of each line that is not blank."""
+    for number, line in enumerate(lines, start=1):
+        place = f"{path}:{number}"
+        text = _text(place, line).rstrip("\r\n")
+        if text.strip():
+            yield place, text
+
+
+def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
+    csv.field_size_limit(_LONGEST_CELL)
+    rows = csv.DictReader(io.StringIO(_text(path, file.read()), newline=""), delimiter=delimiter, strict=True)
+    try:
+        for row in rows:
+            place = f"{path}:{rows.line_num}"
+            if None in row or None in row.values():
+                raise InvalidRequestError(f"{place}: the row has not as many cells as the first line has names")
+            yield Item(dict(row), place)
+    except csv.Error as error:
+        raise InvalidRequestError(f"{path}:{rows.line_num}: {error}") from None
+
+
+def _folder(folder: Path) -> Iterator[Item]:
+    n_left_out = 0
+    for path in sorted(folder.rglob("*")):
+        if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
+            continue
+        try:
+            text = _text(str(path), path.read_bytes())
+        except InvalidRequestError:
+            text = ""
+        if text.strip() and "\0" not in text:
+            yield Item(text, str(path))
+        else:
+            n_left_out += 1
+    if n_left_out:
+        note(f"{folder}: {n_left_out} files are empty or no UTF-8 text, and were left out")
+
+
+def _text(place: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidRequestError(f"{place}: it is not UTF-8 (byte {error.start + 1}); convert it first") from None
+
+
+def _is_object(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        return False
+
+
+def _decoded(place: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        problem = f"{error.msg}, character {error.pos + 1}"
+    except (ValueError, RecursionError) as error:  # a number with too many digits, arrays in arrays in arrays
+        problem = type(error).__name__
+    raise InvalidRequestError(f"{place}: it is not JSON ({problem}); --format lines takes each line as it is")
+
+
+def _checked(place: str, value: Any) -> str | dict[str, Any]:
+    if isinstance(value, (str, dict)) and value:
+        return value
+    kind = "empty" if isinstance(value, (str, dict)) else type(value).__name__
+    raise InvalidRequestError(f"{place}: a document is a text or an object that is not empty, got {kind}")

@@ -1,0 +1,56 @@
+"""``cohere-rerank doctor``: is a server there, does it take the key, what does it speak?"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+
+import click
+
+from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL, Config, key_from_environment
+
+from ._common import DEFAULT_MODEL, write_json
+from ._failures import FAILED, one_line
+
+__all__ = ["doctor"]
+
+_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
+
+
+@click.command()
+@click.argument("url", required=False)
+@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="The model to ask for.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    default=10.0,
+    show_default=True,
+    help="For each step and each request.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Each finding as a line of JSON.")
+@click.pass_context
+def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_json: bool) -> None:
+    """Check the server at URL: name, connection, TLS, key, dialects and paths, limits, latency.
+
+    Each line says ok, warn or fail, and what to do. The exit code is 1 if one says fail, else 0. URL is CO_API_URL
+    by itself, else Cohere's API; local: checks the local engine.
+
+    At most five rerank requests of two documents are sent, with the key from the environment; a server may bill them.
+    """
+    from ._diagnosis import diagnose, diagnose_local
+
+    address = url or os.environ.get("CO_API_URL") or PRODUCTION_URL
+    Config(api_key=key_from_environment() or "", base_url=address)  # refuses what is no address, or no key
+    has_failed = False
+    for finding in diagnose_local(address) if address.startswith(LOCAL_SCHEME) else diagnose(address, model, timeout):
+        has_failed |= finding.status == "fail"
+        if as_json:
+            write_json([asdict(finding)])
+        else:
+            status = click.style(f"{finding.status:4}", fg=_COLORS[finding.status])
+            click.echo(f"{status}  {finding.check:8} {one_line(finding.message)}")
+            if finding.advice:
+                click.echo(f"{'':15}{one_line(finding.advice)}")
+    if has_failed:
+        ctx.exit(FAILED)

@@ -1,0 +1,63 @@
+"""``cohere-rerank eval``: how well rerankers rank your labelled lists."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import click
+
+from ._common import client_options
+from ._systems import AS_GIVEN, Systems
+
+__all__ = ["eval"]
+
+
+@click.command()
+@click.argument("lists", type=click.Path(exists=True, dir_okay=False))
+@click.argument("systems", metavar="[SYSTEM]...", nargs=-1)
+@client_options
+@click.option(
+    "--metric",
+    "metrics",
+    metavar="NAME",
+    multiple=True,
+    help="ndcg, mrr, recall or map, alone or with a cut (ndcg@10); repeatable.  [default: ndcg@10, mrr@10, recall@10, "
+    "map]",
+)
+@click.option("--json", "as_json", is_flag=True, help="All figures as JSON, with every system against the first.")
+def eval(  # noqa: A001 - the command's name
+    lists: str, systems: Sequence[str], settings: Mapping[str, Any], metrics: Sequence[str], as_json: bool
+) -> None:
+    """Measure how well each SYSTEM ranks the labelled LISTS.
+
+    Each line of LISTS is a JSON object: query, documents, and relevant (indices from 0) or grades (a number for each
+    document).
+
+    A SYSTEM is as-given (the order in the file), local: or local:NAME (a local scorer), else a model of the API. The
+    others are compared with the first. Without any: as-given and local:.
+    """
+    from cohere_rerank.evaluate import evaluate
+    from cohere_rerank.evaluate.comparison import METRICS
+
+    with closing(Systems(settings)) as known, _progress() as progress:
+        named = {name: known.named(name) for name in systems or (AS_GIVEN, "local:")}
+        report = evaluate(lists, named, names=metrics or METRICS, progress=progress)
+    click.echo(report.to_json() if as_json else str(report))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], object] | bool]:
+    """A bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield False
+        return
+    with click.progressbar(length=1, label="ranking", file=sys.stderr) as bar:
+
+        def step(_done: int, of: int) -> None:
+            bar.length = of
+            bar.update(1)
+
+        yield step

@@ -1,0 +1,104 @@
+"""``cohere-rerank rank``: documents in, the same documents ordered out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._common import Endpoint, endpoint_options, note, write_json
+from ._read import FORMATS, STDIN, Item, read_items
+
+if TYPE_CHECKING:
+    from cohere_rerank.types import V2RerankResponse
+
+__all__ = ["rank"]
+
+
+@click.command()
+@click.argument("query")
+@click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(exists=True, allow_dash=True))
+@endpoint_options
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(FORMATS),
+    default="auto",
+    show_default=True,
+    help="How the files hold documents: one a line, one a line of JSON, one a row below a row of names, or each file "
+    "is one.",
+)
+@click.option(
+    "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects and rows only; repeatable."
+)
+@click.option("--top-n", type=click.IntRange(min=1), metavar="N", help="Keep the N best.  [default: all]")
+@click.option("--min-score", type=float, metavar="SCORE", help="Keep those that score at least this.")
+@click.option("--spans", is_flag=True, help="Mark the passages that count (Rerank v5 and newer, and --local).")
+@click.option(
+    "--json/--table",
+    "as_json",
+    default=None,
+    help="JSON Lines, or a table with bars.  [default: a table on a terminal, else JSON Lines]",
+)
+def rank(
+    query: str,
+    files: Sequence[str],
+    endpoint: Endpoint,
+    kind: str,
+    fields: Sequence[str],
+    top_n: int | None,
+    min_score: float | None,
+    spans: bool,
+    as_json: bool | None,
+) -> None:
+    """Order documents by how well each answers QUERY.
+
+    Each FILE is text with a document on each line, JSON Lines (.jsonl), a table with a first line of names (.csv,
+    .tsv), or a folder, in which each file is a document. Without FILE, or with -, standard input is read.
+
+    As JSON, each result has index (from 0, over all files), relevance_score, place and document; with --spans also
+    relevant_spans.
+    """
+    items = read_items(files or [STDIN], kind)
+    if fields and items and not any(isinstance(item.document, dict) for item in items):
+        raise click.UsageError("--field needs objects or rows (JSON Lines, CSV); these documents are plain text.")
+    if not items:
+        note("no documents to rank")
+    with endpoint.client() as client:
+        response = client.rerank(
+            model=endpoint.model,
+            query=query,
+            documents=[item.document for item in items],
+            top_n=top_n,
+            rank_fields=list(fields) or None,
+            relevant_spans={"mode": "enabled"} if spans else None,
+            min_score=min_score,
+        )
+    for warning in (response.meta and response.meta.warnings) or []:
+        note(warning)
+    if as_json or (as_json is None and not sys.stdout.isatty()):
+        write_json(_records(response, items))
+    else:
+        from ._table import print_ranking
+
+        print_ranking(response.results, items)
+
+
+def _records(response: V2RerankResponse, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
+    for result in response.results:
+        item = items[result.index]
+        record = {
+            "index": result.index,
+            "relevance_score": result.relevance_score,
+            "place": item.place,
+            "document": item.document,
+        }
+        if result.relevant_spans is not None:
+            texts = result.span_texts
+            record["relevant_spans"] = [
+                {"start": span.start, "end": span.end, "score": span.score, "text": text}
+                for span, text in zip(result.relevant_spans, texts, strict=True)
+            ]
+        yield record
