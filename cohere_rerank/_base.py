@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .types import V2RerankResponse
     from .usage import Usage
 
+_REDIRECTS = 300
 _ERRORS = 400  # statuses from here on may hint when to come back
 
 
@@ -73,6 +74,7 @@ class BaseClient:
         limit: RateLimit | str | None = None,
         cache: ScoreCache | None = None,
         tag: str | None = None,
+        dialect: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Check the settings; nothing is sent, and nothing heavy imported, before the first call.
@@ -102,6 +104,8 @@ class BaseClient:
                 Shared by all clients of the process with the same limit, key and address. None: as often as asked.
             cache: Where scores are kept, so that a document is not paid for twice. None: nowhere.
             tag: Under what name `usage` counts this client's calls.
+            dialect: What the server speaks: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
+                ``"llamacpp"``; ``"auto"`` finds out with the first call and remembers.
             clock: The time, for tests.
 
         Raises:
@@ -126,6 +130,7 @@ class BaseClient:
             limit=limit,
             cache=cache,
             tag=tag,
+            dialect=dialect,
             clock=clock,
         )
         self._httpx_client = self._checked_httpx_client(httpx_client)
@@ -229,6 +234,29 @@ class BaseClient:
         response = _reply.decode(part, reply.status_code, reply.headers, reply.content, now)
         self._shared.ledger.add_billed(self._config.tag, response)
         return response
+
+    def _parts(self, call: Call) -> list[Part]:
+        """The requests to send, written in the server's dialect."""
+        name = self._config.dialect
+        if name not in (None, "cohere") and not self._config.is_local:
+            from ._dialects import first
+
+            call.dialect = self._shared.dialects.get((name, self._config.base_url)) or first(name)
+        return call.parts()
+
+    def _should_turn(self, part: Part, reply: Reply) -> bool:
+        """Whether "auto" has another dialect to try after this reply; the part is written in it then."""
+        if self._config.dialect != "auto" or part.dialect is None:
+            return False
+        if reply.status_code < _REDIRECTS:
+            self._shared.dialects["auto", self._config.base_url] = part.dialect
+            return False
+        from ._dialects import after
+
+        other = after(part.dialect, self._config.base_url, reply.status_code, reply.content)
+        if other is not None:
+            part.speak(other)
+        return other is not None
 
     def _count(self, name: str) -> None:
         self._shared.ledger.add(self._config.tag, name)

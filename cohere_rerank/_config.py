@@ -28,6 +28,7 @@ DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase 
 DEFAULT_DEADLINE_S = 300.0
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
+_DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
 LIMITS = ("trial", "production", "auto")
 MAX_DOCUMENTS = 10_000  # hard limit of the API for one request
 DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
@@ -62,6 +63,7 @@ class Config:
         "clock",
         "connect_timeout",
         "deadline",
+        "dialect",
         "fallback",
         "limit",
         "max_connections",
@@ -81,6 +83,7 @@ class Config:
     clock: Clock | None
     connect_timeout: float | None
     deadline: float | None
+    dialect: str | None
     fallback: Fallback | None
     limit: RateLimit | str | None
     max_connections: int
@@ -112,6 +115,7 @@ class Config:
         limit: RateLimit | str | None = None,
         cache: ScoreCache | None = None,
         tag: str | None = None,
+        dialect: str | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.base_url = _checked_base_url(
@@ -138,6 +142,7 @@ class Config:
         self.limit = _checked_limit(limit)
         self.cache = _checked_cache(cache)
         self.tag = _checked_tag(tag)
+        self.dialect = _checked_dialect(dialect)
         self.clock = clock
 
     @property
@@ -277,6 +282,13 @@ def _checked_cache(cache: Any) -> Any:
     if cache is None or hasattr(cache, "max_entries"):
         return cache
     raise InvalidRequestError(f"cache must be a ScoreCache, got {type(cache).__name__}")
+
+
+def _checked_dialect(dialect: Any) -> Any:
+    if dialect is None or (isinstance(dialect, str) and dialect in _DIALECTS):
+        return dialect
+    shown = repr(dialect) if isinstance(dialect, str) else type(dialect).__name__
+    raise InvalidRequestError(f"dialect must be one of {', '.join(map(repr, _DIALECTS))}, got {shown}")
 
 
 def _checked_tag(tag: Any) -> Any:

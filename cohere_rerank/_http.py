@@ -72,7 +72,7 @@ class _Http:
         self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
     ) -> httpx.Request:
         """The request to the client's address, or to the *target* of a redirect, which brings its own query."""
-        url = target or _url(config)
+        url = target or _url(config, part)
         timeouts = self._timeouts(config, part, left(deadline))
         # "deadline" is ours: the blocking connection stack bounds every single read and write by it.
         extensions = {"timeout": timeouts, "deadline": deadline.left}
@@ -154,7 +154,7 @@ class Http(_Http):
                 finally:
                     response.close()
                 reply = Reply(response, headers, _shown(body.content(), response, key))
-            target = self._redirected(target or _url(config), reply, n_hops)
+            target = self._redirected(target or _url(config, part), reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
@@ -204,7 +204,7 @@ class AsyncHttp(_Http):
                 reply = Reply(response, headers, _shown(body.content(), response, key))
             if reply is None:
                 raise past(deadline)
-            target = self._redirected(target or _url(config), reply, n_hops)
+            target = self._redirected(target or _url(config, part), reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
@@ -230,8 +230,10 @@ def _has_proxy() -> bool:
     return any(scheme in proxies for scheme in ("http", "https", "all"))
 
 
-def _url(config: Config) -> str:
-    return _LOCAL_URL if config.is_local else _config.rerank_url(config.base_url)
+def _url(config: Config, part: Part) -> str:
+    if config.is_local:
+        return _LOCAL_URL
+    return _config.rerank_url(config.base_url) if part.dialect is None else part.dialect.url(config.base_url)
 
 
 def _headers(config: Config, part: Part, key: Secret | None) -> dict[str, str]:

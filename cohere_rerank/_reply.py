@@ -34,6 +34,8 @@ def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, 
     from .types import parse_response
 
     try:
+        if part.dialect is not None:
+            content = _translated(content, part)
         response = parse_response(content.removeprefix(b"\xef\xbb\xbf"))  # a mark that some servers put before UTF-8
     except ValidationError as error:
         raise _invalid(_summary(error, content), status, headers, content) from None
@@ -43,6 +45,15 @@ def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, 
     if problem:
         raise _invalid(problem, status, headers, content)
     return response
+
+
+def _translated(content: bytes, part: Part) -> bytes:
+    from ._dialects import translated
+
+    try:
+        return translated(content, part)
+    except ValueError:  # no JSON, which parsing is about to say better
+        return content
 
 
 def _put_in_order(response: V2RerankResponse, part: Part) -> str | None:

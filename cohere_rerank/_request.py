@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from ._config import Config
+    from ._dialects import Dialect
     from .types import RequestOptions
 
 REQUEST_OPTIONS = frozenset(
@@ -43,6 +44,7 @@ class Call:
     __slots__ = (
         "body",
         "deadline_s",
+        "dialect",
         "documents",
         "headers",
         "lane",
@@ -58,6 +60,7 @@ class Call:
 
     body: dict[str, Any]
     deadline_s: float
+    dialect: Dialect | None  # None: Cohere's own
     documents: list[object]
     headers: Mapping[str, str]
     lane: int
@@ -87,12 +90,17 @@ class Call:
 class Part:
     """The share of a call's documents that goes out as one request."""
 
-    __slots__ = ("call", "content", "end", "start")
+    __slots__ = ("call", "content", "dialect", "end", "start")
 
     def __init__(self, call: Call, start: int, end: int) -> None:
         self.call = call
         self.start = start
         self.end = end
+        self.speak(call.dialect)
+
+    def speak(self, dialect: Dialect | None) -> None:
+        """Write the request in this dialect, Cohere's if None."""
+        self.dialect = dialect
         self.content = self._content()
 
     @property
@@ -110,7 +118,7 @@ class Part:
             if "top_n" in body:
                 # The API's own limit does not matter (a larger top_n is fine), but the fewer the shorter.
                 body["top_n"] = min(body["top_n"], self.n_documents)
-        return packed(body)
+        return packed(body if self.dialect is None else self.dialect.body(body))
 
 
 def encode(
@@ -137,6 +145,7 @@ def encode(
     options = _checked_options(request_options)
     call = Call()
     call.lane = INTERACTIVE
+    call.dialect = None
     given = {
         "model": model,
         "query": query,

@@ -8,17 +8,19 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._dialects import Dialect
     from ._retry import RetryBudget
 
 
 class Shared:
     """One pool, one retry budget, one count of what was used; the first two are made at the first need."""
 
-    __slots__ = ("_pool", "budget", "has_outage", "is_closed", "ledger")
+    __slots__ = ("_pool", "budget", "dialects", "has_outage", "is_closed", "ledger")
 
     def __init__(self) -> None:
         self._pool: dict[str, Any] = {}
         self.budget: RetryBudget | None = None
+        self.dialects: dict[tuple[str, str], Dialect] = {}  # found out, by setting and address
         self.has_outage = False
         self.is_closed = False
         self.ledger = Ledger()

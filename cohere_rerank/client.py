@@ -183,7 +183,7 @@ class ClientV2(BaseClient):
 
     def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """The answer to a call, of documents there are, without a look into the cache."""
-        parts, deadline = call.parts(), self._deadline(call)
+        parts, deadline = self._parts(call), self._deadline(call)
         try:
             if len(parts) == 1:
                 answers = [self._perform(parts[0], deadline)]
@@ -260,8 +260,11 @@ class ClientV2(BaseClient):
         return self._decode(part, reply), reply
 
     def _send(self, part: Part, deadline: Deadline) -> Reply:
-        self._count("requests")
-        return self._http().send(self._config, part, self._key(), deadline)
+        while True:
+            self._count("requests")
+            reply = self._http().send(self._config, part, self._key(), deadline)
+            if not self._should_turn(part, reply):
+                return reply
 
     def _http(self) -> Http:
         if self._shared.http is None:
@@ -396,7 +399,7 @@ class AsyncClientV2(BaseClient):
 
     async def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """The answer to a call, of documents there are, without a look into the cache."""
-        parts, deadline = call.parts(), self._deadline(call)
+        parts, deadline = self._parts(call), self._deadline(call)
         try:
             if len(parts) == 1:
                 answers = [await self._perform(parts[0], deadline)]
@@ -467,8 +470,11 @@ class AsyncClientV2(BaseClient):
         return self._decode(part, reply), reply
 
     async def _send(self, part: Part, deadline: Deadline) -> Reply:
-        self._count("requests")
-        return await self._http().send(self._config, part, await self._key(deadline), deadline)
+        while True:
+            self._count("requests")
+            reply = await self._http().send(self._config, part, await self._key(deadline), deadline)
+            if not self._should_turn(part, reply):
+                return reply
 
     def _http(self) -> AsyncHttp:
         if self._shared.http is None:
