@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .client import ClientV2 as ClientV2
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
+    from .limits.rate_limit import RateLimit as RateLimit
     from .local.scorer import Scorer as Scorer
     from .types import ApiMeta as ApiMeta
     from .types import ApiMetaApiVersion as ApiMetaApiVersion
@@ -70,6 +71,8 @@ _MODULES = {
         "PayloadTooLargeError",
         "PaymentRequiredError",
         "QuotaExceededError",
+        "RateLimitStoreError",
+        "RateLimitWaitError",
         "RedirectError",
         "RequestTimedOutError",
         "RequestTimeoutError",
@@ -80,6 +83,7 @@ _MODULES = {
         "UnauthorizedError",
         "UnprocessableEntityError",
     ),
+    "limits.rate_limit": ("RateLimit",),
     "local.scorer": ("Scorer",),
     "types": (
         "ApiMeta",
@@ -128,6 +132,9 @@ __all__ = [
     "PayloadTooLargeError",
     "PaymentRequiredError",
     "QuotaExceededError",
+    "RateLimit",
+    "RateLimitStoreError",
+    "RateLimitWaitError",
     "RedirectError",
     "RequestOptions",
     "RequestTimedOutError",

@@ -17,6 +17,7 @@ from .errors import (
     ConnectionFailedError,
     DeadlineExceededError,
     InvalidRequestError,
+    RateLimitWaitError,
     RequestTimedOutError,
 )
 
@@ -92,6 +93,10 @@ class CallDeadlineExceeded(DeadlineExceededError, httpx.TimeoutException):
     """The deadline of the call passed while a request was under way."""
 
 
+class TurnAfterDeadline(RateLimitWaitError, httpx.PoolTimeout):
+    """The limit's next turn for a request comes after the deadline of its call."""
+
+
 class UntrustedCertificate(CertificateError, httpx.ConnectError):
     """The server's certificate was refused."""
 
@@ -127,6 +132,17 @@ def past(deadline: Deadline) -> CallDeadlineExceeded:
     return _with_request(
         CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
     )
+
+
+def turn_after_deadline(wait_s: float, deadline: Deadline) -> TurnAfterDeadline:
+    """The error for a call whose turn, by the client's own limit, comes too late."""
+    left_s = max(0.0, deadline.left())
+    error = TurnAfterDeadline(
+        f"The client's limit lets this request go in {wait_s:.3g} s at the earliest, after the call's deadline "
+        f"({left_s:.3g} s left of {deadline.seconds:g} s); it was not sent"
+    )
+    error.wait_s, error.left_s = wait_s, left_s
+    return _with_request(error, None)
 
 
 def typed(error: Exception, deadline: Deadline) -> CohereRerankError:

@@ -4,6 +4,7 @@
      ├─ InvalidRequestError        refused before anything was sent (also a ValueError)
      ├─ ScorerError                a local scorer gave something that is no score (also a ValueError)
      ├─ ClientClosedError          the client was closed (also a RuntimeError)
+     ├─ RateLimitStoreError        the store of a shared limit cannot say how much is left
      ├─ ApiError                   the server answered with an error; one class per status
      │   ├─ BadRequestError 400 · UnauthorizedError 401 · PaymentRequiredError 402 · ForbiddenError 403
      │   ├─ NotFoundError 404 · RequestTimeoutError 408 · ConflictError 409 · PayloadTooLargeError 413
@@ -18,6 +19,7 @@
          ├─ CertificateError       the server's certificate was refused
          └─ RequestTimedOutError   a single phase took too long (also a TimeoutError)
              └─ DeadlineExceededError   the whole call took too long
+                 └─ RateLimitWaitError  our own limit= lets the call go only after its deadline (nothing was sent)
 
 The official names are the names of ``cohere.errors``. Errors pickle and copy; their text never shows a key, a header
 or a document.
@@ -53,6 +55,8 @@ __all__ = [
     "PayloadTooLargeError",
     "PaymentRequiredError",
     "QuotaExceededError",
+    "RateLimitStoreError",
+    "RateLimitWaitError",
     "RedirectError",
     "RequestTimedOutError",
     "RequestTimeoutError",
@@ -339,6 +343,24 @@ class RequestTimedOutError(ConnectionFailedError, TimeoutError):
 
 class DeadlineExceededError(RequestTimedOutError):
     """The call as a whole, with its attempts and waits, took longer than its deadline."""
+
+
+class RateLimitWaitError(DeadlineExceededError):
+    """The client's own ``limit=`` lets a request go only after the call's deadline, so it was not sent.
+
+    Raised as soon as that is certain. It says nothing about the API's limits: that is TooManyRequestsError.
+
+    Attributes:
+        wait_s: Seconds until the request could have gone, at the earliest.
+        left_s: Seconds that were left of the deadline.
+    """
+
+    wait_s: float = 0.0
+    left_s: float = 0.0
+
+
+class RateLimitStoreError(CohereRerankError):
+    """The store of a shared limit does not answer and no count is known, so nothing can be sent safely."""
 
 
 _BY_STATUS: dict[int, type[_StatusError]] = {cls._status: cls for cls in _StatusError.__subclasses__() if cls._status}

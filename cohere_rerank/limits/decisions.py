@@ -1,0 +1,134 @@
+"""When a send may go. Pure: every time is passed in, as seconds on a clock that never goes back.
+
+Each decision keeps to one limit. `take` asks for a send and counts it when it says 0.0.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from .rate_limit import RateLimit
+
+__all__ = ["Decision", "Gcra", "Window", "decision_for"]
+
+_NOW_S = 1e-6  # a wait this short is none: clocks do not tell such moments apart
+
+
+class Decision(Protocol):
+    """Grants sends, one at a time."""
+
+    def take(self, now_s: float) -> float:
+        """0.0: a send is granted and counted; else the seconds to wait before asking again."""
+        ...
+
+    def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
+        """Seconds until a send can go that *n_ahead* others go before, if nothing else happens. Counts nothing."""
+        ...
+
+    def ended(self, now_s: float) -> None:
+        """A granted send, no matter which, was answered or given up."""
+        ...
+
+    def rest(self, until_s: float) -> None:
+        """Grant nothing before then; an earlier, longer rest stays."""
+        ...
+
+
+def decision_for(limit: RateLimit) -> Decision:
+    """The decision that keeps to a limit."""
+    if limit.burst is None:
+        return Window(limit.requests, limit.period_s, limit.max_delay_s)
+    return Gcra(limit.step_s, limit.slack_s)
+
+
+class Window:
+    """At most n sends arrive in any stretch of time as long as the period.
+
+    A server counts a request when it arrives: at some moment after it was let go and before its reply. So a send counts
+    from its reply on, or from *max_delay_s* after it was let go if that is sooner. Which reply belongs to which send
+    need not be known: when k replies are in, k sends have arrived.
+
+    Args:
+        n: Sends in a period.
+        period_s: Its length in seconds.
+        max_delay_s: The longest that a send is taken to be on its way.
+    """
+
+    def __init__(self, n: int, period_s: float, max_delay_s: float) -> None:
+        self.n = n
+        self._period_s = period_s
+        self._max_delay_s = max_delay_s
+        self._count_from: deque[float] = deque()  # one for each of the last n sends, in ascending order
+        self._n_known = 0  # how many of these, from the left, need no reply any more
+        self._rest_until_s = -math.inf
+
+    def take(self, now_s: float) -> float:
+        """As `Decision.take`."""
+        wait_s = self.wait_s(now_s)
+        if wait_s > 0:
+            return wait_s
+        if len(self._count_from) >= self.n:
+            self._count_from.popleft()
+            self._n_known -= 1  # below 0: replies to come that no longer matter
+        self._count_from.append(now_s + self._max_delay_s)
+        return 0.0
+
+    def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
+        """As `Decision.wait_s`."""
+        n_unused = self.n - len(self._count_from)
+        starts_s = max(now_s, self._rest_until_s)
+        if n_ahead >= n_unused:
+            n_periods, place = divmod(n_ahead - n_unused, self.n)
+            counts_from = self._count_from[place] if place < len(self._count_from) else starts_s
+            starts_s = max(starts_s, counts_from + self._period_s) + n_periods * self._period_s
+        return _wait(starts_s - now_s)
+
+    def ended(self, now_s: float) -> None:
+        """As `Decision.ended`."""
+        if 0 <= self._n_known < len(self._count_from):
+            self._count_from[self._n_known] = min(self._count_from[self._n_known], now_s)
+        self._n_known += 1
+
+    def rest(self, until_s: float) -> None:
+        """As `Decision.rest`."""
+        self._rest_until_s = max(self._rest_until_s, until_s)
+
+
+class Gcra:
+    """Paced sends, by the generic cell rate algorithm: one each *step_s*, some of them up to *slack_s* sooner.
+
+    All it keeps is when the next send is due in even steps. After a rest they go on in even steps, not at once: who
+    told us to rest has nothing saved up for us.
+
+    Source: ITU-T Recommendation I.371, annex A ("virtual scheduling").
+    """
+
+    def __init__(self, step_s: float, slack_s: float) -> None:
+        self.step_s = step_s
+        self.slack_s = slack_s
+        self._due_s = -math.inf
+
+    def take(self, now_s: float) -> float:
+        """As `Decision.take`."""
+        wait_s = self.wait_s(now_s)
+        if wait_s == 0.0:
+            self._due_s = max(self._due_s, now_s) + self.step_s
+        return wait_s
+
+    def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
+        """As `Decision.wait_s`."""
+        return _wait(max(self._due_s, now_s) + n_ahead * self.step_s - self.slack_s - now_s)
+
+    def ended(self, now_s: float) -> None:
+        """As `Decision.ended`; the pace does not depend on replies."""
+
+    def rest(self, until_s: float) -> None:
+        """As `Decision.rest`."""
+        self._due_s = max(self._due_s, until_s + self.slack_s)
+
+
+def _wait(seconds: float) -> float:
+    return seconds if seconds > _NOW_S else 0.0
