@@ -5,37 +5,39 @@
         ClientV2(api_key="k", base_url=server.url).rerank(...)
         assert [request.json["query"] for request in server.requests] == ["q", "q", "q"]
 
-A reply is an ``async def (exchange) -> None`` that writes whatever bytes it likes; the functions
-below make the usual ones. Nothing needs to sleep: ``hold`` keeps replies back, ``wait_until`` waits
-for what the server has seen.
+The machinery is the package's own, `cohere_rerank.testing`; the replies of the API here are not, so that no test
+compares the package with itself. A reply is an ``async def (exchange) -> None`` that writes whatever bytes it likes;
+these functions make the usual ones. Nothing needs to sleep: ``hold`` keeps replies back, ``wait_until`` waits for what
+the server has seen.
 """
 
 from __future__ import annotations
 
 import asyncio
 import functools
-import gzip
 import json as json_
 import socket
 import ssl
-import struct
-import threading
-import time
 import uuid
 import zlib
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-Pairs = list[tuple[str, str]]
-Reply = Callable[["Exchange"], Awaitable[None]]
+from cohere_rerank.testing.replies import delayed as delayed
+from cohere_rerank.testing.replies import error as error
+from cohere_rerank.testing.replies import hang as hang
+from cohere_rerank.testing.replies import hang_up as hang_up
+from cohere_rerank.testing.replies import raw as raw
+from cohere_rerank.testing.replies import reply
+from cohere_rerank.testing.replies import reset as reset
+from cohere_rerank.testing.replies import truncated as truncated
+from cohere_rerank.testing.socket_server import SocketServer
+from cohere_rerank.testing.wire import Exchange, Reply, Request, head
 
-PATIENCE_S = 10.0  # how long a test waits for something that should happen at once
 FIELDS = {
     "model",
     "query",
@@ -47,82 +49,6 @@ FIELDS = {
 }
 
 
-@dataclass
-class Request:
-    """What the server read: headers as sent, the connection's number from 1, monotonic seconds."""
-
-    method: str
-    path: str
-    headers: Pairs
-    body: bytes
-    connection: int
-    time: float = field(default_factory=time.monotonic)
-
-    @property
-    def json(self) -> Any:
-        return json_.loads(self.body)
-
-    def header(self, name: str) -> str | None:
-        """The header's value, values of repeats joined, or None."""
-        values = [value for key, value in self.headers if key.lower() == name.lower()]
-        return ", ".join(values) if values else None
-
-
-class Exchange:
-    """One request and the connection to answer it on."""
-
-    def __init__(
-        self,
-        server: Server,
-        request: Request,
-        reader: asyncio.StreamReader,
-        writer: asyncio.StreamWriter,
-    ) -> None:
-        self.server = server
-        self.request = request
-        self._reader = reader
-        self._writer = writer
-        self.keep_alive = (request.header("connection") or "").lower() != "close"
-
-    async def send(self, data: bytes) -> None:
-        """Write, wait until the kernel took it; ConnectionError once the client is gone."""
-        if self._reader.at_eof() or self._writer.is_closing():
-            raise ConnectionResetError("the client is gone")
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def send_head(self, status: int, headers: Pairs) -> None:
-        await self.send(head(status, headers))
-
-    async def until_gone(self) -> None:
-        """Wait until the client hangs up."""
-        while await self._reader.read(65536):
-            pass
-        self.keep_alive = False
-
-    def reset(self) -> None:
-        """Close with RST instead of FIN."""
-        linger = struct.pack("ii", 1, 0)
-        self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-        self._writer.transport.abort()
-        self.keep_alive = False
-
-
-def head(status: int, headers: Pairs) -> bytes:
-    """Status line and headers as bytes."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Custom"
-    lines = [
-        f"HTTP/1.1 {status} {phrase}",
-        *(f"{name}: {value}" for name, value in headers),
-        "",
-        "",
-    ]
-    return "\r\n".join(lines).encode("latin-1")
-
-
 # Replies ----------------------------------------------------------------------------------------
 
 
@@ -130,65 +56,11 @@ def answer() -> Reply:
     """What the API would answer; the server's default."""
 
     async def send(exchange: Exchange) -> None:
-        status, payload = exchange.server.respond(exchange.request)
+        server: Any = exchange.server
+        status, payload = server.respond(exchange.request)
         await reply(status, json=payload)(exchange)
 
     return send
-
-
-def reply(
-    status: int = 200,
-    *,
-    json: Any = None,
-    text: str | None = None,
-    body: bytes | None = None,
-    headers: Mapping[str, str] | Pairs | None = None,
-    encoding: str | None = None,
-    chunked: bool = False,
-    close: bool = False,
-) -> Reply:
-    """A whole reply.
-
-    Args:
-        json: The body as a value; or ``text``; or ``body`` as bytes. None of them: an empty body.
-        headers: Further headers; they replace the default ``content-type``.
-        encoding: ``gzip`` or ``deflate``: compress the body and say so. ``headers`` can mislabel.
-        chunked: Send the body in chunks of 1,000 bytes, without a content-length.
-        close: Hang up afterwards unannounced, as a server does whose keep-alive ran out.
-    """
-    content_type = "text/html" if text is not None and text.lstrip().startswith("<") else "text/plain"
-    if json is not None:
-        content_type, body = "application/json", json_.dumps(json).encode()
-    elif text is not None:
-        body = text.encode()
-    body = body if body is not None else b""
-    pairs = list(headers.items()) if isinstance(headers, Mapping) else list(headers or [])
-    if not any(name.lower() == "content-type" for name, _ in pairs):
-        pairs.append(
-            (
-                "content-type",
-                content_type if json is not None or text is not None else "application/json",
-            )
-        )
-    if encoding is not None:
-        body = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
-        pairs.append(("content-encoding", encoding))
-    pairs.append(("transfer-encoding", "chunked") if chunked else ("content-length", str(len(body))))
-
-    async def send(exchange: Exchange) -> None:
-        pieces = [body[i : i + 1000] for i in range(0, len(body), 1000)] if chunked else [body]
-        await exchange.send(head(status, pairs) + (b"" if chunked else body))
-        if chunked:
-            await exchange.send(b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n")
-        if close:
-            exchange.keep_alive = False
-
-    return send
-
-
-def error(status: int, message: str, **options: Any) -> Reply:
-    """An error in Cohere's form: ``{"id", "message"}``."""
-    return reply(status, json={"id": str(uuid.uuid4()), "message": message}, **options)
 
 
 def html(status: int = 200) -> Reply:
@@ -199,64 +71,6 @@ def html(status: int = 200) -> Reply:
 def redirect(status: int, location: str) -> Reply:
     """A redirect without a body."""
     return reply(status, headers={"location": location})
-
-
-def hang_up() -> Reply:
-    """Close without a byte, as on a connection that is reused just when the server drops it."""
-
-    async def send(exchange: Exchange) -> None:
-        exchange.keep_alive = False
-
-    return send
-
-
-def reset(where: str = "start") -> Reply:
-    """RST at the ``start``, inside the ``head`` or inside the ``body``."""
-    before = {"start": b"", "head": b"HTTP/1.1 200 OK\r\ncontent-ty", "body": _half_a_reply()}[where]
-
-    async def send(exchange: Exchange) -> None:
-        if before:
-            await exchange.send(before)
-        exchange.reset()
-
-    return send
-
-
-def truncated(chunked: bool = False) -> Reply:
-    """Half a body, then FIN: shorter than its content-length, or without the last chunk."""
-
-    async def send(exchange: Exchange) -> None:
-        await exchange.send(_half_a_reply(chunked))
-        exchange.keep_alive = False
-
-    return send
-
-
-def _half_a_reply(chunked: bool = False) -> bytes:
-    body = b'{"results": [{"index": 0, "relev'
-    if chunked:
-        framed = head(200, [("content-type", "application/json"), ("transfer-encoding", "chunked")])
-        return framed + b"%x\r\n%b\r\n" % (len(body), body)
-    return head(200, [("content-type", "application/json"), ("content-length", "1000")]) + body
-
-
-def raw(data: bytes) -> Reply:
-    """These bytes, then FIN."""
-
-    async def send(exchange: Exchange) -> None:
-        await exchange.send(data)
-        exchange.keep_alive = False
-
-    return send
-
-
-def hang() -> Reply:
-    """Never answer."""
-
-    async def send(exchange: Exchange) -> None:
-        await exchange.until_gone()
-
-    return send
 
 
 def stall() -> Reply:
@@ -318,16 +132,6 @@ def gzip_bomb(n_bytes: int) -> Reply:
 def deep_json(depth: int = 100_000) -> Reply:
     """Lists within lists, deeper than any recursive parser goes."""
     return reply(body=b'{"results": ' + b"[" * depth + b"]" * depth + b"}")
-
-
-def delayed(seconds: float, then: Reply) -> Reply:
-    """Another reply, later."""
-
-    async def send(exchange: Exchange) -> None:
-        await asyncio.sleep(seconds)
-        await then(exchange)
-
-    return send
 
 
 # The API ----------------------------------------------------------------------------------------
@@ -424,24 +228,7 @@ def _problem(asked: Any) -> tuple[int, str] | None:
 # The server -------------------------------------------------------------------------------------
 
 
-class _Connection(asyncio.StreamReaderProtocol):
-    """Known to its server from its first moment, also if it is stopped before the handler has begun."""
-
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(asyncio.StreamReader(loop=loop), server._serve, loop=loop)
-        self._server = server
-
-    def connection_made(self, transport: Any) -> None:
-        self._transport_made = transport
-        self._server._transports.add(transport)
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server._transports.discard(self._transport_made)
-        super().connection_lost(exc)
-
-
-class Server:
+class Server(SocketServer):
     """The server, in a thread of its own, on a free port of 127.0.0.1.
 
     Args:
@@ -450,42 +237,17 @@ class Server:
         path: The one path that is answered; others are 404.
 
     Attributes:
-        requests: What was asked, in order of arrival.
         default: The reply once the script is used up.
-        early: What to answer to the mere headers of a request, its body unread; None: read it first.
         keys: The API keys that are accepted; None accepts any request, without a key too.
-        n_connections, n_open: Connections accepted, and open now.
-        n_in_flight, max_in_flight: Requests read and not yet answered.
     """
 
     def __init__(self, *, tls: str | None = None, path: str = "/v2/rerank") -> None:
-        self.tls = tls
+        super().__init__(tls=_server_ssl_context(tls) if tls else None)
         self.path = path
-        self.requests: list[Request] = []
         self.default: Reply = answer()
-        self.early: Reply | None = None
         self.keys: set[str] | None = None
-        self.n_connections = self.n_open = self.n_in_flight = self.max_in_flight = 0
         self._script: deque[Reply] = deque()
-        self._changed = threading.Condition()
         self._gate: asyncio.Event | None = None
-        self._transports: set[Any] = set()  # nothing else may hold one whose handler was cancelled early
-        self._handlers: set[asyncio.Task[None]] = set()
-
-    def __enter__(self) -> Server:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="test server", daemon=True)
-        self._thread.start()
-        self._listener = self._run(self._listen())
-        self.port = self._listener.sockets[0].getsockname()[1]
-        self.url = f"{'https' if self.tls else 'http'}://127.0.0.1:{self.port}"
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._run(self._stop())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join(PATIENCE_S)
-        self._loop.close()
 
     def start_over(self) -> None:
         """Forget what was asked and what was arranged, for a server that several tests share."""
@@ -497,6 +259,10 @@ class Server:
         """Answer the next requests with these, one each, in order of arrival."""
         self._script.extend(replies)
 
+    def next_reply(self, request: Request) -> Reply:
+        replying = self._script.popleft() if self._script else self.default
+        return replying if self._gate is None else _after(self._gate, replying)
+
     @contextmanager
     def hold(self) -> Iterator[None]:
         """Keep every reply back until the block ends."""
@@ -506,12 +272,6 @@ class Server:
         finally:
             gate, self._gate = self._gate, None
             self._loop.call_soon_threadsafe(gate.set)
-
-    def wait_until(self, condition: Callable[[Server], bool]) -> None:
-        """Wait for what the server sees: ``server.wait_until(lambda s: len(s.requests) == 3)``."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: condition(self), PATIENCE_S):
-                raise AssertionError(f"never happened; {len(self.requests)} requests, {self.n_open} connections open")
 
     def client_ssl_context(self) -> ssl.SSLContext:
         """A client's TLS settings that trust the ``"trusted"`` certificate."""
@@ -523,10 +283,6 @@ class Server:
         """Write the certificate of the authority that signed the ``"trusted"`` one, for SSL_CERT_FILE."""
         _authority().cert_pem.write_to_path(str(path))
         return path
-
-    def drop_connections(self) -> None:
-        """Close every open connection, as a restart does, and wait until that is done."""
-        self._run(self._drop())
 
     def respond(self, request: Request) -> tuple[int, dict[str, Any]]:
         """What the API answers to a request: (status, JSON)."""
@@ -540,125 +296,13 @@ class Server:
                 return _error(401, "invalid api token")
         return respond(request.body)
 
-    def _run(self, coroutine: Any) -> Any:
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(PATIENCE_S)
 
-    async def _listen(self) -> asyncio.Server:
-        loop = asyncio.get_running_loop()
-        return await loop.create_server(
-            lambda: _Connection(self, loop),
-            "127.0.0.1",
-            0,
-            ssl=_server_ssl_context(self.tls) if self.tls else None,
-            backlog=512,
-        )
+def _after(gate: asyncio.Event, replying: Reply) -> Reply:
+    async def send(exchange: Exchange) -> None:
+        await gate.wait()
+        await replying(exchange)
 
-    async def _stop(self) -> None:
-        self._listener.close()
-        for _ in range(3):  # a connection just accepted has its handler some turns of the loop later
-            await asyncio.sleep(0)
-        await self._drop()
-        others = asyncio.all_tasks() - {asyncio.current_task()}  # connections whose handshake is not done
-        for task in others:
-            task.cancel()
-        await asyncio.gather(*others, return_exceptions=True)
-        for transport in list(self._transports):
-            transport.abort()
-        for _ in range(3):  # the loop closes aborted sockets in its next turn
-            await asyncio.sleep(0)
-        if self.tls:
-            await asyncio.sleep(0.01)
-
-    async def _drop(self) -> None:
-        handlers = list(self._handlers)
-        for handler in handlers:
-            handler.cancel()
-        await asyncio.gather(*handlers, return_exceptions=True)
-
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._handlers.add(task)
-        self._count(n_connections=1, n_open=1)
-        number = self.n_connections
-        try:
-            while (request := await _read_head(reader, number)) is not None:
-                if self.early is not None:
-                    await self.early(Exchange(self, request, reader, writer))
-                    await _drain(reader, writer)
-                    break
-                await _read_body(reader, request)
-                if not await self._exchange(Exchange(self, request, reader, writer)):
-                    break
-        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError, asyncio.CancelledError):
-            pass  # the client is gone, or the server stops
-        finally:
-            writer.close()
-            self._handlers.discard(task)
-            self._count(n_open=-1)
-
-    async def _exchange(self, exchange: Exchange) -> bool:
-        """Answer one request; whether the connection stays open."""
-        replying = self._script.popleft() if self._script else self.default
-        gate = self._gate
-        with self._changed:
-            self.requests.append(exchange.request)
-        self._count(n_in_flight=1)
-        try:
-            if gate is not None:
-                await gate.wait()
-            await replying(exchange)
-        finally:
-            self._count(n_in_flight=-1)
-        return exchange.keep_alive
-
-    def _count(self, **changes: int) -> None:
-        with self._changed:
-            for name, change in changes.items():
-                setattr(self, name, getattr(self, name) + change)
-            self.max_in_flight = max(self.max_in_flight, self.n_in_flight)
-            self._changed.notify_all()
-
-
-async def _read_head(reader: asyncio.StreamReader, connection: int) -> Request | None:
-    """The next request, without its body, or None once the client has hung up between two."""
-    try:
-        first = await reader.readexactly(1)
-        if not first.isalpha():
-            raise ConnectionAbortedError("this is no HTTP, perhaps TLS")
-        head = first + await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError as cause:
-        if cause.partial:
-            raise
-        return None
-    lines = head.decode("latin-1").split("\r\n")
-    method, path, _ = lines[0].split(" ", 2)
-    pairs = (line.partition(":") for line in lines[1:] if line)
-    return Request(method, path, [(name, value.strip()) for name, _, value in pairs], b"", connection)
-
-
-async def _read_body(reader: asyncio.StreamReader, request: Request) -> None:
-    if "chunked" in (request.header("transfer-encoding") or ""):
-        request.body = await _read_chunks(reader)
-    else:
-        request.body = await reader.readexactly(int(request.header("content-length") or 0))
-
-
-async def _drain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Close politely: no RST that would make the client lose the reply while it still writes."""
-    if writer.can_write_eof():
-        writer.write_eof()
-    while await reader.read(65536):
-        pass
-
-
-async def _read_chunks(reader: asyncio.StreamReader) -> bytes:
-    pieces = []
-    while n_bytes := int(await reader.readuntil(b"\r\n"), 16):
-        pieces.append(await reader.readexactly(n_bytes))
-        await reader.readexactly(2)
-    await reader.readuntil(b"\r\n")
-    return b"".join(pieces)
+    return send
 
 
 @contextmanager

@@ -1,0 +1,1 @@
+"""Test programs that rerank: time that nobody waits for, and the machinery of a server that misbehaves."""
