@@ -10,6 +10,8 @@ from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from .rate_limit import RateLimit
 
 __all__ = ["Decision", "Gcra", "Window", "decision_for"]
@@ -32,8 +34,12 @@ class Decision(Protocol):
         """A granted send, no matter which, was answered or given up."""
         ...
 
+    def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """A reply has come; header names are in lower case. A 429 is heard before the rest that follows from it."""
+        ...
+
     def rest(self, until_s: float) -> None:
-        """Grant nothing before then; an earlier, longer rest stays."""
+        """Grant nothing before then; a rest that lasts longer stays."""
         ...
 
 
@@ -92,6 +98,9 @@ class Window:
             self._count_from[self._n_known] = min(self._count_from[self._n_known], now_s)
         self._n_known += 1
 
+    def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """As `Decision.heard`; a stated limit learns nothing."""
+
     def rest(self, until_s: float) -> None:
         """As `Decision.rest`."""
         self._rest_until_s = max(self._rest_until_s, until_s)
@@ -124,6 +133,9 @@ class Gcra:
 
     def ended(self, now_s: float) -> None:
         """As `Decision.ended`; the pace does not depend on replies."""
+
+    def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """As `Decision.heard`; a stated limit learns nothing."""
 
     def rest(self, until_s: float) -> None:
         """As `Decision.rest`."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from .decisions import decision_for
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .decisions import Decision
     from .rate_limit import RateLimit
@@ -70,6 +70,11 @@ class MemoryStore:
         """A send was answered, or given up: it has arrived, if it ever does."""
         with self._lock:
             self._of(limit).ended(now_s)
+
+    def heard(self, limit: RateLimit, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """A reply has come, from which a limit may be learned."""
+        with self._lock:
+            self._of(limit).heard(now_s, status, headers)
 
     def _of(self, limit: RateLimit) -> Decision:
         if limit not in self._decisions:
