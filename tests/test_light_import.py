@@ -30,6 +30,7 @@ EXTRAS = {
     "matplotlib",
     "numpy",
     "onnxruntime",
+    "redis",
     "socksio",
     "tokenizers",
     "tqdm",
