@@ -18,6 +18,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -144,5 +145,6 @@ def write_json(values: Iterable[object]) -> None:
 
 
 def note(text: str) -> None:
-    """Tell the person something that is no data: one line on standard error."""
-    click.echo(f"cohere-rerank: {one_line(text)}", err=True)
+    """Tell the person something that is no data: one line on standard error, if anybody reads it."""
+    with suppress(OSError):
+        click.echo(f"cohere-rerank: {one_line(text)}", err=True)

@@ -88,7 +88,7 @@ def _ask(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
                 for probe, answer in answers
                 if answer.status == 200 and (dialect := dialect_of(probe.path, answer.reply))
             ]
-            yield from _conclusions(answers, ranking, bool(key))
+            yield from _conclusions(root, answers, ranking, bool(key))
             if ranking:
                 yield _latency(_post(client, root, ranking[0][0], model, timeout_s))
         except httpx.HTTPError as error:
@@ -117,11 +117,11 @@ def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: 
 
 
 def _conclusions(
-    answers: list[tuple[Probe, _Answer]], ranking: list[tuple[Probe, str]], has_key: bool
+    root: str, answers: list[tuple[Probe, _Answer]], ranking: list[tuple[Probe, str]], has_key: bool
 ) -> Iterator[Finding]:
     if ranking:
         yield Finding("key", "ok", "accepted" if has_key else "none set, and none asked for")
-        yield _dialects(ranking)
+        yield _dialects(root, ranking)
         yield _limits([answer for _, answer in answers])
         return
     found = [judged(probe, answer.status, answer.headers, answer.reply) for probe, answer in answers]
@@ -130,11 +130,12 @@ def _conclusions(
     )
 
 
-def _dialects(ranking: list[tuple[Probe, str]]) -> Finding:
+def _dialects(root: str, ranking: list[tuple[Probe, str]]) -> Finding:
     spoken = ", ".join(f"{dialect} at {probe.path}" for probe, dialect in ranking)
     if ranking[0][1] == "cohere":
         return Finding("dialect", "ok", spoken)
-    advice = f"it has no /v2/rerank: use --dialect {ranking[0][1]}, or ClientV2(dialect={ranking[0][1]!r})"
+    (probe, dialect), *_ = ranking
+    advice = f"there is no /v2/rerank: use --base-url {root}{probe.path} --dialect {dialect}"
     return Finding("dialect", "warn", spoken, advice)
 
 

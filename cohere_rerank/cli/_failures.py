@@ -78,7 +78,7 @@ def one_line(text: str) -> str:
     """The text without line breaks, without anything that a terminal would obey, and without the API's key."""
     key = key_from_environment() or ""
     if len(key) >= _SHORTEST_KEY:
-        text = text.replace(key, "…")  # a server may name it in its error
+        text = text.replace(key, "[your key]")  # a server may name it in its error
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
 
 

@@ -31,7 +31,6 @@ def reach(url: SplitResult, timeout_s: float) -> Iterator[Finding]:
         shown = proxy.rpartition("@")[2].rpartition("//")[2]
         yield Finding("connect", "ok", f"by way of the proxy {shown}, as {url.scheme.upper()}_PROXY says")
         return
-    started = time.monotonic()
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
@@ -39,7 +38,7 @@ def reach(url: SplitResult, timeout_s: float) -> Iterator[Finding]:
         yield Finding("dns", "fail", f"{host}: {reason}", "check the spelling, and that this machine has a name server")
         return
     addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-    yield Finding("dns", "ok", f"{host} is {', '.join(addresses)} ({_ms(started)})")
+    yield Finding("dns", "ok", f"{host} is {', '.join(addresses)}")
     yield from _connect(url.scheme == "https", host, port, timeout_s)
 
 

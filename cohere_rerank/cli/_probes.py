@@ -13,7 +13,7 @@ __all__ = ["PROBES", "Finding", "Probe", "dialect_of", "gravest", "judged", "lim
 _QUERY = "capital of France"
 _DOCUMENTS = ["Paris is the capital of France.", "Berlin is the capital of Germany."]
 _LIMIT_MARKS = ("ratelimit", "rate-limit", "call-limit", "call-remaining", "retry-after")
-_MEND_FIRST = ("key", "limits", "model", "address", "dialect")
+_MEND_FIRST = ("key", "limits", "model", "dialect")
 _MESSAGE_LIMIT = 200  # characters
 
 
@@ -94,7 +94,7 @@ def judged(probe: Probe, status: int, headers: Mapping[str, str], reply: Any) ->
         return Finding("model", "fail", place, advice) if "model" in said.lower() else None
     if 300 <= status < 400:
         target = headers.get("location", "nowhere")
-        return Finding("address", "fail", f"{place}, pointing to {target}", "give the address that it points to")
+        return Finding("dialect", "fail", f"{place}, pointing to {target}", "give the address that it points to")
     if status >= 500:
         return Finding("dialect", "fail", place, "the server itself fails: look into its log, or try again later")
     if status >= 400:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
 from importlib.util import find_spec
@@ -34,7 +35,9 @@ class Program(click.Group):
         return command
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Read the arguments that are the program's own."""
+        """Read the arguments that are the program's own, and NO_COLOR."""
+        if os.environ.get("NO_COLOR"):
+            extra.setdefault("color", False)
         with translated():
             return super().make_context(*args, **extra)
 

@@ -6,10 +6,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from rich.bar import Bar
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+try:
+    from rich.bar import Bar
+    from rich.cells import cell_len, chop_cells
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+except ImportError:
+    raise ImportError('the table needs rich; pip install "cohere-rerank[cli]", or ask for --json') from None
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponseResultsItem
@@ -20,6 +24,7 @@ __all__ = ["print_ranking"]
 
 _BAR_CELLS = 10
 _PLACE_CELLS = 28
+_NUMBER_CELLS = 16  # rank, score and the space between all columns
 _LEAD = 12  # characters shown before the first relevant span, where it is far from the start
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but Persian, Indic scripts and emoji need them
 
@@ -27,18 +32,22 @@ _JOINERS = "\u200c\u200d"  # not printable by themselves, but Persian, Indic scr
 def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequence[Item]) -> None:
     """Print one line a result, as wide as the terminal; NO_COLOR is heeded."""
     console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    widest = min(_PLACE_CELLS, console.width // 3)
+    room = max(console.width - _BAR_CELLS - _NUMBER_CELLS - widest, _BAR_CELLS)
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
     table.add_column("", width=_BAR_CELLS)
-    table.add_column("place", no_wrap=True, max_width=_PLACE_CELLS, style="dim")
+    table.add_column("place", no_wrap=True, style="dim")
     table.add_column("document", no_wrap=True, overflow="ellipsis", ratio=1)
-    room = max(console.width - 2 * _BAR_CELLS - _PLACE_CELLS, _BAR_CELLS)
     for rank, result in enumerate(results, start=1):
         share = min(max(result.relevance_score, 0.0), 1.0)
         bar = Bar(1.0, 0.0, share, width=_BAR_CELLS, color="cyan")
-        place = Text(_shown(items[result.index].place))
-        table.add_row(str(rank), f"{result.relevance_score:.3f}", bar, place, _excerpt(result, room, console.width))
+        place = _shown(items[result.index].place)
+        place = place if cell_len(place) <= widest else "…" + chop_cells(place[::-1], widest - 1)[0][::-1]
+        table.add_row(
+            str(rank), f"{result.relevance_score:.3f}", bar, Text(place), _excerpt(result, room, console.width)
+        )
     console.print(table)
 
 

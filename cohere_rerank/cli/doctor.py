@@ -31,10 +31,12 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 @click.option("--json", "as_json", is_flag=True, help="Each finding as a line of JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_json: bool) -> None:
-    """Check the server at URL: name, connection, TLS, key, dialects and paths, limits, latency.
+    """Check the server at URL, one step after the other.
 
-    Each line says ok, warn or fail, and what to do. The exit code is 1 if one says fail, else 0. URL is CO_API_URL
-    by itself, else Cohere's API; local: checks the local engine.
+    The steps are name, connection, TLS, key, dialects with their paths, limits and latency. Each line says ok, warn or
+    fail, and what to do. The exit code is 1 if one says fail, else 0.
+
+    URL is CO_API_URL by itself, else Cohere's API; local: checks the local engine.
 
     At most five rerank requests of two documents are sent, with the key from the environment; a server may bill them.
     """
@@ -45,12 +47,13 @@ def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_j
     has_failed = False
     for finding in diagnose_local(address) if address.startswith(LOCAL_SCHEME) else diagnose(address, model, timeout):
         has_failed |= finding.status == "fail"
+        said = one_line(finding.message)
         if as_json:
-            write_json([asdict(finding)])
-        else:
-            status = click.style(f"{finding.status:4}", fg=_COLORS[finding.status])
-            click.echo(f"{status}  {finding.check:8} {one_line(finding.message)}")
-            if finding.advice:
-                click.echo(f"{'':15}{one_line(finding.advice)}")
+            write_json([{**asdict(finding), "message": said}])
+            continue
+        status = click.style(f"{finding.status:4}", fg=_COLORS[finding.status])
+        click.echo(f"{status}  {finding.check:8} {said}")
+        if finding.advice:
+            click.echo(f"{'':15}{finding.advice}")
     if has_failed:
         ctx.exit(FAILED)

@@ -43,7 +43,9 @@ def threshold(
     borderline: bool,
     as_json: bool,
 ) -> None:
-    """Find the --min-score for SYSTEM from the labelled LISTS: the cut with the best F1, or one that keeps a promise.
+    """Find the --min-score for SYSTEM in labelled LISTS.
+
+    It is the cut with the best F1, or the best one that keeps a promise.
 
     LISTS and SYSTEM are those of eval; SYSTEM is local: by itself. A threshold belongs to one system and one kind of
     query.

@@ -1,0 +1,84 @@
+"""The documentation of the command line: the reference is the help itself, and the guide's sessions are run."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.reference import PAGE, reference
+
+GUIDE = PAGE.parents[1] / "how-to" / "command-line.md"
+SESSION = re.compile(r"(<!-- no-run: \S[^\n]* -->\n)?```console\n(.*?)```", re.DOTALL)
+COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n", re.MULTILINE)
+
+
+def test_reference_is_what_help_says():
+    """Otherwise it is written anew by `python tests/cli/reference.py`."""
+    assert PAGE.read_text(encoding="utf-8") == reference()
+
+
+def sessions(text):
+    """The blocks of a page that are run: lists of (command, output); lines that go on begin with a >."""
+    for no_run, block in SESSION.findall(text):
+        if not no_run:
+            _, *pieces = COMMAND.split(block)
+            commands = [command.replace("\n> ", "\n") for command in pieces[::2]]
+            yield list(zip(commands, pieces[1::2], strict=True))
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """``shell(command)``: what it prints on both streams, in a folder that has the program on its PATH."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "cohere-rerank").write_text(f'#!/bin/sh\nexec {sys.executable} -m cohere_rerank "$@"\n')
+    (tmp_path / "bin" / "cohere-rerank").chmod(0o755)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    (tmp_path / "work").mkdir()
+
+    def run(command):
+        environment = {**os.environ, "PATH": path, "COLUMNS": "80", "PYTHONPATH": os.pathsep.join(sys.path)}
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=tmp_path / "work",
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    return run
+
+
+def is_like(printed, shown):
+    """Whether the output is what the page shows, where … stands for anything within a line."""
+    lines = (".*".join(map(re.escape, line.split("…"))) for line in shown.splitlines())
+    return re.fullmatch("\n".join(lines), "\n".join(line.rstrip() for line in printed.splitlines())) is not None
+
+
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="the sessions are bash's")
+def test_sessions_of_the_guide_run_as_shown(shell):
+    """Whoever types the commands, from top to bottom, sees what the page shows."""
+    shown = list(sessions(GUIDE.read_text(encoding="utf-8")))
+    assert shown
+    for session in shown:
+        for command, output in session:
+            printed = shell(command)
+            assert is_like(printed, output), f"$ {command}\n{printed}"
+
+
+def test_checker_sees_wrong_output(shell):
+    """The check above reads commands, their further lines and their outputs."""
+    text = "```console\n$ echo 1 \\\n>   2\n1 2\n$ true\n```\n<!-- no-run: key -->\n```console\n$ echo 3\n4\n```\n"
+    (found,) = sessions(text)
+    assert found == [("echo 1 \\\n  2", "1 2\n"), ("true", "")]
+    assert [shell(command) for command, _ in found] == ["1 2\n", ""]
+    assert is_like("score 0.98 tea \nb\n", "score 0.9… tea\nb\n")
+    assert not is_like("score 0.98 tea\nb\nc\n", "score 0.9… tea\nb\n")
+    assert not is_like("score 0.18 tea\n", "score 0.9… tea\n")

