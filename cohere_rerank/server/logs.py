@@ -1,0 +1,48 @@
+"""Logs as JSON, one object a line; never a document, a query or a key."""
+
+from __future__ import annotations
+
+import json
+import logging
+import traceback
+from datetime import datetime, timezone
+from typing import Any
+
+_N_FRAMES = 5
+
+
+class JsonFormatter(logging.Formatter):
+    """A record as one line of JSON; what ``extra={"fields": {...}}`` holds stands beside its message.
+
+    Of an exception only the type and place of its first cause are written: its text may hold what a caller sent.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
+        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
+        line.update(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            error = _first_cause(record.exc_info[1])
+            line["error"] = type(error).__name__
+            frames = traceback.extract_tb(error.__traceback__)[-_N_FRAMES:]
+            line["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+        return json.dumps(line)
+
+
+def _first_cause(error: BaseException) -> BaseException:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def configuration() -> dict[str, Any]:
+    """For `logging.config.dictConfig`: uvicorn's records and ours as JSON on standard error."""
+    ours = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": {"json": {"()": f"{__name__}.{JsonFormatter.__name__}"}},
+        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "loggers": {"uvicorn": ours, "cohere_rerank": ours},
+    }
