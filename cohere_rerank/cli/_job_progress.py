@@ -1,0 +1,94 @@
+"""How a job is shown while it runs: a bar on a terminal, a line now and then elsewhere; all on standard error."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from ._common import note
+
+if TYPE_CHECKING:
+    from cohere_rerank.jobs import JobReport
+
+    Show = Callable[[JobReport], None]
+
+__all__ = ["duration", "numbers", "watching"]
+
+_LINE_EVERY_S = 30.0
+_FINISHING = "finishing what is under way; interrupt again to leave at once"
+
+
+def duration(seconds: float) -> str:
+    """A time for people, in its two largest units.
+
+    >>> duration(59.7), duration(3725), duration(200_000)
+    ('1m 0s', '1h 2m', '2d 7h')
+    """
+    rest, names = round(seconds), (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+    parts: list[str] = []
+    for name, size in names:
+        n, rest = divmod(rest, size)
+        if n or parts or name == "s":
+            parts.append(f"{n}{name}")
+    return " ".join(parts[:2])
+
+
+def numbers(report: JobReport) -> str:
+    """A report in one line."""
+    parts = [f"{report.rows:,} rows"]
+    if report.failed:
+        parts.append(f"{report.failed:,} with an error")
+    parts.append(f"{report.rows_per_second:,.0f} rows/s")
+    if report.retries:
+        parts.append(f"{report.retries:,} retries")
+    estimated = f" ({report.estimated_units:,g} estimated)" if report.estimated_units else ""
+    parts.append(f"{report.search_units:,g} search units{estimated}")
+    return ", ".join(parts)
+
+
+@contextmanager
+def watching() -> Iterator[Show]:
+    """What to give each report to."""
+    if sys.stderr.isatty():
+        with _bar() as show:
+            yield show
+    else:
+        yield _lines()
+
+
+def _lines() -> Show:
+    due_s, is_told = time.monotonic() + _LINE_EVERY_S, False
+
+    def show(report: JobReport) -> None:
+        nonlocal due_s, is_told
+        if report.stopped == "interrupted" and not is_told:
+            is_told = True
+            note(_FINISHING)
+        if time.monotonic() >= due_s:
+            due_s = time.monotonic() + _LINE_EVERY_S
+            left = report.seconds_left
+            note(numbers(report) + (f", {duration(left)} left" if left is not None else ""))
+
+    return show
+
+
+@contextmanager
+def _bar() -> Iterator[Show]:
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+    columns = (BarColumn(), TaskProgressColumn(), TextColumn("{task.description}", markup=False))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+
+        def show(report: JobReport) -> None:
+            left = report.seconds_left
+            told = numbers(report) + (f", {duration(left)} left" if left is not None else "")
+            if report.stopped == "interrupted":
+                told = _FINISHING
+            progress.update(task, completed=report.fraction, description=told)
+
+        yield show

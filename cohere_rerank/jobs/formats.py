@@ -1,0 +1,306 @@
+"""The files a job reads, a record at a time: JSONL (plain, gzip, zstd), CSV, Parquet.
+
+A reader walks over raw records, each with its number from 1; `parsed` makes something of one. So a job that goes on
+passes over what is done at the speed of the disk.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Generic, TypeVar
+
+from pydantic_core import from_json
+
+from cohere_rerank.errors import InvalidRequestError
+
+from .errors import JobError
+
+__all__ = ["KINDS", "Reader", "kind_of", "opened", "reader", "zstd"]
+
+KINDS = ("jsonl", "csv", "parquet")
+_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+_PACKED = (".gz", ".zst")
+_UTF8_BOM = b"\xef\xbb\xbf"
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+_IN_JSON = ("documents", "relevant_spans", "rank_fields", "top_n", "max_tokens_per_doc", "priority", "min_score")
+_BATCH_ROWS = 256
+Raw = TypeVar("Raw")
+
+
+def kind_of(path: Path) -> tuple[str, str | None]:
+    """What a file's name says of its format, and of its packing: None, ``".gz"`` or ``".zst"``.
+
+    Raises:
+        InvalidRequestError: The name says nothing a job can use.
+    """
+    packing = path.suffix.lower() if path.suffix.lower() in _PACKED else None
+    ending = (path.with_suffix("") if packing else path).suffix.lower()
+    kind = _ENDINGS.get(ending)
+    if kind is None or (packing and kind == "parquet"):
+        raise InvalidRequestError(
+            f"{path}: the name of a job's file must end with .jsonl (or .ndjson) or .csv, each perhaps with .gz or "
+            ".zst, or with .parquet"
+        )
+    return kind, packing
+
+
+def zstd() -> Any:
+    """The module of the standard library that packs with zstd.
+
+    Raises:
+        JobError: This Python has none.
+    """
+    try:
+        from compression import zstd as module  # type: ignore[import-not-found, unused-ignore]
+    except ImportError:
+        raise JobError("zstd needs Python 3.14 or newer; use gzip or no packing") from None
+    return module
+
+
+@contextmanager
+def opened(path: Path, packing: str | None, mode: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """A file's plain bytes (``mode`` is "rb" or "wb"), and beneath them the bytes on the disk."""
+    with path.open(mode) as beneath:
+        if packing is None:
+            yield beneath, beneath
+        else:
+            if packing == ".gz":
+                plain: Any = gzip.GzipFile(filename="", mode=mode, fileobj=beneath, mtime=0)
+            else:
+                plain = zstd().ZstdFile(beneath, mode=mode)
+            with plain:
+                yield plain, beneath
+
+
+class Reader(ABC, Generic[Raw]):
+    """A walk over the records of a file.
+
+    Attributes:
+        word: What a record's number counts: ``"line"`` or ``"row"``.
+    """
+
+    word = "row"
+
+    def __init__(self, path: Path, packing: str | None) -> None:
+        self._path = path
+        self._packing = packing
+        self._n_bytes = max(path.stat().st_size, 1)
+        self._beneath: IO[bytes] | None = None
+        self._is_read = False
+
+    def fraction(self) -> float:
+        """How much of the file has been read, 0.0 to 1.0."""
+        if self._is_read:
+            return 1.0
+        if self._beneath is None or self._beneath.closed:
+            return 0.0
+        return min(self._beneath.tell() / self._n_bytes, 1.0)
+
+    def place(self, number: int) -> str:
+        """What to call a record in an error."""
+        return f"{self.word} {number}"
+
+    def __iter__(self) -> Iterator[tuple[int, Raw]]:
+        number = 0
+        try:
+            with opened(self._path, self._packing, "rb") as (plain, self._beneath):
+                for number, raw in self._records(plain):
+                    yield number, raw
+            self._is_read = True
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            raise JobError(f"{self._path}: broken after {self.place(number)}: {error}") from error
+
+    @abstractmethod
+    def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, Raw]]: ...
+
+    @abstractmethod
+    def parsed(self, raw: Raw) -> object:
+        """What a raw record holds.
+
+        Raises:
+            InvalidRequestError: It is broken.
+        """
+
+
+class JsonLines(Reader[bytes]):
+    """One JSON value a line, in UTF-8, with or without a byte order mark; empty lines are passed over."""
+
+    word = "line"
+
+    def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+        for number, raw in enumerate(plain, start=1):
+            line = raw
+            if number == 1:
+                _refuse_utf16(self._path, line)
+                line = line.removeprefix(_UTF8_BOM)
+            if not line.isspace() and line:
+                yield number, line
+
+    def parsed(self, raw: bytes) -> object:
+        """The value of a line."""
+        try:
+            raw.decode()
+        except UnicodeDecodeError as error:
+            raise InvalidRequestError(f"not UTF-8: byte 0x{raw[error.start]:02x} at column {error.start + 1}") from None
+        try:
+            return from_json(raw, allow_inf_nan=False)
+        except (ValueError, RecursionError) as error:
+            # The parser's own place is always "line 1": it sees no other.
+            reason = str(error).replace(" at line 1 column ", " at column ")
+            raise InvalidRequestError(f"broken JSON: {reason}") from None
+
+
+class Csv(Reader[list[str]]):
+    """Comma-separated values in UTF-8, named by their first record; documents are a JSON list in one cell."""
+
+    def __init__(self, path: Path, packing: str | None) -> None:
+        super().__init__(path, packing)
+        self._names: list[str] = []
+
+    def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+        lines = _text_lines(self._path, plain)
+        with _cells_of_any_length():
+            rows = csv.reader(lines, strict=True)
+            self._names = next(rows, [])
+            if not {"query", "documents"} <= set(self._names):
+                raise JobError(f"{self._path}: the first record must name the columns, query and documents among them")
+            number = 0
+            while True:
+                try:
+                    cells = next(rows)
+                except StopIteration:
+                    return
+                except csv.Error as error:
+                    cells = [f"\0{error}"]  # no cell holds a NUL: the reader refuses it
+                if cells:
+                    number += 1
+                    yield number, cells
+
+    def parsed(self, raw: list[str]) -> object:
+        """The cells of a record by name, without empty ones."""
+        if raw[0].startswith("\0"):
+            raise InvalidRequestError(f"broken CSV: {raw[0][1:]}")
+        if len(raw) != len(self._names):
+            raise InvalidRequestError(f"{len(raw)} cells, but the first record names {len(self._names)}")
+        record: dict[str, Any] = {}
+        for name, cell in zip(self._names, raw, strict=True):
+            if any("\udc80" <= letter <= "\udcff" for letter in cell):
+                raise InvalidRequestError(f"{name} is not UTF-8")
+            if cell:
+                record[name] = _from_cell(name, cell) if name in _IN_JSON else cell
+        return record
+
+
+class Parquet(Reader[tuple[Any, int]]):
+    """The rows of a Parquet file; documents are a list, or JSON text."""
+
+    def __init__(self, path: Path, packing: str | None) -> None:
+        super().__init__(path, packing)
+        self._n_read = 0
+        self._n_rows = 1
+
+    def fraction(self) -> float:
+        """How much of the file has been read, 0.0 to 1.0."""
+        return self._n_read / self._n_rows
+
+    def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, tuple[Any, int]]]:
+        pyarrow = arrow()
+        try:
+            file = pyarrow.parquet.ParquetFile(plain)
+            self._n_rows = max(file.metadata.num_rows, 1)
+            for batch in file.iter_batches(batch_size=_BATCH_ROWS):
+                for index in range(batch.num_rows):
+                    self._n_read += 1
+                    yield self._n_read, (batch, index)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise JobError(f"{self._path}: broken after row {self._n_read}: {error}") from error
+
+    def parsed(self, raw: tuple[Any, int]) -> object:
+        """The row, without nulls."""
+        batch, index = raw
+        record = {name: value for name, value in batch.slice(index, 1).to_pylist()[0].items() if value is not None}
+        if isinstance(record.get("documents"), str):
+            record["documents"] = _from_cell("documents", record["documents"])
+        return record
+
+
+def reader(path: Path) -> Reader[Any]:
+    """The reader for a file, by its name.
+
+    Raises:
+        InvalidRequestError: No format has such a name.
+        JobError: There is no such file.
+        ImportError: The format is an extra, which is not installed.
+    """
+    kind, packing = kind_of(path)
+    if not path.is_file():
+        reason = "not a file that can be read again" if path.exists() else "no such file"
+        raise JobError(f"{path}: {reason}")
+    if packing == ".zst":
+        zstd()
+    if kind == "parquet":
+        arrow()
+    classes: dict[str, type[Reader[Any]]] = {"jsonl": JsonLines, "csv": Csv, "parquet": Parquet}
+    try:
+        return classes[kind](path, packing)
+    except OSError as error:
+        raise JobError(f"{path}: {error.strerror}") from error
+
+
+def arrow() -> Any:
+    """The package pyarrow, with its module for Parquet.
+
+    Raises:
+        ImportError: It is not installed; names the extra that brings it.
+    """
+    try:
+        import pyarrow.parquet  # type: ignore[import-untyped, unused-ignore]
+    except ImportError:
+        raise ImportError('Parquet needs pyarrow; install it with: pip install "cohere-rerank[arrow]"') from None
+    return pyarrow
+
+
+def _from_cell(name: str, cell: str) -> object:
+    try:
+        return from_json(cell, allow_inf_nan=False)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequestError(f"{name} must be JSON, such as {_EXAMPLES.get(name, 3)}: {error}") from None
+
+
+_EXAMPLES = {
+    "documents": '["one", "another"]',
+    "rank_fields": '["title"]',
+    "relevant_spans": '{"mode": "enabled"}',
+    "min_score": "0.5",
+}
+
+
+def _refuse_utf16(path: Path, start: bytes) -> None:
+    if start.startswith(_UTF16_BOMS):
+        raise JobError(f"{path}: in UTF-16; write it as UTF-8")
+
+
+def _text_lines(path: Path, plain: IO[bytes]) -> Iterator[str]:
+    """Lines as text; bytes that are no UTF-8 become lone surrogates, so that only their record is refused."""
+    for number, raw in enumerate(plain):
+        line = raw
+        if number == 0:
+            _refuse_utf16(path, line)
+            line = line.removeprefix(_UTF8_BOM)
+        yield line.decode("utf-8", "surrogateescape")
+
+
+@contextmanager
+def _cells_of_any_length() -> Iterator[None]:
+    """The csv module refuses cells above 128 KiB, unless told otherwise for the whole process."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)

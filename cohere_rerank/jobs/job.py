@@ -1,0 +1,168 @@
+"""A job at work: which rows are still to do, what is written of each, and when to stop. No network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from cohere_rerank.errors import InvalidRequestError
+
+from .errors import JobStoppedError
+from .formats import Reader
+from .journal import Journal, RowSet
+from .report import JobReport
+from .rows import Row, bad_row, estimated_units, read_row
+from .seen import SeenIds
+from .settings import Settings
+
+__all__ = ["Job", "rows_to_do"]
+
+_FEWEST_FOR_FRACTION = 100  # rows of a run, before the share of failed ones means anything
+
+
+def rows_to_do(
+    reader: Reader[Any], seen: SeenIds, done: RowSet, again: RowSet, *, ignores_unknown: bool
+) -> Iterator[Row]:
+    """The rows of the input that are not done, or to be done again.
+
+    Args:
+        reader: The input.
+        seen: Knows the ids of the rows that are done.
+        done: Numbers of rows to pass over,
+        again: except these.
+        ignores_unknown: As for `read_row`.
+    """
+    for number, raw in reader:
+        if number in done and number not in again:
+            continue
+        place = reader.place(number)
+        try:
+            row = read_row(number, place, reader.parsed(raw), ignores_unknown=ignores_unknown)
+        except InvalidRequestError as error:
+            row = bad_row(number, place, None, error.message)
+        if row.id is not None:
+            first = seen.first(row.id, number)
+            if first != number:
+                # Without the id, which is the first one's: in the output each id stands once.
+                row = bad_row(number, place, None, f"the id {row.id!r} is already that of {reader.word} {first}")
+        yield row
+
+
+class Job:
+    """The rows of one run, and its decisions.
+
+    Attributes:
+        stopped: Why no more rows are sent; None while they are.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        reader: Reader[Any],
+        journal: Journal,
+        seen: SeenIds,
+        count_retries: Callable[[], int],
+    ) -> None:
+        self._count_retries = count_retries
+        self._settings = settings
+        self._reader = reader
+        self._journal = journal
+        self._seen = seen
+        self._held: list[dict[str, Any]] = []  # answered, but the disk did not take them
+        self._reserved: dict[int, float] = {}  # what rows under way will cost, by number
+        self._start_s = time.monotonic()
+        self._n_written = 0
+        self._n_failed = 0
+        self.stopped: str | None = None
+        self._reason = ""
+        self._cause: BaseException | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """The rows to send, until there are no more or the job is stopped."""
+        again = self._journal.failed if self._settings.retry_errors else RowSet()
+        ignores_unknown = self._settings.ignore_unknown
+        rows = rows_to_do(self._reader, self._seen, self._journal.done, again, ignores_unknown=ignores_unknown)
+        for row in rows:
+            if self.stopped or not self._affords(row):
+                return
+            yield row
+
+    def _affords(self, row: Row) -> bool:
+        budget = self._settings.budget_units
+        if budget is None:
+            return True
+        units = estimated_units(row)
+        if self._journal.search_units + sum(self._reserved.values()) + units > budget:
+            self.stop("budget", f"the next row would pass the budget of {budget:g} search units")
+            return False
+        self._reserved[row.number] = units
+        return True
+
+    def take(self, row: Row, record: dict[str, Any]) -> None:
+        """Write what became of a row."""
+        self._reserved.pop(row.number, None)
+        if self._held:
+            self._held.append(record)
+            return
+        try:
+            self._journal.append(record)
+        except OSError as error:
+            self._held.append(record)
+            self.stop("failed", f"{self._journal.path}: cannot be written: {error.strerror}", error)
+            return
+        self._n_written += 1
+        self._n_failed += "error" in record
+        most = self._settings.max_error_fraction
+        if self._n_written >= _FEWEST_FOR_FRACTION and self._n_failed > most * self._n_written:
+            told = f"{self._n_failed} of {self._n_written} rows failed, more than a share of {most:g}"
+            last = record.get("error", {}).get("message")
+            self.stop("errors", f"{told}; the last: {last}" if last else told)
+
+    def stop(self, kind: str, reason: str, cause: BaseException | None = None) -> None:
+        """Send no more rows; the first reason counts."""
+        if self.stopped is None:
+            self.stopped, self._reason, self._cause = kind, reason, cause
+
+    def save(self) -> None:
+        """Have what is written reach the disk itself."""
+        try:
+            self._journal.sync()
+        except OSError as error:
+            self.stop("failed", f"{self._journal.path}: cannot be written: {error.strerror}", error)
+
+    def settle(self) -> None:
+        """Write what the disk did not take, into the room that was kept for it.
+
+        Raises:
+            JobStoppedError: The job was stopped before its last row.
+        """
+        lost = ""
+        if self._held:
+            held, self._held = self._held, []
+            self._journal.free_spare()
+            try:
+                while held:
+                    self._journal.append(held[0])
+                    del held[0]
+            except OSError:
+                lost = f"; {len(held)} answered rows could not be saved and will be asked for again"
+        self.save()
+        if self.stopped:
+            report = self.report()
+            saved = f"{report.rows} rows are saved in {self._journal.path}, and resume goes on from there"
+            raise JobStoppedError(f"{self._reason}; {saved}{lost}", report) from self._cause
+
+    def report(self) -> JobReport:
+        """The numbers up to now."""
+        return JobReport(
+            rows=len(self._journal.done),
+            failed=len(self._journal.failed),
+            written=self._n_written,
+            retries=self._count_retries(),
+            search_units=self._journal.search_units,
+            estimated_units=self._journal.estimated_units,
+            seconds=time.monotonic() - self._start_s,
+            fraction=self._reader.fraction(),
+            stopped=self.stopped,
+        )

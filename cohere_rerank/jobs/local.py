@@ -1,0 +1,113 @@
+"""The same answers from this machine's cores: worker processes that each hold a client on a ``local:`` address."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context, parent_process
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from cohere_rerank.client import ClientV2
+from cohere_rerank.errors import CohereRerankError
+
+from .errors import JobError
+from .rows import Row, outcome_record
+
+if TYPE_CHECKING:
+    from cohere_rerank.client import AsyncClientV2
+
+__all__ = ["answers"]
+
+_CHUNK_ROWS = 16  # what a worker is given at a time: enough that handing it over costs little
+_CHUNKS_EACH = 3  # one under way, one waiting, one whose answers are being written
+Record = dict[str, Any]
+
+
+async def answers(
+    client: AsyncClientV2, rows: Iterator[Row], *, ordered: bool, processes: int, common: Mapping[str, Any]
+) -> AsyncGenerator[tuple[Row, Record], None]:
+    """What becomes of each row.
+
+    Args:
+        client: Has a ``local:`` address, and can be pickled.
+        rows: Read as they are needed, a bounded number ahead.
+        ordered: Answers in the order of the rows, or as they come.
+        processes: How many workers.
+        common: Arguments that all rows share.
+
+    Raises:
+        JobError: A worker process died.
+    """
+    # Spawned, not forked: this process has threads.
+    spawning = get_context("spawn")
+    pool = ProcessPoolExecutor(processes, spawning, initializer=_begin, initargs=(client, dict(common)))
+    waiting: deque[tuple[list[Row], Future[list[Record]]]] = deque()
+    try:
+        while True:
+            while len(waiting) < processes * _CHUNKS_EACH and (chunk := [*islice(rows, _CHUNK_ROWS)]):
+                waiting.append((chunk, pool.submit(_answer_chunk, chunk)))
+            if not waiting:
+                return
+            chunk, done = await _next(waiting, ordered=ordered)
+            for answer in zip(chunk, done, strict=True):
+                yield answer
+    except BrokenProcessPool:
+        raise JobError("a worker process died; was there too little memory for so many processes?") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+async def _next(
+    waiting: deque[tuple[list[Row], Future[list[Record]]]], *, ordered: bool
+) -> tuple[list[Row], list[Record]]:
+    if ordered:
+        at = 0
+        await to_thread.run_sync(wait, [waiting[0][1]])
+    else:
+        await to_thread.run_sync(lambda: wait([future for _, future in waiting], return_when=FIRST_COMPLETED))
+        at = next(index for index, (_, future) in enumerate(waiting) if future.done())
+    chunk, future = waiting[at]
+    del waiting[at]
+    return chunk, future.result()
+
+
+_client: ClientV2
+_common: dict[str, Any]
+
+
+def _begin(client: AsyncClientV2, common: dict[str, Any]) -> None:
+    """Make a worker ready, that minds neither Ctrl-C, which the job sees to, nor outlives the job."""
+    global _client, _common  # noqa: PLW0603 - what a worker process keeps between chunks
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _client = object.__new__(ClientV2)
+    _client.__setstate__(client.__getstate__())
+    _common = common
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+def _answer_chunk(rows: list[Row]) -> list[Record]:
+    return [_answer(row) for row in rows]
+
+
+def _answer(row: Row) -> Record:
+    if row.error is not None:
+        return outcome_record(row, row.error)
+    try:
+        return outcome_record(row, _client.rerank(**{**_common, **row.request}))
+    except CohereRerankError as error:
+        return outcome_record(row, error)

@@ -1,0 +1,98 @@
+"""What a job would take, found out by reading its input; nothing is sent and nothing is written."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cohere_rerank.client import AsyncClientV2
+from cohere_rerank.errors import InvalidRequestError
+
+from .formats import reader
+from .job import rows_to_do
+from .journal import RowSet
+from .rows import estimated_units
+from .seen import SeenIds
+from .settings import checked_client, checked_common
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+    from cohere_rerank.limits import RateLimit
+
+__all__ = ["JobPlan", "plan_job"]
+
+
+@dataclass(frozen=True)
+class JobPlan:
+    """A job before it is run.
+
+    Attributes:
+        rows: Rows of the input.
+        failed: Rows among them that cannot be sent.
+        first_errors: What is wrong with the first ten of those.
+        requests: Requests to send, long lists split.
+        search_units: What the API will probably bill, an estimate; 0.0 on a ``local:`` address.
+        seconds: The time this takes at the client's limit; None without a limit of a known size.
+    """
+
+    rows: int
+    failed: int
+    first_errors: tuple[str, ...]
+    requests: int
+    search_units: float
+    seconds: float | None
+
+
+_FIRST_ERRORS = 10
+
+
+def plan_job(
+    input: str | PathLike[str],
+    *,
+    client: AsyncClientV2 | None = None,
+    ignore_unknown: bool = False,
+    **common: Any,
+) -> JobPlan:
+    """Read a job's whole input, and say what running it would take.
+
+    Args:
+        input: As for `run_job`, like the others.
+        client: Its limit and address count.
+        ignore_unknown: As there.
+        **common: As there.
+
+    Raises:
+        InvalidRequestError: An argument is of the wrong type or out of its range.
+        JobError: The input is missing or broken.
+    """
+    client = AsyncClientV2() if client is None else checked_client(client)
+    shared, config = checked_common(common), client._config
+    n_rows, n_requests, units, errors = 0, 0, 0.0, []
+    n_failed = 0
+    with closing(SeenIds()) as seen:
+        for row in rows_to_do(reader(Path(input)), seen, RowSet(), RowSet(), ignores_unknown=ignore_unknown):
+            n_rows += 1
+            try:
+                if row.error is not None:
+                    raise row.error
+                call = client._encode_bulk(**{"model": None, **shared, **row.request})
+            except InvalidRequestError as error:
+                n_failed += 1
+                if n_failed <= _FIRST_ERRORS:
+                    errors.append(f"{row.place}: {error.message}")
+                continue
+            n_requests += -(-len(call.texts) // call.max_documents_per_request)
+            units += 0.0 if config.is_local else estimated_units(row)
+    seconds = _seconds(n_requests, config.limit) if not config.is_local else None
+    return JobPlan(n_rows, n_failed, tuple(errors), n_requests, units, seconds)
+
+
+def _seconds(n_requests: int, limit: RateLimit | str | None) -> float | None:
+    if isinstance(limit, str):
+        from cohere_rerank.limits.rate_limit import PRESETS
+
+        limit = PRESETS.get(limit)
+    return None if limit is None else n_requests / limit.requests * limit.period_s

@@ -1,0 +1,224 @@
+"""Running a job: rows out of the input, through a client or the machine's cores, into the journal."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, closing, contextmanager, nullcontext
+from dataclasses import asdict, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from anyio import to_thread
+
+from cohere_rerank.client import AsyncClientV2
+from cohere_rerank.errors import CohereRerankError
+
+from . import local
+from .errors import JobStoppedError
+from .formats import reader as opened_reader
+from .job import Job
+from .journal import Journal
+from .output import finish
+from .report import JobReport
+from .rows import Row, outcome_record
+from .seen import SeenIds
+from .settings import Settings, checked_client
+from .state import State, fingerprint, locked
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["run_job", "run_job_async"]
+
+_CHECKPOINT_S = 1.0
+
+
+def run_job(
+    input: str | PathLike[str],
+    output: str | PathLike[str],
+    *,
+    client: AsyncClientV2 | None = None,
+    resume: bool = False,
+    retry_errors: bool = False,
+    errors: str | PathLike[str] | None = None,
+    ordered: bool = True,
+    concurrency: int = 32,
+    processes: int | None = None,
+    max_error_fraction: float = 0.5,
+    budget_units: float | None = None,
+    ignore_unknown: bool = False,
+    progress: Callable[[JobReport], object] | None = None,
+    **common: Any,
+) -> JobReport:
+    """Rerank every row of a file into another file.
+
+    In the main thread, SIGINT and SIGTERM end the job once what is under way is answered and saved; a second one ends
+    it at once.
+
+    Args:
+        input: JSONL or CSV (also ``.gz``, and ``.zst`` from Python 3.14), or Parquet (extra ``arrow``). A row has a
+            query, documents, an id if it has a name, and any other argument of ``rerank`` that is its own.
+        output: In any of these formats. JSONL without packing grows as the job goes; the others appear when it ends.
+        client: Who answers; without it, one with the environment's settings and ``limit="auto"``. With a ``local:``
+            address its settings are copied to worker processes.
+        resume: Go on with a job that ended early; nothing happens if it was done.
+        retry_errors: Go on with a job, and ask again for the rows that have an error.
+        errors: A file for rows with an error, which are then not in the output.
+        ordered: Rows in the order of the input; False writes each as soon as it is answered.
+        concurrency: Requests under way at once, >= 1.
+        processes: Workers for a ``local:`` address, >= 1; None takes all cores.
+        max_error_fraction: Stop when a larger share of the run's rows has failed, in [0, 1]; judged from 100 rows on.
+        budget_units: Stop before the next row would bring the job, with its earlier runs, above this many search
+            units. Rows under way count by estimate, as do answers that do not say what they cost.
+        ignore_unknown: Whether fields of a row that ``rerank`` does not know are left out, instead of refused.
+        progress: Is given a report about once a second.
+        **common: Arguments for every row that does not set them itself, such as ``model``.
+
+    Returns:
+        The numbers, when every row is in the output; rows with an error count as ``failed``.
+
+    Raises:
+        InvalidRequestError: An argument is of the wrong type or out of its range.
+        JobError: The files cannot be used: missing, broken, in use by another job, not writable, or not of this job.
+        JobStoppedError: It ended early; what was answered is saved.
+    """
+    settings = Settings.of(
+        input,
+        output,
+        resume=resume or retry_errors,
+        retry_errors=retry_errors,
+        errors=errors,
+        ordered=ordered,
+        concurrency=concurrency,
+        processes=processes,
+        max_error_fraction=max_error_fraction,
+        budget_units=budget_units,
+        ignore_unknown=ignore_unknown,
+        progress=progress,
+        **common,
+    )
+    return anyio.run(partial(_run, settings, client, heeds_signals=True))
+
+
+async def run_job_async(
+    input: str | PathLike[str], output: str | PathLike[str], *, client: AsyncClientV2 | None = None, **options: Any
+) -> JobReport:
+    """As `run_job`, in an event loop that runs already. Signals are the caller's to heed.
+
+    Cancelling it ends the job at once: what was answered is saved, what was under way is not.
+
+    Args:
+        input: As there.
+        output: As there.
+        client: As there.
+        **options: As there.
+    """
+    return await _run(Settings.of(input, output, **options), client, heeds_signals=False)
+
+
+async def _run(settings: Settings, client: AsyncClientV2 | None, *, heeds_signals: bool) -> JobReport:
+    if client is not None:
+        return await _run_with(settings, checked_client(client), heeds_signals=heeds_signals)
+    async with AsyncClientV2(limit="auto", max_connections=max(settings.concurrency, 100)) as made:
+        return await _run_with(settings, made, heeds_signals=heeds_signals)
+
+
+async def _run_with(settings: Settings, client: AsyncClientV2, *, heeds_signals: bool) -> JobReport:
+    source = opened_reader(settings.input)
+    described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
+    with locked(settings, described) as state, closing(SeenIds()) as seen:
+        if state.ended is not None and not settings.journal.exists():
+            return JobReport(**state.ended)
+        n_retries_before = client.usage.retries
+        with closing(Journal(settings.journal, seen)) as journal:
+            job = Job(settings, source, journal, seen, lambda: client.usage.retries - n_retries_before)
+            with _signals_heeded(job) if heeds_signals else nullcontext():
+                await _answer_rows(job, settings, client)
+            job.settle()
+        await to_thread.run_sync(_finish, settings, job, journal, state)
+        return job.report()
+
+
+async def _answer_rows(job: Job, settings: Settings, client: AsyncClientV2) -> None:
+    due_s, is_told = time.monotonic() + _CHECKPOINT_S, False
+    try:
+        async with aclosing(_answers(job, settings, client)) as answers:
+            async for row, record in answers:
+                job.take(row, record)
+                if time.monotonic() >= due_s or (job.stopped and not is_told):
+                    is_told = job.stopped is not None
+                    await to_thread.run_sync(job.save)
+                    settings.progress(job.report())
+                    due_s = time.monotonic() + _CHECKPOINT_S
+    except CohereRerankError as error:  # no further row can be read, or would be answered
+        job.stop("failed", str(error), error)
+
+
+async def _answers(job: Job, settings: Settings, client: AsyncClientV2) -> AsyncGenerator[tuple[Row, Any], None]:
+    if client._config.is_local:
+        answers = local.answers(
+            client, job.rows(), ordered=settings.ordered, processes=settings.processes, common=settings.common
+        )
+    else:
+        answers = _remote_answers(client, job.rows(), settings)
+    async with aclosing(answers):
+        async for answer in answers:
+            yield answer
+
+
+async def _remote_answers(
+    client: AsyncClientV2, rows: Iterator[Row], settings: Settings
+) -> AsyncGenerator[tuple[Row, Any], None]:
+    # A row is its own id here; one that is wrong is an empty request, which comes back in its turn.
+    outcomes = client.rerank_many(
+        ({"id": row, **row.request} for row in rows),
+        concurrency=settings.concurrency,
+        ordered=settings.ordered,
+        **settings.common,
+    )
+    async with aclosing(outcomes):
+        async for row, outcome in outcomes:
+            yield row, outcome_record(row, outcome)
+
+
+def _finish(settings: Settings, job: Job, journal: Journal, state: State) -> None:
+    """Make the files that are not the journal itself, and tell that the job is done.
+
+    Raises:
+        JobStoppedError: One of them cannot be written.
+    """
+    output, errors = settings.output, settings.errors
+    try:
+        finish(journal, output, errors, ordered=settings.ordered, with_spans=settings.with_spans)
+        if settings.journal != output and not journal.failed:
+            state.ended = asdict(job.report())
+            state.write()
+            settings.journal.unlink()
+    except OSError as error:
+        told = f"{error.filename or output}: cannot be written: {error.strerror or error}"
+        saved = f"all rows are answered and saved in {settings.journal}; make room, and resume to write the output"
+        raise JobStoppedError(f"{told}; {saved}", replace(job.report(), stopped="failed")) from error
+
+
+@contextmanager
+def _signals_heeded(job: Job) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop the job gently, the second one at once; only the main thread hears them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def heed(number: int, frame: object) -> None:  # noqa: ARG001 - what a handler is given
+        if job.stopped == "interrupted":
+            raise KeyboardInterrupt
+        job.stop("interrupted", "interrupted")
+
+    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,168 @@
+"""The checked settings of one job."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import from_json, to_json
+
+from cohere_rerank import _config
+from cohere_rerank.client import AsyncClientV2
+from cohere_rerank.errors import InvalidRequestError
+
+from .errors import JobError
+from .formats import arrow, kind_of, zstd
+from .output import check_writable, is_plain
+from .report import JobReport
+from .rows import ARGUMENTS
+
+if TYPE_CHECKING:
+    from os import PathLike
+
+__all__ = ["Settings", "checked_client", "checked_common"]
+
+
+def n_cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _tell_nobody(report: JobReport) -> None:
+    """Whom a job reports to that nobody watches."""
+
+
+_COMMON = frozenset(ARGUMENTS) - {"query", "documents"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What `run_job` takes, checked.
+
+    Raises:
+        InvalidRequestError: A setting is of the wrong type or out of its range.
+        JobError: A file cannot be written, or has two uses.
+        ImportError: A format is an extra, which is not installed.
+    """
+
+    input: Path
+    output: Path
+    resume: bool = False
+    retry_errors: bool = False
+    errors: Path | None = None
+    ordered: bool = True
+    concurrency: int = 32
+    processes: int = 1
+    max_error_fraction: float = 0.5
+    budget_units: float | None = None
+    ignore_unknown: bool = False
+    progress: Callable[[JobReport], object] = _tell_nobody
+    common: Mapping[str, Any]
+
+    @classmethod
+    def of(
+        cls,
+        input: str | PathLike[str],
+        output: str | PathLike[str],
+        *,
+        errors: str | PathLike[str] | None = None,
+        processes: int | None = None,
+        progress: Callable[[JobReport], object] | None = None,
+        **options: Any,
+    ) -> Settings:
+        """Settings of what `run_job` is given; what is no option of the job is common to its rows."""
+        own = {field.name for field in fields(cls)}
+        return cls(
+            input=Path(input),
+            output=Path(output),
+            errors=None if errors is None else Path(errors),
+            processes=n_cores() if processes is None else processes,
+            progress=progress or _tell_nobody,
+            common={name: value for name, value in options.items() if name not in own},
+            **{name: value for name, value in options.items() if name in own},
+        )
+
+    def __post_init__(self) -> None:
+        _config.whole_number("concurrency", self.concurrency, 1)
+        _config.whole_number("processes", self.processes, 1)
+        fraction = _config.number("max_error_fraction", self.max_error_fraction)
+        if fraction is None or not 0 <= fraction <= 1:
+            raise InvalidRequestError(f"max_error_fraction must be from 0 to 1, got {fraction}")
+        budget = _config.number("budget_units", self.budget_units)
+        if budget is not None and not budget >= 0:
+            raise InvalidRequestError(f"budget_units must be at least 0, got {budget}")
+        checked_common(self.common)
+        self._check_files()
+
+    def _check_files(self) -> None:
+        places = [self.input, self.output, *([self.errors] if self.errors else [])]
+        if len({place.resolve() for place in places}) < len(places):
+            raise JobError(f"{self.output}: input, output and errors must be different files")
+        for place in places[1:]:
+            kind, packing = kind_of(place)
+            if kind == "parquet":
+                arrow()
+            if packing == ".zst":
+                zstd()
+            check_writable(place)
+
+    @property
+    def journal(self) -> Path:
+        """The file that rows are appended to: the output itself, or one beside it."""
+        return self.output if is_plain(self.output, self.errors) else self._beside(".part")
+
+    @property
+    def state(self) -> Path:
+        """The file that says which job this is."""
+        return self._beside(".job")
+
+    def _beside(self, ending: str) -> Path:
+        return self.output.with_name(self.output.name + ending)
+
+    @property
+    def with_spans(self) -> bool:
+        """Whether all rows ask for relevant spans."""
+        return self.common.get("relevant_spans") is not None
+
+    def that_matter(self, client: AsyncClientV2) -> dict[str, Any]:
+        """The options that make the answers and the files what they are, as JSON values."""
+        config = client._config
+        chosen = {
+            "address": config.base_url,
+            "scorer": None if config.scorer is None else getattr(config.scorer, "name", type(config.scorer).__name__),
+            "ordered": self.ordered,
+            "errors": None if self.errors is None else self.errors.name,
+            "ignore_unknown": self.ignore_unknown,
+            **{name: value for name, value in self.common.items() if value is not None},
+        }
+        plain: dict[str, Any] = from_json(to_json(chosen))
+        return plain
+
+
+def checked_common(common: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Arguments that all rows may share.
+
+    Raises:
+        InvalidRequestError: There is no such argument.
+    """
+    unknown = sorted(common.keys() - _COMMON)
+    if unknown:
+        shared = ", ".join(sorted(_COMMON))
+        raise InvalidRequestError(f"a job takes no {', '.join(unknown)}; all rows may share {shared}")
+    return common
+
+
+def checked_client(client: object) -> AsyncClientV2:
+    """The client, if it is one that a job can use.
+
+    Raises:
+        InvalidRequestError: It is something else.
+    """
+    if not isinstance(client, AsyncClientV2):
+        raise InvalidRequestError(f"client must be an AsyncClientV2, got {type(client).__name__}")
+    return client
