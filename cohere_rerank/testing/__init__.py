@@ -1,1 +1,55 @@
-"""Test programs that rerank: time that nobody waits for, and the machinery of a server that misbehaves."""
+"""Test programs that rerank: a Cohere that answers as told and misbehaves on demand, on a real socket.
+
+    >>> from cohere_rerank.testing import FaultServer
+    >>> with FaultServer() as fake:
+    ...     fake.fail(status=503)
+    ...     fake.reply({"green tea": 0.9})
+    ...     response = fake.client(max_retries=1).rerank(model="any", query="tea", documents=["coffee", "green tea"])
+    >>> [(result.index, result.relevance_score) for result in response.results]
+    [(1, 0.9), (0, 0.0)]
+    >>> [call.query for call in fake.calls]
+    ['tea', 'tea']
+
+With pytest the fixtures ``fake_cohere``, ``local_cohere`` and ``async_local_cohere`` are there without an import.
+Names are imported when first used (PEP 562): the plugin costs a suite that does not use it next to nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .cassettes import cassette as cassette
+    from .clock import FakeClock as FakeClock
+    from .faults import FaultServer as FaultServer
+    from .plan import Delay as Delay
+    from .plan import Fault as Fault
+    from .plan import Limit as Limit
+    from .plan import Plan as Plan
+    from .wire import Request as Request
+
+_WHERE = {
+    "Delay": "plan",
+    "Fault": "plan",
+    "FaultServer": "faults",
+    "FakeClock": "clock",
+    "Limit": "plan",
+    "Plan": "plan",
+    "Request": "wire",
+    "cassette": "cassettes",
+}
+__all__ = ["Delay", "FakeClock", "Fault", "FaultServer", "Limit", "Plan", "Request", "cassette"]
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    module = _WHERE.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{module}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -53,7 +53,7 @@ class SocketServer:
 
     Attributes:
         url: Where it listens, such as ``http://127.0.0.1:40123``; `port` alone is the number.
-        requests: What was asked, in order of arrival.
+        requests: What was asked, in order of arrival, while `keeps_requests` is true.
         early: What to answer to the mere headers of a request, its body unread; None: read it first.
         n_connections, n_open: Connections accepted, and open now.
         n_in_flight, max_in_flight: Requests read and not yet answered.
@@ -65,6 +65,7 @@ class SocketServer:
         self.host = host
         self.port = port
         self.requests: list[Request] = []
+        self.keeps_requests = True
         self.early: Reply | None = None
         self.n_connections = self.n_open = self.n_in_flight = self.max_in_flight = 0
         self._ssl_context = tls
@@ -176,8 +177,9 @@ class SocketServer:
     async def _answered(self, exchange: Exchange) -> bool:
         """Answer one request; whether the connection stays open."""
         replying = self.next_reply(exchange.request)
-        with self._changed:
-            self.requests.append(exchange.request)
+        if self.keeps_requests:
+            with self._changed:
+                self.requests.append(exchange.request)
         self._count(n_in_flight=1)
         try:
             await replying(exchange)

@@ -1,0 +1,275 @@
+"""A Cohere on a real socket that answers like the local engine, or with given scores, and misbehaves as planned."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from http import HTTPStatus
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
+from cohere_rerank.local.choose import as_scorer, chooser
+from cohere_rerank.local.endpoint import MAX_DOCUMENTS, Answer, answer
+from cohere_rerank.local.scorer import FunctionScorer, ScoreFunction, Scorer
+
+from . import replies
+from .plan import Fault, Plan
+from .plan_file import checked, read_plan
+from .quota import Quota
+from .socket_server import SocketServer
+from .spoiled import spoiled
+from .wire import Exchange, Reply, Request
+
+if TYPE_CHECKING:
+    from cohere_rerank import AsyncClientV2, ClientV2
+    from cohere_rerank._retry import Clock
+
+__all__ = ["FaultServer", "serve"]
+
+PATH = "/v2/rerank"
+_KEY = "test-key"
+_MESSAGES = {429: "Please wait and try again later", 500: "internal server error"}
+_TURN_S = 0.5  # where a signal does not end a wait, it is seen as soon as this
+_log = logging.getLogger("cohere_rerank.testing")
+
+Scores = Mapping[str, float] | Sequence[float] | ScoreFunction
+PlanSource = Plan | Mapping[str, Any] | str | PathLike[str] | None
+
+
+class FaultServer(SocketServer):
+    """A server for tests, running while it is used as a context manager: ``with FaultServer() as fake:``.
+
+    A request meets, in this order: what `fail` and `reply` have queued; the plan's faults; its keys; its limit; then a
+    good answer.
+
+    Args:
+        plan: When it misbehaves: a `Plan`, its fields as a mapping, or a YAML or JSON file. None: never.
+        scorer: Who scores, as in the client: a name such as ``"local:semantic"``, a scorer or a function.
+        host: The address to listen on.
+        port: 0 takes a free one.
+        clock: The time that the plan's limit counts by; a client's `FakeClock`, for tests that do not wait.
+
+    Attributes:
+        url: The ``base_url`` for clients.
+        calls: Every request to the API so far, in order of arrival, as a list of `Request`.
+
+    Raises:
+        InvalidRequestError: The plan has a mistake; names the entry.
+        OSError: The plan's file cannot be read, or the port is taken.
+    """
+
+    def __init__(
+        self,
+        plan: PlanSource = None,
+        *,
+        scorer: str | Scorer | ScoreFunction = "local:",
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Clock | None = None,
+    ) -> None:
+        super().__init__(host=host, port=port)
+        self._pick = chooser(scorer) if isinstance(scorer, str) else chooser("local:", scorer)
+        self._clients: list[ClientV2] = []
+        self.start_over(plan, clock=clock)
+
+    def start_over(self, plan: PlanSource = None, *, clock: Clock | None = None) -> None:
+        """Go by another plan: its first request is number 1 again. What was queued or asked is forgotten."""
+        self._plan = read_plan(plan)
+        self._quota = Quota(self._plan.limit) if self._plan.limit else None
+        self._now_s = clock.monotonic if clock else time.monotonic
+        self._queue: deque[Fault | Scorer] = deque()
+        self._scripted: Scorer | None = None
+        self._n = 0
+        self.calls: list[Request] = []
+        self.requests.clear()
+
+    def reply(self, scores: Scores) -> None:
+        """Give these scores to the next request, and to all after it until something else is queued.
+
+        Args:
+            scores: A score in [0, 1] for each document, by position; or by the document's text, 0 for those not named;
+                or a function of ``(query, documents)``. A request that they do not fit is answered 400, which no
+                client repeats.
+        """
+        self._queue.append(_as_scorer(scores))
+
+    def fail(self, times: int = 1, **fault: Any) -> None:
+        """Let the next requests meet a fault: ``fake.fail(times=3, status=429, retry_after=1)``.
+
+        Args:
+            times: How many requests.
+            fault: The fields of a `Fault`.
+
+        Raises:
+            InvalidRequestError: A field is unknown or out of range.
+        """
+        self._queue.extend([checked(Fault, fault)] * times)
+
+    def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
+        """A client of this server, closed with it; *options* are those of ``ClientV2``."""
+        from cohere_rerank import ClientV2
+
+        self._clients.append(ClientV2(api_key, **{"base_url": self.url, **options}))
+        return self._clients[-1]
+
+    def async_client(self, api_key: str = _KEY, **options: Any) -> AsyncClientV2:
+        """The same with ``await``; its connections close with the event loop."""
+        from cohere_rerank import AsyncClientV2
+
+        return AsyncClientV2(api_key, **{"base_url": self.url, **options})
+
+    def __exit__(self, *exc_info: object) -> None:
+        for client in self._clients:
+            client.close()
+        super().__exit__(*exc_info)
+
+    def next_reply(self, request: Request) -> Reply:
+        """What to answer, decided in order of arrival."""
+        path = request.path.partition("?")[0]
+        if path != PATH:
+            return self._error(404, "404 page not found")
+        if request.method != "POST":
+            return self._error(405, "method not allowed", {"allow": "POST"})
+        self._n += 1
+        if self.keeps_requests:
+            self.calls.append(request)
+        fault, pick = self._next_step()
+        delay_s = self._plan.delay_s(self._n, fault)
+        _log.info("%d: %r: %s", self._n, request, fault.kind if fault else "no fault")
+        replying = self._without_answer(fault) if fault else None
+        if replying is None:
+            refused, headers = self._admitted(request)
+            replying = refused or self._answering(fault, request, pick, headers)
+        return replies.delayed(delay_s, replying) if delay_s else replying
+
+    def _next_step(self) -> tuple[Fault | None, Callable[[str], Scorer]]:
+        """What the next request meets, and who scores it: what is queued counts before the plan."""
+        step = self._queue.popleft() if self._queue else None
+        if isinstance(step, Fault):
+            return step, self._pick
+        scorer = self._scripted = step or self._scripted
+        pick = self._pick if scorer is None else lambda _model: scorer
+        return self._plan.fault_for(self._n), pick
+
+    def _admitted(self, request: Request) -> tuple[Reply | None, dict[str, str]]:
+        """What keys and limit say: a refusal, or the headers of the answer."""
+        keys, key = self._plan.keys, request.key
+        if keys is not None and key not in keys:
+            return self._error(401, "invalid api token" if key else "no api key supplied"), {}
+        if self._quota is None:
+            return None, {}
+        verdict = self._quota.ask(key, self._now_s())
+        return (self._error(429, verdict.refusal, verdict.headers) if verdict.refusal else None), verdict.headers
+
+    def _without_answer(self, fault: Fault) -> Reply | None:
+        """The reply to a fault that needs no good answer."""
+        if fault.status is not None:
+            return self._status(fault, fault.status)
+        if fault.reset:
+            return replies.reset(fault.reset)
+        if fault.hang_up:
+            return replies.hang_up()
+        if fault.truncated:
+            return replies.truncated(chunked=fault.truncated == "chunked")
+        return replies.hang() if fault.hang else None
+
+    def _status(self, fault: Fault, status: int) -> Reply:
+        headers = dict(fault.headers or {})
+        if fault.retry_after is not None:
+            headers["retry-after"] = f"{fault.retry_after:g}"
+        if fault.body is not None:
+            return replies.reply(status, text=fault.body, headers=headers)
+        return self._error(status, fault.message or _MESSAGES.get(status) or HTTPStatus(status).phrase.lower(), headers)
+
+    def _error(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
+        """An error in Cohere's form; its id depends on the seed and the request's number."""
+        digest = hashlib.blake2b(f"{self._plan.seed}/{self._n}".encode(), digest_size=16).digest()
+        body = {"id": str(UUID(bytes=digest, version=4)), "message": message}
+        return replies.reply(status, json=body, headers=headers)
+
+    def _answering(
+        self, fault: Fault | None, request: Request, pick: Callable[[str], Scorer], headers: dict[str, str]
+    ) -> Reply:
+        """A good answer, or one that the fault spoils or slows down."""
+
+        async def send(exchange: Exchange) -> None:
+            status, answer_headers, body = await asyncio.to_thread(_answer, request.body, pick)
+            if fault and fault.wrong and status == HTTPStatus.OK:
+                kind, body = spoiled(body, fault.wrong, len(request.documents))
+                answer_headers = {"content-type": kind}
+            data = replies.whole(status, [*answer_headers.items(), *headers.items()], body)
+            if fault and fault.drip is not None:
+                await replies.dripped(data, fault.drip)(exchange)
+            else:
+                await exchange.send(data)
+
+        return send
+
+
+def _answer(body: bytes, pick: Callable[[str], Scorer]) -> Answer:
+    try:
+        return answer(body, pick, MAX_DOCUMENTS)
+    except CohereRerankError as error:  # of the scores: the test's mistake, which no client should repeat
+        told = json.dumps({"message": str(error)}).encode()
+        return HTTPStatus.BAD_REQUEST, {"content-type": "application/json"}, told
+
+
+def _as_scorer(scores: Scores) -> Scorer:
+    if callable(scores) or hasattr(scores, "score"):
+        return as_scorer(scores)
+    if isinstance(scores, Mapping):
+        by_text = dict(scores)
+        return FunctionScorer(lambda _query, documents: [by_text.get(text, 0.0) for text in documents], name="reply")
+    if isinstance(scores, (str, bytes)) or not isinstance(scores, Iterable):
+        raise InvalidRequestError(
+            f"scores are a list, a mapping from texts to numbers, or a function; got {type(scores).__name__}"
+        )
+    listed = list(scores)
+    return FunctionScorer(lambda _query, _documents: listed, name="reply")
+
+
+def serve(host: str, port: int, file: str | PathLike[str]) -> None:
+    """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``.
+
+    Says on stderr where it listens and, by the logger ``cohere_rerank.testing``, what each request met.
+
+    Args:
+        host: The address to listen on.
+        port: 0 takes a free one.
+        file: YAML or JSON.
+
+    Raises:
+        InvalidRequestError: The file has a mistake; names the entry.
+        OSError: It cannot be read, or the port is taken.
+    """
+    server = FaultServer(file, host=host, port=port)
+    server.keeps_requests = False
+    with _told_to_stop() as stop, server:
+        sys.stderr.write(f"listening on {server.url}\n")
+        sys.stderr.flush()
+        while not stop.wait(_TURN_S):
+            pass
+
+
+@contextmanager
+def _told_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set, in the main thread, where alone signals arrive."""
+    stop = threading.Event()
+    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
+    try:
+        yield stop
+    finally:
+        for number, handler in zip(signals, before):
+            signal.signal(number, handler)
