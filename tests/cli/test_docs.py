@@ -35,13 +35,14 @@ def sessions(text):
 def shell(tmp_path):
     """``shell(command)``: what it prints on both streams, in a folder that has the program on its PATH."""
     (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "cohere-rerank").write_text(f'#!/bin/sh\nexec {sys.executable} -m cohere_rerank "$@"\n')
-    (tmp_path / "bin" / "cohere-rerank").chmod(0o755)
+    for name, runs in {"cohere-rerank": f"{sys.executable} -m cohere_rerank", "python3": sys.executable}.items():
+        (tmp_path / "bin" / name).write_text(f'#!/bin/sh\nexec {runs} "$@"\n')
+        (tmp_path / "bin" / name).chmod(0o755)
     path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
     (tmp_path / "work").mkdir()
 
     def run(command):
-        environment = {**os.environ, "PATH": path, "COLUMNS": "80", "PYTHONPATH": os.pathsep.join(sys.path)}
+        environment = {**os.environ, "PATH": path, "COLUMNS": "80"}
         done = subprocess.run(
             ["bash", "-c", command],
             cwd=tmp_path / "work",

@@ -9,15 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-import click
 import pytest
 
 import cohere_rerank
-from cohere_rerank.cli._program import program
+from cohere_rerank.cli._program import COMMANDS, program
 from tests.cli.conftest import COMMAND
 from tests.server import error, refusing_url
 
-COMMANDS = program.list_commands(click.Context(program))
 FULL = Path("/dev/full")  # a disk without room
 KEY = "secret-key-0123456789"
 HEAVY = {"asyncio", "httpx", "pydantic", "rich", "numpy", "tenacity", "uvicorn", "yaml", "cohere_rerank.evaluate"}
