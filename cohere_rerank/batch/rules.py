@@ -35,7 +35,7 @@ ARGUMENTS = RerankArguments.__required_keys__ | RerankArguments.__optional_keys_
 _NEEDED = ("model", "query", "documents")
 _ROOM = 2  # rows taken and not yet given back, as a multiple of the concurrency: one is under way, one waits
 # These are about the client: every further row would fail the same way, or cost money for nothing.
-_ENDING = (ClientClosedError, MissingApiKeyError, PaymentRequiredError, QuotaExceededError, UnauthorizedError)
+ENDING = (ClientClosedError, MissingApiKeyError, PaymentRequiredError, QuotaExceededError, UnauthorizedError)
 
 _short = Repr()
 _short.maxstring = _short.maxother = 60
@@ -115,7 +115,7 @@ class Rules:
 
     def ends(self, error: Exception) -> bool:
         """Whether no further row should be sent after this failure, whatever ``on_error`` says."""
-        return not isinstance(error, CohereRerankError) or isinstance(error, _ENDING)
+        return not isinstance(error, CohereRerankError) or isinstance(error, ENDING)
 
     def order(self) -> InOrder | AsDone:
         """In which order outcomes are given."""

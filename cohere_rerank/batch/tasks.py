@@ -96,7 +96,8 @@ class _Batch:
         self._feeding = anyio.CancelScope()
         self.scope = anyio.CancelScope()
         self.room = anyio.Semaphore(rules.room)
-        self.failure: Exception | None = None
+        self.failure: BaseException | None = None
+        self._is_ending = False  # because of a failure: nothing more is sent
         self.is_over = anyio.Event()
         # No row waits between the reader and the workers; outcomes are as many as there is room for.
         self._to_work, self._work = anyio.create_memory_object_stream[tuple[int, Any, Any]](0)
@@ -123,8 +124,8 @@ class _Batch:
             try:
                 with self._feeding:
                     await self._hand_out()
-            except Exception as error:  # noqa: BLE001 - raised once what is under way has been given
-                self._end(error)
+            except Exception as error:  # noqa: BLE001 - raised once the rows taken have been given back
+                self.failure = self.failure or error
             finally:
                 await self._close_rows()
 
@@ -148,13 +149,15 @@ class _Batch:
             try:
                 with anyio.CancelScope(shield=True):
                     await self._rows.aclose()
-            except Exception as error:  # noqa: BLE001 - as above
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as error:  # noqa: BLE001 - a group, where it yields within a task group
                 self._end(error)
 
     async def _answer_rows(self) -> None:
         """Answer one row after the other, beside other tasks that do the same."""
         async for position, row_id, call in self._work:
-            result = await self._answer(call)
+            result = None if self._is_ending else await self._answer(call)
             if result is not None:
                 self._to_done.send_nowait((position, (row_id, result)))
 
@@ -171,11 +174,15 @@ class _Batch:
             self._end(error)
             return None
         if self._rules.raises:
-            self._feeding.cancel()
+            self._stop_sending()
             return error
         return error.with_traceback(None)  # whose frames hold the documents
 
-    def _end(self, error: Exception) -> None:
+    def _end(self, error: BaseException) -> None:
         """Send nothing more; the error is raised once all that is under way has been given."""
         self.failure = self.failure or error
+        self._stop_sending()
+
+    def _stop_sending(self) -> None:
+        self._is_ending = True
         self._feeding.cancel()
