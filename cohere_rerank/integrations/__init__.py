@@ -1,0 +1,1 @@
+"""The client inside other engines: one module each, imported by name, none of them before it is asked for."""

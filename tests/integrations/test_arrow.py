@@ -1,0 +1,123 @@
+"""RerankBatch on Arrow tables, as Ray, Spark, Dask and Daft call it."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+
+from cohere_rerank import InvalidRequestError, UnauthorizedError
+from cohere_rerank.integrations.arrow import RerankBatch
+
+pa = pytest.importorskip("pyarrow", reason="needs pyarrow")
+
+LOCAL = {"base_url": "local:"}
+ROWS = {
+    "id": [1, 2, 3],
+    "query": ["red apple", None, "blue car"],
+    "documents": [["a car", "a red apple"], ["x"], ["a blue car", "a pear"]],
+}
+
+
+@pytest.fixture
+def make_batch():
+    made = []
+
+    def make(**options):
+        made.append(RerankBatch(**{"model": "m", "client": LOCAL, **options}))
+        return made[-1]
+
+    yield make
+    for batch in made:
+        batch.close()
+
+
+def test_a_table_keeps_its_rows_and_gains_two_columns(make_batch):
+    table = pa.table(ROWS)
+    ranked = make_batch()(table)
+    assert ranked.column_names == ["id", "query", "documents", "results", "error"]
+    assert ranked.column("id").to_pylist() == [1, 2, 3]
+    result = pa.struct([("index", pa.int32()), ("relevance_score", pa.float32())])
+    assert ranked.schema.field("results").type == pa.list_(result)
+    firsts = [results and results[0]["index"] for results in ranked.column("results").to_pylist()]
+    assert firsts == [1, None, 0]
+    assert table.column_names == ["id", "query", "documents"]
+
+
+def test_a_row_that_fails_says_why_and_fails_alone(make_batch):
+    errors = make_batch()(pa.table(ROWS)).column("error").to_pylist()
+    assert (errors[0], errors[2]) == (None, None)
+    assert "no query" in errors[1]
+
+
+def test_structs_are_sent_as_yaml(server, make_batch):
+    batch = make_batch(client={"base_url": server.url, "api_key": lambda: "k"})
+    table = pa.table({"query": ["q"], "documents": [[{"title": "T", "text": "x"}]]})
+    batch(table)
+    assert server.requests[0].json["documents"] == ["title: T\ntext: x\n"]
+
+
+def test_further_arguments_and_other_columns_are_used(make_batch):
+    table = pa.table({"q": ["red apple"], "texts": [["a car", "a red apple"]]})
+    ranked = make_batch(query="q", documents="texts", arguments={"top_n": 1})(table)
+    assert [len(results) for results in ranked.column("results").to_pylist()] == [1]
+
+
+def test_a_refused_key_stops_the_job(server, make_batch):
+    server.keys = {"other"}
+    batch = make_batch(client={"base_url": server.url, "api_key": lambda: "wrong-key"})
+    with pytest.raises(UnauthorizedError):
+        batch(pa.table({"query": ["q"], "documents": [["d"]]}))
+
+
+def test_it_pickles_at_work_and_never_holds_a_key(make_batch):
+    batch = make_batch()
+    batch(pa.table(ROWS))
+    again = pickle.loads(pickle.dumps(batch))
+    assert again(pa.table(ROWS)).column("error").to_pylist()[0] is None
+    again.close()
+    with pytest.raises(InvalidRequestError, match="api_key"):
+        RerankBatch(model="m", client={"api_key": "secret-key"})
+
+
+def test_closed_it_opens_again(make_batch):
+    batch = make_batch()
+    batch(pa.table(ROWS))
+    batch.close()
+    batch.close()
+    assert batch(pa.table(ROWS)).num_rows == 3
+
+
+def test_spark_gets_batches_for_batches(make_batch):
+    batches = list(make_batch().map_in_arrow(iter(pa.table(ROWS).to_batches() * 2)))
+    assert sum(batch.num_rows for batch in batches) == 6
+    assert batches[0].schema.names[-2:] == ["results", "error"]
+
+
+def test_one_row_at_a_time_for_daft(make_batch):
+    batch = make_batch()
+
+    async def rows():
+        return await asyncio.gather(batch.row("red apple", ["a car", "a red apple"]), batch.row("", ["x"]))
+
+    good, bad = asyncio.run(rows())
+    assert (good["results"][0]["index"], good["error"]) == (1, None)
+    assert bad["results"] is None and "query" in bad["error"]
+
+
+@pytest.mark.parametrize(
+    ("table", "says"),
+    [
+        ({"query": ["q"]}, "no column 'documents'"),
+        ({"query": ["q"], "documents": [["d"]], "error": ["x"]}, "already has a column 'error'"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused(make_batch, table, says):
+    with pytest.raises(InvalidRequestError, match=says):
+        make_batch()(pa.table(table))
+
+
+def test_an_empty_table_stays_empty_and_typed(make_batch):
+    table = pa.table({"query": pa.array([], pa.string()), "documents": pa.array([], pa.list_(pa.string()))})
+    assert make_batch()(table).column_names == ["query", "documents", "results", "error"]
