@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import warnings
 from io import TextIOWrapper
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -16,9 +19,19 @@ def main() -> NoReturn:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+    _prepare()
+    program.main(prog_name="cohere-rerank")
+
+
+def _prepare() -> None:
+    """Make of the process what a program is: three streams, and one line a warning."""
+    if sys.stdin is None:  # closed by a shell's <&-
+        sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as above
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows what it can
-    program.main(prog_name="cohere-rerank")
+    warnings.formatwarning = lambda message, *_args, **_more: f"cohere-rerank: {message}\n"
 
 
 if __name__ == "__main__":

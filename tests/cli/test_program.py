@@ -285,3 +285,28 @@ def test_the_program_is_a_click_group_for_other_programs():
     with pytest.raises(SystemExit) as ended:
         program.main(["bogus"], prog_name="cohere-rerank")
     assert ended.value.code == 2
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+@pytest.mark.parametrize(("closed", "said"), [("<&-", b"no documents"), (">&-", b"local scorer")])
+def test_closed_streams_are_empty_ones(tmp_path, closed, said):
+    """A shell may start the program without standard input or output."""
+    (tmp_path / "tea.txt").write_text("green tea\n")
+    files = [tmp_path / "tea.txt"] if closed == ">&-" else []
+    script = f'"$@" {closed}'
+    command = ["bash", "-c", script, "bash", *COMMAND, "rank", "tea", *files, "--local"]
+    done = subprocess.run(command, capture_output=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert said in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_warning_is_one_line(start):
+    """Such as the one about a query whose bytes are no UTF-8."""
+    process = start("rank", "te\udcff", "--local")
+    out, said = process.communicate(b"green tea\n", timeout=60)
+    assert process.returncode == 0
+    assert b"green tea" in out
+    lines = said.splitlines()
+    assert any(b"surrogate" in line for line in lines)
+    assert all(line.startswith(b"cohere-rerank: ") for line in lines)
