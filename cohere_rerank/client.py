@@ -141,19 +141,25 @@ class ClientV2(BaseClient):
 
         Args:
             requests: Mappings of arguments of `rerank`, each with an ``id`` if it has a name; its position otherwise.
-                Read as they are needed, never all at once.
+                Read in the caller's thread as they are needed: at most 2 x *concurrency* are read and not given back.
             concurrency: Calls under way at once, >= 1.
-            ordered: Answers in the order of *requests*; False gives each as soon as it is there.
-            on_error: ``"return"`` gives the error in place of the response; ``"raise"`` ends with it.
-            progress: True for a bar (extra ``progress``), or a function that is given a BatchProgress now and then.
-            **common: Arguments for every request that does not set them itself.
+            ordered: Answers in the order of *requests*: behind a slow one, others wait, and once there is no more
+                room nothing is sent. False gives each as soon as it is there.
+            on_error: ``"return"`` gives the error in place of the response; ``"raise"`` raises the first one when its
+                turn comes, and ends what is under way.
+            progress: True for a bar (extra ``progress``), or a function of a BatchProgress, called at each answer.
+            **common: Arguments for every request that does not have them itself (None counts as not having).
 
         Returns:
             An iterator of ``(id, response or error)``, one for each request. Leaving it early, or its ``close()``,
-            ends what is under way.
+            sends nothing more. No request fails because ``limit=`` lets it wait; its deadline counts from its turn.
 
         Raises:
             InvalidRequestError: An argument of this method is of the wrong type or out of its range.
+            QuotaExceededError, UnauthorizedError, PaymentRequiredError, MissingApiKeyError, ClientClosedError,
+                RateLimitStoreError: While iterating, whatever *on_error* says: every further request would meet the
+                same. What is under way is given first; the requests that failed so are not given.
+            Exception: While iterating: what *requests* raised, once the answers to those before it are given.
         """
         from .batch import rerank_many
 

@@ -594,6 +594,14 @@ def test_a_batch_and_single_calls_share_a_limit(server, driver):
     assert server.max_in_flight == 1
 
 
+def test_a_row_waits_for_its_turn_beyond_the_deadline_of_a_call(driver, clock):
+    """A limit of one an hour is kept, and costs no row: a single call would fail at once."""
+    limited = {"limit": RateLimit(requests=1, period_s=3600), "clock": clock, "deadline": 10}
+    given = driver.run(rows(3), client=limited, concurrency=1)  # on this clock sleepers pass each other's time
+    assert all(is_right(number, response) for number, (_, response) in enumerate(given))
+    assert sum(clock.sleeps) >= 2 * 3600
+
+
 def seen_lanes(build, lanes):
     def request(self, config, part, *arguments):
         lanes.append(part.call.lane)

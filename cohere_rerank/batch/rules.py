@@ -17,6 +17,7 @@ from cohere_rerank.errors import (
     MissingApiKeyError,
     PaymentRequiredError,
     QuotaExceededError,
+    RateLimitStoreError,
     UnauthorizedError,
 )
 
@@ -35,7 +36,15 @@ ARGUMENTS = RerankArguments.__required_keys__ | RerankArguments.__optional_keys_
 _NEEDED = ("model", "query", "documents")
 _ROOM = 2  # rows taken and not yet given back, as a multiple of the concurrency: one is under way, one waits
 # These are about the client: every further row would fail the same way, or cost money for nothing.
-ENDING = (ClientClosedError, MissingApiKeyError, PaymentRequiredError, QuotaExceededError, UnauthorizedError)
+ENDING = (
+    ClientClosedError,
+    MissingApiKeyError,
+    PaymentRequiredError,
+    QuotaExceededError,
+    RateLimitStoreError,
+    UnauthorizedError,
+)
+LONGEST_NAP_S = 60.0  # before looking again whether a row's turn has come near, or the batch has ended
 
 _short = Repr()
 _short.maxstring = _short.maxother = 60

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from cohere_rerank.errors import CohereRerankError
+from cohere_rerank.errors import CohereRerankError, RateLimitWaitError
 
-from .rules import Rules, iterator
+from .rules import LONGEST_NAP_S, Rules, iterator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from cohere_rerank._request import Call
     from cohere_rerank.client import AsyncClientV2
+    from cohere_rerank.types import V2RerankResponse
 
     from .rules import AsyncBatch, Outcome, Progress
 
@@ -157,17 +158,19 @@ class _Batch:
     async def _answer_rows(self) -> None:
         """Answer one row after the other, beside other tasks that do the same."""
         async for position, row_id, call in self._work:
-            result = None if self._is_ending else await self._answer(call)
+            result = await self._answer(call)
             if result is not None:
                 self._to_done.send_nowait((position, (row_id, result)))
 
     async def _answer(self, call: Call | CohereRerankError) -> Any:
         """A response or an error; None for a row that the batch ends with."""
+        if self._is_ending:
+            return None
         if isinstance(call, CohereRerankError):
             error: Exception = call
         else:
             try:
-                return (await self._client._answer(call))[0]
+                return await self._response(call)
             except Exception as failure:  # noqa: BLE001 - given or raised in the caller's task
                 error = failure
         if self._rules.ends(error):
@@ -177,6 +180,15 @@ class _Batch:
             self._stop_sending()
             return error
         return error.with_traceback(None)  # whose frames hold the documents
+
+    async def _response(self, call: Call) -> V2RerankResponse | None:
+        """The answer, however long it takes until the client's own limit lets the row go."""
+        while not self._is_ending:
+            try:
+                return (await self._client._answer(call))[0]
+            except RateLimitWaitError as error:
+                await self._client._clock().async_sleep(min(error.wait_s, LONGEST_NAP_S))
+        return None
 
     def _end(self, error: BaseException) -> None:
         """Send nothing more; the error is raised once all that is under way has been given."""

@@ -8,9 +8,9 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._retry import SystemClock
-from cohere_rerank.errors import CohereRerankError, InvalidRequestError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError, RateLimitWaitError
 
-from .rules import Rules, iterator
+from .rules import LONGEST_NAP_S, Rules, iterator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from cohere_rerank._request import Call
     from cohere_rerank._retry import Clock
     from cohere_rerank.client import ClientV2
+    from cohere_rerank.types import V2RerankResponse
 
     from .rules import Batch, Outcome, Progress
 
@@ -128,18 +129,20 @@ class _Batch:
         while (row := self._waiting.get()) is not None and not self._stop.is_set():
             position, row_id, call = row
             try:
-                result = None if self._is_ending else self._answer(call)
+                result = self._answer(call)
             except _Stopped:
                 return
             self._done.put((position, None if result is None else (row_id, result)))
 
     def _answer(self, call: Call | CohereRerankError) -> Any:
         """A response or an error; None for a row that the batch ends with."""
+        if self._is_ending:
+            return None
         if isinstance(call, CohereRerankError):
             error: Exception = call
         else:
             try:
-                return self._client._answer(call)[0]
+                return self._response(call)
             except _Stopped:
                 raise
             except Exception as failure:  # noqa: BLE001 - given or raised in the caller's thread
@@ -151,6 +154,15 @@ class _Batch:
             self._is_fed = self._is_ending = True
             return error
         return error.with_traceback(None)  # whose frames hold the documents
+
+    def _response(self, call: Call) -> V2RerankResponse | None:
+        """The answer, however long it takes until the client's own limit lets the row go."""
+        while not self._is_ending:
+            try:
+                return self._client._answer(call)[0]
+            except RateLimitWaitError as error:
+                self._client._clock().sleep(min(error.wait_s, LONGEST_NAP_S))
+        return None
 
     def _end(self, error: Exception) -> None:
         """Send nothing more; the error is raised once all that is under way has been given."""
