@@ -47,7 +47,7 @@ def decision_for(limit: RateLimit) -> Decision:
     """The decision that keeps to a limit."""
     if limit.burst is None:
         return Window(limit.requests, limit.period_s, limit.max_delay_s)
-    return Gcra(limit.step_s, limit.slack_s)
+    return Gcra(limit.step_s, limit.slack_s, limit.spare_s, limit.max_delay_s)
 
 
 class Window:
@@ -109,30 +109,54 @@ class Window:
 class Gcra:
     """Paced sends, by the generic cell rate algorithm: one each *step_s*, some of them up to *slack_s* sooner.
 
-    All it keeps is when the next send is due in even steps. After a rest they go on in even steps, not at once: who
-    told us to rest has nothing saved up for us.
+    All that the algorithm keeps is when the next send is due in even steps. After a rest they go on in even steps, not
+    at once: who told us to rest has nothing saved up for us.
 
-    Source: ITU-T Recommendation I.371, annex A ("virtual scheduling").
+    A send that is slow to arrive (a first connection, a busy process) makes the next ones come too soon after it. So
+    a send whose reply takes more than twice as long as most is taken to have arrived that much later, and *max_delay_s*
+    at the most.
+
+    Args:
+        step_s: Seconds from one send to the next in the long run.
+        slack_s: How much sooner one may go.
+        spare_s: What a late arrival may take of the burst that *slack_s* leaves unused.
+        max_delay_s: The longest that a send is taken to be on its way.
+
+    Source: ITU-T Recommendation I.371, annex A ("virtual scheduling"); the lateness is ours.
     """
 
-    def __init__(self, step_s: float, slack_s: float) -> None:
+    def __init__(self, step_s: float, slack_s: float, spare_s: float, max_delay_s: float) -> None:
         self.step_s = step_s
         self.slack_s = slack_s
+        self.spare_s = spare_s
+        self._max_delay_s = max_delay_s
         self._due_s = -math.inf
+        self._under_way: deque[float] = deque()  # when they were let go
+        self._n_given_up = 0  # replies to come that no longer matter
+        self._usual_delay_s = 0.0  # from letting a send go to its reply: falls at once, rises slowly
 
     def take(self, now_s: float) -> float:
         """As `Decision.take`."""
+        while self._under_way and self._under_way[0] + self._max_delay_s <= now_s:
+            self._arrived(self._under_way[0] + self._max_delay_s)
+            self._n_given_up += 1
         wait_s = self.wait_s(now_s)
         if wait_s == 0.0:
             self._due_s = max(self._due_s, now_s) + self.step_s
+            self._under_way.append(now_s)
         return wait_s
 
     def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
         """As `Decision.wait_s`."""
-        return _wait(max(self._due_s, now_s) + n_ahead * self.step_s - self.slack_s - now_s)
+        due_s = max(self._due_s, self._due_after_late(now_s), now_s)
+        return _wait(due_s + n_ahead * self.step_s - self.slack_s - now_s)
 
     def ended(self, now_s: float) -> None:
-        """As `Decision.ended`; the pace does not depend on replies."""
+        """As `Decision.ended`."""
+        if self._n_given_up:
+            self._n_given_up -= 1
+        elif self._under_way:
+            self._arrived(now_s)
 
     def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
         """As `Decision.heard`; a stated limit learns nothing."""
@@ -140,6 +164,23 @@ class Gcra:
     def rest(self, until_s: float) -> None:
         """As `Decision.rest`."""
         self._due_s = max(self._due_s, until_s + self.slack_s)
+
+    def _arrived(self, by_s: float) -> None:
+        """The send that was let go first has arrived, whichever reply it is that says so."""
+        self._due_s = max(self._due_s, self._due_after_late(by_s))
+        delay_s = by_s - self._under_way.popleft()
+        risen_s = self._usual_delay_s + (delay_s - self._usual_delay_s) / 16
+        self._usual_delay_s = min(delay_s, risen_s)
+
+    def _due_after_late(self, now_s: float) -> float:
+        """When the next send is due if the first one under way arrived late; never, if it is not late."""
+        if not self._under_way:
+            return -math.inf
+        went_s = self._under_way[0]
+        came_s = min(now_s - 2 * self._usual_delay_s, went_s + self._max_delay_s)
+        if came_s <= went_s:
+            return -math.inf
+        return came_s + len(self._under_way) * self.step_s - self.spare_s
 
 
 def _wait(seconds: float) -> float:

@@ -225,7 +225,7 @@ class Gate:
         return max(wait_s, self._next_s - now_s) + n_ahead * self._limit.step_s
 
 
-_gates: dict[tuple[Hashable, ...], Gate] = {}
+_gates: dict[tuple[object, ...], Gate] = {}
 
 
 def gate_for(config: Config) -> Gate:
@@ -235,7 +235,7 @@ def gate_for(config: Config) -> Gate:
     """
     limit, key = config.limit, getattr(config.api_key, "value", None)
     who = key if isinstance(key, Hashable) else id(key)  # a function that gives keys, as an object of any class
-    at: tuple[Hashable, ...] = (os.getpid(), limit, rerank_url(config.base_url), who, config.clock)
+    at: tuple[object, ...] = (os.getpid(), limit, rerank_url(config.base_url), who, config.clock)
     gate = _gates.get(at)
     if gate is None:
         gate = _gates.setdefault(at, _new_gate(limit))  # atomic: two threads get the same one

@@ -87,11 +87,13 @@ class RateLimit:
 
     @property
     def slack_s(self) -> float:
-        """How much sooner than that a paced send may go: what makes a burst.
-
-        One send of the burst is kept back, so that one that arrives late and the next, which does not, fit in as well.
-        """
+        """How much sooner than that a paced send may go: what makes a burst. One send of the burst is kept back."""
         return max(0, (self.burst or 1) - 2) * self.step_s
+
+    @property
+    def spare_s(self) -> float:
+        """By how much a paced send may arrive late without the next one coming too soon: it takes what is kept back."""
+        return min(1, (self.burst or 1) - 1) * self.step_s
 
     @property
     def max_delay_s(self) -> float:
