@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank._config import seconds
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
-from .store import MemoryStore
+from .counts import Counts
 
 if TYPE_CHECKING:
     from .rate_limit import RateLimit
@@ -140,7 +140,7 @@ class _Link:
         self._silence: Exception | None = None  # why it does not answer now
         self._ask_at_s = -math.inf  # not before then
         self._probe_s = _PROBE_S
-        self._own = MemoryStore()
+        self._own = Counts()
         self._share: RateLimit | None = None  # what this process keeps to by itself
         self._share_until_s = math.inf
 

@@ -10,28 +10,15 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 from cohere_rerank.limits import RateLimit
 from cohere_rerank.limits import file as file_module
 from cohere_rerank.limits.file import FileStore
-from cohere_rerank.limits.store import MemoryStore
 from tests.limits.takers import Takers
 
 PACED = RateLimit(requests=10, period_s=1, burst=4)
 WINDOW = RateLimit(requests=10, period_s=1)
-STEPS = st.lists(
-    st.tuples(st.sampled_from(["take", "take", "take", "pause"]), st.floats(0, 2).map(lambda s: round(s, 3))),
-    max_size=60,
-)
-LIMITS = st.builds(
-    RateLimit,
-    requests=st.integers(1, 12),
-    period_s=st.sampled_from([0.5, 1.0, 60.0]),
-    burst=st.one_of(st.none(), st.integers(1, 12)),
-)
 
 
 @pytest.fixture
@@ -45,20 +32,6 @@ def n_granted(store, limit, now_s):
     while store.take(limit, now_s) == 0.0:
         n += 1
     return n
-
-
-@given(limit=LIMITS, steps=STEPS)
-def test_a_file_says_what_the_memory_of_one_process_would(tmp_path_factory, limit, steps):
-    """Wait for wait, the count in a file is the count in memory of which no reply is known."""
-    in_file, in_memory = FileStore(tmp_path_factory.mktemp("limits") / "limit"), MemoryStore()
-    now_s = 100.0
-    for step, seconds in steps:
-        now_s += seconds
-        if step == "pause":
-            in_file.pause(limit, seconds, now_s)
-            in_memory.pause(limit, seconds, now_s)
-        else:
-            assert in_file.take(limit, now_s) == pytest.approx(in_memory.take(limit, now_s), abs=1e-5)
 
 
 @pytest.mark.parametrize("limit", [PACED, WINDOW])

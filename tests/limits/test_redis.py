@@ -13,8 +13,8 @@ import pytest
 
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 from cohere_rerank.limits import RateLimit
+from cohere_rerank.limits.counts import Counts
 from cohere_rerank.limits.redis import RedisStore
-from cohere_rerank.limits.store import MemoryStore
 from tests.limits.redis_server import RedisServer, needs_redis_server
 from tests.limits.takers import Takers
 
@@ -66,12 +66,12 @@ def n_granted(store, limit, now_s=0.0):
 @pytest.mark.parametrize(
     "limit", [PACED, WINDOW, RateLimit(requests=1, period_s=3600), RateLimit(per_minute=1, burst=1)]
 )
-def test_redis_grants_as_many_and_says_the_same_wait_as_memory(server, limit):
-    """Both scripts keep to the rules of the decisions."""
-    store, memory = RedisStore(server.url, "k"), MemoryStore()
+def test_redis_grants_as_many_and_says_the_same_wait_as_the_counts_of_a_file(server, limit):
+    """The scripts keep to the same rules."""
+    store, counts = RedisStore(server.url, "k"), Counts()
     before_s = time.monotonic()
-    assert n_granted(store, limit) == n_granted(memory, limit)
-    wait_s, longest_s = store.take(limit, 0.0), memory.take(limit, 0.0)
+    assert n_granted(store, limit) == n_granted(counts, limit)
+    wait_s, longest_s = store.take(limit, 0.0), counts.take(limit, 0.0)
     assert longest_s - (time.monotonic() - before_s) - 1e-3 <= wait_s <= longest_s + 1e-3
 
 
@@ -277,6 +277,7 @@ def test_a_forked_process_is_one_more_that_shares_the_limit(server):
     code = f"""
 import os
 from cohere_rerank.limits import RateLimit
+from cohere_rerank.limits.counts import Counts
 from cohere_rerank.limits.redis import RedisStore
 store, limit = RedisStore({server.url!r}, "k"), RateLimit(requests=10, period_s=3600)
 n = sum(store.take(limit, 0.0) == 0.0 for _ in range(4))
