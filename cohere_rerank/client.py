@@ -156,9 +156,9 @@ class ClientV2(BaseClient):
 
         Raises:
             InvalidRequestError: An argument of this method is of the wrong type or out of its range.
-            QuotaExceededError, UnauthorizedError, PaymentRequiredError, MissingApiKeyError, ClientClosedError,
-                RateLimitStoreError: While iterating, whatever *on_error* says: every further request would meet the
-                same. What is under way is given first; the requests that failed so are not given.
+            CohereRerankError: While iterating, whatever *on_error* says, if every further request would meet the same:
+                QuotaExceededError, UnauthorizedError, PaymentRequiredError, MissingApiKeyError, ClientClosedError,
+                RateLimitStoreError. What is under way is given first; the requests that failed so are not given.
             Exception: While iterating: what *requests* raised, once the answers to those before it are given.
         """
         from .batch import rerank_many
