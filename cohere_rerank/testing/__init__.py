@@ -21,23 +21,15 @@ if TYPE_CHECKING:
     from .cassettes import cassette as cassette
     from .clock import FakeClock as FakeClock
     from .faults import FaultServer as FaultServer
-    from .plan import Delay as Delay
-    from .plan import Fault as Fault
-    from .plan import Limit as Limit
-    from .plan import Plan as Plan
     from .wire import Request as Request
 
 _WHERE = {
-    "Delay": "plan",
-    "Fault": "plan",
     "FaultServer": "faults",
     "FakeClock": "clock",
-    "Limit": "plan",
-    "Plan": "plan",
     "Request": "wire",
     "cassette": "cassettes",
 }
-__all__ = ["Delay", "FakeClock", "Fault", "FaultServer", "Limit", "Plan", "Request", "cassette"]
+__all__ = ["FakeClock", "FaultServer", "Request", "cassette"]
 
 
 def __getattr__(name: str) -> object:

@@ -54,7 +54,7 @@ class FaultServer(SocketServer):
     good answer.
 
     Args:
-        plan: When it misbehaves: a `Plan`, its fields as a mapping, or a YAML or JSON file. None: never.
+        plan: When it misbehaves: a YAML or JSON file, or the same fields as a mapping; see `Plan`. None: never.
         scorer: Who scores, as in the client: a name such as ``"local:semantic"``, a scorer or a function.
         host: The address to listen on.
         port: 0 takes a free one.

@@ -152,9 +152,7 @@ class SocketServer:
         self._handlers.add(task)
         self._count(n_connections=1, n_open=1)
         try:
-            await self._answer_all(reader, writer, self.n_connections)
-        except h11.RemoteProtocolError as error:
-            writer.write(_refusal(error))
+            await self._answer_all(reader, writer)
         except _GONE:
             pass  # the client is gone, or the server stops
         finally:
@@ -162,17 +160,20 @@ class SocketServer:
             self._handlers.discard(task)
             self._count(n_open=-1)
 
-    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, number: int) -> None:
-        requests = RequestReader(reader, writer, number)
-        while (request := await requests.head()) is not None:
-            exchange = Exchange(self, request, reader, writer)
-            if self.early is not None:
-                await self.early(exchange)
-                await _drain(reader, writer)
-                return
-            await requests.body(request)
-            if not await self._answered(exchange):
-                return
+    async def _answer_all(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests = RequestReader(reader, writer, self.n_connections)
+        try:
+            while (request := await requests.head()) is not None:
+                exchange = Exchange(self, request, reader, writer)
+                if self.early is not None:
+                    await self.early(exchange)
+                    return await _drain(reader, writer)
+                await requests.body(request)
+                if not await self._answered(exchange):
+                    return None
+        except h11.RemoteProtocolError as error:
+            writer.write(_refusal(error))
+            await _drain(reader, writer)
 
     async def _answered(self, exchange: Exchange) -> bool:
         """Answer one request; whether the connection stays open."""

@@ -1,0 +1,271 @@
+"""What was recorded from a real server is replayed without one, and holds no key, and no text if asked."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import cohere_rerank as ours
+from cohere_rerank.testing import cassette
+from cohere_rerank.testing.redaction import Redaction
+from tests.server import answer, error, reply
+
+pytest.importorskip("vcr")
+
+KEY = "co-Secret/Key+12345"
+CALL = {"model": "rerank-v4.0-fast", "query": "Wie heißt der Fluß?", "documents": ["Zeppelin über Xanten", "Quokka"]}
+TEXTS = ["heißt", "Fluß", "Zeppelin", "Xanten", "Quokka"]
+
+
+def in_file(path):
+    """The cassette, plain and with every escape of YAML and JSON undone."""
+    raw = path.read_text(encoding="utf-8")
+    return raw + raw.encode().decode("unicode_escape", "replace") + json.dumps(raw) + as_utf_8(raw)
+
+
+def as_utf_8(raw):
+    import yaml
+
+    bodies = [part["body"] for pair in yaml.safe_load(raw)["interactions"] for part in pair.values()]
+    texts = [body.get("string", "") if isinstance(body, dict) else body for body in bodies]
+    return "".join(t.decode() if isinstance(t, bytes) else str(t) for t in texts)
+
+
+def call_ours(url, **options):
+    with ours.ClientV2(KEY, base_url=url, max_retries=0) as client:
+        return [(r.index, r.relevance_score) for r in client.rerank(**{**CALL, **options}).results]
+
+
+def call_ours_async(url, **options):
+    async def scenario():
+        async with ours.AsyncClientV2(KEY, base_url=url, max_retries=0) as client:
+            return [(r.index, r.relevance_score) for r in (await client.rerank(**{**CALL, **options})).results]
+
+    return asyncio.run(scenario())
+
+
+def call_own_httpx(url, **options):
+    with (
+        httpx.Client(trust_env=False) as http,
+        ours.ClientV2(KEY, base_url=url, max_retries=0, httpx_client=http) as client,
+    ):
+        return [(r.index, r.relevance_score) for r in client.rerank(**{**CALL, **options}).results]
+
+
+def call_official(url, **options):
+    cohere = pytest.importorskip("cohere")
+    with cohere.ClientV2(KEY, base_url=url) as client:
+        return [(r.index, r.relevance_score) for r in client.rerank(**{**CALL, **options}).results]
+
+
+CALLERS = [call_ours, call_ours_async, call_own_httpx, call_official]
+
+
+@pytest.mark.parametrize("redact_texts", [False, True])
+@pytest.mark.parametrize("call", CALLERS)
+def test_a_replay_gives_what_was_recorded(server, tmp_path, call, redact_texts):
+    """Each kind of client, without a server the second time; and no key in the file, and no text if asked."""
+    path = tmp_path / "cassettes" / "one.yaml"
+    with cassette(path, redact_texts=redact_texts):
+        recorded = call(server.url)
+    n_asked = len(server.requests)
+    with cassette(path, record="none", redact_texts=redact_texts) as used:
+        assert call(server.url) == recorded
+    assert (len(server.requests), used.play_count) == (n_asked, 1)
+    text = in_file(path)
+    assert KEY not in text and "Secret" not in text and "uthorization" not in text
+    found = [word for word in TEXTS if word in text]
+    assert found == ([] if redact_texts else TEXTS)
+    assert "rerank-v4.0-fast" in text
+
+
+def test_a_client_made_before_is_recorded_and_afterwards_is_itself_again(server, tmp_path):
+    """Programs make their client once, at import; outside of the block its own connections serve it."""
+    with ours.ClientV2(KEY, base_url=server.url) as client:
+        client.rerank(**CALL)
+        with cassette(tmp_path / "one.yaml"):
+            client.rerank(**CALL)
+        with cassette(tmp_path / "one.yaml", record="none"):
+            client.rerank(**CALL)
+        client.rerank(**CALL)
+    assert [request.connection for request in server.requests] == [1, 2, 1]
+
+
+def test_a_request_that_is_not_in_the_cassette_is_refused_without_being_shown(server, tmp_path):
+    """Changed texts are noticed, redacted or not; the error names the field and shows no text."""
+    for redact in (False, True):
+        path = tmp_path / f"{redact}.yaml"
+        with cassette(path, redact_texts=redact):
+            call_ours(server.url)
+        import vcr
+
+        with (
+            cassette(path, redact_texts=redact),
+            pytest.raises(vcr.errors.CannotOverwriteExistingCassetteException) as caught,
+        ):
+            call_ours(server.url, query="Zwölf Boxkämpfer?")
+        assert ("fingerprint" if redact else "query") in str(caught.value)
+        assert "Zwölf" not in str(caught.value) and KEY not in str(caught.value)
+    assert len(server.requests) == 2
+
+
+def test_split_lists_and_repeats_are_recorded_one_by_one(server, tmp_path):
+    """Each request has its own reply, in whatever order they come; a repeat meets the second one."""
+    documents = [f"text {i}" for i in range(25)]
+    server.script(error(503, "later"))
+
+    def call():
+        with ours.ClientV2(KEY, base_url=server.url, max_documents_per_request=10, clock=Clock()) as client:
+            return client.rerank(**{**CALL, "documents": documents}).results
+
+    from tests.clock import FakeClock as Clock
+
+    with cassette(tmp_path / "one.yaml"):
+        recorded = call()
+    assert len(server.requests) == 4
+    with cassette(tmp_path / "one.yaml", record="none") as used:
+        assert call() == recorded
+    assert used.play_count == 4 and len(server.requests) == 4
+
+
+def test_errors_are_replayed_as_the_same_errors(server, tmp_path):
+    """Status, hint and message; a message that quotes the key does not keep it."""
+    headers = {"retry-after": "7", "set-cookie": "session=abcdefgh1234"}
+    for record in ("once", "none"):
+        server.script(error(429, f"the key {KEY} is limited to 10 calls / month", headers=headers))
+        with (
+            cassette(tmp_path / "one.yaml", record=record),
+            pytest.raises(ours.QuotaExceededError, match="limited to 10 calls") as caught,
+        ):
+            call_ours(server.url)
+        assert caught.value.retry_after == 7
+    text = in_file(tmp_path / "one.yaml")
+    assert KEY not in text and "abcdefgh1234" not in text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate"])
+def test_compressed_replies_are_recorded_as_text(server, tmp_path, encoding):
+    """Nothing hides from redaction, nor from grep."""
+    body = {"results": [{"index": 1, "relevance_score": 0.5, "document": {"text": "Quokka"}}], "echo": KEY}
+    server.script(reply(json=body, encoding=encoding))
+    with cassette(tmp_path / "one.yaml", redact_texts=True):
+        assert call_ours(server.url, top_n=1) == [(1, 0.5)]
+    text = in_file(tmp_path / "one.yaml")
+    assert "Quokka" not in text and KEY not in text and "relevance_score" in text
+
+
+def test_addresses_keep_no_password_and_no_parameter(server, tmp_path):
+    """Proxies take keys there."""
+    url = server.url.replace("http://", "http://user:open-sesame@") + "/v2/rerank?api-key=open-sesame2"
+    with cassette(tmp_path / "one.yaml"):
+        httpx.post(url, json=CALL, headers={"x-api-key": "open-sesame3", "cookie": "a=open-sesame4"}, trust_env=False)
+    text = in_file(tmp_path / "one.yaml")
+    assert "sesame" not in text and "api-key=redacted" in text
+
+
+def test_modes_are_vcrpy_s(server, tmp_path):
+    """`new_episodes` adds what is missing, `all` records anew; another word is refused."""
+    path = tmp_path / "one.yaml"
+    for record, query, n_asked in (
+        ("once", "a", 1),
+        ("new_episodes", "a", 1),
+        ("new_episodes", "b", 2),
+        ("all", "a", 3),
+    ):
+        with cassette(path, record=record):
+            call_ours(server.url, query=query)
+        assert len(server.requests) == n_asked
+    with pytest.raises(ours.InvalidRequestError, match="once, none, new_episodes, all"), cassette(path, record="never"):
+        pass
+
+
+def test_nothing_is_logged(server, tmp_path, caplog):
+    """vcrpy logs replies at INFO; with us it does not, and its level is as before."""
+    server.script(error(400, "Quokka is no document"), answer())
+    with caplog.at_level(logging.DEBUG), cassette(tmp_path / "one.yaml"):
+        with pytest.raises(ours.BadRequestError):
+            call_ours(server.url)
+        call_ours(server.url)
+    assert not [record for record in caplog.records if record.name.startswith("vcr")]
+    assert not [word for word in (*TEXTS, KEY) if word in caplog.text]
+
+
+def test_local_answers_are_not_recorded(tmp_path):
+    """Nothing is sent there."""
+    with cassette(tmp_path / "one.yaml"):
+        call_ours("local:")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_vcrpy_the_error_names_the_extra(tmp_path, monkeypatch):
+    """And nothing else happens."""
+    import sys
+
+    monkeypatch.setitem(sys.modules, "vcr", None)
+    with pytest.raises(ImportError, match=r'pip install "cohere-rerank\[testing\]"'), cassette(tmp_path / "x.yaml"):
+        pass
+
+
+# The rules of redaction -------------------------------------------------------------------------
+
+
+class Recorded:
+    """What redaction needs of vcrpy's Request."""
+
+    def __init__(self, body, headers=None, uri="https://api.cohere.com/v2/rerank"):
+        self.body, self.headers, self.uri = body, dict(headers or {}), uri
+
+
+def redacted_reply(redaction, body):
+    response = {"headers": {"content-type": ["application/json"]}, "body": {"string": body}}
+    return redaction.response(response)["body"]["string"]
+
+
+words = st.text(st.characters(categories=["L"]), min_size=6, max_size=12)
+
+
+@given(query=words, documents=st.lists(words, min_size=1, max_size=4), shown=st.integers(0, 3))
+def test_no_text_stays_in_request_or_reply(query, documents, shown):
+    """Whatever the script: in fields, echoes, messages that quote; numbers and lengths stay."""
+    redaction = Redaction(texts=True)
+    body = json.dumps(
+        {"model": "m-1", "query": query, "documents": documents, "top_n": 2}, ensure_ascii=bool(shown % 2)
+    )
+    request = redaction.request(Recorded(body.encode()))
+    fields = json.loads(request.body)
+    assert fields["model"] == "m-1" and fields["top_n"] == 2
+    assert len(fields["documents"]) == len(documents) and set(fields["documents"]) == {"[redacted]"}
+    again = redaction.request(Recorded(request.body)).body
+    assert again == request.body
+    echo = {"results": [{"index": 0, "relevance_score": 0.5, "document": {"text": documents[0]}}]}
+    quote = {"message": f"in 2026 {documents[-1]}: {query}!", "id": "12"}
+    for told in (echo, quote):
+        kept = json.loads(redacted_reply(redaction, json.dumps(told).encode()))
+        plain = json.dumps(kept, ensure_ascii=False)
+        assert not [text for text in (query, *documents) if text in plain.replace("[redacted]", "")]
+    assert kept["id"] == "12" and "2026" in kept["message"]
+    page = redacted_reply(redaction, f"<p>{query} 2026</p>".encode()).decode()
+    assert query not in page and "2026" in page
+
+
+@given(st.dictionaries(words, words, min_size=1), st.dictionaries(words, words, min_size=1))
+def test_the_fingerprint_is_of_all_texts(first, second):
+    """The same texts in another order of fields are the same; other texts are not."""
+    prints = [
+        json.loads(Redaction(texts=True).request(Recorded(json.dumps(fields).encode())).body)["fingerprint"]
+        for fields in (first, dict(reversed(first.items())), second)
+    ]
+    assert prints[0] == prints[1]
+    assert (prints[0] == prints[2]) == (first == second)
+
+
+def test_what_cannot_be_read_is_not_recorded():
+    """A compression that vcrpy does not undo would carry texts past redaction."""
+    with pytest.raises(ValueError, match="cannot be redacted"):
+        Redaction().response({"headers": {"Content-Encoding": ["zstd"]}, "body": {"string": b"\x28\xb5"}})

@@ -1,0 +1,429 @@
+"""A real server that answers as told, breaks as told, and does the same in every run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import threading
+import time
+
+import httpx
+import pytest
+
+import cohere_rerank as ours
+from cohere_rerank.local.endpoint import answer
+from cohere_rerank.testing import FakeClock, FaultServer
+from cohere_rerank.testing.spoiled import SPOILED
+
+CALL = {"model": "rerank-v4.0-fast", "query": "red kite", "documents": ["a stone", "a kite", "a bee"]}
+
+
+@pytest.fixture
+def fake():
+    with FaultServer() as server:
+        yield server
+
+
+def ask(fake, **changes):
+    return httpx.post(fake.url + "/v2/rerank", json={**CALL, **changes}, trust_env=False, timeout=5)
+
+
+def statuses(fake, n):
+    return [ask(fake).status_code for _ in range(n)]
+
+
+# Good answers -----------------------------------------------------------------------------------
+
+
+def test_it_answers_what_local_answers(fake):
+    """To the byte, refusals too: there is one API."""
+    from cohere_rerank.local.choose import chooser
+
+    for body in (json.dumps(CALL), "{", json.dumps({**CALL, "top_k": 1}), json.dumps({**CALL, "documents": []})):
+        got = httpx.post(fake.url + "/v2/rerank", content=body, trust_env=False)
+        status, _, content = answer(body.encode(), chooser("local:"))
+        assert (got.status_code, got.content) == (status, content)
+
+
+@pytest.mark.parametrize(
+    ("scores", "expected"),
+    [
+        ([0.1, 0.3, 0.2], [(1, 0.3), (2, 0.2), (0, 0.1)]),
+        ({"a bee": 0.7, "not asked": 1.0}, [(2, 0.7), (0, 0.0), (1, 0.0)]),
+        (lambda query, documents: [len(text) / 10 for text in documents], [(0, 0.7), (1, 0.6), (2, 0.5)]),
+    ],
+    ids=["list", "mapping", "function"],
+)
+def test_given_scores_are_the_answer(fake, scores, expected):
+    """By position, by text, by a function; they stay for later requests."""
+    fake.reply(scores)
+    client = fake.client()
+    for _ in range(2):
+        assert [(r.index, r.relevance_score) for r in client.rerank(**CALL).results] == expected
+
+
+def test_what_is_queued_comes_in_order_and_the_last_scores_stay(fake):
+    """Two replies, a fault between them; then the second for ever, until start_over."""
+    fake.reply([0.1, 0.2, 0.3])
+    fake.fail(times=2, status=503)
+    fake.reply([0.6, 0.5, 0.4])
+    got = [ask(fake) for _ in range(5)]
+    assert [g.status_code for g in got] == [200, 503, 503, 200, 200]
+    assert [g.json()["results"][0]["relevance_score"] for g in (got[0], got[3], got[4])] == [0.3, 0.6, 0.6]
+    fake.start_over()
+    assert fake.calls == []
+    assert ask(fake).json()["results"][0]["relevance_score"] not in (0.3, 0.6)
+
+
+def test_scores_that_do_not_fit_are_a_400_that_says_so(fake):
+    """A mistake of the test is no outage: nobody repeats it, nobody waits."""
+    client = fake.client()
+    for scores in ([0.5], [0.1, 0.2, 3], lambda query, documents: 1 / 0):
+        fake.reply(scores)
+        with pytest.raises(ours.BadRequestError) as caught:
+            client.rerank(**CALL)
+        assert caught.value.attempts == 1
+    fake.reply([0.5])
+    with pytest.raises(ours.BadRequestError, match="1 scores for 3 documents"):
+        client.rerank(**CALL)
+    for scores in ("high", 0.5, None):
+        with pytest.raises(ours.InvalidRequestError):
+            fake.reply(scores)
+
+
+def test_calls_say_what_was_asked_and_their_repr_does_not(fake):
+    """Model, query, documents, key, headers; pytest prints reprs into logs."""
+    fake.client("a-secret-key", client_name="me").rerank(**CALL, top_n=2)
+    (call,) = fake.calls
+    assert (call.model, call.query, call.documents) == (CALL["model"], CALL["query"], CALL["documents"])
+    assert call.json["top_n"] == 2 and call.key == "a-secret-key" and call.header("X-Client-Name") == "me"
+    assert repr(fake.calls) == f"[<POST /v2/rerank, {len(call.body)} bytes>]"
+
+
+def test_other_paths_and_methods_are_no_calls(fake):
+    """A health check uses up no fault."""
+    fake.fail(status=503)
+    assert httpx.get(fake.url + "/health", trust_env=False).status_code == 404
+    got = httpx.get(fake.url + "/v2/rerank", trust_env=False)
+    assert (got.status_code, got.headers["allow"], got.json()["message"]) == (405, "POST", "method not allowed")
+    assert fake.calls == [] and statuses(fake, 2) == [503, 200]
+
+
+def test_a_scorer_can_be_brought():
+    """As in the client: a function, here."""
+    with FaultServer(scorer=lambda query, documents: [0.25] * len(documents)) as fake:
+        assert {r.relevance_score for r in fake.client().rerank(**CALL).results} == {0.25}
+
+
+def test_a_port_that_is_taken_is_an_error_and_nothing_stays_behind(fake):
+    """No thread of the failed one is left."""
+    before = threading.active_count()
+    with pytest.raises(OSError, match="in use"):
+        FaultServer(port=fake.port).__enter__()
+    assert threading.active_count() == before
+
+
+def test_the_async_client_is_served_too(fake):
+    """`async_client` takes the options of AsyncClientV2."""
+    fake.fail(status=503)
+    fake.reply([0.1, 0.2, 0.3])
+
+    async def scenario():
+        async with fake.async_client(max_retries=1, clock=FakeClock()) as client:
+            return await client.rerank(**CALL)
+
+    assert asyncio.run(scenario()).results[0].index == 2
+    assert len(fake.calls) == 2
+
+
+# Faults -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ({"status": 400}, ours.BadRequestError),
+        ({"status": 401, "message": "invalid api token"}, ours.UnauthorizedError),
+        ({"status": 429}, ours.TooManyRequestsError),
+        ({"status": 429, "message": "limited to 1000 API calls / month"}, ours.QuotaExceededError),
+        ({"status": 500}, ours.InternalServerError),
+        ({"status": 502, "body": "<html>bad gateway</html>"}, ours.BadGatewayError),
+        ({"status": 503}, ours.ServiceUnavailableError),
+        ({"status": 504, "body": ""}, ours.GatewayTimeoutError),
+        ({"reset": "start"}, ours.ConnectionFailedError),
+        ({"reset": "head"}, ours.ConnectionFailedError),
+        ({"reset": "body"}, ours.ConnectionFailedError),
+        ({"hang_up": True}, ours.ConnectionFailedError),
+        ({"truncated": "length"}, ours.ConnectionFailedError),
+        ({"truncated": "chunked"}, ours.ConnectionFailedError),
+        *(({"wrong": wrong}, ours.InvalidResponseError) for wrong in SPOILED if wrong not in ("unsorted", "bare-list")),
+    ],
+    ids=str,
+)
+def test_every_fault_is_the_error_it_should_be(fake, fault, error):
+    """Once, and the next request is answered."""
+    fake.fail(**fault)
+    client = fake.client(max_retries=0)
+    with pytest.raises(error) as caught:
+        client.rerank(**CALL)
+    assert type(caught.value) is error or isinstance(caught.value, ours.ConnectionFailedError)
+    assert client.rerank(**CALL).results[0].index == 1
+
+
+@pytest.mark.parametrize("wrong", SPOILED)
+def test_a_wrong_answer_is_wrong_in_its_own_way_only(fake, wrong):
+    """HTTP around it is sound: status 200, the length as stated, the connection goes on."""
+    with httpx.Client(base_url=fake.url, trust_env=False) as http:
+        good = http.post("/v2/rerank", json=CALL).content
+        fake.fail(wrong=wrong)
+        got = http.post("/v2/rerank", json=CALL)
+        assert got.status_code == 200 and got.content != good
+        assert len(got.content) == int(got.headers["content-length"])
+        assert http.post("/v2/rerank", json=CALL).content == good
+    assert fake.n_connections == 1
+
+
+def test_results_out_of_order_are_the_same_results(fake):
+    """Unsorted is wrong for a server, and right for a client that sorts."""
+    fake.fail(wrong="unsorted")
+    http = ask(fake).json()["results"]
+    assert [r["relevance_score"] for r in http] == sorted(r["relevance_score"] for r in http)
+
+
+def test_a_refusal_cannot_be_spoiled(fake):
+    """A wrong answer needs a good one; a bad request stays a bad request."""
+    fake.fail(wrong="index-twice")
+    assert ask(fake, documents=[]).status_code == 400
+
+
+def test_hints_are_sent_as_told_and_waited_for(fake):
+    """Seconds, milliseconds, none; a client with a clock of its own waits as long as asked, in no time."""
+    fake.fail(status=429, retry_after=7)
+    fake.fail(status=429, headers={"retry-after-ms": "2500"})
+    clock = FakeClock()
+    fake.client(clock=clock, max_retries=2).rerank(**CALL)
+    assert clock.sleeps == [7, 2.5]
+    fake.fail(status=429)
+    assert "retry-after" not in ask(fake).headers
+
+
+def test_a_hang_ends_with_the_client(fake):
+    """The client's timeout is what ends it."""
+    fake.fail(hang=True)
+    with pytest.raises(ours.RequestTimedOutError):
+        fake.client(max_retries=0, timeout=0.05).rerank(**CALL)
+    fake.wait_until(lambda server: server.n_in_flight == 0)
+
+
+def raw(fake, request, n_reads=1000):
+    """Send bytes, give back what comes until the server closes, as separate reads."""
+    with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
+        connection.sendall(request)
+        pieces = []
+        while len(pieces) < n_reads and (piece := connection.recv(65536)):
+            pieces.append(piece)
+    return pieces
+
+
+def until_reset(connection):
+    """What comes before the connection is reset."""
+    got = b""
+    try:
+        while piece := connection.recv(65536):
+            got += piece
+    except ConnectionResetError:
+        return got
+    raise AssertionError("the connection was closed, not reset")
+
+
+def post(body):
+    content = json.dumps(body).encode()
+    head = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+    return head % len(content) + content
+
+
+def test_a_drip_is_the_real_answer_in_single_bytes(fake):
+    """Seen on a raw socket: far more reads than a whole answer has, and in the end the same bytes."""
+    whole = b"".join(raw(fake, post(CALL)))
+    fake.fail(drip=0.001)
+    pieces = raw(fake, post(CALL))
+    assert b"".join(pieces) == whole
+    assert len(pieces) > len(whole) / 10
+
+
+def test_a_deadline_ends_a_drip(fake):
+    """Each read is quick, all together are not."""
+    fake.fail(drip=0.02)
+    with pytest.raises(ours.DeadlineExceededError):
+        fake.client(max_retries=0, deadline=0.2).rerank(**CALL)
+
+
+def test_resets_and_truncations_on_a_raw_socket(fake):
+    """RST before a byte, inside the headers, inside the body; FIN too early by length and by chunk."""
+    for where, before in (("start", b""), ("head", b"HTTP/1.1 200 OK\r\ncontent-ty"), ("body", b'{"results"')):
+        fake.fail(reset=where)
+        with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
+            connection.sendall(post(CALL))
+            got = until_reset(connection)
+        assert got.endswith(before) if where == "head" else before in got
+    fake.fail(truncated="length")
+    fake.fail(truncated="chunked")
+    cut = b"".join(raw(fake, post(CALL)))
+    head, _, body = cut.partition(b"\r\n\r\n")
+    assert b"content-length: 1000" in head and len(body) < 1000
+    assert not b"".join(raw(fake, post(CALL))).endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("request_bytes", "status"),
+    [
+        (b"GARBAGE\r\n\r\n", b"400"),
+        (b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n", b"400"),
+        (b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\n" + b"a: b\r\n" * 100_000 + b"\r\n", b"431"),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"400"),
+    ],
+    ids=["garbage", "length", "long head", "tls"],
+)
+def test_what_is_no_http_is_refused_and_the_server_goes_on(fake, request_bytes, status):
+    """With a status and JSON, and no trace in the log of the process."""
+    got = b"".join(raw(fake, request_bytes, n_reads=1))
+    assert got.startswith(b"HTTP/1.1 " + status) and b'{"message"' in got
+    assert statuses(fake, 1) == [200]
+
+
+def test_a_body_that_is_announced_gets_its_100_continue(fake):
+    """As curl asks for with larger bodies."""
+    content = json.dumps(CALL).encode()
+    with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
+        connection.sendall(
+            b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\nconnection: close\r\n"
+            b"content-length: %d\r\n\r\n" % len(content)
+        )
+        assert connection.recv(100).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(content)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_sent_in_one_go_are_answered_one_by_one(fake):
+    """Pipelined, the first chunked: nothing of the second is lost."""
+    content = json.dumps(CALL).encode()
+    chunked = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
+    got = b"".join(raw(fake, chunked % (len(content), content) + post(CALL)))
+    assert got.count(b"HTTP/1.1 200") == 2 and [call.json for call in fake.calls] == [CALL, CALL]
+
+
+# Plans ------------------------------------------------------------------------------------------
+
+
+def test_a_plan_meets_requests_by_their_number(fake):
+    """A burst of 429, a good one, then every third."""
+    fake.start_over({"faults": [{"requests": "1-3", "status": 429, "retry_after": 1}, {"every": 3, "status": 500}]})
+    assert statuses(fake, 9) == [429, 429, 429, 200, 200, 500, 200, 200, 500]
+    fake.start_over({"faults": [{"requests": "1-3", "status": 429}]})
+    assert statuses(fake, 4) == [429, 429, 429, 200]
+
+
+def test_two_servers_of_one_seed_do_the_same():
+    """Statuses, bodies with their ids, everything; another seed does not."""
+    faults = [{"share": 0.3, "status": 503}, {"share": 0.2, "wrong": "cut-json"}]
+    seen = []
+    for seed in (1, 1, 2):
+        with FaultServer({"seed": seed, "faults": faults}) as fake:
+            seen.append([(got.status_code, got.content) for got in (ask(fake) for _ in range(30))])
+    assert seen[0] == seen[1] != seen[2]
+
+
+def test_delays_are_kept(fake):
+    """A fault's own delay outranks the plan's; both are real."""
+    fake.start_over({"delay": {"uniform": [0.05, 0.06]}, "faults": [{"requests": 2, "status": 503, "delay": 0.2}]})
+    for at_least_s, status in ((0.05, 200), (0.2, 503)):
+        began_s = time.monotonic()
+        assert ask(fake).status_code == status
+        assert time.monotonic() - began_s >= at_least_s
+
+
+def test_a_delay_holds_up_nobody_else(fake):
+    """Ten at once take as long as one: the second half of them would otherwise run into the timeout."""
+    fake.start_over({"delay": 0.3})
+    client = fake.client(max_retries=0, timeout=1.5)
+    threads = [threading.Thread(target=client.rerank, kwargs=CALL) for _ in range(10)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len(fake.calls) == 10 and fake.max_in_flight == 10
+
+
+def test_keys_are_checked(fake):
+    """The documented messages; the scheme in any case."""
+    fake.start_over({"keys": ["right-key"]})
+    for header, status, message in (
+        (None, 401, "no api key supplied"),
+        ("Bearer wrong", 401, "invalid api token"),
+        ("bearer right-key", 200, None),
+    ):
+        headers = {"authorization": header} if header else {}
+        got = httpx.post(fake.url + "/v2/rerank", json=CALL, headers=headers, trust_env=False)
+        assert (got.status_code, got.json().get("message")) == (status, message)
+
+
+def test_a_trial_key_s_minute_can_be_waited_out_in_no_time(fake):
+    """Server and client share a clock: the eleventh call waits a minute of it, for no hint is sent."""
+    clock = FakeClock()
+    fake.start_over({"limit": "trial"}, clock=clock)
+    client = fake.client(clock=clock)
+    for left in range(9, -1, -1):
+        got = client.with_raw_response.rerank(**CALL)
+        assert got.headers["x-trial-endpoint-call-remaining"] == str(left)
+    client.rerank(**CALL)
+    assert sum(clock.sleeps) >= 60 and len(fake.calls) > 11
+
+
+def test_a_monthly_quota_is_not_repeated(fake):
+    """It is the error that says so, at once."""
+    fake.start_over({"limit": {"requests": 100, "per_month": 2, "trial": True}})
+    client = fake.client()
+    client.rerank(**CALL)
+    client.rerank(**CALL)
+    with pytest.raises(ours.QuotaExceededError) as caught:
+        client.rerank(**CALL)
+    assert caught.value.attempts == 1
+    assert not [name for name in caught.value.headers if "trial" in name or "monthly" in name]
+
+
+def test_what_a_fault_meets_does_not_count_against_the_limit(fake):
+    """A request that never reached the API used up nothing of it."""
+    fake.start_over({"limit": {"requests": 1}, "faults": [{"requests": "1-2", "reset": "start"}]})
+    client = fake.client(clock=FakeClock())
+    assert client.rerank(**CALL).results[0].index == 1
+
+
+# The official client ----------------------------------------------------------------------------
+
+
+def test_the_official_client_meets_the_same(fake):
+    """Scores, statuses, its own retry after a hint, a broken connection."""
+    cohere = pytest.importorskip("cohere")
+    with cohere.ClientV2("a-key", base_url=fake.url) as client:
+        meet_everything(cohere, client, fake)
+
+
+def meet_everything(cohere, client, fake):
+    fake.reply({"a bee": 0.9})
+    got = client.rerank(**CALL, top_n=1)
+    assert [(r.index, r.relevance_score) for r in got.results] == [(2, 0.9)]
+    fake.fail(status=429, headers={"retry-after-ms": "1"})
+    assert client.rerank(**CALL).results[0].index == 2
+    assert len(fake.calls) == 3
+    no_retries = {"max_retries": 0}
+    for fault, error in (
+        ({"status": 503}, cohere.ServiceUnavailableError),
+        ({"status": 429}, cohere.TooManyRequestsError),
+        ({"reset": "body"}, httpx.TransportError),
+        ({"truncated": "length"}, httpx.RemoteProtocolError),
+    ):
+        fake.fail(**fault)
+        with pytest.raises(error):
+            client.rerank(**CALL, request_options=no_retries)
+    assert client.rerank(**CALL).results[0].index == 2

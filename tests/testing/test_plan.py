@@ -1,0 +1,174 @@
+"""A plan says the same in every run, and a file with a mistake is refused by the entry's name."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from random import Random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cohere_rerank import InvalidRequestError
+from cohere_rerank.testing.plan import Delay, Plan
+from cohere_rerank.testing.plan_file import read_plan
+
+EXAMPLE = """
+seed: 7
+keys: [trial-key]
+limit: {requests: 3, period_s: 1, per_month: 50, trial: true, hint: true}
+delay: {lognormal: [0.2, 0.5], at_most: 2}
+faults:
+  - {requests: 1-3, status: 429, retry_after: 0.5}
+  - {requests: [5, 7-8], reset: body}
+  - {every: 10, wrong: index-too-large}
+  - {share: 0.5, hang_up: yes, delay: 0.1}
+"""
+
+
+def kinds(plan, n=40):
+    return [fault.kind if (fault := plan.fault_for(i)) else None for i in range(1, n + 1)]
+
+
+def test_a_file_is_read_as_it_says(tmp_path):
+    """Every part of the example arrives, from YAML and from the same data as JSON."""
+    import yaml
+
+    (tmp_path / "faults.yaml").write_text(EXAMPLE, encoding="utf-8")
+    (tmp_path / "faults.json").write_text(json.dumps(yaml.safe_load(EXAMPLE)), encoding="utf-8-sig")
+    plan = read_plan(tmp_path / "faults.yaml")
+    assert plan == read_plan(str(tmp_path / "faults.json")) == read_plan(yaml.safe_load(EXAMPLE))
+    assert plan.limit.trial and plan.limit.period_s == 1 and plan.keys == ("trial-key",)
+    assert kinds(plan)[:3] == ["status"] * 3
+    assert kinds(plan)[4] == kinds(plan)[6] == kinds(plan)[7] == "reset"
+    assert kinds(plan)[9] == kinds(plan)[19] == "wrong"
+    assert {kinds(plan)[3], *kinds(plan)[10:18]} == {"hang_up", None}
+
+
+def test_an_empty_file_is_a_plan_without_faults(tmp_path):
+    """A server that only answers."""
+    (tmp_path / "faults.yaml").write_text("# nothing yet\n", encoding="utf-8")
+    assert read_plan(tmp_path / "faults.yaml") == Plan() == read_plan(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("faults: [{status: 503}, {status: 99}]", "faults[1].status: input should be greater than or equal to 200"),
+        ("faults: [{staus: 503}]", "faults[0].staus: there is no such field; known are requests, every, share, status"),
+        ("fault: []", "fault: there is no such field; known are seed, keys, limit, delay, faults"),
+        ("faults: [{requests: 2}]", "faults[0]: give one of status, reset"),
+        ("faults: [{status: 500, reset: body}]", "got status and reset"),
+        ("faults: [{reset: middle}]", "faults[0].reset: input should be 'start', 'head' or 'body', got 'middle'"),
+        ("faults: [{hang: yes, retry_after: 1}]", "faults[0]: retry_after goes with status"),
+        ("faults: [{status: 500, body: a, message: b}]", "message or body, not both"),
+        ("faults: [{share: 10%, hang: yes}]", "faults[0].share: input should be a valid number, got '10%'"),
+        ("faults: [{share: 0, hang: yes}]", "faults[0].share: input should be greater than 0"),
+        ("faults: [{share: true, hang: yes}]", "faults[0].share"),
+        ("faults: [{requests: 3-2, hang: yes}]", "faults[0].requests: there are no requests 3-2"),
+        ("faults: [{requests: 0, hang: yes}]", "faults[0].requests: there are no requests 0"),
+        ("faults: [{requests: first, hang: yes}]", 'give 3, "3-5", "3-" or a list'),
+        ("faults: [{wrong: json}]", "faults[0].wrong: input should be 'cut-json'"),
+        ("faults: {status: 500}", "faults: input should be a list"),
+        ("delay: {lognormal: [0.2]}", "delay.lognormal[1]: field required"),
+        ("delay: {fixed: 1, uniform: [1, 2]}", "delay: give one of fixed, uniform"),
+        ("delay: 200ms", "delay: input should be the fields of a Delay, got '200ms'"),
+        ("delay: -1", "delay.fixed: input should be greater than or equal to 0, got -1"),
+        ("delay: .nan", "delay.fixed"),
+        ("limit: free", "limit: a limit is trial or production, or has fields of its own, got 'free'"),
+        ("limit: {requests: 0}", "limit.requests: input should be greater than or equal to 1, got 0"),
+        ("limit: {per_day: 5}", "limit.per_day: there is no such field; known are requests, period_s"),
+        ("- status: 500", "a plan has the fields seed, keys, limit, delay, faults; got list"),
+        ("faults: [", "line 1: this is not YAML"),
+    ],
+)
+def test_a_mistake_is_named_with_file_entry_and_what_is_allowed(tmp_path, text, said):
+    """Nobody searches for a mistake."""
+    path = tmp_path / "faults.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(InvalidRequestError) as caught:
+        read_plan(path)
+    assert str(path) in str(caught.value)
+    assert said in str(caught.value)
+
+
+def test_broken_json_and_bytes_are_told_apart(tmp_path):
+    """The line, or the byte."""
+    (tmp_path / "a.json").write_text('{"faults": \n [}', encoding="utf-8")
+    (tmp_path / "b.yaml").write_bytes(b"seed: \xff")
+    with pytest.raises(InvalidRequestError, match="line 2: this is not JSON"):
+        read_plan(tmp_path / "a.json")
+    with pytest.raises(InvalidRequestError, match="not UTF-8"):
+        read_plan(tmp_path / "b.yaml")
+
+
+def test_no_error_and_no_repr_shows_a_key():
+    """A faults file may hold real keys."""
+    with pytest.raises(InvalidRequestError) as caught:
+        read_plan({"keys": "very-secret-key", "limit": 3})
+    assert "very-secret" not in str(caught.value)
+    assert "very-secret" not in repr(Plan(keys=("very-secret-key",)))
+
+
+@given(seed=st.integers(), share=st.floats(0.01, 1), n=st.integers(1, 10**6))
+def test_a_request_meets_the_same_in_every_run(seed, share, n):
+    """Seed and number decide, nothing else: not the requests before, not an object's age."""
+    fields = {"seed": seed, "faults": [{"share": share, "status": 500, "delay": {"normal": [1, 1]}}]}
+    first, second = read_plan(fields), read_plan(fields)
+    for i in range(1, 5):
+        first.fault_for(i)
+    fault = first.fault_for(n)
+    assert fault == second.fault_for(n)
+    assert first.delay_s(n, fault) == second.delay_s(n, fault)
+
+
+def test_shares_hold_and_seeds_differ():
+    """A tenth is about a tenth; another seed hits others; of two halves the second is of the rest."""
+    plans = [read_plan({"seed": seed, "faults": [{"share": 0.1, "status": 500}]}) for seed in (1, 2)]
+    hits = [{n for n in range(1, 5001) if plan.fault_for(n)} for plan in plans]
+    assert all(400 < len(hit) < 600 for hit in hits)
+    assert hits[0] != hits[1]
+    both = kinds(read_plan({"faults": [{"share": 0.5, "hang": True}, {"share": 0.5, "hang_up": True}]}), 4000)
+    assert 1800 < both.count("hang") < 2200 and 800 < both.count("hang_up") < 1200
+
+
+@given(first=st.integers(1, 20), length=st.integers(0, 20), every=st.integers(1, 5), is_open=st.booleans())
+def test_requests_and_every_must_both_hold(first, length, every, is_open):
+    """Bounds are inclusive and counted from 1."""
+    last = "" if is_open else first + length
+    plan = read_plan({"faults": [{"requests": f"{first}-{last}", "every": every, "hang": True}]})
+    expected = [n for n in range(1, 61) if first <= n <= (60 if is_open else last) and n % every == 0]
+    assert [n for n in range(1, 61) if plan.fault_for(n)] == expected
+
+
+@pytest.mark.parametrize(
+    ("delay", "median", "mean"),
+    [
+        ({"fixed": 0.3}, 0.3, 0.3),
+        ({"uniform": (0.1, 0.5)}, 0.3, 0.3),
+        ({"normal": (0.3, 0.05)}, 0.3, 0.3),
+        ({"lognormal": (0.2, 0.5)}, 0.2, 0.2 * 2.718281828**0.125),
+        ({"exponential": 0.2}, 0.2 * 0.693, 0.2),
+        ({"one_of": (0.1, 0.1, 0.1, 0.9)}, 0.1, 0.3),
+    ],
+)
+def test_delays_have_the_shape_they_name(delay, median, mean):
+    """Median and mean of 4,000 draws, within a tenth; never below zero."""
+    draws = Random(1)
+    drawn = [Delay(**delay).draw_s(draws) for _ in range(4000)]
+    assert min(drawn) >= 0
+    assert statistics.median(drawn) == pytest.approx(median, rel=0.1)
+    assert statistics.fmean(drawn) == pytest.approx(mean, rel=0.1)
+
+
+@given(st.integers())
+def test_no_draw_is_negative_or_above_at_most(seed):
+    """A normal with a wide spread is cut on both sides."""
+    assert 0 <= Delay(normal=(0.1, 5), at_most=0.2).draw_s(Random(seed)) <= 0.2
+
+
+def test_numbers_are_good_headers_and_keys():
+    """Nobody quotes them in YAML."""
+    plan = read_plan({"keys": [123], "faults": [{"status": 429, "headers": {"retry-after-ms": 5}}]})
+    assert plan.keys == ("123",) and plan.faults[0].headers == {"retry-after-ms": "5"}

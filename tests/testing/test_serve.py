@@ -1,0 +1,78 @@
+"""The fault server as a process of its own, for programs in any language."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+import cohere_rerank
+
+HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
+CODE = """
+import logging, sys
+from cohere_rerank.testing.faults import serve
+logging.basicConfig(level="INFO", format="%(message)s")
+serve("127.0.0.1", 0, sys.argv[1])
+"""
+
+
+@pytest.fixture
+def serving(tmp_path):
+    """A process that serves the file, and its address."""
+    file = tmp_path / "faults.yaml"
+    file.write_text("faults: [{requests: 2-3, status: 429, retry_after: 1.5}]\n", encoding="utf-8")
+    process = subprocess.Popen(
+        [sys.executable, "-c", CODE, file],
+        env={**os.environ, "PYTHONPATH": HOME},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    said = process.stderr.readline()
+    yield process, re.fullmatch(r"listening on (http://127\.0\.0\.1:\d+)\n", said).group(1)
+    process.kill()
+    process.communicate()
+
+
+def post(url):
+    body = json.dumps({"model": "m", "query": "secret question", "documents": ["secret text"]}).encode()
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    request = urllib.request.Request(url + "/v2/rerank", body, {"authorization": "Bearer secret-key"})
+    try:
+        with opener.open(request, timeout=10) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, error.headers["retry-after"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_the_file_until_it_is_told_to_stop(serving, number):
+    """The plan's requests by their number; a log without texts or keys; exit status 0, nothing on stdout."""
+    process, url = serving
+    assert [post(url) for _ in range(4)] == [200, (429, "1.5"), (429, "1.5"), 200]
+    process.send_signal(number)
+    out, log = process.communicate(timeout=20)
+    assert process.returncode == 0 and out == ""
+    assert [line.rpartition(" ")[2] for line in log.splitlines()] == ["fault", "status", "status", "fault"]
+    assert "secret" not in log
+
+
+def test_a_mistake_in_the_file_is_an_error_before_anything_listens(tmp_path):
+    """It names the entry."""
+    from cohere_rerank.testing.faults import serve
+
+    (tmp_path / "faults.yaml").write_text("faults: [{status: 1}]", encoding="utf-8")
+    with pytest.raises(cohere_rerank.InvalidRequestError, match=r"faults\[0\]\.status"):
+        serve("127.0.0.1", 0, tmp_path / "faults.yaml")
+    with pytest.raises(FileNotFoundError):
+        serve("127.0.0.1", 0, tmp_path / "missing.yaml")
