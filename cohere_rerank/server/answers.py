@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger("cohere_rerank.server")
 _OK = 200
 _KEY_REFUSED = (401, 403)
+_FAILURES = range(400, 600)
 # Nothing is scored to find out whether a request is well formed.
 _UNSCORED = as_scorer(lambda _query, documents: [0.0] * len(documents))
 
@@ -190,10 +191,11 @@ def _refused(status: int, reply: bytes) -> Refused:
 
 def refusal_for(error: CohereRerankError) -> Refused:
     """What the caller is told when the upstream gave an error, and the fallback was not for it."""
-    if isinstance(error, ApiError) and error.status_code is not None:
-        if error.status_code in _KEY_REFUSED:
-            return Refused(502, "the upstream refused this server's own key")
-        return Refused(error.status_code, _message(error), _hint(error))
+    status = error.status_code if isinstance(error, ApiError) else None
+    if status in _KEY_REFUSED:
+        return Refused(502, "the upstream refused this server's own key")
+    if isinstance(error, ApiError) and status is not None and status in _FAILURES:
+        return Refused(status, _message(error), _hint(error))
     if isinstance(error, RequestTimedOutError):
         return Refused(504, "the upstream did not answer in time")
     if isinstance(error, ConnectionFailedError):

@@ -137,8 +137,19 @@ def _known(request: Mapping[str, Any], names: Iterable[str], is_strict: bool) ->
     unknown = tuple(sorted(request.keys() - set(names)))
     if is_strict and unknown:
         raise Refused(422, f"unknown field: parameter '{unknown[0]}' is not a valid field")
-    kept = {name: value for name, value in request.items() if name not in unknown and (is_strict or value is not None)}
-    return kept, unknown
+    kept = {name: value for name, value in request.items() if name not in unknown}
+    return kept if is_strict else _tolerated(kept), unknown
+
+
+def _tolerated(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields without nulls, and with 3 for 3.0: some languages have but one kind of number."""
+    return {name: _plain(value) for name, value in fields.items() if value is not None}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return _tolerated(value) if isinstance(value, dict) else value
 
 
 def _flag(body: dict[str, Any], name: str, *, default: bool) -> bool:

@@ -18,26 +18,18 @@ _COUNT: _Schema = {"type": "integer", "minimum": 1}
 _NO_LIMIT: _Schema = {"type": "integer", "minimum": 0, "description": "0: no limit."}
 _FLAG: _Schema = {"type": "boolean"}
 _SCORE: _Schema = {"type": "number", "minimum": 0, "maximum": 1}
-_SPANS: _Schema = {
-    "type": "object",
-    "required": ["mode"],
-    "properties": {
-        "mode": {"enum": ["enabled", "disabled"]},
-        "threshold": {"type": "number", "default": 0.1},
-        "max_spans": _COUNT,
-    },
-}
 _OBJECT_WITH_TEXT: _Schema = {"type": "object", "required": ["text"], "properties": {"text": _TEXT}}
 
 
 def document(settings: Settings) -> _Schema:
     """The description of a server with these settings."""
+    strict = settings.is_strict
     rerank = {
-        "/v2/rerank": _rerank("Rerank, as Cohere's v2", _v2(), _ref("Ranking"), settings),
-        "/v1/rerank": _rerank("Rerank, as Cohere's v1", _v1(), _ref("Ranking"), settings),
+        "/v2/rerank": _rerank("Rerank, as Cohere's v2", _v2(strict), _ref("Ranking"), settings),
+        "/v1/rerank": _rerank("Rerank, as Cohere's v1", _v1(strict), _ref("Ranking"), settings),
         "/rerank": _rerank(
             "Rerank, as Jina and vLLM; with `texts` as Text Embeddings Inference",
-            {"oneOf": [_jina(), _tei()]},
+            {"oneOf": [_jina(strict), _tei(strict)]},
             {"oneOf": [_ref("Ranking"), _ref("Scores")]},
             settings,
         ),
@@ -115,62 +107,88 @@ def _object(required: list[str], **properties: _Schema) -> _Schema:
     return {"type": "object", "required": required, "properties": properties}
 
 
-def _documents(item: _Schema) -> _Schema:
+def _request(strict: bool, required: list[str], **properties: _Schema) -> _Schema:
+    """A request; unless strict, null stands for an option that was not given, and more fields do no harm."""
+    if strict:
+        return {**_object(required, **properties), "additionalProperties": False}
+    described = {
+        name: schema if name in required else {"anyOf": [schema, {"type": "null"}]}
+        for name, schema in properties.items()
+    }
+    return _object(required, **described)
+
+
+def _documents(*items: _Schema) -> _Schema:
+    item = items[0] if len(items) == 1 else {"oneOf": list(items)}
     return {"type": "array", "minItems": 1, "maxItems": MAX_DOCUMENTS, "items": item}
 
 
-def _v2_options() -> dict[str, _Schema]:
+def _spans(strict: bool) -> _Schema:
+    options = {"threshold": {"type": "number", "default": 0.1}, "max_spans": _COUNT}
+    asked = _request(strict, ["mode"], mode={"enum": ["enabled", "disabled"]}, **options)
+    return {**asked, "additionalProperties": True}
+
+
+def _v2_options(strict: bool) -> dict[str, _Schema]:
     return {
         "max_tokens_per_doc": {**_COUNT, "default": 4096},
         "priority": {"type": "integer", "minimum": 0, "maximum": 999, "default": 0},
-        "relevant_spans": _SPANS,
+        "relevant_spans": _spans(strict),
     }
 
 
-def _v2() -> _Schema:
-    return _object(
+def _v2(strict: bool) -> _Schema:
+    tolerated = {} if strict else {"return_documents": {**_FLAG, "description": "Not in Cohere's v2."}}
+    return _request(
+        strict,
         ["model", "query", "documents"],
         model=_TEXT,
         query=_QUERY,
         documents=_documents(_TEXT),
         top_n=_COUNT,
-        return_documents={**_FLAG, "default": False, "description": "Not in Cohere's v2."},
-        **_v2_options(),
+        **tolerated,
+        **_v2_options(strict),
     )
 
 
-def _v1() -> _Schema:
-    fields = {"type": "array", "minItems": 1, "items": _TEXT, "description": "Which fields of objects count."}
-    return _object(
+def _v1(strict: bool) -> _Schema:
+    fields = {"type": "array", "minItems": 1, "items": {"type": "string"}}
+    return _request(
+        strict,
         ["query", "documents"],
         model=_TEXT,
         query=_QUERY,
-        documents=_documents({"oneOf": [_TEXT, {"type": "object"}]}),
+        documents=_documents(_TEXT, _OBJECT_WITH_TEXT),
         top_n=_COUNT,
-        rank_fields=fields,
+        rank_fields={**fields, "description": "Which fields of objects count, in place of text."},
         return_documents={**_FLAG, "default": False},
-        max_chunks_per_doc=_COUNT,
+        max_chunks_per_doc={**_COUNT, "description": "Times the documents, below 10,000."},
+        **({} if strict else _v2_options(strict)),
     )
 
 
-def _jina() -> _Schema:
-    return _object(
+def _jina(strict: bool) -> _Schema:
+    options = {**_v2_options(strict), "top_n": _NO_LIMIT, "max_tokens_per_doc": _NO_LIMIT}
+    return _request(
+        strict,
         ["query", "documents"],
         model=_TEXT,
         query=_QUERY,
-        documents=_documents({"oneOf": [_TEXT, _OBJECT_WITH_TEXT]}),
+        documents=_documents(_TEXT, _OBJECT_WITH_TEXT),
         return_documents={**_FLAG, "default": True},
-        **{**_v2_options(), "top_n": _NO_LIMIT, "max_tokens_per_doc": _NO_LIMIT},
+        **options,
     )
 
 
-def _tei() -> _Schema:
-    described = _object(
+def _tei(strict: bool) -> _Schema:
+    described = _request(
+        strict,
         ["query", "texts"],
         query=_QUERY,
         texts=_documents(_TEXT),
         raw_scores={**_FLAG, "default": False, "description": "Logits instead of scores in [0, 1]."},
         return_text={**_FLAG, "default": False},
+        **({} if strict else {"model": _TEXT, "top_n": _COUNT}),
     )
     return {**described, "not": {"required": ["documents"]}}
 

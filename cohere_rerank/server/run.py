@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._config import whole_number
 from cohere_rerank.errors import InvalidRequestError
@@ -47,7 +47,18 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     from .app import create_app
 
     app = create_app(settings)
-    options = {
+    options = uvicorn_options(host, port)
+    if n_workers == 1:
+        uvicorn.run(app, **options)
+        return
+    del app  # made only to find mistakes before any worker does
+    with _shared_with_workers(settings):
+        uvicorn.run(f"{__name__}:app_of_worker", factory=True, workers=n_workers, **options)
+
+
+def uvicorn_options(host: str, port: int) -> dict[str, Any]:
+    """How uvicorn is to run the application."""
+    return {
         "host": host,
         "port": port,
         "log_config": logs.configuration(),
@@ -58,12 +69,6 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
         "proxy_headers": False,
         "timeout_graceful_shutdown": _GRACE_S,
     }
-    if n_workers == 1:
-        uvicorn.run(app, **options)  # type: ignore[arg-type]
-        return
-    del app  # made only to find mistakes before any worker does
-    with _shared_with_workers(settings):
-        uvicorn.run(f"{__name__}:app_of_worker", factory=True, workers=n_workers, **options)  # type: ignore[arg-type]
 
 
 def app_of_worker() -> App:

@@ -1,0 +1,17 @@
+"""A server for the tests that need nothing special of it; absent without the extra."""
+
+from __future__ import annotations
+
+import pytest
+
+pytest.importorskip("uvicorn")
+pytest.importorskip("prometheus_client")
+
+
+@pytest.fixture(scope="session")
+def plain():
+    """A server that all may call, on the lexical scorer; shared, so it keeps nothing between requests."""
+    from tests.server_app.running import Running
+
+    with Running(max_body_bytes=100_000) as running:
+        yield running

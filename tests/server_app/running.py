@@ -1,0 +1,144 @@
+"""The server under test: the application in a thread on a free port, or the program in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from cohere_rerank.server import Settings, create_app
+from cohere_rerank.server.run import uvicorn_options
+
+ASKED = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
+JSON = {"content-type": "application/json"}
+PATIENCE_S = 20.0
+
+
+def wait_until(is_true):
+    """Wait for what another thread or process does, and fail if it never does."""
+    end = time.monotonic() + PATIENCE_S
+    while not is_true():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+class Running:
+    """A real uvicorn with the application, and an httpx client for it."""
+
+    def __init__(self, **settings: Any) -> None:
+        self.app = create_app(Settings(**settings))
+        options = {**uvicorn_options("127.0.0.1", 0), "log_config": None}
+        self._server = uvicorn.Server(uvicorn.Config(self.app, lifespan="on", **options))
+        self._socket = socket.create_server(("127.0.0.1", 0))
+        self.port = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
+
+    def __enter__(self) -> Running:
+        self._thread.start()
+        wait_until(lambda: self._server.started)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+        self._server.should_exit = True
+        self._thread.join(PATIENCE_S)
+        assert not self._thread.is_alive()
+
+    def post(self, path: str = "/v2/rerank", asked: Any = ASKED, **headers: str) -> httpx.Response:
+        """POST the request: a value as JSON, bytes as they are."""
+        content = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
+        return self.http.post(path, content=content, headers={**JSON, **headers})
+
+    def raw(self, sent: bytes) -> bytes:
+        """Send these bytes on a connection of their own, and read until the server closes it."""
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
+            connection.sendall(sent)
+            connection.shutdown(socket.SHUT_WR)
+            return b"".join(iter(lambda: connection.recv(65536), b""))
+
+    def metric(self, name: str) -> float:
+        """One number out of /metrics, summed over its labels."""
+        lines = self.http.get("/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
+
+
+class Held:
+    """A scorer that holds every request until it is let go, and counts them."""
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.queries: list[str] = []
+
+    def __call__(self, query, documents):
+        self.queries.append(query)
+        assert self.go.wait(PATIENCE_S)
+        return [1 / (1 + index) for index in range(len(documents))]
+
+
+class Program:
+    """``cohere-rerank serve`` in a process of its own, on a free port; its log is read all the while."""
+
+    def __init__(self, *options: str, **environment: str) -> None:
+        command = [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", *options]
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CO_")}
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**kept, **environment}, text=True
+        )
+        self.lines: list[str] = []
+        self._found: queue.Queue[str] = queue.Queue()
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.url = self._found.get(timeout=PATIENCE_S)
+        wait_until(self._answers)
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            found = re.search(r"running on (http://[\d.]+:\d+)", line)
+            if found:
+                self._found.put(found[1])
+
+    def _answers(self) -> bool:
+        assert self.process.poll() is None, self.lines
+        try:
+            return httpx.get(f"{self.url}/health").status_code == 200
+        except httpx.TransportError:
+            return False
+
+    def stop(self, how: int = signal.SIGTERM) -> int:
+        """Ask the program to end, and return its exit code."""
+        self.process.send_signal(how)
+        code = self.process.wait(PATIENCE_S)
+        self._reader.join(PATIENCE_S)
+        self.process.stderr.close()
+        return code
+
+    def records(self) -> list[dict[str, Any]]:
+        """Its log, each line of which is JSON."""
+        return [json.loads(line) for line in self.lines]
+
+
+@contextmanager
+def program(*options: str, **environment: str) -> Iterator[Program]:
+    running = Program(*options, **environment)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.stop()

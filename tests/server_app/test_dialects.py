@@ -1,0 +1,191 @@
+"""Each dialect as a table: its request in v2's words, and v2's reply in its own."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from cohere_rerank.server import dialects
+from cohere_rerank.server.http import Refused
+
+BASE = {"model": "m", "query": "q", "documents": ["a", "b"]}
+
+
+def reply():
+    """What the endpoint answers: the second document first."""
+    return {
+        "id": "1",
+        "results": [{"index": 1, "relevance_score": 0.75}, {"index": 0, "relevance_score": 0.0}],
+        "meta": {"api_version": {"version": "2"}, "warnings": ["w"]},
+    }
+
+
+def changed(**changes):
+    return {name: value for name, value in {**BASE, **changes}.items() if value is not ...}
+
+
+V2_WORDS = [
+    (dialects.v2, changed(), BASE),
+    (dialects.v2, changed(top_n=None, relevant_spans=None), BASE),
+    (dialects.v2, changed(return_documents=True, user="me"), BASE),
+    (dialects.v2, changed(top_n=9), {**BASE, "top_n": 9}),
+    (dialects.v2, changed(top_n=2.0, priority=0.5), {**BASE, "top_n": 2, "priority": 0.5}),
+    (
+        dialects.v2,
+        changed(relevant_spans={"mode": "enabled", "max_spans": 1.0, "threshold": None}),
+        {**BASE, "relevant_spans": {"mode": "enabled", "max_spans": 1}},
+    ),
+    (dialects.v1, changed(model=...), {**BASE, "model": "default"}),
+    (dialects.v1, changed(documents=["a", {"text": "b", "n": 1}]), BASE),
+    (dialects.v1, changed(documents=["a", {"snippet": "b"}]), BASE),
+    (dialects.v1, changed(max_chunks_per_doc=10, return_documents=False, rank_fields=None), BASE),
+    (
+        dialects.v1,
+        changed(documents=[{"t": "x", "n": 1, "u": "y"}, "b"], rank_fields=["u", "t"]),
+        {**BASE, "documents": ["u: y\nt: x\n", "b"]},
+    ),
+    (dialects.v1, changed(priority=3), {**BASE, "priority": 3}),
+    (dialects.jina_or_tei, changed(model=..., top_n=0, max_tokens_per_doc=0), {**BASE, "model": "default"}),
+    (dialects.jina_or_tei, changed(documents=["a", {"text": "b", "image": None}], top_n=None), BASE),
+    (dialects.jina_or_tei, changed(top_n=1, truncate_prompt_tokens=5), {**BASE, "top_n": 1}),
+    (dialects.jina_or_tei, {"query": "q", "texts": ["a", "b"], "truncate": True}, {**BASE, "model": "default"}),
+    (dialects.jina_or_tei, {"query": "q", "texts": ["a", "b"], "top_n": 1}, {**BASE, "model": "default", "top_n": 1}),
+    # What a dialect cannot read is left to the endpoint, which says what is wrong with it.
+    (dialects.v1, changed(documents="a"), {**BASE, "documents": "a"}),
+    (dialects.v1, changed(documents=[5, "b"]), {**BASE, "documents": [5, "b"]}),
+    (dialects.jina_or_tei, changed(documents=[{"image": "x"}]), {**BASE, "documents": [{"image": "x"}]}),
+    (dialects.jina_or_tei, changed(top_n=False), {**BASE, "top_n": False}),
+    (dialects.jina_or_tei, {"query": "q", "texts": None}, {"model": "default", "query": "q", "documents": None}),
+]
+
+
+@pytest.mark.parametrize(("read", "request_", "body"), V2_WORDS)
+def test_a_request_is_said_in_the_words_of_v2(read, request_, body):
+    """Fields, names and defaults of a dialect become those of v2; the request itself is not changed."""
+    before = repr(request_)
+    assert read(request_, "default", False).body == body
+    assert repr(request_) == before
+
+
+def results(*pairs, **more):
+    echoes = more.get("document", [None] * len(pairs))
+    return [
+        {"index": index, "relevance_score": score, **({} if echo is None else {"document": echo})}
+        for (index, score), echo in zip(pairs, echoes, strict=True)
+    ]
+
+
+RANKED = ((1, 0.75), (0, 0.0))
+ECHOES = [
+    (dialects.v2, {}, [None, None]),
+    (dialects.v2, {"return_documents": True}, [{"text": "b"}, {"text": "a"}]),
+    (dialects.v1, {}, [None, None]),
+    (dialects.v1, {"return_documents": True}, [{"text": "b"}, {"text": "a"}]),
+    (
+        dialects.v1,
+        {"return_documents": True, "documents": ["a", {"text": "b", "n": 1}]},
+        [{"text": "b", "n": 1}, {"text": "a"}],
+    ),
+    (dialects.jina, {}, [{"text": "b"}, {"text": "a"}]),
+    (dialects.jina, {"return_documents": False}, [None, None]),
+]
+
+
+@pytest.mark.parametrize(("read", "changes", "echoes"), ECHOES)
+def test_documents_are_echoed_where_the_dialect_does_that(read, changes, echoes):
+    """v2 and v1 when asked, Jina and vLLM unless told not to; objects come back whole."""
+    answered = read(changed(**changes), "default", False).answered(reply())
+    assert answered["results"] == results(*RANKED, document=echoes)
+
+
+def test_v1_names_its_own_version():
+    """The rest of meta is v2's."""
+    meta = dialects.v1(BASE, "default", False).answered(reply())["meta"]
+    assert meta == {"api_version": {"version": "1"}, "warnings": ["w"]}
+
+
+def test_jina_has_model_object_and_usage():
+    """Tokens are estimated at four bytes each; the query counts with each document."""
+    answered = dialects.jina(changed(documents=["12345678", "1"], query="12345"), "default", False).answered(reply())
+    assert (answered["model"], answered["object"]) == ("m", "list")
+    assert answered["usage"] == {"prompt_tokens": 2 + 1 + 2 * 2, "total_tokens": 7}
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, [{"index": 1, "score": 0.75}, {"index": 0, "score": 0.0}]),
+        ({"return_text": True}, [{"index": 1, "score": 0.75, "text": "b"}, {"index": 0, "score": 0.0, "text": "a"}]),
+    ],
+)
+def test_tei_answers_with_a_bare_array(options, expected):
+    """Of index, score and, when asked for, text."""
+    asked = dialects.jina_or_tei({"query": "q", "texts": ["a", "b"], **options}, "default", False)
+    assert asked.answered(reply()) == expected
+
+
+def test_tei_raw_scores_are_logits():
+    """A sigmoid gives the score again; 0 and 1 have finite ones, as JSON demands."""
+    asked = dialects.tei({"query": "q", "texts": ["a", "b"], "raw_scores": True}, "default", False)
+    best, worst = (item["score"] for item in asked.answered(reply()))
+    assert 1 / (1 + math.exp(-best)) == pytest.approx(0.75)
+    assert math.isfinite(worst)
+    assert worst < best
+
+
+def test_fields_without_effect_are_named_in_the_warnings():
+    """After the endpoint's own; long lists and names are cut short."""
+    asked = dialects.v2(changed(top_k=1, **{f"f{i}": 0 for i in range(7)}, **{"z" * 99: 0}), "default", False)
+    said = asked.answered(reply())["meta"]["warnings"]
+    assert said == ["w", "fields without effect here: 'f0', 'f1', 'f2', 'f3', 'f4' and 4 more"]
+    alone = dialects.v2(changed(**{"z" * 99: 0}), "default", False).answered({"id": "1", "results": []})
+    assert alone["meta"]["warnings"] == [f"fields without effect here: '{'z' * 40}'"]
+
+
+REFUSED = [
+    (dialects.v1, {"documents": [{"n": 1}]}, 400, "document does not have a 'snippet' or a 'text' field"),
+    (dialects.v1, {"rank_fields": []}, 400, "rank_fields cannot be empty"),
+    (dialects.v1, {"rank_fields": "text"}, 422, "'rank_fields'"),
+    (dialects.v1, {"rank_fields": [1]}, 422, "'rank_fields'"),
+    (dialects.v1, {"rank_fields": ["z"], "documents": ["a", {"text": "b"}]}, 400, "document at index 1"),
+    (dialects.v1, {"max_chunks_per_doc": 5000}, 400, "must be less than 10000"),
+    (dialects.v1, {"max_chunks_per_doc": 0}, 400, "max_chunks_per_doc"),
+    (dialects.v1, {"max_chunks_per_doc": True}, 422, "max_chunks_per_doc"),
+    (dialects.v1, {"return_documents": "yes"}, 422, "'return_documents'"),
+    (dialects.v2, {"return_documents": 1}, 422, "'return_documents'"),
+    (dialects.jina, {"return_documents": "no"}, 422, "'return_documents'"),
+    (dialects.tei, {"texts": ["a"], "raw_scores": "no"}, 422, "'raw_scores'"),
+]
+
+
+@pytest.mark.parametrize(("read", "changes", "status", "words"), REFUSED)
+def test_a_wrong_value_of_a_dialects_own_field_is_refused(read, changes, status, words):
+    """In Cohere's words where it documents some."""
+    with pytest.raises(Refused) as caught:
+        read(changed(**changes), "default", False)
+    assert caught.value.status == status
+    assert words in caught.value.message
+
+
+@pytest.mark.parametrize(
+    ("read", "request_"),
+    [
+        (dialects.v1, changed(top_k=1)),
+        (dialects.v1, changed(priority=1)),
+        (dialects.jina, changed(instruction="x")),
+        (dialects.tei, {"query": "q", "texts": ["a"], "top_n": 1}),
+    ],
+)
+def test_strict_refuses_unknown_fields(read, request_):
+    """Each dialect knows only its own."""
+    with pytest.raises(Refused, match="unknown field: parameter"):
+        read(request_, "default", True)
+
+
+def test_strict_v2_leaves_everything_to_the_endpoint():
+    """Nulls and unknown fields reach it as they came."""
+    request = changed(top_n=None, top_k=3)
+    asked = dialects.v2(request, "default", True)
+    assert asked.body == request
+    assert asked.answered(reply()) == reply()

@@ -1,0 +1,75 @@
+"""What the server says of itself is true: schemathesis makes requests of the document and checks every reply."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server_app.running import Running
+
+schemathesis = pytest.importorskip("schemathesis")
+from hypothesis import HealthCheck, given, settings  # noqa: E402
+from schemathesis import GenerationMode  # noqa: E402
+
+KEY = {"Authorization": "Bearer the-key"}
+
+
+@pytest.fixture(scope="module")
+def served():
+    with Running(api_keys=("the-key",)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def document(served):
+    return schemathesis.openapi.from_url(f"{served.url}/openapi.json")
+
+
+OPERATIONS = [
+    *(("POST", path) for path in ("/v2/rerank", "/v1/rerank", "/rerank")),
+    *(("GET", path) for path in ("/v1/models", "/health", "/ready", "/metrics")),
+]
+SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_large, HealthCheck.large_base_example]
+
+
+@pytest.mark.parametrize("mode", [GenerationMode.POSITIVE, GenerationMode.NEGATIVE], ids=["good", "bad"])
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_keeps_its_word(document, method, path, mode):
+    """Good requests are taken, bad ones refused, each with a status, type and form that the document states."""
+    if method == "GET" and mode is GenerationMode.NEGATIVE:
+        pytest.skip("there is nothing to get wrong")
+
+    @settings(max_examples=40, deadline=None, derandomize=True, database=None, suppress_health_check=SLOW)
+    @given(case=document[path][method].as_strategy(generation_mode=mode))
+    def check(case):
+        reply = case.call(headers=KEY)
+        if not is_beyond_a_schema(reply):
+            case.validate_response(reply)
+
+    check()
+
+
+def is_beyond_a_schema(reply):
+    """Rules that join two fields: which field of which document, and a product."""
+    rules = ("none of the rank_fields", "number of total max chunks")
+    return reply.status_code == 400 and any(rule in reply.json()["message"] for rule in rules)
+
+
+def test_every_operation_is_tested(document):
+    """The list above is the document's."""
+    described = {(operation.ok().method.upper(), operation.ok().path) for operation in document.get_all_operations()}
+    assert described == set(OPERATIONS)
+
+
+def test_the_document_names_every_rerank_path(served):
+    """And asks for a key only where one is needed."""
+    paths = served.http.get("/openapi.json").json()["paths"]
+    assert {"/v2/rerank", "/v1/rerank", "/rerank"} <= set(paths)
+    assert paths["/v2/rerank"]["post"]["security"] == [{"key": []}]
+    assert "security" not in paths["/health"]["get"]
+
+
+def test_an_open_server_asks_for_no_key(plain):
+    """No 401, no security scheme."""
+    described = plain.http.get("/openapi.json").json()
+    assert "401" not in described["paths"]["/v2/rerank"]["post"]["responses"]
+    assert "securitySchemes" not in described["components"]

@@ -1,0 +1,209 @@
+"""The server's decisions that need no socket: settings, keys, threads, logs, what an upstream's error becomes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import threading
+
+import pytest
+
+from cohere_rerank import errors
+from cohere_rerank.local.choose import by_name
+from cohere_rerank.server import Settings, answers, create_app, models
+from cohere_rerank.server.http import Refused
+from cohere_rerank.server.logs import JsonFormatter
+from cohere_rerank.server.run import serve
+from cohere_rerank.server.settings import keys_from
+from cohere_rerank.server.threads import Threads
+from tests.server_app.running import wait_until
+
+# Settings -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"api_keys": ("",)},
+        {"api_keys": ("a key\n",)},
+        {"api_keys": ("é",)},
+        {"scorer": "lexical", "upstream": "http://127.0.0.1"},
+        {"model": ""},
+        {"concurrency": 0},
+        {"concurrency": 1.5},
+        {"queue": -1},
+        {"max_body_bytes": 0},
+        {"body_timeout_s": 0},
+        {"upstream_timeout_s": float("nan")},
+    ],
+)
+def test_wrong_settings_are_refused(settings):
+    """Before anything listens."""
+    with pytest.raises(errors.InvalidRequestError):
+        Settings(**settings)
+
+
+@pytest.mark.parametrize("settings", [{"scorer": "nonsense"}, {"scorer": "onnx"}, {"upstream": "ftp://x"}])
+def test_who_is_to_answer_is_checked_when_the_application_is_made(settings):
+    """A name that is none, options that are missing, an address that is none."""
+    with pytest.raises(errors.InvalidRequestError):
+        create_app(Settings(**settings))
+
+
+def test_settings_travel_to_workers_as_text():
+    """All of them, in one line."""
+    settings = Settings(api_keys=("a", "b"), scorer="semantic", is_strict=True, queue=7)
+    assert Settings.from_text(settings.to_text()) == settings
+    assert "\n" not in settings.to_text()
+
+
+def test_keys_stay_out_of_the_repr():
+    """So that no log or traceback shows them."""
+    assert "secret" not in repr(Settings(api_keys=("secret",)))
+
+
+@pytest.mark.parametrize(
+    ("environment", "keys"),
+    [({}, ()), ({"CO_SERVER_API_KEY": "a"}, ("a",)), ({"CO_SERVER_API_KEY": " a , b,"}, ("a", "b"))],
+)
+def test_keys_come_from_the_environment(environment, keys):
+    """Separated by commas."""
+    assert keys_from(environment) == keys
+
+
+@pytest.mark.parametrize("text", ["", " ", ","])
+def test_a_variable_without_a_key_does_not_open_the_server(text):
+    """A slip in a deployment is an error, not an open door."""
+    with pytest.raises(errors.InvalidRequestError, match="CO_SERVER_API_KEY"):
+        keys_from({"CO_SERVER_API_KEY": text})
+
+
+def test_a_scorer_object_cannot_go_to_workers():
+    """It would have to be sent to other processes."""
+    with pytest.raises(errors.InvalidRequestError, match="workers"):
+        serve(Settings(scorer=by_name("lexical")), workers=2)
+
+
+def test_only_models_with_an_effect_are_listed():
+    """A fixed scorer or an upstream answers whatever the name."""
+    assert models.names(Settings(model="m"))[:2] == ["m", "local-lexical"]
+    assert models.names(Settings(model="local-lexical")).count("local-lexical") == 1
+    assert models.names(Settings(model="m", scorer="lexical")) == ["m"]
+    assert models.names(Settings(model="m", upstream="http://x")) == ["m"]
+
+
+# Threads ------------------------------------------------------------------------------------------
+
+
+def test_places_are_bounded_and_given_back():
+    """One more than threads and queue hold is refused, also after errors."""
+    threads = Threads(1, 1, lambda *_: None)
+    with threads.place():
+        with pytest.raises(KeyError), threads.place():
+            raise KeyError
+        with threads.place():
+            assert threads.is_full
+            with pytest.raises(Refused) as caught, threads.place():
+                pass
+    assert caught.value.status == 503
+    assert not threads.is_full
+    threads.close()
+
+
+def test_work_that_was_cancelled_while_it_waited_never_runs():
+    """And what was cancelled while it ran keeps its thread until it ends."""
+    go, ran, counts = threading.Event(), [], []
+
+    def work(name):
+        ran.append(name)
+        assert go.wait(20)
+
+    async def scenario():
+        threads = Threads(1, 9, lambda *count: counts.append(count))
+        first, second, third = (asyncio.ensure_future(threads.run(work, name)) for name in "abc")
+        await asyncio.to_thread(wait_until, lambda: ran == ["a"])
+        second.cancel()
+        first.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+        assert counts[-1] == (0, 1)
+        go.set()
+        await third
+        threads.close()
+
+    asyncio.run(scenario())
+    assert ran == ["a", "c"]
+
+
+def test_an_error_in_a_thread_is_the_callers():
+    """And the thread is free for the next."""
+
+    async def scenario():
+        threads = Threads(1, 0, lambda *_: None)
+        with pytest.raises(ZeroDivisionError):
+            await threads.run(lambda: 1 / 0)
+        assert await threads.run(max, 1, 2) == 2
+        threads.close()
+
+    asyncio.run(scenario())
+
+
+# An upstream's errors -----------------------------------------------------------------------------
+
+
+def api_error(status, body=None, retry_after=None):
+    error = errors.error_from_response(status, {}, body)
+    error.retry_after = retry_after
+    return error
+
+
+UPSTREAM = [
+    (api_error(400, {"message": "bad"}), 400, "bad", {}),
+    (api_error(404, {"message": "model 'x' not found"}), 404, "model 'x' not found", {}),
+    (api_error(422, "text"), 422, "the upstream answered 422", {}),
+    (api_error(429, {"message": "slow down"}, 12.4), 429, "slow down", {"retry-after": "12"}),
+    (api_error(401, {"message": "invalid api token"}), 502, "the upstream refused this server's own key", {}),
+    (api_error(403), 502, "the upstream refused this server's own key", {}),
+    (api_error(500), 500, "the upstream answered 500", {}),
+    (errors.InvalidResponseError("odd"), 502, "the upstream's answer makes no sense", {}),
+    (errors.InvalidRequestError("too much"), 400, "invalid request: too much", {}),
+    (errors.DeadlineExceededError("late"), 504, "the upstream did not answer in time", {}),
+    (errors.CertificateError("self-signed"), 502, "the upstream cannot be reached", {}),
+    (api_error(999), 502, "the upstream's answer makes no sense", {}),
+    (errors.RedirectError(status_code=302), 502, "the upstream's answer makes no sense", {}),
+]
+
+
+@pytest.mark.parametrize(("error", "status", "message", "headers"), UPSTREAM)
+def test_an_upstreams_error_is_passed_on_where_it_is_the_callers(error, status, message, headers):
+    """Its refusal of our own key is not: the caller would look for a fault in theirs."""
+    refusal = answers.refusal_for(error)
+    assert (refusal.status, refusal.message, refusal.headers) == (status, message, headers)
+
+
+# Logs ---------------------------------------------------------------------------------------------
+
+
+def test_a_log_line_is_json_with_its_fields():
+    """Also where the message has line breaks."""
+    record = logging.LogRecord("n", logging.WARNING, "f", 1, "two\nlines %s", ("more",), None)
+    record.fields = {"status": 200}
+    line = JsonFormatter().format(record)
+    assert "\n" not in line
+    parsed = json.loads(line)
+    assert (parsed["level"], parsed["message"], parsed["status"]) == ("warning", "two\nlines more", 200)
+
+
+def test_an_exception_is_logged_by_the_type_and_place_of_its_cause():
+    """Never by its text, which may hold a document."""
+    try:
+        try:
+            raise KeyError("secret-document")
+        except KeyError as error:
+            raise errors.ScorerError("secret-document") from error
+    except errors.ScorerError as error:
+        record = logging.LogRecord("n", logging.ERROR, "f", 1, "failed", (), (type(error), error, None))
+    line = JsonFormatter().format(record)
+    assert json.loads(line)["error"] == "KeyError"
+    assert "test_rules.py" in json.loads(line)["where"][0]
+    assert "secret" not in line
