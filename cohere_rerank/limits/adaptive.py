@@ -26,8 +26,8 @@ class Adaptive:
 
     A 429 cuts the rate to what the last period let through, but to no less than half of it and no more than nine
     tenths, and at most once a period, since a server that counts by the period takes as long to notice. What was cut
-    grows back in six periods of full use, then on at the same pace; before the first cut the rate doubles in each, so
-    that a key with a higher limit than most is soon used. It is never below one request a period.
+    grows back in six periods of full use, then on at the same pace; before the first cut each adds as much as it all
+    began with, so that a key with a higher limit than most is soon used. It is never below one request a period.
 
     A trial key's replies say what its limit is: from then on that is kept to as it is.
 

@@ -233,7 +233,9 @@ def gate_for(config: Config) -> Gate:
 
     A forked process has gates of its own, and so a count of its own; a store with processes in mind shares it.
     """
-    limit, key = config.limit, getattr(config.api_key, "value", None)
+    assert config.limit is not None, "a client without a limit has no gate"
+    limit = PRESETS.get(config.limit, config.limit) if isinstance(config.limit, str) else config.limit
+    key = getattr(config.api_key, "value", None)
     who = key if isinstance(key, Hashable) else id(key)  # a function that gives keys, as an object of any class
     at: tuple[object, ...] = (os.getpid(), limit, rerank_url(config.base_url), who, config.clock)
     gate = _gates.get(at)
@@ -242,9 +244,7 @@ def gate_for(config: Config) -> Gate:
     return gate
 
 
-def _new_gate(limit: RateLimit | str | None) -> Gate:
-    if limit == "auto":
+def _new_gate(limit: RateLimit | str) -> Gate:
+    if isinstance(limit, str):  # "auto"
         return Gate(AUTO, MemoryStore(Adaptive))
-    stated = PRESETS[limit] if isinstance(limit, str) else limit
-    assert stated is not None, "a client without a limit has no gate"
-    return Gate(stated, stated.store or MemoryStore())
+    return Gate(limit, limit.store or MemoryStore())

@@ -15,6 +15,7 @@ __all__ = ["PRESETS", "RateLimit"]
 
 _MARGIN = 0.01  # of the period: two clocks never agree, and a send that comes early costs a 429
 _MIN_DELAY_S = 0.25  # between letting a send go and its arrival, even where a hundredth of the period is less
+_MAX_PERIOD_S = 366 * 86_400.0
 
 
 @dataclass(frozen=True, init=False)
@@ -28,7 +29,7 @@ class RateLimit:
     Args:
         per_minute: Requests a minute, >= 1; the short form of ``requests=n, period_s=60``.
         requests: Requests in a period, >= 1.
-        period_s: Length of the period in seconds, > 0; 60.
+        period_s: Length of the period in seconds, > 0 and at most a year; 60.
         burst: How many may go at once, >= 1; None: as many as a whole period allows.
         concurrency: How many may be under way at once, >= 1; None: any number.
         store: Where the count is kept when other processes share it: a FileStore, a RedisStore or one of your own.
@@ -65,13 +66,16 @@ class RateLimit:
         n = whole_number("per_minute", per_minute, 1) or whole_number("requests", requests, 1)
         if n is None:
             raise InvalidRequestError("a RateLimit needs per_minute=, or requests= with period_s=")
+        span_s = seconds("period_s", period_s) or 60.0
+        if span_s > _MAX_PERIOD_S:
+            raise InvalidRequestError(f"period_s must be at most a year ({_MAX_PERIOD_S:g} s), got {span_s:g}")
         if store is not None and not (hasattr(store, "take") and hasattr(store, "pause")):
             raise InvalidRequestError(f"store must have the methods take and pause, got {type(store).__name__}")
         if name is not None and not isinstance(name, str):
             raise InvalidRequestError(f"name must be a string, got {type(name).__name__}")
         values = {
             "requests": n,
-            "period_s": seconds("period_s", period_s) or 60.0,
+            "period_s": span_s,
             "burst": whole_number("burst", burst, 1),
             "concurrency": whole_number("concurrency", concurrency, 1),
             "store": store,
