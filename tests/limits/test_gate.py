@@ -111,7 +111,7 @@ def test_interactive_calls_overtake_a_batch(backend):
 def test_a_batch_is_not_starved_by_interactive_calls():
     """Every tenth turn is its own, counted from when it came: the very first call was served before."""
     crowd = Crowd(new_gate(per_minute=60, burst=1))
-    for k in range(60):
+    for _ in range(60):
         crowd.add("call")
         crowd.add("bulk", lane=1)
     names = [name for name, _ in crowd.run()][:60]

@@ -25,7 +25,8 @@ def test_per_minute_is_short_for_requests_in_sixty_seconds():
 
 def test_the_presets_are_what_cohere_documents():
     """Trial keys 10 requests a minute, production keys 1,000, in any minute."""
-    assert PRESETS == {"trial": RateLimit(per_minute=10), "production": RateLimit(per_minute=1000)}
+    assert PRESETS["trial"] == RateLimit(per_minute=10)
+    assert PRESETS["production"] == RateLimit(per_minute=1000)
 
 
 def test_a_limit_survives_copies_and_pickles_and_does_not_change():
