@@ -69,6 +69,8 @@ class FaultServer(SocketServer):
         OSError: The plan's file cannot be read, or the port is taken.
     """
 
+    calls: list[Request]
+
     def __init__(
         self,
         plan: PlanSource = None,
@@ -91,7 +93,7 @@ class FaultServer(SocketServer):
         self._queue: deque[Fault | Scorer] = deque()
         self._scripted: Scorer | None = None
         self._n = 0
-        self.calls: list[Request] = []
+        self.calls = []
         self.requests.clear()
 
     def reply(self, scores: Scores) -> None:
@@ -242,7 +244,7 @@ def _as_scorer(scores: Scores) -> Scorer:
 def serve(host: str, port: int, file: str | PathLike[str]) -> None:
     """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``.
 
-    Says on stderr where it listens and, by the logger ``cohere_rerank.testing``, what each request met.
+    Says on stderr where it listens and what each request met, the latter by the logger ``cohere_rerank.testing``.
 
     Args:
         host: The address to listen on.
@@ -255,6 +257,8 @@ def serve(host: str, port: int, file: str | PathLike[str]) -> None:
     """
     server = FaultServer(file, host=host, port=port)
     server.keeps_requests = False
+    logging.basicConfig(format="%(message)s")  # does nothing where the program has set up its own
+    _log.setLevel(logging.INFO)
     with _told_to_stop() as stop, server:
         sys.stderr.write(f"listening on {server.url}\n")
         sys.stderr.flush()

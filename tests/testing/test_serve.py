@@ -18,9 +18,8 @@ import cohere_rerank
 
 HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
 CODE = """
-import logging, sys
+import sys
 from cohere_rerank.testing.faults import serve
-logging.basicConfig(level="INFO", format="%(message)s")
 serve("127.0.0.1", 0, sys.argv[1])
 """
 

@@ -1,0 +1,50 @@
+"""A reader who follows the guide alone gets tests that pass, and a faults file that is read."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from cohere_rerank.testing.plan import Wrong
+from cohere_rerank.testing.plan_file import read_plan
+from cohere_rerank.testing.spoiled import SPOILED
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+GUIDE = (DOCS / "how-to" / "test-your-code.md").read_text(encoding="utf-8")
+REFERENCE = (DOCS / "reference" / "testing.md").read_text(encoding="utf-8")
+
+
+def blocks(text, language):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+
+
+@pytest.mark.skipif("cohere_rerank" not in {p.name for p in entry_points(group="pytest11")}, reason="pip install -e .")
+def test_the_tests_of_the_guide_pass_as_they_stand(tmp_path):
+    """Saved as the guide says; pytest, no conftest, no setting."""
+    tests = [block for block in blocks(GUIDE, "python") if "(fake_cohere)" in block]
+    (tmp_path / "test_answers.py").write_text("\n\n".join(tests), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q"], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout
+    assert "4 passed" in done.stdout
+
+
+@pytest.mark.parametrize("text", [*blocks(GUIDE, "yaml"), *blocks(REFERENCE, "yaml")])
+def test_the_plans_of_the_docs_are_plans(text):
+    """And each has faults."""
+    assert read_plan(yaml.safe_load(text)).faults
+
+
+def test_the_reference_lists_every_wrong_answer():
+    """No more and no fewer than there are."""
+    rows = re.findall(r"^\| (`.*?`) \|", REFERENCE.partition("| `wrong` |")[2], re.MULTILINE)
+    listed = [name for row in rows for name in re.findall("`(.*?)`", row)]
+    assert sorted(listed) == sorted(SPOILED) == sorted(get_args(Wrong))
