@@ -13,18 +13,21 @@ from collections.abc import Iterator
 
 _HAN_KANA = "\u3041-\u3096\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _SOUTH_EAST_ASIA = "\u0e00-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Tibetan ...
-_HANGUL = "\uac00-\ud7a3"
-_SYLLABIC = "\u0900-\u0dff\u1200-\u139f"  # Indic scripts, Ethiopic
+_SYLLABLES = "\uac00-\ud7a3\u1200-\u139f"  # Hangul, Ethiopic
+_INDIC = "\u0900-\u0dff"
+_CONSONANTS = "\u0590-\u077f\u08a0-\u08ff"  # Hebrew, Arabic, Syriac
 
 # How a stretch of one script is cut into grams. The first two are written without spaces between
-# words: a gram may start anywhere. In the others a gram sees where its word starts and ends.
+# words: a gram may start anywhere. In the others a gram sees where its word ends, and, but for the
+# consonantal ones, where it starts: in those "and", "the", "in" are letters before a word.
 _STRETCHES = re.compile(
-    f"([{_HAN_KANA}]+)|([{_SOUTH_EAST_ASIA}]+)|([{_HANGUL}]+)|([{_SYLLABIC}]+)"
-    f"|([^{_HAN_KANA}{_SOUTH_EAST_ASIA}{_HANGUL}{_SYLLABIC}]+)"
+    f"([{_HAN_KANA}]+)|([{_SOUTH_EAST_ASIA}]+)|([{_SYLLABLES}]+)|([{_INDIC}]+)|([{_CONSONANTS}]+)"
+    f"|([^{_HAN_KANA}{_SOUTH_EAST_ASIA}{_SYLLABLES}{_INDIC}{_CONSONANTS}]+)"
 )
 _WORD_STARTS = re.compile(f" |[{_HAN_KANA}{_SOUTH_EAST_ASIA}]")
-_GRAM_SIZES = ((), (1, 2), (4,), (2,), (3,), (4,))
+_GRAM_SIZES = ((), (1, 2), (4,), (2,), (3,), (3,), (4,))
 _LAST_UNSPACED = 2
+_CONSONANTAL = 5
 
 # Fitted on dev, see docs/decisions/0003: word beginnings say more than endings, names more than
 # other words.
@@ -140,7 +143,7 @@ def _word_grams(word: str) -> Iterator[tuple[str, float]]:
             for size in _GRAM_SIZES[script]:
                 yield from ((text[i : i + size], 1.0) for i in _starts(text, size))
             continue
-        text = f" {text} "
+        text = f"{text} " if script == _CONSONANTAL else f" {text} "
         weight = 1.0
         for size in _GRAM_SIZES[script]:
             *starts, final = _starts(text, size)
