@@ -13,13 +13,16 @@ from .vectors import VectorCache
 np = needed("numpy", "semantic")
 
 # Fitted on dev, see docs/decisions/0007.
-_BASE_WEIGHT = 0.3  # of the vectors, beside the words' 1
-_ABSENT_WEIGHT = 3.0  # as much more where the query's words are in no document
+_WORDS_LOSS = 0.6  # of the words' weight of 1, where the language is known
+_BASE_WEIGHT = 0.5  # of the sentences' vectors there
+_ABSENT_WEIGHT = 0.8  # as much more where the query's words are in no document
+_LIKE_WEIGHT = 0.5  # of like words there
 _QUERY_RAMP = (2.0, 2.8)  # letters a token: a language is unknown at the first, known at the second
 _DOCUMENT_RAMP = (2.8, 3.6)
 _PRIOR_TOKENS = 100  # a document counts as a text of its list's average with so many tokens more
 _POOL = 40  # the best by words and the best by vectors say what is a usual score; dev lists are no longer
 _MAX_VECTORS = 50_000  # 51 MB
+_TOKENS_A_VECTOR = 256  # that take as much memory
 
 
 class Coefficients(NamedTuple):
@@ -36,14 +39,14 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-3.04,
-    fused=2.42,
-    lead=0.66,
-    coverage=2.99,
-    coverage_in_short_lists=6.13,
-    known=-2.67,
-    cosine=4.96,
-    cosine_in_short_lists=17.19,
+    constant=-3.42,
+    fused=2.88,
+    lead=1.23,
+    coverage=2.27,
+    coverage_in_short_lists=7.82,
+    known=-2.39,
+    cosine=5.06,
+    cosine_in_short_lists=17.42,
 )
 
 
@@ -83,7 +86,8 @@ class SemanticScorer:
     def __init__(self) -> None:
         encoder = SentenceEncoder()
         self.version = f"1 ({encoder.version})"
-        self._vectors = VectorCache(encoder.embed, _MAX_VECTORS, lambda embedded: len(embedded.vectors))
+        self._shares = encoder.shares
+        self._vectors = VectorCache(encoder.embed, _MAX_VECTORS, _size)
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return one calibrated score in [0, 1] per document, in their order."""
@@ -92,19 +96,28 @@ class SemanticScorer:
     def evidence(self, query: str, documents: Sequence[str]) -> Evidence:
         """Return what speaks for each of at least one document."""
         of_query, *embedded = self._vectors.get([query, *documents])
-        return fuse(query, documents, of_query, embedded)
+        words, coverage = evidence(query, documents)
+        return fuse(np.array(words), coverage, of_query, embedded, self._shares(of_query, embedded))
 
 
-def fuse(query: str, documents: Sequence[str], of_query: Embedded, embedded: Sequence[Embedded]) -> Evidence:
-    """Weigh words and vectors for each of at least one document; pure."""
-    raw, coverage = evidence(query, documents)
-    words = np.array(raw)
-    cosines = np.round([_cosine(of_query, document) for document in embedded], 5)
-    known = _known_query(of_query) * _known_documents(embedded)
-    # Both are measured on the documents that are in question: a long list has many that are not.
-    pool = np.union1d(_best(words), _best(cosines))
-    weights = (_BASE_WEIGHT + _ABSENT_WEIGHT * (1.0 - coverage)) * known
-    fused = _standard(words, pool) + weights * _standard(cosines, pool)
+def fuse(words: Any, coverage: float, query: Embedded, documents: Sequence[Embedded], shares: Any) -> Evidence:
+    """Weigh words, sentences and like words for each of at least one document; pure.
+
+    Args:
+        words: What the lexical scorer gives each document.
+        coverage: The share of the query's words that the best by words holds, in [0, 1].
+        query: The embedded query.
+        documents: The embedded documents.
+        shares: How much of the query each document holds in like words, in [0, 1].
+    """
+    cosines = np.round([_cosine(query, document) for document in documents], 5)
+    shares = np.round(shares, 5)
+    known = _known_query(query) * _known_documents(documents)
+    # All are measured on the documents that are in question: a long list has many that are not.
+    pool = np.unique(np.concatenate([_best(words), _best(cosines), _best(shares)]))
+    meaning = (_BASE_WEIGHT + _ABSENT_WEIGHT * (1.0 - coverage)) * _standard(cosines, pool)
+    meaning += _LIKE_WEIGHT * _standard(shares, pool)
+    fused = (1.0 - _WORDS_LOSS * known) * _standard(words, pool) + known * meaning
     top = int(fused.argmax())
     return Evidence(fused.tolist(), coverage, float(known[top]), float(cosines[top]))
 
@@ -131,6 +144,10 @@ def calibrate(found: Evidence, fitted: Coefficients = FITTED) -> list[float]:
     logits = np.array(features(found)) @ np.array(fitted)
     scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
     return [float(score) for score in scores]
+
+
+def _size(embedded: Embedded) -> int:
+    return len(embedded.vectors) + len(embedded.words) // _TOKENS_A_VECTOR
 
 
 def _cosine(query: Embedded, document: Embedded) -> float:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from .extras import needed
+from .tokens import TokenTable
 
 np = needed("numpy", "semantic")
 
@@ -29,11 +30,13 @@ class Embedded(NamedTuple):
         vectors: Unit vectors, one a row: of the whole text, then of its windows; of a short text just the first.
         n_tokens: Of a sample of the text.
         n_chars: Of the same sample, in letters.
+        words: The different tokens of its words, ascending.
     """
 
     vectors: Any
     n_tokens: int
     n_chars: float
+    words: Any
 
 
 class SentenceEncoder:
@@ -51,6 +54,7 @@ class SentenceEncoder:
         resources = Path(str(package.__file__)).parent / "resources"
         self._tokenizer = tokenizers.UseTokenizer(str(resources / "sp.model"))
         self._model = backends.NumpyBackend(str(resources / "weights.npz"), self._tokenizer)
+        self._table = TokenTable(self._model, self._tokenizer)
         self._lock = threading.Lock()
         self.version = str(package.__version__)
 
@@ -65,8 +69,13 @@ class SentenceEncoder:
         for text, some in zip(texts, parts):
             rows = vectors[start : start + len(some)]
             start += len(some)
-            embedded.append(Embedded(rows, *self._counts(text[:_SAMPLE_CHARS])))
+            words = self._table.words(text)
+            embedded.append(Embedded(rows, *self._counts(text[:_SAMPLE_CHARS]), words))
         return embedded
+
+    def shares(self, query: Embedded, documents: Sequence[Embedded]) -> Any:
+        """Return how much of a query each of at least one document holds in like words, in [0, 1]."""
+        return self._table.shares(query.words, [document.words for document in documents])
 
     def _counts(self, sample: str) -> tuple[int, float]:
         n_tokens = len(self._tokenizer.encode(sample, add_bos=False, add_eos=False))

@@ -269,7 +269,7 @@ class TestVectorCache:
 
     def test_call_larger_than_the_cache_is_answered(self):
         """All values come back, few stay."""
-        embedded = Embedded(np.zeros((2, 2)), 1, 1.0)
+        embedded = Embedded(np.zeros((2, 2)), 1, 1.0, np.zeros(3))
         cache = VectorCache(lambda texts: [embedded] * len(texts), 5, lambda value: len(value.vectors))
         assert len(cache.get([str(i) for i in range(50)])) == 50
         assert len(cache) == 4
