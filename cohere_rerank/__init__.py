@@ -25,8 +25,12 @@ if TYPE_CHECKING:
     from ._http import DefaultAioHttpClient as DefaultAioHttpClient
     from ._http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
     from ._retry import RetryPolicy as RetryPolicy
+    from .batch import BatchProgress as BatchProgress
+    from .cache import ScoreCache as ScoreCache
     from .client import AsyncClientV2 as AsyncClientV2
     from .client import ClientV2 as ClientV2
+    from .cost import SearchUnitsEstimate as SearchUnitsEstimate
+    from .cost import estimate_search_units as estimate_search_units
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
     from .limits.rate_limit import RateLimit as RateLimit
@@ -46,7 +50,10 @@ if TYPE_CHECKING:
 _MODULES = {
     "_http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
     "_retry": ("RetryPolicy",),
+    "batch.rules": ("BatchProgress",),
+    "cache.score_cache": ("ScoreCache",),
     "client": ("AsyncClientV2", "ClientV2"),
+    "cost": ("SearchUnitsEstimate", "estimate_search_units"),
     "environment": ("ClientEnvironment",),
     "errors": (
         "ApiError",
@@ -109,6 +116,7 @@ __all__ = [
     "AsyncClientV2",
     "BadGatewayError",
     "BadRequestError",
+    "BatchProgress",
     "CertificateError",
     "ClientClosedError",
     "ClientClosedRequestError",
@@ -144,8 +152,10 @@ __all__ = [
     "RerankRelevantSpansMode",
     "ResponseTooLargeError",
     "RetryPolicy",
+    "ScoreCache",
     "Scorer",
     "ScorerError",
+    "SearchUnitsEstimate",
     "ServiceUnavailableError",
     "TooManyRequestsError",
     "UnauthorizedError",
@@ -155,6 +165,7 @@ __all__ = [
     "V2RerankResponseResultsItem",
     "__version__",
     "errors",
+    "estimate_search_units",
 ]
 
 
