@@ -482,7 +482,7 @@ def test_processes_share_a_file(server, tmp_path):
     path = str(tmp_path / "scores")
     context = multiprocessing.get_context("spawn")
     start = context.Event()
-    workers = [context.Process(target=ask_in_process, args=(server.url, path, start)) for _ in range(3)]
+    workers = [context.Process(target=ask_in_process, args=(server.url, path, start)) for _ in range(2)]
     for worker in workers:
         worker.start()
     start.set()

@@ -19,7 +19,7 @@ _NO_MATTER = ("documents", "top_n", "priority")  # to the score of a document
 def endpoint(config: Config, call: Call) -> str | None:
     """Who scores; None if scores must not be kept, since they depend on the other documents of the list."""
     if not config.is_local:
-        return rerank_url(config.base_url)
+        return f"{config.dialect} {rerank_url(config.base_url)}"
     from cohere_rerank.local.choose import chooser
 
     scorer = chooser(config.base_url, config.scorer)(call.body["model"])
