@@ -2,8 +2,7 @@
 
     python taker.py STORE LIMIT SECONDS
 
-STORE and LIMIT are Python expressions. It says "ready", waits for a line, and then prints for every send granted the
-moment before it asked, on the machine's clock.
+STORE and LIMIT are Python expressions. It says "ready", waits for a line, and then says "granted" for every send.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from cohere_rerank.limits.file import FileStore
 from cohere_rerank.limits.redis import RedisStore
 
 
-def say(word: object) -> None:
+def say(word: str) -> None:
     """A line to the process that waits for it."""
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
@@ -32,4 +31,4 @@ while (now_s := time.monotonic()) < end_s:
     if wait_s > 0:
         time.sleep(min(wait_s, max(0.0, end_s - time.monotonic())))
     else:
-        say(now_s)
+        say("granted")

@@ -15,7 +15,7 @@ from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 from cohere_rerank.limits import RateLimit
 from cohere_rerank.limits import file as file_module
 from cohere_rerank.limits.file import FileStore
-from tests.limits.takers import Takers
+from tests.limits.processes import Processes
 
 PACED = RateLimit(requests=10, period_s=1, burst=4)
 WINDOW = RateLimit(requests=10, period_s=1)
@@ -64,9 +64,9 @@ def test_a_lower_limit_goes_by_what_a_higher_one_has_sent(store):
 def test_four_processes_together_stay_within_the_limit(store, limit):
     """From the first to the last send, no more go than one process might send, and no fewer than at once."""
     rule = eval(limit)
-    takers = Takers(4, store, limit, 1.5)
-    takers.start()
-    n_granted = sum(map(len, takers.granted()))
+    with Processes(4, "taker.py", store, limit, 1.5) as takers:
+        takers.start()
+        n_granted = sum(said.count("granted") for said, _ in takers.outcomes())
     # Every grant lies between the start and now, so this holds on a busy machine too.
     span_s = time.monotonic() - takers.started_s
     most = rule.requests * (1 + span_s / rule.period_s) if rule.burst is None else rule.burst + span_s / rule.step_s
@@ -75,13 +75,12 @@ def test_four_processes_together_stay_within_the_limit(store, limit):
 
 def test_a_killed_process_leaves_the_limit_to_the_others(store):
     """No lock outlives the one who held it."""
-    takers = Takers(3, store, "RateLimit(requests=10**6, period_s=1, burst=10**5)", 0.5)
-    takers.start()
-    for process in takers.processes[:2]:
-        assert process.stdout is not None
-        process.stdout.readline()
-        process.kill()
-    assert takers.granted()[2]
+    with Processes(3, "taker.py", store, "RateLimit(requests=10**6, period_s=1, burst=10**5)", 0.5) as takers:
+        takers.start()
+        for process in takers.all[:2]:
+            assert process.stdout.readline() == "granted\n"
+            process.kill()
+        assert takers.outcomes()[2][0]
     assert store.take(RateLimit(requests=10**9, period_s=1, burst=10**6), time.monotonic() + 60) == 0.0
 
 

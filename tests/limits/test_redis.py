@@ -15,8 +15,8 @@ from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 from cohere_rerank.limits import RateLimit
 from cohere_rerank.limits.counts import Counts
 from cohere_rerank.limits.redis import RedisStore
+from tests.limits.processes import Processes
 from tests.limits.redis_server import RedisServer, needs_redis_server
-from tests.limits.takers import Takers
 
 redis = pytest.importorskip("redis")
 pytestmark = needs_redis_server
@@ -122,9 +122,9 @@ def test_stores_of_one_key_share_its_count_and_others_do_not(server, limit):
 def test_four_processes_together_stay_within_the_limit(server, limit):
     """From the first to the last send, no more go than one process might send, and no fewer than at once."""
     rule = eval(limit)
-    takers = Takers(4, f"RedisStore({server.url!r}, 'k')", limit, 1.5)
-    takers.start()
-    n_sent = sum(map(len, takers.granted()))
+    with Processes(4, "taker.py", f"RedisStore({server.url!r}, 'k')", limit, 1.5) as takers:
+        takers.start()
+        n_sent = sum(said.count("granted") for said, _ in takers.outcomes())
     # Every grant lies between the start and now, so this holds on a busy machine too.
     span_s = time.monotonic() - takers.started_s
     most = rule.requests * (1 + span_s / rule.period_s) if rule.burst is None else rule.burst + span_s / rule.step_s

@@ -1,0 +1,32 @@
+"""A server that is strict about its limit and keeps account of it."""
+
+from __future__ import annotations
+
+import time
+
+from tests.limits.servers import Bucket
+from tests.server import Server, answer, error
+
+
+class Strict:
+    """The replies of a server: so many in a period, at most *burst* of them at once, and a 429 for the others.
+
+    Attributes:
+        replied: When each reply was given, on the machine's clock, and its status.
+    """
+
+    def __init__(self, server: Server, n: int, period_s: float, burst: int) -> None:
+        self.replied: list[tuple[float, int]] = []
+        self._bucket = Bucket(n, period_s, burst)
+        server.default = self._reply
+
+    async def _reply(self, exchange):
+        now_s = time.monotonic()
+        hint_s = self._bucket.wait_s(now_s)
+        self.replied.append((now_s, 429 if hint_s else 200))
+        refusal = error(429, "please wait and try again later", headers={"retry-after": f"{hint_s:g}"})
+        await (refusal if hint_s else answer())(exchange)
+
+    def n(self, status: int) -> int:
+        """How many replies had this status."""
+        return sum(replied == status for _, replied in self.replied)
