@@ -10,6 +10,7 @@ import functools
 import json
 import re
 import sys
+from collections.abc import Callable
 
 CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
@@ -32,8 +33,9 @@ class Connection(asyncio.Protocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, latency_s: float) -> None:
+    def __init__(self, latency_s: float, reply: Callable[[bytes], bytes] = reply) -> None:
         self.latency_s = latency_s
+        self.reply = reply
         self.received = bytearray()
         self.n_wanted: int | None = None  # bytes of the request under way, once its head is here
 
@@ -50,7 +52,7 @@ class Connection(asyncio.Protocol):
             assert length, "a body in chunks is not what these clients send"
             self.n_head, self.n_wanted = n_head, n_head + int(length[1])
         if len(self.received) >= self.n_wanted:
-            content = reply(bytes(self.received[self.n_head : self.n_wanted]))
+            content = self.reply(bytes(self.received[self.n_head : self.n_wanted]))
             self.received, self.n_wanted = bytearray(), None
             asyncio.get_running_loop().call_later(self.latency_s, self.answer, content)
 
