@@ -84,7 +84,7 @@ def run_pytest(folder, *options, **environment):
     )
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def is_installed():
     from importlib.metadata import entry_points
 
@@ -92,7 +92,7 @@ def is_installed():
         pytest.skip("the package is not installed anew since it has a plugin: pip install -e .")
 
 
-def test_the_fixtures_work_without_an_import(tmp_path):
+def test_the_fixtures_work_without_an_import(is_installed, tmp_path):
     """What the guide shows, under asyncio and trio; a proxy of the machine is not asked for 127.0.0.1."""
     (tmp_path / "test_it.py").write_text(SUITE, encoding="utf-8")
     done = run_pytest(tmp_path, HTTP_PROXY="http://127.0.0.1:9")
@@ -100,7 +100,7 @@ def test_the_fixtures_work_without_an_import(tmp_path):
     assert "7 passed" in done.stdout
 
 
-def test_a_suite_that_does_not_use_it_loads_next_to_nothing(tmp_path):
+def test_a_suite_that_does_not_use_it_loads_next_to_nothing(is_installed, tmp_path):
     """Two modules of ours, and nothing that they would need."""
     (tmp_path / "conftest.py").write_text(WATCHED, encoding="utf-8")
     (tmp_path / "test_it.py").write_text("def test_nothing():\n    pass\n", encoding="utf-8")
@@ -111,7 +111,7 @@ def test_a_suite_that_does_not_use_it_loads_next_to_nothing(tmp_path):
     assert loaded.endswith(f"LOADED [] {mine}")
 
 
-def test_it_can_be_left_out(tmp_path):
+def test_it_can_be_left_out(is_installed, tmp_path):
     """`-p no:cohere_rerank`, with plugins found by themselves: its fixtures are not there, all else is."""
     (tmp_path / "test_it.py").write_text(
         "def test_one(fake_cohere):\n    pass\n\n\ndef test_two(tmp_path):\n    pass\n", encoding="utf-8"
