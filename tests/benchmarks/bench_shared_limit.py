@@ -1,0 +1,78 @@
+"""Four processes that share one key's limit, 600 a minute and 10 at once, before a server that is strict about it.
+
+    python tests/benchmarks/bench_shared_limit.py [--seconds SECONDS]
+
+Together they want, all at once, as many answers as the limit allows in that time (default 130 s). The cases run side by
+side, each with a server of its own: they mostly wait. Without redis-server, the cases with Redis are left out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+import threading
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
+
+from tests.limits.processes import Processes
+from tests.limits.redis_server import PROGRAM, RedisServer
+from tests.limits.strict import Strict
+from tests.server import Server
+
+N_PROCESSES, PER_MINUTE, BURST = 4, 600, 10
+LIMIT = f"RateLimit(per_minute={PER_MINUTE}, burst={BURST}, store=store)"
+ALONE, FILE, REDIS, DYING = "each counts by itself", "FileStore", "RedisStore", "RedisStore, Redis dies midway"
+
+
+def measure(seconds: float, case: str) -> str:
+    """The case's row of the table."""
+    store: str | None = None
+    with ExitStack() as stack:
+        if case == FILE:
+            store = f"FileStore({stack.enter_context(tempfile.TemporaryDirectory()) + '/limit'!r})"
+        elif case != ALONE:
+            redis = stack.enter_context(RedisServer())
+            store = f"RedisStore({redis.url!r}, 'key')"
+        server = stack.enter_context(Server())
+        strict = Strict(server, PER_MINUTE, 60.0, BURST)
+        n_calls = round((PER_MINUTE * seconds / 60 + BURST) / N_PROCESSES)
+        processes = Processes(N_PROCESSES, "sharer.py", server.url, store, LIMIT, n_calls)
+        stack.enter_context(processes)
+        processes.start()
+        if case == DYING:
+            threading.Timer(seconds / 2, redis.kill).start()
+        n_answered = sum(int(said) for said, _ in processes.outcomes())
+    return row(case, f"{n_answered} of {N_PROCESSES * n_calls}", strict, processes.started_s)
+
+
+def row(case: str, answered: str, strict: Strict, started_s: float) -> str:
+    """What the server replied since the start, as Markdown."""
+    replied = [(time_s - started_s, status) for time_s, status in strict.replied if time_s >= started_s]
+    answered_s = [time_s for time_s, status in replied if status == 200]
+    allowed = BURST + PER_MINUTE / 60 * answered_s[-1]
+    most = max(Counter(int(time_s) for time_s, _ in replied).values())
+    share = f"{len(answered_s) / allowed:.1%}"
+    cells = [case, answered, share, len(replied) - len(answered_s), f"{len(replied) / len(answered_s):.3f}", most]
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=130.0, help="default 130")
+    seconds = parser.parse_args().seconds
+    cases = [ALONE, FILE, REDIS, DYING] if PROGRAM else [ALONE, FILE]
+    print(f"| {N_PROCESSES} processes | answered | of what was allowed | 429s | sent per answer | most in a second |")
+    print("|---|---:|---:|---:|---:|---:|")
+    with ThreadPoolExecutor(len(cases)) as executor:
+        for line in executor.map(partial(measure, seconds), cases):
+            print(line, flush=True)
+
+
+if __name__ == "__main__":
+    main()
