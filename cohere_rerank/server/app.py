@@ -10,9 +10,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from cohere_rerank._version import __version__
-
-from . import dialects, models
+from . import dialects, models, playground
 from .access import Keys
 from .answers import Question, answers_of
 from .http import JSON, Exchange, Gone, Message, Receive, Refused, Reply, Send
@@ -56,8 +54,9 @@ class App:
         self._threads = Threads(settings.concurrency, settings.queue, self._metrics.queued)
         self._answers = answers_of(settings, self._threads)
         self._openapi = to_json(document(settings))
+        self._page = playground.page()
         self._pages: dict[str, _Page] = {
-            "/": self._index,
+            "/": self._playground,
             "/v1/models": self._models,
             "/health": self._health,
             "/ready": self._ready,
@@ -142,8 +141,8 @@ class App:
         }
         _access.info("request", extra={"fields": fields})
 
-    async def _index(self, _exchange: Exchange) -> Reply:
-        return _json({"name": "cohere-rerank", "version": __version__, "paths": [*_RERANK, *self._pages]})
+    async def _playground(self, _exchange: Exchange) -> Reply:
+        return self._page
 
     async def _models(self, exchange: Exchange) -> Reply:
         self._keys.check(exchange.headers.get("authorization"))
