@@ -9,7 +9,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from .rate_limit import RateLimit
 from .store import Store
 
-__all__ = ["RateLimit", "Store"]
+if TYPE_CHECKING:
+    from .file import FileStore
+    from .redis import RedisStore
+
+__all__ = ["FileStore", "RateLimit", "RedisStore", "Store"]
+
+_WHERE = {"FileStore": "file", "RedisStore": "redis"}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _WHERE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
