@@ -68,7 +68,7 @@ def cohere_v1(url: str) -> list[str]:
     response = cohere.Client(KEY, base_url=url).rerank(
         model=MODEL, query=QUERY, documents=[{"text": text} for text in DOCUMENTS], return_documents=True
     )
-    return [item.document.text for item in response.results]
+    return [item.document.text for item in response.results if item.document is not None]
 
 
 def langchain(url: str) -> list[str]:
