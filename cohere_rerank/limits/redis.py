@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import random
-import uuid
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -135,7 +134,7 @@ class _Link:
         self._paced, self._window = client.register_script(_PACED), client.register_script(_WINDOW)
         self._failure: type[Exception] = redis.RedisError
         self._key = f"cohere-rerank:{{{store.key}}}"  # in braces: one slot for all of a script's keys in a cluster
-        self._me = uuid.uuid4().hex
+        self._me = os.urandom(16).hex()
         self._n_sharers = 0  # 0: Redis has never answered
         self._silence: Exception | None = None  # why it does not answer now
         self._ask_at_s = -math.inf  # not before then

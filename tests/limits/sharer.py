@@ -14,9 +14,7 @@ import sys
 from typing import Any
 
 from cohere_rerank import AsyncClientV2
-from cohere_rerank.limits import RateLimit
-from cohere_rerank.limits.file import FileStore
-from cohere_rerank.limits.redis import RedisStore
+from cohere_rerank.limits import FileStore, RateLimit, RedisStore
 
 
 async def main(url: str, store: str, limit: str, n: str) -> None:

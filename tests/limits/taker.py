@@ -10,9 +10,7 @@ from __future__ import annotations
 import sys
 import time
 
-from cohere_rerank.limits import RateLimit
-from cohere_rerank.limits.file import FileStore
-from cohere_rerank.limits.redis import RedisStore
+from cohere_rerank.limits import FileStore, RateLimit, RedisStore
 
 
 def say(word: str) -> None:

@@ -12,9 +12,8 @@ import time
 import pytest
 
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
-from cohere_rerank.limits import RateLimit
+from cohere_rerank.limits import FileStore, RateLimit
 from cohere_rerank.limits import file as file_module
-from cohere_rerank.limits.file import FileStore
 from tests.limits.processes import Processes
 
 PACED = RateLimit(requests=10, period_s=1, burst=4)
@@ -151,8 +150,7 @@ def test_a_fork_while_the_file_is_locked_does_not_keep_it_locked(store):
     """The child has the open file too, but not the lock."""
     code = f"""
 import os
-from cohere_rerank.limits import RateLimit
-from cohere_rerank.limits.file import FileStore
+from cohere_rerank.limits import FileStore, RateLimit
 store = FileStore({store.path!r})
 reads, writes = os.pipe()
 with store._counts():

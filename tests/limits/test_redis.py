@@ -12,9 +12,8 @@ import time
 import pytest
 
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
-from cohere_rerank.limits import RateLimit
+from cohere_rerank.limits import RateLimit, RedisStore
 from cohere_rerank.limits.counts import Counts
-from cohere_rerank.limits.redis import RedisStore
 from tests.limits.processes import Processes
 from tests.limits.redis_server import RedisServer, needs_redis_server
 
@@ -276,9 +275,7 @@ def test_a_forked_process_is_one_more_that_shares_the_limit(server):
     """Parent and child count together, each over a connection of its own."""
     code = f"""
 import os
-from cohere_rerank.limits import RateLimit
-from cohere_rerank.limits.counts import Counts
-from cohere_rerank.limits.redis import RedisStore
+from cohere_rerank.limits import RateLimit, RedisStore
 store, limit = RedisStore({server.url!r}, "k"), RateLimit(requests=10, period_s=3600)
 n = sum(store.take(limit, 0.0) == 0.0 for _ in range(4))
 child = os.fork()

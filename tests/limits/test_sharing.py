@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from cohere_rerank.limits.file import FileStore
+from cohere_rerank.limits import FileStore
 from tests.limits.processes import Processes
 from tests.limits.redis_server import RedisServer, needs_redis_server
 from tests.limits.strict import Strict
