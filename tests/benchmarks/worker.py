@@ -1,6 +1,6 @@
 """One client alone in its process: reads tasks from its input, a line of JSON each, and answers with what they cost.
 
-    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp} URL
+    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp,stream} URL
 
 Uses nothing but the standard library and the client, so that any environment can run it.
 """
@@ -11,9 +11,12 @@ import asyncio
 import gc
 import importlib
 import json
+import math
+import os
 import sys
 import time
 from functools import partial
+from pathlib import Path
 
 PHRASE = "paris is the capital of france — café naïve “quoted” über and a few more words to fill a line or two "
 
@@ -25,11 +28,21 @@ def texts(n_documents: int, n_characters: int) -> list[str]:
 
 
 def measured(run) -> dict[str, float]:
-    """CPU time of this process and time on the clock."""
+    """CPU time of this process, time on the clock, memory after it."""
     gc.collect()
     clock, cpu = time.perf_counter(), time.process_time()
     run()
-    return {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - clock}
+    cost = {"cpu_s": time.process_time() - cpu, "wall_s": time.perf_counter() - clock}
+    return {**cost, "resident_mb": resident_mb()}
+
+
+def resident_mb() -> float:
+    """Memory that this process holds now; not a number where there is no /proc."""
+    try:
+        n_pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return math.nan
+    return n_pages * os.sysconf("SC_PAGE_SIZE") / 1e6
 
 
 def one_after_another(client, n_calls: int, concurrency: int, arguments) -> None:
@@ -49,6 +62,13 @@ async def all_at_once(client, n_calls: int, concurrency: int, arguments) -> None
             assert len(answer.results) == len(arguments["documents"])
 
     await asyncio.gather(*(task() for _ in range(concurrency)))
+
+
+async def streamed(client, n_calls: int, concurrency: int, arguments) -> None:
+    """The same through our own ``rerank_many``."""
+    rows = ({"id": n} for n in range(n_calls))
+    async for _, answer in client.rerank_many(rows, concurrency=concurrency, **arguments):
+        assert len(answer.results) == len(arguments["documents"])
 
 
 def serve(run, client) -> None:
@@ -77,7 +97,8 @@ def main(module_name: str, kind: str, url: str) -> None:
         return module.AsyncClientV2(**settings, **more)
 
     client = loop.run_until_complete(start())
-    serve(lambda *work: loop.run_until_complete(all_at_once(*work)), client)
+    run = streamed if kind == "stream" else all_at_once
+    serve(lambda *work: loop.run_until_complete(run(*work)), client)
     loop.run_until_complete(client.__aexit__(None, None, None))
     loop.close()
 
