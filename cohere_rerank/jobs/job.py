@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from cohere_rerank.errors import InvalidRequestError
@@ -22,23 +22,30 @@ _FEWEST_FOR_FRACTION = 100  # rows of a run, before the share of failed ones mea
 
 
 def rows_to_do(
-    reader: Reader[Any], seen: SeenIds, done: RowSet, again: RowSet, *, ignores_unknown: bool
+    reader: Reader[Any],
+    seen: SeenIds,
+    common: Mapping[str, Any],
+    *,
+    ignores_unknown: bool,
+    done: RowSet | None = None,
+    again: RowSet | None = None,
 ) -> Iterator[Row]:
     """The rows of the input that are not done, or to be done again.
 
     Args:
         reader: The input.
         seen: Knows the ids of the rows that are done.
+        common: As for `read_row`,
+        ignores_unknown: like this.
         done: Numbers of rows to pass over,
         again: except these.
-        ignores_unknown: As for `read_row`.
     """
     for number, raw in reader:
-        if number in done and number not in again:
+        if done and number in done and not (again and number in again):
             continue
         place = reader.place(number)
         try:
-            row = read_row(number, place, reader.parsed(raw), ignores_unknown=ignores_unknown)
+            row = read_row(number, place, reader.parsed(raw), common, ignores_unknown=ignores_unknown)
         except InvalidRequestError as error:
             row = bad_row(number, place, None, error.message)
         if row.id is not None:
@@ -62,8 +69,10 @@ class Job:
         reader: Reader[Any],
         journal: Journal,
         seen: SeenIds,
+        common: Mapping[str, Any],
         count_retries: Callable[[], int],
     ) -> None:
+        self._common = common
         self._count_retries = count_retries
         self._settings = settings
         self._reader = reader
@@ -78,11 +87,16 @@ class Job:
         self._reason = ""
         self._cause: BaseException | None = None
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self) -> Generator[Row, None, None]:
         """The rows to send, until there are no more or the job is stopped."""
-        again = self._journal.failed if self._settings.retry_errors else RowSet()
-        ignores_unknown = self._settings.ignore_unknown
-        rows = rows_to_do(self._reader, self._seen, self._journal.done, again, ignores_unknown=ignores_unknown)
+        rows = rows_to_do(
+            self._reader,
+            self._seen,
+            self._common,
+            ignores_unknown=self._settings.ignore_unknown,
+            done=self._journal.done,
+            again=self._journal.failed if self._settings.retry_errors else None,
+        )
         for row in rows:
             if self.stopped or not self._affords(row):
                 return

@@ -85,6 +85,7 @@ class Journal:
         self.has_repeats = False
         self._last = 0
         self._spare = path.with_name(path.name + ".spare")
+        self._fd = -1
         try:
             self._size = self._read()
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
@@ -92,7 +93,7 @@ class Journal:
             os.lseek(self._fd, self._size, os.SEEK_SET)
             self._reserve()
         except OSError as error:
-            self.free_spare()
+            self.close()
             raise JobError(f"{path}: cannot be written: {error.strerror}") from error
 
     def _read(self) -> int:
@@ -146,8 +147,10 @@ class Journal:
     def _reserve(self) -> None:
         """Keep some room on the disk, to be freed when there is no other left."""
         with self._spare.open("wb") as spare:
-            for _ in range(_SPARE_BYTES >> 16):
-                spare.write(os.urandom(1 << 16))  # so that no file system can pack it
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(spare.fileno(), 0, _SPARE_BYTES)
+            else:
+                spare.write(os.urandom(_SPARE_BYTES))  # which no file system can pack
 
     def free_spare(self) -> None:
         """Give the room that was kept to the rows that come now."""

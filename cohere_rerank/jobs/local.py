@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
@@ -32,7 +32,7 @@ Record = dict[str, Any]
 
 
 async def answers(
-    client: AsyncClientV2, rows: Iterator[Row], *, ordered: bool, processes: int, common: Mapping[str, Any]
+    client: AsyncClientV2, rows: Iterator[Row], *, ordered: bool, processes: int
 ) -> AsyncGenerator[tuple[Row, Record], None]:
     """What becomes of each row.
 
@@ -41,14 +41,13 @@ async def answers(
         rows: Read as they are needed, a bounded number ahead.
         ordered: Answers in the order of the rows, or as they come.
         processes: How many workers.
-        common: Arguments that all rows share.
 
     Raises:
         JobError: A worker process died.
     """
     # Spawned, not forked: this process has threads.
     spawning = get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawning, initializer=_begin, initargs=(client, dict(common)))
+    pool = ProcessPoolExecutor(processes, spawning, initializer=_begin, initargs=(client,))
     waiting: deque[tuple[list[Row], Future[list[Record]]]] = deque()
     try:
         while True:
@@ -80,17 +79,15 @@ async def _next(
 
 
 _client: ClientV2
-_common: dict[str, Any]
 
 
-def _begin(client: AsyncClientV2, common: dict[str, Any]) -> None:
+def _begin(client: AsyncClientV2) -> None:
     """Make a worker ready, that minds neither Ctrl-C, which the job sees to, nor outlives the job."""
-    global _client, _common  # noqa: PLW0603 - what a worker process keeps between chunks
+    global _client  # noqa: PLW0603 - what a worker process keeps between chunks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _client = object.__new__(ClientV2)
     _client.__setstate__(client.__getstate__())
-    _common = common
 
 
 def _end_with_parent() -> None:
@@ -108,6 +105,6 @@ def _answer(row: Row) -> Record:
     if row.error is not None:
         return outcome_record(row, row.error)
     try:
-        return outcome_record(row, _client.rerank(**{**_common, **row.request}))
+        return outcome_record(row, _client.rerank(**row.request))
     except CohereRerankError as error:
         return outcome_record(row, error)

@@ -142,8 +142,8 @@ def _schema(pyarrow: Any, id_type: Any, with_spans: bool) -> Any:
     if with_spans:
         span = {"start": pyarrow.int32(), "end": pyarrow.int32(), "score": pyarrow.float64()}
         result["relevant_spans"] = pyarrow.list_(pyarrow.struct(span))
-    error = dict.fromkeys(("type", "message", "request_id"), pyarrow.string())
-    error.update(dict.fromkeys(("status_code", "attempts"), pyarrow.int32()))
+    texts = dict.fromkeys(("type", "message", "request_id"), pyarrow.string())
+    error = {**texts, **dict.fromkeys(("status_code", "attempts"), pyarrow.int32())}
     types = {
         "id": id_type,
         "row": pyarrow.int64(),

@@ -12,10 +12,9 @@ from cohere_rerank.errors import InvalidRequestError
 
 from .formats import reader
 from .job import rows_to_do
-from .journal import RowSet
 from .rows import estimated_units
 from .seen import SeenIds
-from .settings import checked_client, checked_common
+from .settings import checked_client, checked_common, common_arguments
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -69,16 +68,17 @@ def plan_job(
         JobError: The input is missing or broken.
     """
     client = AsyncClientV2() if client is None else checked_client(client)
-    shared, config = checked_common(common), client._config
-    n_rows, n_requests, units, errors = 0, 0, 0.0, []
-    n_failed = 0
+    checked_common(common)
+    config, shared = client._config, common_arguments(common, client)
+    n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0
+    errors: list[str] = []
     with closing(SeenIds()) as seen:
-        for row in rows_to_do(reader(Path(input)), seen, RowSet(), RowSet(), ignores_unknown=ignore_unknown):
+        for row in rows_to_do(reader(Path(input)), seen, shared, ignores_unknown=ignore_unknown):
             n_rows += 1
             try:
                 if row.error is not None:
                     raise row.error
-                call = client._encode_bulk(**{"model": None, **shared, **row.request})
+                call = client._encode_bulk(**{"model": None, **row.request})
             except InvalidRequestError as error:
                 n_failed += 1
                 if n_failed <= _FIRST_ERRORS:

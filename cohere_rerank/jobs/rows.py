@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank.cost import estimate_search_units
 from cohere_rerank.errors import ApiError, CohereRerankError, InvalidRequestError
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ ARGUMENTS = (
     "min_score",
     "max_documents_per_request",
 )
+
+_THAT_COST = ("query", "documents", "max_tokens_per_doc", "rank_fields", "max_documents_per_request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,13 +53,14 @@ class Row:
         return f"<Row {self.number}>"
 
 
-def read_row(number: int, place: str, record: object, *, ignores_unknown: bool) -> Row:
+def read_row(number: int, place: str, record: object, common: Mapping[str, Any], *, ignores_unknown: bool) -> Row:
     """Make a row of a record, or of what is wrong with it.
 
     Args:
         number: Its place from 1.
         place: What an error calls it.
         record: What the file holds there.
+        common: Arguments of rows that do not set them themselves.
         ignores_unknown: Whether fields that ``rerank`` does not know are left out instead of refused.
     """
     if not isinstance(record, Mapping):
@@ -72,7 +76,8 @@ def read_row(number: int, place: str, record: object, *, ignores_unknown: bool) 
     for needed in ("query", "documents"):
         if record.get(needed) is None:
             return bad_row(number, place, name, f"the row has no {needed}")
-    return Row(number, place, name, {key: record[key] for key in ARGUMENTS if record.get(key) is not None})
+    own = {key: record[key] for key in ARGUMENTS if record.get(key) is not None}
+    return Row(number, place, name, {**common, **own})
 
 
 def bad_row(number: int, place: str, name: str | int | None, message: str) -> Row:
@@ -133,9 +138,8 @@ def estimated_units(row: Row) -> float:
     """What sending a row will probably cost, in search units; 0.0 if it cannot be sent."""
     if row.error is not None:
         return 0.0
-    from cohere_rerank.cost import estimate_search_units
-
+    priced: dict[str, Any] = {name: row.request.get(name) for name in _THAT_COST}
     try:
-        return float(estimate_search_units(row.request["query"], row.request["documents"]))
+        return float(estimate_search_units(**priced))
     except InvalidRequestError:
         return 0.0

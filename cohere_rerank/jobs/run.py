@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, closing, contextmanager, nullcontext
+from contextlib import aclosing, closing
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,7 +24,8 @@ from .output import finish
 from .report import JobReport
 from .rows import Row, outcome_record
 from .seen import SeenIds
-from .settings import Settings, checked_client
+from .settings import Settings, checked_client, common_arguments
+from .signals import Signals, heeding
 from .state import State, fingerprint, locked
 
 if TYPE_CHECKING:
@@ -101,7 +100,8 @@ def run_job(
         progress=progress,
         **common,
     )
-    return anyio.run(partial(_run, settings, client, heeds_signals=True))
+    with heeding() as signals:
+        return anyio.run(partial(_run, settings, client, signals))
 
 
 async def run_job_async(
@@ -117,17 +117,17 @@ async def run_job_async(
         client: As there.
         **options: As there.
     """
-    return await _run(Settings.of(input, output, **options), client, heeds_signals=False)
+    return await _run(Settings.of(input, output, **options), client, Signals())
 
 
-async def _run(settings: Settings, client: AsyncClientV2 | None, *, heeds_signals: bool) -> JobReport:
+async def _run(settings: Settings, client: AsyncClientV2 | None, signals: Signals) -> JobReport:
     if client is not None:
-        return await _run_with(settings, checked_client(client), heeds_signals=heeds_signals)
+        return await _run_with(settings, checked_client(client), signals)
     async with AsyncClientV2(limit="auto", max_connections=max(settings.concurrency, 100)) as made:
-        return await _run_with(settings, made, heeds_signals=heeds_signals)
+        return await _run_with(settings, made, signals)
 
 
-async def _run_with(settings: Settings, client: AsyncClientV2, *, heeds_signals: bool) -> JobReport:
+async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals) -> JobReport:
     source = opened_reader(settings.input)
     described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
     with locked(settings, described) as state, closing(SeenIds()) as seen:
@@ -135,22 +135,22 @@ async def _run_with(settings: Settings, client: AsyncClientV2, *, heeds_signals:
             return JobReport(**state.ended)
         n_retries_before = client.usage.retries
         with closing(Journal(settings.journal, seen)) as journal:
-            job = Job(settings, source, journal, seen, lambda: client.usage.retries - n_retries_before)
-            with _signals_heeded(job) if heeds_signals else nullcontext():
-                await _answer_rows(job, settings, client)
+            common = common_arguments(settings.common, client)
+            job = Job(settings, source, journal, seen, common, lambda: client.usage.retries - n_retries_before)
+            with closing(job.rows()) as rows, signals.stopping(job, settings.progress):
+                await _answer_rows(job, rows, settings, client)
             job.settle()
         await to_thread.run_sync(_finish, settings, job, journal, state)
         return job.report()
 
 
-async def _answer_rows(job: Job, settings: Settings, client: AsyncClientV2) -> None:
-    due_s, is_told = time.monotonic() + _CHECKPOINT_S, False
+async def _answer_rows(job: Job, rows: Iterator[Row], settings: Settings, client: AsyncClientV2) -> None:
+    due_s = time.monotonic() + _CHECKPOINT_S
     try:
-        async with aclosing(_answers(job, settings, client)) as answers:
+        async with aclosing(_answers(rows, settings, client)) as answers:
             async for row, record in answers:
                 job.take(row, record)
-                if time.monotonic() >= due_s or (job.stopped and not is_told):
-                    is_told = job.stopped is not None
+                if time.monotonic() >= due_s:
                     await to_thread.run_sync(job.save)
                     settings.progress(job.report())
                     due_s = time.monotonic() + _CHECKPOINT_S
@@ -158,13 +158,13 @@ async def _answer_rows(job: Job, settings: Settings, client: AsyncClientV2) -> N
         job.stop("failed", str(error), error)
 
 
-async def _answers(job: Job, settings: Settings, client: AsyncClientV2) -> AsyncGenerator[tuple[Row, Any], None]:
+async def _answers(
+    rows: Iterator[Row], settings: Settings, client: AsyncClientV2
+) -> AsyncGenerator[tuple[Row, Any], None]:
     if client._config.is_local:
-        answers = local.answers(
-            client, job.rows(), ordered=settings.ordered, processes=settings.processes, common=settings.common
-        )
+        answers = local.answers(client, rows, ordered=settings.ordered, processes=settings.processes)
     else:
-        answers = _remote_answers(client, job.rows(), settings)
+        answers = _remote_answers(client, rows, settings)
     async with aclosing(answers):
         async for answer in answers:
             yield answer
@@ -178,7 +178,6 @@ async def _remote_answers(
         ({"id": row, **row.request} for row in rows),
         concurrency=settings.concurrency,
         ordered=settings.ordered,
-        **settings.common,
     )
     async with aclosing(outcomes):
         async for row, outcome in outcomes:
@@ -202,23 +201,3 @@ def _finish(settings: Settings, job: Job, journal: Journal, state: State) -> Non
         told = f"{error.filename or output}: cannot be written: {error.strerror or error}"
         saved = f"all rows are answered and saved in {settings.journal}; make room, and resume to write the output"
         raise JobStoppedError(f"{told}; {saved}", replace(job.report(), stopped="failed")) from error
-
-
-@contextmanager
-def _signals_heeded(job: Job) -> Iterator[None]:
-    """Let SIGINT and SIGTERM stop the job gently, the second one at once; only the main thread hears them."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def heed(number: int, frame: object) -> None:  # noqa: ARG001 - what a handler is given
-        if job.stopped == "interrupted":
-            raise KeyboardInterrupt
-        job.stop("interrupted", "interrupted")
-
-    before = {number: signal.signal(number, heed) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -23,7 +23,7 @@ from .rows import ARGUMENTS
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Settings", "checked_client", "checked_common"]
+__all__ = ["Settings", "checked_client", "checked_common", "common_arguments"]
 
 
 def n_cores() -> int:
@@ -144,7 +144,7 @@ class Settings:
         return plain
 
 
-def checked_common(common: Mapping[str, Any]) -> Mapping[str, Any]:
+def checked_common(common: Mapping[str, Any]) -> None:
     """Arguments that all rows may share.
 
     Raises:
@@ -154,7 +154,12 @@ def checked_common(common: Mapping[str, Any]) -> Mapping[str, Any]:
     if unknown:
         shared = ", ".join(sorted(_COMMON))
         raise InvalidRequestError(f"a job takes no {', '.join(unknown)}; all rows may share {shared}")
-    return common
+
+
+def common_arguments(common: Mapping[str, Any], client: AsyncClientV2) -> dict[str, Any]:
+    """The arguments that rows share, as a client with such settings understands them."""
+    given = {name: value for name, value in common.items() if value is not None}
+    return {"max_documents_per_request": client._config.max_documents_per_request, **given}
 
 
 def checked_client(client: object) -> AsyncClientV2:

@@ -43,6 +43,7 @@ def serving(fault_rate: float):
     """The URL of a faulty server, and what it says in the end."""
     command = [sys.executable, str(HERE / "faulty.py"), str(fault_rate)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert server.stdout is not None
     said: dict = {}
     try:
         yield f"http://127.0.0.1:{server.stdout.readline().strip()}", said

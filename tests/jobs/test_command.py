@@ -1,0 +1,147 @@
+"""``cohere-rerank batch``, as a process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.jobs.conftest import rows_of
+
+pytest.importorskip("click")
+pytest.importorskip("rich")
+
+
+@pytest.fixture
+def batch(tmp_path, server):
+    """``batch("in.jsonl", ...)``: the command's process, done; ``start=True``: as it begins."""
+    environment = {**os.environ, "CO_API_KEY": "secret-key", "CO_API_URL": server.url}
+    started = []
+
+    def call(*arguments, start=False):
+        command = [sys.executable, "-m", "cohere_rerank", "batch", *map(str, arguments)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+        if not start:
+            return subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=False, **pipes)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes))
+        return started[-1]
+
+    yield call
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def test_a_job_from_the_command_line(write, batch, server, tmp_path):
+    """Exit code 0, numbers on standard error, nothing on standard output."""
+    write(5)
+    done = batch("in.jsonl", "-o", "out.jsonl", "--top-n", 1, "--model", "mine")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "done: 5 rows" in done.stderr
+    assert [len(row["results"]) for row in rows_of(tmp_path / "out.jsonl")] == [1] * 5
+    assert {request.json["model"] for request in server.requests} == {"mine"}
+
+
+def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, tmp_path):
+    """Exit code 1, and the words for the next command; what cannot be mended stays an error."""
+    from tests.server import error
+
+    write([{"id": "a", "query": "q", "documents": ["d"]}, "broken", {"id": "b", "query": "q", "documents": ["d"]}])
+    server.script(error(400, "no"))
+    done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
+    assert done.returncode == 1
+    assert "2 rows have an error" in done.stderr
+    assert "--retry-errors" in done.stderr
+    done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1, "--retry-errors")
+    assert done.returncode == 1
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == ["a", None, "b"]
+    assert ["error" in row for row in rows_of(tmp_path / "out.jsonl")] == [False, True, False]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_saves_and_says_how_to_go_on(write, batch, server, tmp_path, number):
+    """Exit code 130; then --resume sends the rest."""
+    write(1000)
+    job = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 2, "--limit", "none", start=True)
+    server.wait_until(lambda s: len(s.requests) >= 20)
+    job.send_signal(number)
+    told = job.communicate(timeout=60)[1]
+    assert job.returncode == 130
+    assert "--resume" in told
+    assert "Traceback" not in told
+    assert len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) < 1000
+    assert batch("in.jsonl", "-o", "out.jsonl", "--limit", "none", "--resume").returncode == 0
+    assert len(server.requests) == 1000
+
+
+def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
+    """With the reason."""
+    write(5)
+    done = batch("in.jsonl", "-o", "out.jsonl", "--budget-units", 3)
+    assert done.returncode == 1
+    assert "budget of 3 search units" in done.stderr
+    assert "--resume" in done.stderr
+    assert len(server.requests) == 3
+
+
+def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
+    """Wrong files, wrong options: one line each, and nothing is sent."""
+    write(2)
+    (tmp_path / "there.jsonl").write_text("mine\n")
+    for arguments, told in (
+        (["in.jsonl"], "--output"),
+        (["none.jsonl", "-o", "out.jsonl"], "none.jsonl"),
+        (["in.jsonl", "-o", "there.jsonl"], "exists already"),
+        (["in.jsonl", "-o", "out.txt"], "must end with"),
+        (["in.jsonl", "-o", "out.jsonl", "--limit", "fast"], "requests a minute"),
+    ):
+        done = batch(*arguments)
+        assert done.returncode == 2
+        assert told in done.stderr
+        assert done.stderr.count("\n") == 1
+        assert "secret-key" not in done.stderr
+    assert server.requests == []
+
+
+def test_a_dry_run_tells_and_sends_nothing(write, batch, server, tmp_path):
+    """Rows, requests, units and time."""
+    write([{"query": "q", "documents": ["d"]}] * 150 + ["broken"])
+    done = batch("in.jsonl", "--dry-run", "--limit", 100)
+    assert done.returncode == 0
+    assert done.stdout.splitlines() == [
+        "rows          151 (1 cannot be sent)",
+        "requests      150",
+        "search units  about 150",
+        "time          about 1m 30s at the limit",
+    ]
+    assert "line 151" in done.stderr
+    assert server.requests == []
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_offline_the_same_command_needs_neither_key_nor_network(write, batch, server, tmp_path):
+    """On as many cores as it may have."""
+    write(40)
+    done = batch("in.jsonl", "-o", "out.csv", "--local", "--processes", 2)
+    assert done.returncode == 0
+    assert server.requests == []
+    assert (tmp_path / "out.csv").read_text().count("\n") == 41
+
+
+def test_a_terminal_has_a_bar(write, server, monkeypatch, tmp_path):
+    """With rows, speed and units; it is gone when the job is done."""
+    terminal = pytest.importorskip("tests.cli.terminal", reason="no terminals here", exc_type=ImportError)
+    from tests.server import answer, delayed
+
+    source = write(3)
+    server.script(answer(), delayed(1.1, answer()))
+    environment = {"CO_API_KEY": "k", "CO_API_URL": server.url}
+    options = [source, "-o", tmp_path / "out.jsonl", "--concurrency", "1"]
+    shown, code = terminal.on_terminal("batch", *options, env=environment, columns=120)
+    assert code == 0
+    assert "2 rows" in shown
+    assert "rows/s" in shown
+    assert "done: 3 rows" in shown

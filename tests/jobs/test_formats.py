@@ -1,0 +1,218 @@
+"""What a job reads and writes, format by format."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import sys
+
+import pytest
+
+from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.jobs import JobError
+from cohere_rerank.jobs.formats import kind_of, reader
+from tests.jobs.conftest import rows_of
+
+
+def read(path):
+    """The records of a file, each with its number; an error in place of one that is broken."""
+    source, found = reader(path), []
+    for number, raw in source:
+        try:
+            found.append((number, source.parsed(raw)))
+        except InvalidRequestError as error:
+            found.append((number, error.message))
+    return found
+
+
+def test_each_line_of_jsonl_is_a_record_with_the_number_of_its_line(tmp_path):
+    """Empty lines count, but are none; the last one needs no end; a byte order mark is no part of the first."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\n  \n{"b": "\xc3\xa9"}')
+    assert read(path) == [(1, {"a": 1}), (4, {"b": "é"})]
+
+
+def test_a_broken_line_is_told_by_what_is_wrong_and_where_and_never_by_what_it_says(tmp_path):
+    """JSON that breaks off, bytes that are no UTF-8, values that JSON does not have."""
+    path = tmp_path / "in.jsonl"
+    path.write_bytes(b'{"secret": "x\n{"secret": "\xff"}\n[NaN]\n{"a": 1}\n' + b"[" * 10_000)
+    found = read(path)
+    assert [number for number, _ in found] == [1, 2, 3, 4, 5]
+    assert found[1][1] == "not UTF-8: byte 0xff at column 13"
+    assert found[3][1] == {"a": 1}
+    for _, message in (found[0], found[2], found[4]):
+        assert message.startswith("broken JSON: ")
+        assert "secret" not in message
+
+
+def test_a_file_in_utf_16_is_refused_as_a_whole(tmp_path):
+    """Every line would be broken otherwise."""
+    for name in ("in.jsonl", "in.csv"):
+        path = tmp_path / name
+        path.write_text('{"a": 1}\n', encoding="utf-16")
+        with pytest.raises(JobError, match="UTF-16"):
+            read(path)
+
+
+def test_gzip_is_unpacked_and_a_cut_off_one_says_after_which_line(tmp_path):
+    """What was read before the break was read."""
+    path = tmp_path / "in.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"a": 1}\n{"a": 2}\n'))
+    assert [record for _, record in read(path)] == [{"a": 1}, {"a": 2}]
+    path.write_bytes(gzip.compress(b"".join(b'{"a": %d}\n' % n for n in range(100_000)))[:-2000])
+    with pytest.raises(JobError, match=r"in\.jsonl\.gz: broken after line \d\d+"):
+        read(path)
+    path.write_bytes(b"no gzip at all")
+    with pytest.raises(JobError, match="broken after line 0"):
+        read(path)
+
+
+def test_csv_has_json_in_the_cells_of_lists_and_numbers(tmp_path):
+    """Names from the first record, ids stay text, empty cells are absent, quotes may hold line ends."""
+    path = tmp_path / "in.csv"
+    with path.open("w", newline="", encoding="utf-8-sig") as file:
+        cells = csv.writer(file)
+        cells.writerow(["id", "query", "documents", "top_n"])
+        cells.writerow(["007", "two\nlines, é", json.dumps(["a" * 200_000]), "2"])
+        cells.writerow(["008", "q", '["b"]', ""])
+        cells.writerow(["009", "q", "not a list", ""])
+        cells.writerow(["010", "q"])
+    limit = csv.field_size_limit()
+    found = read(path)
+    assert found[0] == (1, {"id": "007", "query": "two\nlines, é", "documents": ["a" * 200_000], "top_n": 2})
+    assert found[1] == (2, {"id": "008", "query": "q", "documents": ["b"]})
+    assert "documents must be JSON" in found[2][1]
+    assert found[3] == (4, "2 cells, but the first record names 4")
+    assert csv.field_size_limit() == limit
+
+
+def test_csv_goes_on_after_a_record_that_is_broken(tmp_path):
+    """Bytes that are no UTF-8, or a quote in the wrong place, cost their own record only."""
+    path = tmp_path / "in.csv"
+    path.write_bytes(b'query,documents\n\xff,"[""a""]"\nq,"[""a""]"x\nq,"[""b""]"\n')
+    found = read(path)
+    assert found[0] == (1, "query is not UTF-8")
+    assert found[1][1].startswith("broken CSV: ")
+    assert found[2] == (3, {"query": "q", "documents": ["b"]})
+
+
+def test_csv_without_the_columns_is_refused(tmp_path):
+    """There is no row that could be right."""
+    path = tmp_path / "in.csv"
+    path.write_text("id,question\n1,q\n")
+    with pytest.raises(JobError, match="query and documents"):
+        read(path)
+
+
+def test_parquet_has_lists_of_texts_or_of_objects_or_json(tmp_path):
+    """Columns are arguments, nulls are absent."""
+    pyarrow = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    path = tmp_path / "in.parquet"
+    rows = [{"id": 1, "query": "q", "documents": ["a", "b"]}, {"id": None, "query": "r", "documents": ["c"]}]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), path, row_group_size=1)
+    assert read(path) == [(1, rows[0]), (2, {"query": "r", "documents": ["c"]})]
+    parquet.write_table(pyarrow.Table.from_pylist([{"query": "q", "documents": [{"title": "t"}]}]), path)
+    assert read(path) == [(1, {"query": "q", "documents": [{"title": "t"}]})]
+    parquet.write_table(pyarrow.Table.from_pylist([{"query": "q", "documents": '["a"]'}]), path)
+    assert read(path) == [(1, {"query": "q", "documents": ["a"]})]
+    path.write_bytes(b"PAR1 is how one begins")
+    with pytest.raises(JobError, match="broken after row 0"):
+        read(path)
+
+
+@pytest.mark.parametrize("name", ["in", "in.txt", "in.gz", "in.parquet.gz", "in.jsonl.bz2"])
+def test_a_name_that_says_no_format_is_refused(tmp_path, name):
+    """The error lists what there is."""
+    with pytest.raises(InvalidRequestError, match=r"\.jsonl"):
+        kind_of(tmp_path / name)
+
+
+def test_what_is_missing_or_no_file_is_told(tmp_path):
+    """Before anything else happens."""
+    with pytest.raises(JobError, match="no such file"):
+        reader(tmp_path / "in.jsonl")
+    (tmp_path / "folder.jsonl").mkdir()
+    with pytest.raises(JobError, match="not a file"):
+        reader(tmp_path / "folder.jsonl")
+
+
+def test_zstd_works_where_python_has_it_and_is_refused_elsewhere(tmp_path, write, run):
+    """The error says from which Python on."""
+    if sys.version_info < (3, 14):
+        with pytest.raises(JobError, match=r"3\.14"):
+            run(write(1), "out.jsonl.zst")
+        path = tmp_path / "in.jsonl.zst"
+        path.touch()
+        with pytest.raises(JobError, match=r"3\.14"):
+            reader(path)
+        return
+    from compression import zstd  # type: ignore[import-not-found, unused-ignore]
+
+    path = tmp_path / "in.jsonl.zst"
+    path.write_bytes(zstd.compress(write(3).read_bytes()))
+    run(path, "out.jsonl.zst")
+    assert zstd.decompress((tmp_path / "out.jsonl.zst").read_bytes()).count(b"\n") == 3
+
+
+ROWS = [
+    {"id": "a", "query": "q", "documents": ["one", "two"]},
+    {"id": "b", "query": "q"},
+    {"id": "c", "query": "r", "documents": ["one", "two"], "top_n": 1},
+]
+
+
+def test_every_output_says_the_same(write, run, tmp_path):
+    """JSONL, packed or not, CSV and Parquet: the same rows in the same order; nothing else is left but the state."""
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    source = write(ROWS)
+    for name in ("out.jsonl", "out.jsonl.gz", "out.csv", "out.csv.gz", "out.parquet"):
+        run(source, name, errors=tmp_path / f"errors.{name}")
+    plain = rows_of(tmp_path / "out.jsonl")
+    assert [list(row) for row in plain] == [["id", "row", "results", "billed_units"]] * 2
+    assert [row["id"] for row in plain] == ["a", "c"]
+    assert len(plain[1]["results"]) == 1
+
+    unpacked = gzip.decompress((tmp_path / "out.jsonl.gz").read_bytes())
+    assert unpacked == (tmp_path / "out.jsonl").read_bytes()
+    assert gzip.decompress((tmp_path / "out.csv.gz").read_bytes()) == (tmp_path / "out.csv").read_bytes()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        cells = list(csv.DictReader(file))
+    assert [json.loads(row["results"]) for row in cells] == [row["results"] for row in plain]
+    assert [row["search_units"] for row in cells] == ["1.0", "1.0"]
+
+    table = parquet.read_table(tmp_path / "out.parquet").to_pylist()
+    assert [(row["id"], row["row"], row["results"]) for row in table] == [
+        (row["id"], row["row"], row["results"]) for row in plain
+    ]
+    failed = parquet.read_table(tmp_path / "errors.out.parquet").to_pylist()
+    assert [(row["id"], row["error"]["type"]) for row in failed] == [("b", "InvalidRequestError")]
+    assert rows_of(tmp_path / "errors.out.jsonl")[0]["error"]["message"] == "line 2: the row has no documents"
+
+
+def test_whole_numbers_stay_numbers_in_parquet_unless_other_ids_are_text(write, run, tmp_path):
+    """A column has one type."""
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    run(write(2), "numbers.parquet")
+    assert parquet.read_table(tmp_path / "numbers.parquet").column("id").to_pylist() == [0, 1]
+    run(write([{"id": "a", "query": "q", "documents": ["d"]}, {"query": "q", "documents": ["d"]}]), "mixed.parquet")
+    assert parquet.read_table(tmp_path / "mixed.parquet").column("id").to_pylist() == ["a", "2"]
+
+
+def test_spans_are_in_every_format(write, run, tmp_path):
+    """When all rows ask for them."""
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    source = write([{"query": "one", "documents": ["one two"]}])
+    for name in ("out.jsonl", "out.parquet"):
+        run(source, name, relevant_spans={"mode": "enabled", "threshold": 0.0})
+    spans = rows_of(tmp_path / "out.jsonl")[0]["results"][0]["relevant_spans"]
+    assert [(span["start"], span["end"]) for span in spans] == [(0, 3)]
+    assert parquet.read_table(tmp_path / "out.parquet").to_pylist()[0]["results"][0]["relevant_spans"] == spans

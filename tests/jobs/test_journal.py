@@ -1,0 +1,108 @@
+"""The file that rows are appended to: what a crash leaves is mended, and nothing else is lost."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cohere_rerank.jobs import JobError
+from cohere_rerank.jobs.journal import Journal, RowSet
+from cohere_rerank.jobs.seen import SeenIds
+
+
+def opened(path):
+    return Journal(path, SeenIds())
+
+
+def record(number, **more):
+    return {"id": f"id {number}", "row": number, **(more or {"results": []})}
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000))))
+def test_a_row_set_is_a_set(steps):
+    """Of whole numbers, for any order of adding and taking out."""
+    ours, model = RowSet(), set()
+    for is_added, number in steps:
+        (ours.add if is_added else ours.discard)(number)
+        (model.add if is_added else model.discard)(number)
+    assert len(ours) == len(model)
+    assert all((number in ours) == (number in model) for number in range(5001))
+
+
+@settings(deadline=None, max_examples=50)  # each of them opens files
+@given(numbers=st.lists(st.integers(1, 50), min_size=1, unique=True), data=st.data())
+def test_wherever_a_file_is_torn_its_whole_lines_are_kept(tmp_path_factory, numbers, data):
+    """Cut anywhere, the journal opens with the rows that end before the cut, and goes on in a new line."""
+    path = tmp_path_factory.mktemp("journal") / "out.jsonl"
+    journal = opened(path)
+    for number in numbers:
+        journal.append(record(number))
+    journal.close()
+    whole = path.read_bytes()
+    cut = data.draw(st.integers(0, len(whole)))
+    path.write_bytes(whole[:cut])
+    kept = whole[:cut].count(b"\n")
+    journal = opened(path)
+    assert [number for number in range(51) if number in journal.done] == sorted(numbers[:kept])
+    journal.append(record(51))
+    journal.close()
+    lines = path.read_bytes().splitlines()
+    assert [json.loads(line)["row"] for line in lines] == [*numbers[:kept], 51]
+
+
+def test_zeros_and_nonsense_at_the_end_are_cut_off(tmp_path):
+    """What a power cut leaves where blocks were promised and not written."""
+    path = tmp_path / "out.jsonl"
+    for tail in (b"\0" * 5000, b'{"row": \n', b'{"row": 2, "resu'):
+        path.write_bytes(b'{"id":1,"row":1,"results":[]}\n' + tail)
+        opened(path).close()
+        assert path.read_bytes() == b'{"id":1,"row":1,"results":[]}\n'
+
+
+def test_a_line_in_the_middle_that_is_no_row_is_refused(tmp_path):
+    """Somebody changed the file: nothing is thrown away."""
+    path = tmp_path / "out.jsonl"
+    content = b'{"id":1,"row":1,"results":[]}\nmine\n{"id":2,"row":2,"results":[]}\n'
+    path.write_bytes(content)
+    with pytest.raises(JobError, match="line 2 is no row of a job"):
+        opened(path)
+    assert path.read_bytes() == content
+
+
+def test_what_was_spent_and_what_failed_is_read_back(tmp_path):
+    """Units as reported and as estimated; a row that was asked for again counts as it ended."""
+    path = tmp_path / "out.jsonl"
+    journal = opened(path)
+    journal.append(record(1, results=[], billed_units={"search_units": 2.0}))
+    journal.append(record(2, error={"type": "X"}))
+    journal.append(record(3, results=[], estimated_search_units=4.0))
+    journal.append(record(4, error={"type": "X"}))
+    journal.append(record(2, results=[], billed_units={"search_units": 1.0}))
+    journal.close()
+    again = opened(path)
+    again.close()
+    for one in (journal, again):
+        assert (one.search_units, one.estimated_units) == (7.0, 4.0)
+        assert (len(one.done), [number for number in range(9) if number in one.failed]) == (4, [4])
+        assert (one.is_in_order, one.has_repeats) == (False, True)
+
+
+def test_the_spare_room_is_there_while_the_file_is_open(tmp_path):
+    """And only then."""
+    journal = opened(tmp_path / "out.jsonl")
+    assert (tmp_path / "out.jsonl.spare").stat().st_size == 4 << 20
+    journal.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.lists(st.one_of(st.integers(), st.text(max_size=3)), max_size=60))
+def test_an_id_is_first_seen_once(names):
+    """Text and number of the same look are two ids."""
+    seen, first = SeenIds(), {}
+    for number, name in enumerate(names):
+        assert seen.first(name, number) == first.setdefault((type(name), name), number)
+    seen.close()

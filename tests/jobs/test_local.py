@@ -1,0 +1,118 @@
+"""The same jobs offline, on the machine's cores."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from cohere_rerank import AsyncClientV2, ClientV2
+from cohere_rerank.errors import ScorerError
+from cohere_rerank.jobs import JobStoppedError, run_job
+from tests.jobs.conftest import rows_of
+
+
+class Broken:
+    """A scorer of one's own that cannot stand a word, and dies of another."""
+
+    name, version, pointwise = "broken", "1", True
+
+    def score(self, query, documents):
+        if "death" in query:
+            os._exit(3)
+        if "fault" in query:
+            raise ValueError("not this one")
+        return [0.5] * len(documents)
+
+
+def run(source, output, processes=2, client_options=None, **options):
+    client = AsyncClientV2(base_url="local:", **(client_options or {}))
+    return run_job(source, output, client=client, processes=processes, model="m", **options)
+
+
+def test_every_number_of_processes_gives_what_rerank_gives(write, tmp_path):
+    """In the order of the input, or in another if that is wanted."""
+    source = write(100)
+    with ClientV2(base_url="local:") as client:
+        documents = ["one", "two", "three"]
+        expected = [client.rerank(model="m", query=f"query {n}", documents=documents) for n in range(100)]
+    scores = [[item.relevance_score for item in response.results] for response in expected]
+    for processes, ordered in ((1, True), (3, True), (2, False)):
+        output = tmp_path / f"out{processes}.jsonl"
+        report = run(source, output, processes, ordered=ordered)
+        rows = rows_of(output)
+        assert [row["row"] for row in rows] == list(range(1, 101)) or not ordered
+        rows.sort(key=lambda row: row["row"])
+        assert [[item["relevance_score"] for item in row["results"]] for row in rows] == scores
+        assert (report.rows, report.search_units) == (100, 0.0)
+
+
+def test_rows_that_fail_have_their_error(write, tmp_path):
+    """Ours, the scorer's, all of them."""
+    rows = [
+        {"id": "a", "query": "fault", "documents": ["d"]},
+        '{"query"',
+        {"id": "c", "query": "q", "documents": ["d"]},
+    ]
+    report = run(write(rows), tmp_path / "out.jsonl", client_options={"scorer": Broken()})
+    assert report.failed == 2
+    made = rows_of(tmp_path / "out.jsonl")
+    assert [row.get("error", {}).get("type") for row in made] == [ScorerError.__name__, "InvalidRequestError", None]
+
+
+def test_a_worker_that_dies_stops_the_job_which_can_go_on(write, tmp_path):
+    """With the rows before it saved."""
+    rows = [{"id": n, "query": "death" if n == 90 else "q", "documents": ["d"]} for n in range(100)]
+    with pytest.raises(JobStoppedError, match="worker process died") as stopped:
+        run(write(rows), tmp_path / "out.jsonl", client_options={"scorer": Broken()})
+    assert stopped.value.report.rows == len(rows_of(tmp_path / "out.jsonl")) < 100
+
+
+def children_of(pid):
+    """The processes whose parent it is."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_no_worker_outlives_its_job(write, tmp_path, number):
+    """Neither after Ctrl-C, which reaches them all, nor when the job is killed; and it goes on afterwards."""
+    source = write(30_000)
+    output = tmp_path / "out.jsonl"
+    code = (
+        "import sys; from cohere_rerank import AsyncClientV2; from cohere_rerank.jobs import *\n"
+        "client = AsyncClientV2(base_url='local:')\n"
+        "run_job(*sys.argv[1:], client=client, model='m', processes=2, resume=True)"
+    )
+    command = [sys.executable, "-c", code, str(source), str(output)]
+    job = subprocess.Popen(command, start_new_session=True, stderr=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not output.exists() or output.stat().st_size < 10_000:
+        assert job.poll() is None
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    workers = children_of(job.pid)
+    assert len(workers) >= 2
+    if number == signal.SIGKILL:
+        job.kill()
+    else:
+        os.killpg(job.pid, number)
+    told = job.communicate(timeout=60)[1]
+    assert "JobStoppedError: interrupted" in told or number == signal.SIGKILL
+    while any(is_running(pid) for pid in workers):
+        assert time.monotonic() < until
+        time.sleep(0.01)
+    whole = output.read_bytes().rpartition(b"\n")[0].count(b"\n") + 1
+    assert 0 < whole < 30_000

@@ -1,0 +1,46 @@
+"""What a job would take."""
+
+from __future__ import annotations
+
+import pytest
+
+from cohere_rerank import AsyncClientV2
+from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.jobs import JobError, plan_job
+
+
+def client(**options):
+    return AsyncClientV2("k", base_url="http://127.0.0.1:9", **options)
+
+
+def test_a_plan_counts_rows_requests_units_and_time(write, tmp_path):
+    """Split lists are several requests; rows that cannot be sent none; nothing is written."""
+    rows = [{"query": "q", "documents": ["d"] * 250}, {"query": "q"}, {"query": "q", "documents": ["d"]}]
+    source = write([*rows, '{"broken'])
+    plan = plan_job(source, client=client(limit="trial", max_documents_per_request=100), model="m")
+    assert (plan.rows, plan.failed, plan.requests) == (4, 2, 4)
+    assert plan.search_units == 4.0
+    assert plan.seconds == pytest.approx(4 / 10 * 60)
+    assert [message.partition(":")[0] for message in plan.first_errors] == ["line 2", "line 4"]
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_without_a_limit_of_known_size_the_time_is_unknown(write):
+    """Not 0."""
+    for limit in (None, "auto"):
+        assert plan_job(write(2), client=client(limit=limit), model="m").seconds is None
+
+
+def test_a_local_plan_costs_nothing(write):
+    """And takes as long as it takes."""
+    plan = plan_job(write(2), client=AsyncClientV2(base_url="local:"), model="m")
+    assert (plan.requests, plan.search_units, plan.seconds) == (2, 0.0, None)
+
+
+def test_a_plan_refuses_what_a_job_refuses(write, tmp_path):
+    """Unknown arguments, and files that are not there; a row without a model cannot be sent."""
+    assert plan_job(write(2), client=client()).failed == 2
+    with pytest.raises(InvalidRequestError, match="topn"):
+        plan_job(write(2), client=client(), topn=3)
+    with pytest.raises(JobError, match="no such file"):
+        plan_job(tmp_path / "none.jsonl", client=client(), model="m")

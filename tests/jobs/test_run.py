@@ -1,0 +1,286 @@
+"""A job from its input to its output: order, errors, resuming, asking again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import pytest
+
+from cohere_rerank import AsyncClientV2, ClientV2
+from cohere_rerank.errors import InvalidRequestError, MissingApiKeyError
+from cohere_rerank.jobs import JobError, JobStoppedError, run_job, run_job_async
+from tests.jobs.conftest import QUICK, rows_of
+from tests.server import answer, delayed, error
+
+
+def test_each_row_is_answered_as_rerank_answers_it(write, run, server, tmp_path):
+    """With its own arguments, and those that all rows share."""
+    rows = [
+        {"id": "x", "query": "q", "documents": ["a", {"title": "b"}], "top_n": 1},
+        {"query": "q", "documents": ["c", "d", "e"], "model": "other"},
+        {"id": 9, "query": "nothing", "documents": []},
+    ]
+    report = run(write(rows), top_n=2)
+    assert [request.json.get("model") for request in server.requests] == ["m", "other"]
+    with ClientV2("k", base_url=server.url) as client:
+        expected = [client.rerank(model="m", query="q", documents=rows[0]["documents"], top_n=1)]
+        expected.append(client.rerank(model="m", query="q", documents=["c", "d", "e"], top_n=2))
+    made = rows_of(tmp_path / "out.jsonl")
+    assert [row["results"] for row in made[:2]] == [
+        [{"index": item.index, "relevance_score": item.relevance_score} for item in response.results]
+        for response in expected
+    ]
+    assert [(row["id"], row["row"], row.get("billed_units")) for row in made] == [
+        ("x", 1, {"search_units": 1.0}),
+        (2, 2, {"search_units": 1.0}),
+        (9, 3, None),
+    ]
+    assert made[2]["results"] == []
+    assert (report.rows, report.failed, report.written, report.search_units) == (3, 0, 3, 2.0)
+    assert (report.stopped, report.fraction, report.estimated_units) == (None, 1.0, 0.0)
+
+
+BAD = [
+    ('{"id": "torn", "query"', "broken JSON"),
+    (b'{"query": "\xff", "documents": ["a"]}', "not UTF-8"),
+    ('["a"]', "must be an object"),
+    ('{"query": "q"}', "has no documents"),
+    ('{"documents": ["a"]}', "has no query"),
+    ('{"query": " ", "documents": ["a"]}', "query"),
+    ('{"query": "q", "documents": "text"}', "documents"),
+    ('{"query": "q", "documents": ["a"], "topn": 3}', "topn"),
+    ('{"query": "q", "documents": ["a"], "top_n": 0}', "top_n"),
+    ('{"query": "q", "documents": ["a"], "request_options": {}}', "request_options"),
+    ('{"id": 1.5, "query": "q", "documents": ["a"]}', "an id must be"),
+    ('{"id": true, "query": "q", "documents": ["a"]}', "an id must be"),
+]
+
+
+@pytest.mark.parametrize("ordered", [True, False])
+def test_a_bad_row_costs_itself_only_and_names_its_line(write, run, server, tmp_path, ordered):
+    """It has an error in the output, at its place, and nothing is sent for it."""
+    good = {"id": "good", "query": "q", "documents": ["a"]}
+    report = run(write([line for line, _ in BAD] + [good]), ordered=ordered)
+    rows = sorted(rows_of(tmp_path / "out.jsonl"), key=lambda row: row["row"])
+    for number, ((_, reason), row) in enumerate(zip(BAD, rows), start=1):
+        assert row["row"] == number
+        assert row["error"]["type"] == "InvalidRequestError"
+        assert row["error"]["message"].startswith(f"line {number}: ")
+        assert reason in row["error"]["message"]
+    assert rows[-1]["id"] == "good"
+    assert len(server.requests) == 1
+    assert (report.rows, report.failed) == (len(BAD) + 1, len(BAD))
+
+
+def test_an_id_that_comes_again_is_an_error_without_the_id(write, run, server, tmp_path):
+    """So that each id stands once in the output; 1 and "1" are two ids, and a row without an id has its number."""
+    rows = [{"id": name, "query": "q", "documents": ["a"]} for name in ("a", "1", 1, "a", None)]
+    rows.append({"id": 5, "query": "q", "documents": ["a"]})
+    run(write(rows))
+    made = rows_of(tmp_path / "out.jsonl")
+    assert [row["id"] for row in made] == ["a", "1", 1, None, 5, None]
+    assert made[3]["error"]["message"] == "line 4: the id 'a' is already that of line 1"
+    assert made[5]["error"]["message"] == "line 6: the id 5 is already that of line 5"
+
+
+def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tmp_path):
+    """If the job says so."""
+    report = run(write([{"query": "q", "documents": ["a"], "page": 3}]), ignore_unknown=True)
+    assert report.failed == 0
+    assert "page" not in server.requests[0].json
+
+
+def test_rows_stand_in_order_though_answers_come_in_another(write, run, server, tmp_path):
+    """Unless they are wanted as they come."""
+    for ordered in (True, False):
+        server.script(delayed(0.2, answer()))
+        run(write(20), f"{ordered}.jsonl", ordered=ordered, concurrency=4)
+        ids = [row["id"] for row in rows_of(tmp_path / f"{ordered}.jsonl")]
+        assert sorted(ids) == list(range(20))
+        assert (ids == sorted(ids)) is ordered
+
+
+def test_an_answer_that_does_not_say_what_it_cost_is_counted_by_estimate(write, run, server, tmp_path):
+    """And marked so; 101 documents are two units."""
+    from tests.server import reply
+
+    server.default = reply(200, json={"results": [{"index": 0, "relevance_score": 0.5}]})
+    report = run(write([{"query": "q", "documents": ["a"] * 101}]), top_n=1)
+    row = rows_of(tmp_path / "out.jsonl")[0]
+    assert "billed_units" not in row
+    assert row["estimated_search_units"] == 2.0
+    assert (report.search_units, report.estimated_units) == (2.0, 2.0)
+
+
+def test_rows_the_api_refuses_are_kept_apart_and_asked_for_again_alone(write, run, server, tmp_path):
+    """--retry-errors sends these only, and puts each answer in its place."""
+    source = write(6)
+    for options in ({}, {"errors": tmp_path / "errors.jsonl"}):
+        output = f"out{len(options)}.jsonl"
+        server.default, bad = answer(), error(400, "no such luck")
+        server.script(answer(), bad, answer(), bad)
+        assert run(source, output, concurrency=1, **options).failed == 2
+        made = rows_of(tmp_path / output)
+        if options:
+            made = sorted([*made, *rows_of(tmp_path / "errors.jsonl")], key=lambda row: row["row"])
+        told = {row["id"]: row["error"] for row in made if "error" in row}
+        assert told.keys() == {1, 3}
+        assert (told[1]["type"], told[1]["status_code"], told[1]["attempts"]) == ("BadRequestError", 400, 1)
+        server.requests.clear()
+        server.script(bad)
+        report = run(source, output, retry_errors=True, concurrency=1, **options)
+        assert [request.json["query"] for request in server.requests] == ["query 1", "query 3"]
+        assert (report.rows, report.failed, report.written) == (6, 1, 2)
+        report = run(source, output, retry_errors=True, concurrency=1, **options)
+        assert (report.rows, report.failed, report.written) == (6, 0, 1)
+        assert [row["id"] for row in rows_of(tmp_path / output)] == list(range(6))
+        assert all("results" in row for row in rows_of(tmp_path / output))
+        if options:
+            assert rows_of(tmp_path / "errors.jsonl") == []
+
+
+def stopped_at(write, run, server, n_rows, at, **options):
+    """A job that ends after so many rows, for a quota."""
+    source = write(n_rows)
+    server.script(*[answer()] * at, error(429, "You have reached your monthly limit"))
+    with pytest.raises(JobStoppedError, match="monthly"):
+        run(source, concurrency=1, **options)
+    return source
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.jsonl.gz"])
+def test_a_job_goes_on_where_it_ended(write, run, server, tmp_path, name):
+    """No answered row is sent again; done, it is done: once more does nothing."""
+    source = stopped_at(write, run, server, 10, 4, output=name)
+    server.requests.clear()
+    report = run(source, name, resume=True, concurrency=1)
+    assert [request.json["query"] for request in server.requests] == [f"query {n}" for n in range(4, 10)]
+    assert (report.rows, report.written, report.search_units) == (10, 6, 10.0)
+    before = (tmp_path / name).read_bytes()
+    report = run(source, name, resume=True)
+    assert (report.rows, report.failed, report.search_units, len(server.requests)) == (10, 0, 10.0, 6)
+    assert (tmp_path / name).read_bytes() == before
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", name, f"{name}.job"}
+
+
+def test_resuming_what_was_never_begun_begins_it(write, run, server, tmp_path):
+    """So that one command does for every night."""
+    assert run(write(3), resume=True).rows == 3
+
+
+def test_another_input_or_other_options_are_refused(write, run, server, tmp_path):
+    """The error names what changed; nothing is sent or written."""
+    source = stopped_at(write, run, server, 10, 4)
+    n_requests, before = len(server.requests), (tmp_path / "out.jsonl").read_bytes()
+    for options, told in (
+        ({"model": "other"}, "model was 'm', now 'other'"),
+        ({"top_n": 3}, "top_n was None, now 3"),
+        ({"ordered": False}, "ordered was True, now False"),
+        ({"client_options": {"base_url": "http://127.0.0.1:9"}}, "address was"),
+    ):
+        with pytest.raises(JobError, match=told):
+            run(source, resume=True, **options)
+    write(11)
+    with pytest.raises(JobError, match="the input has changed"):
+        run(source, resume=True)
+    assert (len(server.requests), (tmp_path / "out.jsonl").read_bytes()) == (n_requests, before)
+    source = write(10)
+    os.utime(source, (1, 1))  # the content counts, not the date
+    assert run(source, resume=True, concurrency=7).rows == 10
+
+
+def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_path):
+    """Neither a job's own nor somebody else's."""
+    source = write(2)
+    run(source)
+    (tmp_path / "mine.jsonl").write_text("mine\n")
+    with pytest.raises(JobError, match=r"out\.jsonl: exists already; resume"):
+        run(source)
+    for resume in (False, True):
+        with pytest.raises(JobError, match=r"mine\.jsonl: exists already"):
+            run(source, "mine.jsonl", resume=resume)
+    assert (tmp_path / "mine.jsonl").read_text() == "mine\n"
+    assert not (tmp_path / "mine.jsonl.job").exists()
+    (tmp_path / "out.jsonl.job").write_text("nonsense")
+    with pytest.raises(JobError, match="state file is broken"):
+        run(source, resume=True)
+
+
+def test_files_that_cannot_be_are_told_before_anything_is_sent(write, run, server, tmp_path):
+    """A folder that is missing, a folder in place of a file, one file for two uses, a name without a format."""
+    source = write(2)
+    (tmp_path / "folder.jsonl").mkdir()
+    for output, options, told in (
+        ("no/out.jsonl", {}, "there is no folder"),
+        ("folder.jsonl", {}, "not a regular file"),
+        ("in.jsonl", {}, "different files"),
+        ("out.jsonl", {"errors": tmp_path / "out.jsonl"}, "different files"),
+        ("out.txt", {}, "must end with"),
+        ("out.jsonl", {"errors": tmp_path / "no" / "errors.jsonl"}, "there is no folder"),
+    ):
+        with pytest.raises((JobError, InvalidRequestError), match=told):
+            run(source, output, **options)
+    assert server.requests == []
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "folder.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"concurrency": 0}, "concurrency"),
+        ({"processes": 0}, "processes"),
+        ({"max_error_fraction": 1.5}, "max_error_fraction"),
+        ({"budget_units": -1}, "budget_units"),
+        ({"documents": ["a"]}, "documents"),
+        ({"topn": 3}, "topn"),
+        ({"client_options": None, "client": "me"}, "AsyncClientV2"),
+    ],
+)
+def test_options_out_of_range_are_refused(write, tmp_path, options, told):
+    """As errors that are ValueErrors, before a file is made."""
+    options.pop("client_options", None)
+    given = {"client": AsyncClientV2("k", base_url="http://127.0.0.1:9"), **options}
+    with pytest.raises(InvalidRequestError, match=told):
+        run_job(write(1), tmp_path / "out.jsonl", **given)
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+def test_without_a_client_the_environment_says_who_answers(write, server, tmp_path, monkeypatch):
+    """Its key and its address."""
+    with pytest.raises(MissingApiKeyError):
+        run_job(write(1), tmp_path / "out.jsonl", model="m")
+    monkeypatch.setenv("CO_API_KEY", "k")
+    monkeypatch.setenv("CO_API_URL", server.url)
+    assert run_job(write(1), tmp_path / "out.jsonl", model="m").rows == 1
+
+
+def test_progress_is_told_while_the_job_runs(write, run, server):
+    """Growing numbers, the last ones of the end included in what is returned."""
+    server.script(*[delayed(0.5, answer())] * 3)
+    told = []
+    report = run(write(6), concurrency=1, progress=told.append)
+    assert told
+    assert all(0 < one.rows <= 6 and one.stopped is None for one in told)
+    assert all(one.seconds_left is None or one.seconds_left >= 0 for one in told)
+    assert report.rows_per_second > 0
+
+
+def test_in_a_loop_of_ones_own_a_job_is_awaited_and_cancelled(write, server, tmp_path):
+    """What was answered before is saved, and the next run goes on."""
+    source = write(6)
+
+    async def scenario():
+        async with AsyncClientV2("k", base_url=server.url, retry_policy=QUICK) as client:
+            options = {"client": client, "model": "m", "concurrency": 1}
+            server.script(answer(), answer(), delayed(60, answer()))
+            task = asyncio.ensure_future(run_job_async(source, tmp_path / "out.jsonl", **options))
+            await asyncio.to_thread(server.wait_until, lambda s: len(s.requests) == 3)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert len(rows_of(tmp_path / "out.jsonl")) == 2
+            return await run_job_async(source, tmp_path / "out.jsonl", resume=True, **options)
+
+    report = asyncio.run(scenario())
+    assert (report.rows, report.written) == (6, 4)

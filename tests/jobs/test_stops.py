@@ -1,0 +1,252 @@
+"""What ends a job early: a person, a budget, too many errors, a key that no longer works, a full disk, another job."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from cohere_rerank.jobs import JobError, JobStoppedError
+from tests.jobs.conftest import rows_of
+from tests.server import answer, error, reply
+
+
+@contextmanager
+def signalled(server, n_requests, *signals):
+    """Send this process signals once the server has got so many requests; the replies are held back until then."""
+
+    def send():
+        server.wait_until(lambda s: len(s.requests) >= n_requests)
+        for number in signals:
+            os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=send)
+    handlers = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    thread.start()
+    yield
+    thread.join()
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == handlers
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_lets_what_is_under_way_finish(write, run, server, tmp_path, number):
+    """Every request that was sent is answered and saved; the error says how to go on."""
+    source = write(600)
+    with signalled(server, 50, number), pytest.raises(JobStoppedError, match=r"interrupted; .* resume") as stopped:
+        run(source, concurrency=4)
+    n_saved = len(rows_of(tmp_path / "out.jsonl"))
+    assert 50 <= n_saved == len(server.requests) < 600
+    report = stopped.value.report
+    assert (report.stopped, report.rows) == ("interrupted", n_saved)
+    report = run(source, resume=True)
+    assert (report.rows, len(server.requests)) == (600, 600)
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(600))
+
+
+def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path):
+    """Though an answer does not come; what was saved before stays."""
+    source = write(20)
+    once_more = [signal.SIGINT]
+
+    def tell(report):
+        if report.stopped == "interrupted" and once_more:
+            os.kill(os.getpid(), once_more.pop())
+
+    with server.hold(), signalled(server, 4, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+        run(source, concurrency=4, progress=tell)
+    assert run(source, resume=True).rows == 20
+
+
+def test_a_budget_is_never_passed_and_is_remembered(write, run, server, tmp_path):
+    """However many requests are under way; the next run knows what the one before has spent."""
+    source = write([{"id": n, "query": "q", "documents": ["a"] * 150} for n in range(20)])
+    for budget, n_rows in ((9, 4), (10, 5), (21.9, 10)):
+        with pytest.raises(JobStoppedError, match=f"budget of {budget:g} search units") as stopped:
+            run(source, concurrency=8, budget_units=budget, resume=True)
+        report = stopped.value.report
+        assert (report.stopped, report.rows, report.search_units) == ("budget", n_rows, 2.0 * n_rows)
+        assert len(server.requests) == n_rows
+    assert run(source, budget_units=40, resume=True).rows == 20
+
+
+def test_a_budget_counts_by_estimate_what_answers_do_not_tell(write, run, server):
+    """Unknown is not free."""
+    server.default = reply(200, json={"results": [{"index": 0, "relevance_score": 0.5}]})
+    with pytest.raises(JobStoppedError) as stopped:
+        run(write(10), budget_units=3)
+    assert (stopped.value.report.rows, stopped.value.report.estimated_units) == (3, 3.0)
+
+
+def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path):
+    """Once 100 rows tell; the error has the numbers and the last reason."""
+    server.default = error(404, "no such model")
+    with pytest.raises(JobStoppedError, match=r"100 of 100 rows failed, .* no such model") as stopped:
+        run(write(300), concurrency=2)
+    assert stopped.value.report.stopped == "errors"
+    assert 100 <= len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) <= 104
+    server.default = answer()
+    report = run(write(300), retry_errors=True)
+    assert (report.rows, report.failed) == (300, 0)
+
+
+def test_a_few_errors_do_not(write, run, server):
+    """As many as are allowed."""
+    bad = '{"query": "q"}'
+    good = '{"query": "q", "documents": ["a"]}'
+    assert run(write([good, bad] * 100), max_error_fraction=0.5).failed == 100
+    with pytest.raises(JobStoppedError):
+        run(write([good, bad] * 100), "other.jsonl", max_error_fraction=0.49)
+    assert run(write([bad] * 99), "few.jsonl", max_error_fraction=0).failed == 99
+
+
+@pytest.mark.parametrize("status", [401, 402])
+def test_a_key_that_no_longer_works_stops_the_job_and_not_its_rows(write, run, server, tmp_path, status):
+    """No row is spoilt; with a key that works the job goes on."""
+    source = write(20)
+    server.script(*[answer()] * 5)
+    server.default = error(status, "not with this key")
+    with pytest.raises(JobStoppedError, match="not with this key") as stopped:
+        run(source, concurrency=2)
+    assert stopped.value.report.stopped == "failed"
+    assert stopped.value.report.failed == 0
+    server.default = answer()
+    report = run(source, resume=True)
+    assert (report.rows, report.failed) == (20, 0)
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(20))
+
+
+def test_an_answer_past_the_failure_is_kept_and_order_restored(write, run, server, tmp_path):
+    """What was paid for is saved though a row before it has no answer yet."""
+    from tests.server import delayed
+
+    source = write(8)
+    server.script(answer(), delayed(0.3, error(429, "monthly limit")), answer(), answer(), answer())
+    with pytest.raises(JobStoppedError):
+        run(source, concurrency=2)
+    n_paid = len(server.requests) - 1
+    assert len(rows_of(tmp_path / "out.jsonl")) == n_paid > 1
+    run(source, resume=True)
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(8))
+    assert len(server.requests) == 9
+
+
+def test_an_input_that_breaks_off_keeps_what_was_read(write, run, server, tmp_path):
+    """All rows before the break are answered and saved."""
+    import gzip
+
+    path = tmp_path / "in.jsonl.gz"
+    path.write_bytes(gzip.compress(write(500).read_bytes())[:-100])
+    with pytest.raises(JobStoppedError, match="broken after line") as stopped:
+        run(path)
+    assert stopped.value.report.rows == len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) > 0
+
+
+def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
+    """The second is refused, and the first goes on undisturbed."""
+    source, refusals = write(4), []
+
+    def run_second():
+        with pytest.raises(JobError, match="another job is writing it") as refused:
+            run(source, resume=True)
+        refusals.append(refused.value)
+
+    def second(report):
+        thread = threading.Thread(target=run_second)
+        thread.start()
+        thread.join()
+
+    from tests.server import delayed
+
+    server.script(delayed(1.1, answer()))
+    assert run(source, concurrency=1, progress=second).rows == 4
+    assert len(refusals) == 1
+    assert len(server.requests) == 4
+
+
+def long_answer(n_documents):
+    """An answer that takes little to make, and some room to keep."""
+    results = [{"index": index, "relevance_score": 0.123456789} for index in range(n_documents)]
+    return reply(200, json={"results": results, "meta": {"billed_units": {"search_units": 1}}})
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 6 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("mounting a small file system is not allowed here")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz"])
+def test_a_full_disk_loses_nothing_that_was_paid_for(write, run, server, tmp_path, small_disk, name):
+    """The answers under way go where room was kept for them; with more room the job goes on."""
+    source = write([{"id": n, "query": "q", "documents": ["d"] * 500} for n in range(300)])
+    server.default = long_answer(500)
+    with pytest.raises(JobStoppedError, match="No space left") as stopped:
+        run(source, f"disk/{name}", concurrency=8)
+    assert "could not be saved" not in str(stopped.value)
+    n_paid = len(server.requests)
+    assert 10 < stopped.value.report.rows == n_paid < 300
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    report = run(source, f"disk/{name}", resume=True)
+    assert (report.rows, len(server.requests)) == (300, 300)
+
+
+def test_a_disk_that_is_full_already_is_told_before_anything_is_sent(write, run, server, small_disk):
+    """There must be room for what is under way."""
+    (small_disk / "other").write_bytes(bytes(5 << 20))
+    with pytest.raises(JobError, match="No space left"):
+        run(write(2), "disk/out.jsonl")
+    assert server.requests == []
+    assert {path.name for path in small_disk.iterdir()} <= {"other", "out.jsonl", "out.jsonl.job"}
+
+
+LIMITED = """
+import resource, sys
+from cohere_rerank import AsyncClientV2
+from cohere_rerank.jobs import JobStoppedError, run_job
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[4]), -1))
+client = AsyncClientV2("k", base_url=sys.argv[3])
+try:
+    run_job(sys.argv[1], sys.argv[2], client=client, model="m", resume=True, concurrency=4)
+except JobStoppedError as error:
+    print(error)
+"""
+
+
+def test_a_file_that_may_not_grow_says_how_many_answers_were_lost(write, server, tmp_path):
+    """There no room can be kept; the rows are asked for again, and the file has whole lines only."""
+    source = write([{"id": n, "query": "q", "documents": ["d"] * 2000} for n in range(60)])
+    server.default = long_answer(2000)
+    command = [sys.executable, "-c", LIMITED, str(source), str(tmp_path / "out.jsonl"), server.url]
+    done = subprocess.run([*command, str((4 << 20) + 200_000)], capture_output=True, text=True, timeout=60, check=True)
+    assert "File too large" in done.stdout
+    n_saved = len(rows_of(tmp_path / "out.jsonl"))
+    n_lost = len(server.requests) - n_saved
+    assert n_lost > 0
+    assert f"{n_lost} answered rows could not be saved" in done.stdout
+    subprocess.run([*command, str(resource.RLIM_INFINITY)], timeout=60, check=True)
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(60))
+
+
+def test_an_output_that_cannot_be_made_at_the_end_loses_no_answer(write, run, server, tmp_path):
+    """The rows are in the file beside it; the next run makes the output without asking again."""
+    source, in_the_way = write(3), tmp_path / "out.csv.tmp"
+    in_the_way.mkdir()
+    with pytest.raises(JobStoppedError, match="all rows are answered and saved"):
+        run(source, "out.csv")
+    in_the_way.rmdir()
+    assert run(source, "out.csv", resume=True).rows == 3
+    assert len(server.requests) == 3
+    assert json.loads((tmp_path / "out.csv.job").read_text())["ended"]["rows"] == 3
