@@ -34,6 +34,7 @@ _NAP_MIN_S, _NAP_MAX_S = 0.001, 1.0  # who waits longer than the latter looks ag
 _GAP_MAX_S = 0.05  # between two looks at whether a slot is free, which nobody can foresee
 _PAUSE_MIN_S = 1.0  # after a 429 without a hint
 _TOO_MANY_REQUESTS = 429
+_MANY, _IDLE_S = 1000, 3600.0  # gates of keys that nobody has used for so long are forgotten when there are many
 
 
 class _Waiter:
@@ -135,8 +136,17 @@ class Gate:
         if is_news:
             self._pause(retry_after_s, now_s)
 
+    def is_forgettable(self) -> bool:
+        """Whether nobody waits or is under way, and nothing it remembers matters any more."""
+        if self._turns or self._n_busy or self._ended_s is None or self._clock is None:
+            return False
+        return self._clock.monotonic() - self._ended_s > max(_IDLE_S, self._limit.period_s)
+
     def _pause(self, seconds: float, now_s: float) -> None:
         """Tell all who share the limit."""
+        from logging import getLogger
+
+        getLogger("cohere_rerank").info("429: nobody who shares this limit sends for %.3g s", seconds)
         pause = (self._limit, seconds, now_s)
         if self._memory is not None:
             self._memory.pause(*pause)
@@ -240,6 +250,9 @@ def gate_for(config: Config) -> Gate:
     at: tuple[object, ...] = (os.getpid(), limit, rerank_url(config.base_url), who, config.clock)
     gate = _gates.get(at)
     if gate is None:
+        if len(_gates) >= _MANY:
+            for old in [at for at, gate in list(_gates.items()) if gate.is_forgettable()]:
+                _gates.pop(old, None)
         gate = _gates.setdefault(at, _new_gate(limit))  # atomic: two threads get the same one
     return gate
 

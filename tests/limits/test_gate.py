@@ -13,8 +13,10 @@ import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, RateLimit, RateLimitWaitError
 from cohere_rerank._retry import Deadline, SystemClock
+from cohere_rerank.limits import gate as gate_module
 from cohere_rerank.limits.gate import Gate, gate_for
 from cohere_rerank.limits.store import MemoryStore
+from tests.clock import FakeClock
 from tests.limits.test_decisions import most_in_a_period
 from tests.limits.timeline import Timeline
 
@@ -221,6 +223,12 @@ def test_a_429_pauses_all_for_as_long_as_it_hints(clock, burst):
     assert clock.monotonic() - started_s == pytest.approx(7.0)
 
 
+def test_a_pause_is_logged_without_a_word_of_the_request(clock, caplog):
+    caplog.set_level("INFO", "cohere_rerank")
+    refuse(new_gate(per_minute=100), clock, 7.0)
+    assert caplog.messages == ["429: nobody who shares this limit sends for 7 s"]
+
+
 @pytest.mark.parametrize(("passed_s", "wait_s"), [(20.0, 40.0), (59.5, 1.0), (70.0, 1.0)])
 def test_without_a_hint_the_pause_lasts_until_the_period_ends(clock, passed_s, wait_s):
     """The period that began with its first request; a second at least."""
@@ -419,6 +427,29 @@ def test_a_function_that_gives_keys_stands_for_its_keys():
     keys = Keys()
     assert gate_of(key=keys) is gate_of(key=keys)
     assert gate_of(key=Keys()) is not gate_of(key=keys)
+
+
+def test_gates_of_keys_that_are_no_longer_used_do_not_pile_up(monkeypatch):
+    """A service with a key for each of its users keeps those of the last hour."""
+    monkeypatch.setattr(gate_module, "_gates", {})
+    clock = FakeClock()
+
+    def used(key):
+        gate = gate_of(key, clock=clock)
+        gate.enter(clock, Deadline(clock, 10), 0)
+        return gate
+
+    busy, waited_for = used("busy"), used("recent")
+    for number in range(1200):
+        used(f"key {number}").leave()
+    assert len(gate_module._gates) == 1202
+    clock.advance(3000)
+    waited_for.leave()
+    clock.advance(700)
+    used("new")
+    assert len(gate_module._gates) == 3
+    assert gate_of("busy", clock=clock) is busy
+    assert gate_of("recent", clock=clock) is waited_for
 
 
 def test_the_presets_mean_what_they_say():
