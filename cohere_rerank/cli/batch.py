@@ -147,7 +147,7 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
         raise Refusal(str(error)) from None
     note(f"done: {numbers(report)}")
     if report.failed:
-        note(f"{report.failed:,} rows have an error; the same command with --retry-errors asks for them again")
+        note(f"rows with an error: {report.failed:,}; the same command with --retry-errors asks for them again")
         raise click.exceptions.Exit(FAILED)
 
 

@@ -53,7 +53,7 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
     server.script(error(400, "no"))
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
-    assert "2 rows have an error" in done.stderr
+    assert "rows with an error: 2" in done.stderr
     assert "--retry-errors" in done.stderr
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1, "--retry-errors")
     assert done.returncode == 1
