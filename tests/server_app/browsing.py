@@ -37,7 +37,7 @@ class Page:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         browser.get_log("browser")  # of what was open before
         browser.get(f"{url}/")
-        self.until(lambda: Select(self["model"]).options, "the models are listed")
+        self.until(lambda: Select(self["model"]).options or self.texts("#problem") != [""], "the models are asked for")
 
     def __getitem__(self, name):
         return self.browser.find_element(By.ID, name)

@@ -10,7 +10,6 @@ import subprocess
 import sys
 
 import pytest
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -72,8 +71,9 @@ def test_page_is_one_small_guarded_file(plain):
     got = plain.http.get("/")
     assert (got.status_code, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert len(got.content) < 25_000
-    links = re.findall(r"""(?:src|href|url)\s*[=(]\s*["']?([^"'\s>)]+)""", got.text)
-    assert {link.partition(",")[0] for link in links} == {"data:image/svg+xml", "openapi.json"}
+    links = re.findall(r"""(?:src|href)="(.+?)[,"]""", got.text)
+    assert links == ["data:image/svg+xml", "openapi.json"]
+    assert re.findall(r"https?://[\w.]+", got.text) == ["http://www.w3.org"]  # the name of SVG, which is not fetched
     policy = dict(rule.split(" ", 1) for rule in got.headers["content-security-policy"].split("; "))
     assert policy["default-src"] == "'none'"
     assert policy["connect-src"] == "'self'"
@@ -296,28 +296,27 @@ def sent(page, documents):
 
 
 def test_records_are_sent_as_the_client_sends_them(page):
-    """The same YAML to the byte, for all that is printable."""
+    """The same YAML to the byte: what must be quoted is, nested values stand where they should."""
     misread = ["yes", "1", "1e5", "2024-01-01", "~", "", "- a", "a: b", "a #b", "a:", " a", "@a", "'", "0x1F", "12:30"]
-    rows = [
-        {"text": text} for text in [*misread, *AWKWARD[:2], "a\nb", "\na\n\nb\n", "a \nb", "🙂 “x”", "None", "a\tb"]
-    ]
+    rows = [{"text": text} for text in [*misread, *AWKWARD, "a\nb", "\na\n\nb\n", "a \nb", "🙂 “x”", "None", "a\tb"]]
     nested = {"a": {"b": [1, {"c": [[], {}], "d": None}], "e": [["x", "y"]]}, "k" * 129: {"x": True}, "no": -1.5}
     documents = [*rows, *RECORDS, nested]
     assert sent(page, documents) == list(map(to_yaml, documents))
 
 
+_key = st.text().filter(lambda key: not key.isdecimal())  # in JavaScript, keys that are numbers come first
 _value = st.recursive(
     st.text() | st.booleans() | st.none() | st.integers(-(2**53), 2**53),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_key, inner, max_size=3),
+    max_leaves=8,
 )
 
 
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
-@given(documents=st.lists(st.dictionaries(st.text(), _value, min_size=1, max_size=3), min_size=1, max_size=10))
-def test_records_lose_nothing(page, documents):
-    """YAML reads them back, whatever they hold."""
-    assert [yaml.safe_load(text) for text in sent(page, documents)] == documents
+@given(documents=st.lists(st.dictionaries(_key, _value, min_size=1, max_size=3), min_size=1, max_size=10))
+def test_any_records_are_sent_as_the_client_sends_them(page, documents):
+    """The same YAML to the byte, whatever they hold."""
+    assert sent(page, documents) == list(map(to_yaml, documents))
 
 
 # Keys ---------------------------------------------------------------------------------------------
@@ -389,7 +388,8 @@ def test_nothing_is_wider_than_the_screen(page, width):
     page.write("second-other", "m" * 200)
     page.rank("w" * 1000, json.dumps(["w" * 1000, {"k" * 100: "w " * 1000}]), form="json")
     page.code("python")
-    assert page.browser.execute_script("return [innerWidth, document.documentElement.scrollWidth]") == [width, width]
+    assert page.browser.execute_script("return innerWidth") == width
+    assert page.browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
 def test_phones_show_the_answer(page):
@@ -397,7 +397,7 @@ def test_phones_show_the_answer(page):
     from tests.server_app.browsing import size
 
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(360, 740))
-    page.rank("tea", "tea")
+    page.press("example-texts")
     script = "return document.getElementById('results').getBoundingClientRect().top < innerHeight / 2"
     assert page.browser.execute_script(script)
 
