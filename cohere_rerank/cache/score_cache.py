@@ -27,7 +27,7 @@ class ScoreCache:
 
     Args:
         max_entries: Documents, >= 1. In memory those not used for longest go first, on disk those written first.
-            In memory an entry takes about 0.4 kB.
+            In memory an entry takes about 0.3 kB.
         path: A file to keep them in, made if it is not there (its folder must be). None: in this process's memory.
         ttl_s: Seconds after which a score is asked for anew, > 0. None: never.
 
