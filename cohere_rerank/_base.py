@@ -12,6 +12,7 @@ from .errors import (
     InvalidRequestError,
     InvalidResponseError,
     MissingApiKeyError,
+    RateLimitWaitError,
 )
 
 TYPE_CHECKING = False
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from .usage import Usage
 
 _REDIRECTS = 300
+_TOO_MANY_REQUESTS = 429
 _ERRORS = 400  # statuses from here on may hint when to come back
 
 
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
+_BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases say otherwise
 
 
 def _engine(config: _config.Config) -> tuple[Any, ...]:
@@ -222,7 +225,7 @@ class BaseClient:
         """The repeats that this first failure deserves; None if it deserves none."""
         from ._retry import Retries
 
-        if not isinstance(error, MissingApiKeyError) and isinstance(error, _AFTER_SENDING):
+        if isinstance(error, _AFTER_SENDING) and not isinstance(error, _BEFORE_SENDING):
             error.attempts = 1
         policy = self._policy(part.call)
         if policy.max_retries == 0 or not policy.repeats(error):
@@ -277,7 +280,12 @@ class BaseClient:
         return gate_for(self._config)
 
     def _hear(self, gate: Gate, reply: Reply) -> None:
-        """Let the gate know what the server said, for all who share it."""
+        """Let the gate know what the server said, for all who share it.
+
+        Not of a used-up month: that no pause mends, and whoever calls next may have another key by then.
+        """
+        if reply.status_code == _TOO_MANY_REQUESTS and _reply.is_monthly_quota(reply.content):
+            return
         clock, hint_s = self._clock(), None
         if reply.status_code >= _ERRORS:
             from ._retry import retry_after_s

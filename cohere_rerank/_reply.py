@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import InvalidResponseError, RedirectError, error_from_response, request_id
+from .errors import InvalidResponseError, QuotaExceededError, RedirectError, error_from_response, request_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +100,11 @@ def _error(status: int, headers: Mapping[str, str], content: bytes, now: float) 
     error = error_from_response(status, headers, _error_body(content))
     error.retry_after = retry_after_s(headers, now)
     return error
+
+
+def is_monthly_quota(content: bytes) -> bool:
+    """Whether a 429 is about the month's quota and not about a minute's limit."""
+    return isinstance(error_from_response(429, {}, _error_body(content)), QuotaExceededError)
 
 
 def _error_body(content: bytes) -> Any:

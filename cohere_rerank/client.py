@@ -257,6 +257,7 @@ class ClientV2(BaseClient):
         if gate is None:
             reply = self._send(part, deadline)
         else:
+            self._http()  # what the first call imports must not come between its turn and its send
             gate.enter(self._clock(), deadline, part.call.lane)
             try:
                 reply = self._send(part, deadline)
@@ -467,6 +468,7 @@ class AsyncClientV2(BaseClient):
         if gate is None:
             reply = await self._send(part, deadline)
         else:
+            self._http()  # what the first call imports must not come between its turn and its send
             await gate.enter_async(self._clock(), deadline, part.call.lane)
             try:
                 reply = await self._send(part, deadline)

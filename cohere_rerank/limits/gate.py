@@ -232,7 +232,10 @@ class Gate:
             return max(wait_s, self._memory.wait_s(self._limit, now_s, n_ahead))
         if self._next_s is None:
             return wait_s
-        return max(wait_s, self._next_s - now_s) + n_ahead * self._limit.step_s
+        # Without a burst, all of a period may go at once.
+        limit = self._limit
+        ahead_s = n_ahead // limit.requests * limit.period_s if limit.burst is None else n_ahead * limit.step_s
+        return max(wait_s, self._next_s - now_s) + ahead_s
 
 
 _gates: dict[tuple[object, ...], Gate] = {}

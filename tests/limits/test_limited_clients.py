@@ -109,6 +109,24 @@ def test_a_used_up_quota_is_raised_at_once(server, make_either, clock):
     assert clock.sleeps == []
 
 
+def test_a_used_up_quota_makes_nobody_wait(server, make_either, clock):
+    """No pause mends it: each call asks for itself, and hears at once when the month is new."""
+    client = make_either(limit=RateLimit(per_minute=100), clock=clock)
+    server.script(error(429, "You have used up the 1000 calls a month of a trial key"))
+    with pytest.raises(QuotaExceededError):
+        client.rerank(**CALL)
+    client.rerank(**CALL)
+    assert clock.sleeps == []
+
+
+def test_a_call_that_never_had_its_turn_has_made_no_attempt(server, make_either, clock):
+    client = make_either(limit=RateLimit(per_minute=1), clock=clock)
+    client.rerank(**CALL)
+    with pytest.raises(RateLimitWaitError) as refused:
+        client.rerank(**CALL, deadline=5)
+    assert refused.value.attempts == 0
+
+
 def test_auto_learns_a_trial_keys_limit_from_its_replies(server, make_either, clock):
     """Eleven calls: the eleventh waits for a minute, and no 429 was needed to know that."""
     body = {"results": [{"index": 0, "relevance_score": 0.5}]}
