@@ -86,7 +86,7 @@ class SemanticScorer:
     def __init__(self) -> None:
         encoder = SentenceEncoder()
         self.version = f"1 ({encoder.version})"
-        self._shares = encoder.shares
+        self._table = encoder.table
         self._vectors = VectorCache(encoder.embed, _MAX_VECTORS, _size)
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
@@ -97,7 +97,8 @@ class SemanticScorer:
         """Return what speaks for each of at least one document."""
         of_query, *embedded = self._vectors.get([query, *documents])
         words, coverage = evidence(query, documents)
-        return fuse(np.array(words), coverage, of_query, embedded, self._shares(of_query, embedded))
+        shares = self._table.shares(of_query.words, [document.words for document in embedded])
+        return fuse(np.array(words), coverage, of_query, embedded, shares)
 
 
 def fuse(words: Any, coverage: float, query: Embedded, documents: Sequence[Embedded], shares: Any) -> Evidence:

@@ -44,6 +44,10 @@ class SentenceEncoder:
 
     Takes about a second and 150 MB to load, and reads only files of its package.
 
+    Attributes:
+        table: The vectors of its tokens.
+        version: Of the package.
+
     Raises:
         ImportError: The extra is not installed.
     """
@@ -54,7 +58,7 @@ class SentenceEncoder:
         resources = Path(str(package.__file__)).parent / "resources"
         self._tokenizer = tokenizers.UseTokenizer(str(resources / "sp.model"))
         self._model = backends.NumpyBackend(str(resources / "weights.npz"), self._tokenizer)
-        self._table = TokenTable(self._model, self._tokenizer)
+        self.table = TokenTable(self._model, self._tokenizer)
         self._lock = threading.Lock()
         self.version = str(package.__version__)
 
@@ -69,13 +73,9 @@ class SentenceEncoder:
         for text, some in zip(texts, parts):
             rows = vectors[start : start + len(some)]
             start += len(some)
-            words = self._table.words(text)
+            words = self.table.words(text)
             embedded.append(Embedded(rows, *self._counts(text[:_SAMPLE_CHARS]), words))
         return embedded
-
-    def shares(self, query: Embedded, documents: Sequence[Embedded]) -> Any:
-        """Return how much of a query each of at least one document holds in like words, in [0, 1]."""
-        return self._table.shares(query.words, [document.words for document in documents])
 
     def _counts(self, sample: str) -> tuple[int, float]:
         n_tokens = len(self._tokenizer.encode(sample, add_bos=False, add_eos=False))

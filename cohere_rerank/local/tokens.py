@@ -58,7 +58,7 @@ class TokenTable:
         likest = np.array([likeness[np.searchsorted(seen, some)].max(axis=0, initial=0.0) for some in documents])
         n_holding = likest.sum(axis=0)
         weights = np.log1p((len(documents) - n_holding + 0.5) / (n_holding + 0.5)) * self._rarity[query] ** 2
-        return likest @ (weights / weights.sum())
+        return (likest @ (weights / weights.sum())).clip(0.0, 1.0)
 
     def _unit(self, tokens: Any) -> Any:
         chunks = tokens % len(self._model.scale)

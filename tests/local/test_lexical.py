@@ -131,6 +131,18 @@ def test_words_in_a_row_beat_words_scattered(as_yaml):
     assert ranked("What is the capital of the United States?", documents)[0] == 3
 
 
+@pytest.mark.parametrize(
+    ("query", "documents"),
+    [
+        ("الكتاب", ["الكلب في البيت", "قرأت كتابا جميلا"]),  # the book: the dog in the house; I read a fine book
+        ("הספרייה", ["הספק של הספל", "הלכתי לספרייה אתמול"]),  # the library: the mug's supplier; I went to a library
+    ],
+)
+def test_the_root_of_a_word_counts_more_than_the_letter_before_it(query, documents):
+    """In Arabic and Hebrew "and", "the", "in" are letters at the start of a word; another word may have the same."""
+    assert ranked(query, documents)[0] == 1
+
+
 VOCABULARY = ["the", "capital", "of", "France", "is", "Paris", "東京", "แมว", "سلام", "🍕", "42"]
 WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 

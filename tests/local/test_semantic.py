@@ -17,13 +17,15 @@ import numpy as np  # noqa: E402
 
 from cohere_rerank import AsyncClientV2, ClientV2  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError  # noqa: E402
+from cohere_rerank.local import tokens  # noqa: E402
 from cohere_rerank.local.choose import by_name  # noqa: E402
 from cohere_rerank.local.lexical import LexicalScorer, evidence  # noqa: E402
 from cohere_rerank.local.semantic import Evidence, calibrate  # noqa: E402
-from cohere_rerank.local.sentences import Embedded, windows  # noqa: E402
+from cohere_rerank.local.sentences import Embedded, SentenceEncoder, windows  # noqa: E402
 from cohere_rerank.local.vectors import VectorCache  # noqa: E402
 from tests.local.published import DOCUMENTS, QUERY  # noqa: E402
 
+TITLES = ["Carson City", "Northern Mariana Islands", "Charlotte Amalie", "Washington, D.C.", "Capital punishment"]
 ARTICLES = {
     "en": "Everyone has the right to education. Elementary education shall be free and compulsory.",
     "de": "Jeder hat das Recht auf Bildung. Der Grundschulunterricht ist unentgeltlich und obligatorisch.",
@@ -53,6 +55,11 @@ def scorer():
     return by_name("semantic")
 
 
+@pytest.fixture(scope="module")
+def table():
+    return SentenceEncoder().table
+
+
 def ranked(scores):
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
 
@@ -77,9 +84,13 @@ def test_first_stage_bounds_what_is_embedded(scorer):
         by_name("semantic?colour=red")
 
 
-def test_published_example_has_washington_first(scorer):
-    """The document that Cohere puts first."""
-    assert ranked(scorer.score(QUERY, DOCUMENTS))[0] == 3
+@pytest.mark.parametrize("as_dicts", [False, True])
+def test_published_example_has_washington_first(as_dicts):
+    """The document that Cohere puts first, as text and as a record."""
+    documents = [{"Title": title, "Content": text} for title, text in zip(TITLES, DOCUMENTS, strict=True)]
+    client = ClientV2(base_url="local:semantic")
+    response = client.rerank(model="any", query=QUERY, documents=documents if as_dicts else DOCUMENTS)
+    assert response.results[0].index == 3
 
 
 @pytest.mark.parametrize("language", sorted(ARTICLES.keys() - {"en"}))
@@ -122,6 +133,40 @@ def test_scores_keep_the_order_of_the_fused_evidence(scorer):
     assert scores == scorer.score("right to education", documents)
     backwards = scorer.score("right to education", documents[::-1])
     assert backwards[::-1] == pytest.approx(scores, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("query", "alike", "different"),
+    [
+        ("Wasser", "water", "stone"),
+        ("capital", "столица", "камень"),
+        ("水", "agua", "piedra"),
+        ("doctor", "hekim", "taş"),
+    ],
+)
+def test_words_of_one_meaning_are_like_words(table, query, alike, different):
+    """In one language or two, and however much else the document says."""
+    rest = "on Monday, 1984, the blue train left"
+    documents = [f"{different} {rest}", f"{rest} {alike}", f"{rest} {query}"]
+    of_another, of_like, of_same = table.shares(table.words(query), [table.words(document) for document in documents])
+    assert 0 <= of_another < of_like < of_same <= 1
+
+
+def test_texts_without_words_share_nothing(table):
+    """Neither signs nor an empty text are words; a query without any is found nowhere."""
+    documents = [table.words(text) for text in ("tea", "?!", "")]
+    assert [len(words) > 0 for words in documents] == [True, False, False]
+    assert table.shares(table.words("!?"), documents).tolist() == [0, 0, 0]
+    assert table.shares(table.words("tea"), documents[1:]).tolist() == [0, 0]
+    assert table.shares(table.words("tea"), documents)[1:].tolist() == [0, 0]
+
+
+def test_like_words_are_looked_up_in_bounded_blocks(table, monkeypatch):
+    """The result does not depend on how many vectors are read at once."""
+    documents = [table.words(text) for text in [*OTHERS, *ARTICLES.values()]]
+    whole = table.shares(table.words(ARTICLES["en"]), documents)
+    monkeypatch.setattr(tokens, "_BLOCK", 7)
+    assert table.shares(table.words(ARTICLES["en"]), documents) == pytest.approx(whole, abs=1e-5)
 
 
 def test_far_evidence_stays_within_zero_and_one():
