@@ -27,9 +27,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a s
 from tests.server_app.running import ASKED, Program, program, wait_until
 
 N_CLIENTS = 64
-WORDS = (
-    "green black white tea coffee leaf cup hot cold water morning mountain garden of the in with and harvest".split()
-)
+WORDS = ["green", "black", "tea", "coffee", "leaf", "cup", "hot", "cold", "water", "garden", "of", "the", "in", "and"]
 OVERLOAD = ("--concurrency", "1", "--queue", "8")
 
 

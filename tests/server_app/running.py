@@ -98,7 +98,12 @@ class Program:
         command = [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", *options]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CO_")}
         self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**kept, **environment}, text=True
+            command,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            env={**kept, **environment},
+            text=True,
+            start_new_session=True,  # its workers can be ended with it
         )
         self.lines: list[str] = []
         self._found: queue.Queue[str] = queue.Queue()
@@ -127,7 +132,11 @@ class Program:
         """Ask the program to end, and return its exit code."""
         self.http.close()
         self.process.send_signal(how)
-        code = self.process.wait(PATIENCE_S)
+        try:
+            code = self.process.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            raise
         self._reader.join(PATIENCE_S)
         assert self.process.stderr is not None
         self.process.stderr.close()

@@ -44,7 +44,7 @@ def test_wrong_settings_are_refused(settings):
         Settings(**settings)
 
 
-@pytest.mark.parametrize("settings", [{"scorer": "nonsense"}, {"scorer": "onnx"}, {"upstream": "ftp://x"}])
+@pytest.mark.parametrize("settings", [{"scorer": "nonsense"}, {"scorer": "lexical?k=1"}, {"upstream": "ftp://x"}])
 def test_who_is_to_answer_is_checked_when_the_application_is_made(settings):
     """A name that is none, options that are missing, an address that is none."""
     with pytest.raises(errors.InvalidRequestError):
