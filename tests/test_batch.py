@@ -397,11 +397,15 @@ def test_a_slow_row_holds_back_a_bounded_number(server):
 
 
 def only_the_first_is_well(server):
-    """Other rows are told to come back in 100 seconds."""
+    """It is answered once another one is under way; others are told to come back in 100 seconds."""
     good, later = server.default, error(503, "down", headers={"retry-after": "100"})
 
     async def reply(exchange):
-        await (good if exchange.request.json["query"] == "query 0" else later)(exchange)
+        if exchange.request.json["query"] == "query 0":
+            await until(lambda: len(server.requests) >= 2)
+            await good(exchange)
+        else:
+            await later(exchange)
 
     server.default = reply
 
