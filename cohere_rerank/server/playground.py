@@ -14,7 +14,7 @@ _STYLE, _SCRIPT = (re.compile(rf"<{tag}>(.*?)</{tag}>", re.DOTALL) for tag in ("
 
 def page() -> Reply:
     """The page, with the headers that guard it."""
-    html = files(__package__).joinpath("playground.html").read_text(encoding="utf-8")  # \n whatever the checkout has
+    html = files("cohere_rerank.server").joinpath("playground.html").read_text(encoding="utf-8")  # \n whatever the checkout has
     headers = {
         "content-security-policy": _policy(html),
         "referrer-policy": "no-referrer",
