@@ -14,7 +14,8 @@ _STYLE, _SCRIPT = (re.compile(rf"<{tag}>(.*?)</{tag}>", re.DOTALL) for tag in ("
 
 def page() -> Reply:
     """The page, with the headers that guard it."""
-    html = files("cohere_rerank.server").joinpath("playground.html").read_text(encoding="utf-8")  # \n whatever the checkout has
+    # Read as text, for which lines end in \n whatever the checkout has, as they do for the browser's hashes.
+    html = files("cohere_rerank.server").joinpath("playground.html").read_text(encoding="utf-8")
     headers = {
         "content-security-policy": _policy(html),
         "referrer-policy": "no-referrer",
