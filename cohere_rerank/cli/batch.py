@@ -121,7 +121,8 @@ def batch(
         "max_tokens_per_doc": max_tokens_per_doc,
         "relevant_spans": {"mode": "enabled"} if spans else None,
     }
-    client = AsyncClientV2(**endpoint.settings, limit=limit, max_connections=max(options["concurrency"], 100))
+    key = "" if dry_run else None  # nothing is sent, so none is needed
+    client = AsyncClientV2(key, **endpoint.settings, limit=limit, max_connections=max(options["concurrency"], 100))
     if dry_run:
         _tell_plan(source, client, options["ignore_unknown"], common)
     elif output is None:

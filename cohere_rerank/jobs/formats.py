@@ -20,62 +20,15 @@ from pydantic_core import from_json
 from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
+from .files import arrow, kind_of, opened, zstd
 
-__all__ = ["KINDS", "Reader", "kind_of", "opened", "reader", "zstd"]
+__all__ = ["Reader", "reader"]
 
-KINDS = ("jsonl", "csv", "parquet")
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-_PACKED = (".gz", ".zst")
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _IN_JSON = ("documents", "relevant_spans", "rank_fields", "top_n", "max_tokens_per_doc", "priority", "min_score")
 _BATCH_ROWS = 256
 Raw = TypeVar("Raw")
-
-
-def kind_of(path: Path) -> tuple[str, str | None]:
-    """What a file's name says of its format, and of its packing: None, ``".gz"`` or ``".zst"``.
-
-    Raises:
-        InvalidRequestError: The name says nothing a job can use.
-    """
-    packing = path.suffix.lower() if path.suffix.lower() in _PACKED else None
-    ending = (path.with_suffix("") if packing else path).suffix.lower()
-    kind = _ENDINGS.get(ending)
-    if kind is None or (packing and kind == "parquet"):
-        raise InvalidRequestError(
-            f"{path}: the name of a job's file must end with .jsonl (or .ndjson) or .csv, each perhaps with .gz or "
-            ".zst, or with .parquet"
-        )
-    return kind, packing
-
-
-def zstd() -> Any:
-    """The module of the standard library that packs with zstd.
-
-    Raises:
-        JobError: This Python has none.
-    """
-    try:
-        from compression import zstd as module  # type: ignore[import-not-found, unused-ignore]
-    except ImportError:
-        raise JobError("zstd needs Python 3.14 or newer; use gzip or no packing") from None
-    return module
-
-
-@contextmanager
-def opened(path: Path, packing: str | None, mode: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A file's plain bytes (``mode`` is "rb" or "wb"), and beneath them the bytes on the disk."""
-    with path.open(mode) as beneath:
-        if packing is None:
-            yield beneath, beneath
-        else:
-            if packing == ".gz":
-                plain: Any = gzip.GzipFile(filename="", mode=mode, fileobj=beneath, mtime=0)
-            else:
-                plain = zstd().ZstdFile(beneath, mode=mode)
-            with plain:
-                yield plain, beneath
 
 
 class Reader(ABC, Generic[Raw]):
@@ -156,14 +109,14 @@ class JsonLines(Reader[bytes]):
             raise InvalidRequestError(f"broken JSON: {reason}") from None
 
 
-class Csv(Reader[list[str]]):
+class Csv(Reader["list[str] | csv.Error"]):
     """Comma-separated values in UTF-8, named by their first record; documents are a JSON list in one cell."""
 
     def __init__(self, path: Path, packing: str | None) -> None:
         super().__init__(path, packing)
         self._names: list[str] = []
 
-    def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, list[str]]]:
+    def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, list[str] | csv.Error]]:
         lines = _text_lines(self._path, plain)
         with _cells_of_any_length():
             rows = csv.reader(lines, strict=True)
@@ -171,21 +124,15 @@ class Csv(Reader[list[str]]):
             if not {"query", "documents"} <= set(self._names):
                 raise JobError(f"{self._path}: the first record must name the columns, query and documents among them")
             number = 0
-            while True:
-                try:
-                    cells = next(rows)
-                except StopIteration:
-                    return
-                except csv.Error as error:
-                    cells = [f"\0{error}"]  # no cell holds a NUL: the reader refuses it
+            for cells in _each(rows):
                 if cells:
                     number += 1
                     yield number, cells
 
-    def parsed(self, raw: list[str]) -> object:
+    def parsed(self, raw: list[str] | csv.Error) -> object:
         """The cells of a record by name, without empty ones."""
-        if raw[0].startswith("\0"):
-            raise InvalidRequestError(f"broken CSV: {raw[0][1:]}")
+        if isinstance(raw, csv.Error):
+            raise InvalidRequestError(f"broken CSV: {raw}")
         if len(raw) != len(self._names):
             raise InvalidRequestError(f"{len(raw)} cells, but the first record names {len(self._names)}")
         record: dict[str, Any] = {}
@@ -253,19 +200,6 @@ def reader(path: Path) -> Reader[Any]:
         raise JobError(f"{path}: {error.strerror}") from error
 
 
-def arrow() -> Any:
-    """The package pyarrow, with its module for Parquet.
-
-    Raises:
-        ImportError: It is not installed; names the extra that brings it.
-    """
-    try:
-        import pyarrow.parquet  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        raise ImportError('Parquet needs pyarrow; install it with: pip install "cohere-rerank[arrow]"') from None
-    return pyarrow
-
-
 def _from_cell(name: str, cell: str) -> object:
     try:
         return from_json(cell, allow_inf_nan=False)
@@ -279,6 +213,17 @@ _EXAMPLES = {
     "relevant_spans": '{"mode": "enabled"}',
     "min_score": "0.5",
 }
+
+
+def _each(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
+    """Each record, or why it is none."""
+    while True:
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield error
 
 
 def _refuse_utf16(path: Path, start: bytes) -> None:

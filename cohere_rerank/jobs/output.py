@@ -15,7 +15,7 @@ from typing import IO, Any
 from pydantic_core import from_json, to_json
 
 from .errors import JobError
-from .formats import arrow, kind_of, opened
+from .files import arrow, kind_of, opened
 from .journal import Journal
 
 __all__ = ["check_writable", "finish", "is_plain", "rows_of"]

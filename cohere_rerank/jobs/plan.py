@@ -67,7 +67,7 @@ def plan_job(
         InvalidRequestError: An argument is of the wrong type or out of its range.
         JobError: The input is missing or broken.
     """
-    client = AsyncClientV2() if client is None else checked_client(client)
+    client = AsyncClientV2("") if client is None else checked_client(client)  # without a key: nothing is sent
     checked_common(common)
     config, shared = client._config, common_arguments(common, client)
     n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0

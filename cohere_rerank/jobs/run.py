@@ -88,7 +88,7 @@ def run_job(
     settings = Settings.of(
         input,
         output,
-        resume=resume or retry_errors,
+        resume=resume,
         retry_errors=retry_errors,
         errors=errors,
         ordered=ordered,
@@ -132,7 +132,7 @@ async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals)
     described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
     with locked(settings, described) as state, closing(SeenIds()) as seen:
         if state.ended is not None and not settings.journal.exists():
-            return JobReport(**state.ended)
+            return JobReport(**{**state.ended, "written": 0, "retries": 0, "seconds": 0.0})
         n_retries_before = client.usage.retries
         with closing(Journal(settings.journal, seen)) as journal:
             common = common_arguments(settings.common, client)

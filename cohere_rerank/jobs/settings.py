@@ -15,7 +15,7 @@ from cohere_rerank.client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
-from .formats import arrow, kind_of, zstd
+from .files import arrow, kind_of, zstd
 from .output import check_writable, is_plain
 from .report import JobReport
 from .rows import ARGUMENTS
@@ -77,6 +77,7 @@ class Settings:
     ) -> Settings:
         """Settings of what `run_job` is given; what is no option of the job is common to its rows."""
         own = {field.name for field in fields(cls)}
+        options["resume"] = options.get("resume", False) or options.get("retry_errors", False)
         return cls(
             input=Path(input),
             output=Path(output),

@@ -11,7 +11,8 @@ import pytest
 
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.jobs import JobError
-from cohere_rerank.jobs.formats import kind_of, reader
+from cohere_rerank.jobs.files import kind_of
+from cohere_rerank.jobs.formats import reader
 from tests.jobs.conftest import rows_of
 
 
@@ -92,6 +93,7 @@ def test_csv_goes_on_after_a_record_that_is_broken(tmp_path):
     path = tmp_path / "in.csv"
     path.write_bytes(b'query,documents\n\xff,"[""a""]"\nq,"[""a""]"x\nq,"[""b""]"\n')
     found = read(path)
+    assert "[" not in found[1][1]
     assert found[0] == (1, "query is not UTF-8")
     assert found[1][1].startswith("broken CSV: ")
     assert found[2] == (3, {"query": "q", "documents": ["b"]})

@@ -51,8 +51,15 @@ def serving(fault_rate: float):
         said.update(json.loads(server.communicate()[0]))
 
 
-def lines_in(path: Path) -> int:
-    return path.read_bytes().count(b"\n") if path.exists() else 0
+@contextmanager
+def killed_in_the_end(command: list[str], stdout):
+    """A process that does not outlive the block; kill -9 does nothing to one that is over."""
+    process = subprocess.Popen(command, stdout=stdout)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for_bytes(path: Path, n_bytes: float, process) -> None:
@@ -74,16 +81,16 @@ def run_and_kill(tmp_path: Path, n_rows: int, n_documents: int, fault_rate: floa
         command = [sys.executable, str(HERE / "run_once.py"), str(source), str(output), url]
         for percent in [*moments, None]:
             with (tmp_path / "told").open("w+") as told_file:
-                process = subprocess.Popen(command, stdout=told_file)
-                if percent is not None:
-                    wait_for_bytes(output, percent / 100 * n_rows * (45 * n_documents + 70), process)
-                    process.kill()
-                    n_killed += process.wait() == -9
-                    if n_killed == 1:  # what a dying machine may leave, too: half a line
-                        with output.open("ab") as file:
-                            file.write(b'{"id":"row-1","row":1,"resu')
-                else:
-                    assert process.wait() == 0
+                with killed_in_the_end(command, told_file) as process:
+                    if percent is None:
+                        process.wait()
+                    else:
+                        wait_for_bytes(output, percent / 100 * n_rows * (45 * n_documents + 70), process)
+                assert process.returncode in (-9, 0)
+                n_killed += process.returncode == -9
+                if n_killed == 1:  # what a dying machine may leave, too: half a line
+                    with output.open("ab") as file:
+                        file.write(b'{"id":"row-1","row":1,"resu')
                 told_file.seek(0)
                 told += [json.loads(line) for line in told_file]
     with output.open("rb") as file:

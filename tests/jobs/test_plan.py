@@ -37,6 +37,11 @@ def test_a_local_plan_costs_nothing(write):
     assert (plan.requests, plan.search_units, plan.seconds) == (2, 0.0, None)
 
 
+def test_a_plan_needs_no_key(write):
+    """Since nothing is sent."""
+    assert plan_job(write(2), model="m").requests == 2
+
+
 def test_a_plan_refuses_what_a_job_refuses(write, tmp_path):
     """Unknown arguments, and files that are not there; a row without a model cannot be sent."""
     assert plan_job(write(2), client=client()).failed == 2

@@ -280,7 +280,9 @@ def test_in_a_loop_of_ones_own_a_job_is_awaited_and_cancelled(write, server, tmp
             with pytest.raises(asyncio.CancelledError):
                 await task
             assert len(rows_of(tmp_path / "out.jsonl")) == 2
-            return await run_job_async(source, tmp_path / "out.jsonl", resume=True, **options)
+            server.script(error(400, "no"))
+            assert (await run_job_async(source, tmp_path / "out.jsonl", resume=True, **options)).failed == 1
+            return await run_job_async(source, tmp_path / "out.jsonl", retry_errors=True, **options)
 
     report = asyncio.run(scenario())
-    assert (report.rows, report.written) == (6, 4)
+    assert (report.rows, report.failed, report.written) == (6, 0, 1)
