@@ -264,6 +264,12 @@ class BaseClient:
     def _count(self, name: str) -> None:
         self._shared.ledger.add(self._config.tag, name)
 
+    def _count_failure(self, call: Call, error: CohereRerankError) -> None:
+        if call.lane == _request.BULK and isinstance(error, RateLimitWaitError):
+            self._shared.ledger.add(self._config.tag, "calls", -1)  # the batch makes the same call again, later
+        else:
+            self._count("failed_calls")
+
     @property
     def usage(self) -> Usage:
         """What this client and the copies made of it have used so far: calls, requests, billed units, by tag."""

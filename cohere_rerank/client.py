@@ -183,8 +183,8 @@ class ClientV2(BaseClient):
             from .cache import answer
 
             return answer(self, call)
-        except CohereRerankError:
-            self._count("failed_calls")
+        except CohereRerankError as error:
+            self._count_failure(call, error)
             raise
 
     def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
@@ -400,8 +400,8 @@ class AsyncClientV2(BaseClient):
             from .cache import answer_async
 
             return await answer_async(self, call)
-        except CohereRerankError:
-            self._count("failed_calls")
+        except CohereRerankError as error:
+            self._count_failure(call, error)
             raise
 
     async def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from cohere_rerank import ApiError, AsyncClientV2, ClientV2
+from cohere_rerank import ApiError, AsyncClientV2, ClientV2, RateLimit
 from tests.server import answer, reply
 
 CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
@@ -125,3 +125,12 @@ def test_no_documents_cost_nothing(make_client):
 def test_settings_of_the_wrong_kind_are_refused(setting, value):
     with pytest.raises(ValueError, match=setting):
         ClientV2("k", **{setting: value})
+
+
+def test_a_row_of_a_batch_that_waits_for_its_turn_counts_once(server, make_client, clock):
+    """Its deadline is shorter than the wait, so that it asks again; that is no second call, and no failure."""
+    client = make_client(limit=RateLimit(per_minute=2), clock=clock, deadline=5)
+    rows = [CALL] * 6
+    assert len(list(client.rerank_many(rows, concurrency=2))) == 6
+    usage = client.usage
+    assert (usage.calls, usage.failed_calls, usage.requests) == (6, 0, 6)
