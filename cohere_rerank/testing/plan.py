@@ -51,7 +51,7 @@ def _in_seconds(value: Any) -> Any:
 class Delay(_Checked):
     """How long an answer takes, in seconds: one of these, drawn anew for each request.
 
-    Args:
+    Attributes:
         fixed: Always the same.
         uniform: Anything between two bounds.
         normal: ``(mean, standard deviation)``, never below 0.
@@ -114,7 +114,7 @@ def _as_spans(value: Any) -> Spans:
 class Fault(_Checked):
     """One way to misbehave, and when: for every request unless *requests*, *every* or *share* say otherwise.
 
-    Args:
+    Attributes:
         requests: For these only, counted from 1: ``3``, ``"3-5"``, ``"3-"`` or a list of these.
         every: For every n-th only.
         share: For this share of them, in (0, 1], by the plan's seed.
@@ -181,7 +181,7 @@ class Fault(_Checked):
 class Limit(_Checked):
     """A rate limit, counted for each key; a request over it is answered 429.
 
-    Args:
+    Attributes:
         requests: How many in any period.
         period_s: Its seconds. A short one keeps tests short.
         per_month: How many in all, after which no wait helps.
@@ -214,7 +214,7 @@ def _as_limit(value: Any) -> Any:
 class Plan(_Checked):
     """All that a `FaultServer` does besides answering.
 
-    Args:
+    Attributes:
         seed: Of every draw. The n-th request meets the same fault and the same delay in every run.
         keys: The API keys that are accepted; None: any, and none.
         limit: ``"trial"`` (10 a minute, 1,000 a month), ``"production"`` (1,000 a minute) or a `Limit`.
