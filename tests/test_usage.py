@@ -131,6 +131,6 @@ def test_a_row_of_a_batch_that_waits_for_its_turn_counts_once(server, make_clien
     """Its deadline is shorter than the wait, so that it asks again; that is no second call, and no failure."""
     client = make_client(limit=RateLimit(per_minute=2), clock=clock, deadline=5)
     rows = [CALL] * 6
-    assert len(list(client.rerank_many(rows, concurrency=2))) == 6
+    assert len(list(client.rerank_many(rows, concurrency=1, on_error="raise"))) == 6
     usage = client.usage
     assert (usage.calls, usage.failed_calls, usage.requests) == (6, 0, 6)
