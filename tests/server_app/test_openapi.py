@@ -35,7 +35,7 @@ SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_
 def test_every_operation_keeps_its_word(document, method, path, mode):
     """Good requests are taken, bad ones refused, each with a status, type and form that the document states."""
 
-    @settings(max_examples=30, deadline=None, derandomize=True, database=None, suppress_health_check=SLOW)
+    @settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=SLOW)
     @given(case=document[path][method].as_strategy(generation_mode=mode))
     def check(case):
         reply = case.call(headers=KEY)
