@@ -6,10 +6,12 @@ from ._ledger import Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, TypeVar
 
     from ._dialects import Dialect
     from ._retry import RetryBudget
+
+    T = TypeVar("T")
 
 
 class Shared:
@@ -30,6 +32,6 @@ class Shared:
         """The pool's shell, or None before the first call."""
         return self._pool.get("http")
 
-    def use(self, http: Any) -> None:
-        """Take this one as the pool's shell, unless another thread was first (``setdefault`` is one step)."""
-        self._pool.setdefault("http", http)
+    def use(self, http: T) -> T:
+        """Take this one as the pool's shell, unless another thread was first; whichever it is (one step)."""
+        return self._pool.setdefault("http", http)  # type: ignore[no-any-return]

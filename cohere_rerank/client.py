@@ -274,12 +274,12 @@ class ClientV2(BaseClient):
                 return reply
 
     def _http(self) -> Http:
-        if self._shared.http is None:
+        http: Http | None = self._shared.http
+        if http is None:
             from ._http import Http
 
             self._check_open()
-            self._shared.use(Http(self._config, self._httpx_client))
-        http: Http = self._shared.http
+            http = self._shared.use(Http(self._config, self._httpx_client))
         return http
 
     def _key(self) -> Secret | None:
@@ -485,12 +485,12 @@ class AsyncClientV2(BaseClient):
                 return reply
 
     def _http(self) -> AsyncHttp:
-        if self._shared.http is None:
+        http: AsyncHttp | None = self._shared.http
+        if http is None:
             from ._http import AsyncHttp
 
             self._check_open()
-            self._shared.use(AsyncHttp(self._config, self._httpx_client))
-        http: AsyncHttp = self._shared.http
+            http = self._shared.use(AsyncHttp(self._config, self._httpx_client))
         return http
 
     async def _key(self, deadline: Deadline) -> Secret | None:
