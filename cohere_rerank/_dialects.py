@@ -81,6 +81,7 @@ _PROBES = (
 _NO_SUCH_PATH = (404, 405)
 _NO_SUCH_FIELD = (400, 422)
 
+LOGIT = "logit"
 _LISTS = ("results", "data", "rankings")
 _SCORES = ("relevance_score", "relevanceScore", "score", "logit")
 _ECHOES = ("document", "text", "input")
@@ -108,8 +109,9 @@ def translated(content: bytes, part: Part) -> bytes:
     """A reply of any of these servers as a v2 reply; what is no ranking at all is left to fail as it is.
 
     Results stand under ``results``, ``data``, ``rankings`` or in a bare array, a score under any of four names.
-    Echoes of documents are dropped: results refer to the caller's own. Scores outside [0, 1] stay as they are, and
-    ``score_scale`` says "logit" then, "unit" otherwise. A server that knows no ``top_n`` has its results cut.
+    Echoes of documents are dropped: results refer to the caller's own. Scores stay as they are; ``score_scale`` says
+    "logit" where the server is known to send logits, or a score lies outside [0, 1], and "unit" otherwise. A server
+    that knows no ``top_n`` has its results cut.
 
     Raises:
         ValueError: It is not JSON.
@@ -126,8 +128,9 @@ def translated(content: bytes, part: Part) -> bytes:
     rest = (
         {} if isinstance(reply, list) else {k: v for k, v in reply.items() if k not in ("results", "data", "rankings")}
     )
-    is_unit = all(0 <= score <= 1 for score in scores)
-    return to_json({**rest, "results": results, "meta": _meta(rest), "score_scale": "unit" if is_unit else "logit"})
+    is_logit = part.dialect is DIALECTS["llamacpp"] or any("logit" in item for item in found if isinstance(item, dict))
+    scale = LOGIT if is_logit or not all(0 <= score <= 1 for score in scores) else "unit"
+    return to_json({**rest, "results": results, "meta": _meta(rest), "score_scale": scale})
 
 
 def _first_list(reply: Any) -> list[Any] | None:

@@ -179,7 +179,10 @@ def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespo
     ]
     results.sort(key=lambda item: (-item.relevance_score, item.index))
     meta = _merged_meta([response.meta for response in responses])
-    merged: V2RerankResponse = replaced(responses[0], results=results[: call.top_n], meta=meta)
+    first = next(
+        (response for response in responses if getattr(response, "score_scale", None) == "logit"), responses[0]
+    )
+    merged: V2RerankResponse = replaced(first, results=results[: call.top_n], meta=meta)
     return merged
 
 

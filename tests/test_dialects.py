@@ -315,3 +315,22 @@ def test_an_infinite_logit_is_a_typed_error():
         server.script(raw(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body)))
         with pytest.raises(InvalidResponseError):
             client.rerank(**CALL)
+
+
+class Logits(LlamaCpp):
+    """Sends the scores that stand in the documents."""
+
+    def ranked(self, body):
+        results = [{"index": i, "relevance_score": float(text)} for i, text in enumerate(body["documents"])]
+        return 200, {"results": results}
+
+
+def test_one_part_with_logits_makes_the_whole_answer_one_of_logits():
+    with Logits() as server, client_of(server, "sync", dialect="jina", max_documents_per_request=2) as client:
+        response = client.rerank(**{**CALL, "documents": ["0.5", "0.2", "-7", "9"]})
+    assert (ranking(response), response.score_scale) == ([3, 0, 1, 2], "logit")
+
+
+def test_a_server_of_logits_sends_logits_also_where_all_lie_between_0_and_1():
+    with Logits() as server, client_of(server, "sync", dialect="llamacpp") as client:
+        assert client.rerank(**{**CALL, "documents": ["0.5", "0.2"]}).score_scale == "logit"
