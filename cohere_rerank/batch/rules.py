@@ -93,7 +93,7 @@ class Rules:
             raise InvalidRequestError(f"on_error must be 'return' or 'raise', got {_short.repr(on_error)}")
         if not (progress is None or isinstance(progress, bool) or callable(progress)):
             raise InvalidRequestError(f"progress must be a bool or a function, got {type(progress).__name__}")
-        _check_names(common)
+        check_names(common)
         self.concurrency = n_at_once
         self.room = _ROOM * n_at_once
         self.ordered = bool(ordered)
@@ -115,7 +115,7 @@ class Rules:
         if not isinstance(row, Mapping):
             raise InvalidRequestError(f"a request must be a mapping of rerank's arguments, got {type(row).__name__}")
         own = {name: value for name, value in row.items() if value is not None and name != "id"}
-        _check_names(own)
+        check_names(own)
         arguments = {**self._common, **own}
         missing = [name for name in _NEEDED if name not in arguments]
         if missing:
@@ -194,7 +194,8 @@ class AsDone:
         return iter(())
 
 
-def _check_names(arguments: Mapping[str, Any]) -> None:
+def check_names(arguments: Mapping[str, Any]) -> None:
+    """Refuse what `rerank` does not take."""
     unknown = sorted(_short.repr(name) for name in arguments.keys() - ARGUMENTS)
     if unknown:
         known = ", ".join(sorted(ARGUMENTS))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._config import seconds, whole_number
-from cohere_rerank.batch.rules import ENDING
+from cohere_rerank.batch.rules import ENDING, check_names
 from cohere_rerank.client import AsyncClientV2
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.types import V2RerankResponse
@@ -43,7 +43,9 @@ class RerankBatch:
         deadline: Seconds for each call, waits for its turn included; 600.
 
     Raises:
-        InvalidRequestError: A setting is of the wrong type or out of its range, or a key is given as a string.
+        InvalidRequestError: A setting is of the wrong type or out of its range, a key is given as a string, or
+            ``fallback`` or ``relevant_spans`` are asked for, whose results the two columns cannot tell.
+        TypeError: A client has no setting of that name.
     """
 
     def __init__(
@@ -62,13 +64,23 @@ class RerankBatch:
                 "client must not hold an api_key string, which would travel in pickles: set CO_API_KEY where the "
                 "workers run, or pass a function that fetches the key"
             )
+        for name, given in (("relevant_spans", arguments), ("fallback", client)):
+            if name in (given or {}):
+                raise InvalidRequestError(f"a table has no place for what {name} adds; leave it out")
         self._columns = (query, documents)
         self._concurrency = whole_number("concurrency", concurrency, 1) or 1
         self._common = {**(arguments or {}), "model": model, "deadline": seconds("deadline", deadline)}
         self._settings = dict(client or {})
+        self._check()
         self._client: AsyncClientV2 | None = None
         self._loop: ExitStack | None = None
         self._portal: BlockingPortal | None = None
+
+    def _check(self) -> None:
+        """Find out here what is wrong with the settings, not on every worker; the key may be there only."""
+        check_names(self._common)
+        client = AsyncClientV2(**{"api_key": "", **self._settings})
+        client._encode_bulk(**self._common, query="-", documents=["-"])
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """The table with both columns added, rows in order.

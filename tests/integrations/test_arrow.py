@@ -121,3 +121,20 @@ def test_a_table_that_does_not_fit_is_refused(make_batch, table, says):
 def test_an_empty_table_stays_empty_and_typed(make_batch):
     table = pa.table({"query": pa.array([], pa.string()), "documents": pa.array([], pa.list_(pa.string()))})
     assert make_batch()(table).column_names == ["query", "documents", "results", "error"]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"arguments": {"top_k": 1}}, "takes no 'top_k'"),
+        ({"arguments": {"top_n": 0}}, "top_n"),
+        ({"arguments": {"relevant_spans": {"mode": "enabled"}}}, "relevant_spans"),
+        ({"client": {"fallback": "local"}}, "fallback"),
+        ({"client": {"base_url": "nowhere"}}, "base_url"),
+        ({"client": {"limitt": 1}}, "limitt"),
+        ({"model": None}, "model"),
+    ],
+)
+def test_wrong_settings_are_found_before_a_cluster_starts(make_batch, options, says):
+    with pytest.raises((InvalidRequestError, TypeError), match=says):
+        make_batch(**options)
