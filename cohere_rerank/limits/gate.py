@@ -151,7 +151,15 @@ class Gate:
         if self._memory is not None:
             self._memory.pause(*pause)
         else:  # a reply may be heard in an event loop, which must not wait for a store
-            threading.Thread(target=self._store.pause, args=pause, name="cohere_rerank", daemon=True).start()
+            threading.Thread(target=self._tell_store, args=pause, name="cohere_rerank", daemon=True).start()
+
+    def _tell_store(self, limit: RateLimit, seconds: float, now_s: float) -> None:
+        try:
+            self._store.pause(limit, seconds, now_s)
+        except Exception as error:  # noqa: BLE001 - of any store; who sends next is told of it
+            from logging import getLogger
+
+            getLogger("cohere_rerank").warning("a pause could not be shared: %s", error)
 
     async def _take_async(self, now_s: float) -> float:
         if self._memory is not None:

@@ -31,7 +31,7 @@ class RateLimit:
         requests: Requests in a period, >= 1.
         period_s: Length of the period in seconds, > 0 and at most a year; 60.
         burst: How many may go at once, >= 1; None: as many as a whole period allows.
-        concurrency: How many may be under way at once, >= 1; None: any number.
+        concurrency: How many may be under way at once, >= 1, in each process; None: any number.
         store: Where the count is kept when other processes share it: a FileStore, a RedisStore or one of your own.
             None: in this process.
         name: Tells limits apart that are otherwise equal; limits with different names count separately.

@@ -11,7 +11,7 @@ import anyio
 import httpx
 import pytest
 
-from cohere_rerank import AsyncClientV2, ClientV2, RateLimit, RateLimitWaitError
+from cohere_rerank import AsyncClientV2, ClientV2, RateLimit, RateLimitStoreError, RateLimitWaitError
 from cohere_rerank._retry import Deadline, SystemClock
 from cohere_rerank.limits import gate as gate_module
 from cohere_rerank.limits.gate import Gate, gate_for
@@ -387,6 +387,23 @@ def test_a_shared_store_is_told_of_a_pause_without_waiting_for_it(clock):
     started_s = clock.monotonic()
     gate.enter(clock, Deadline(clock, 100), 0)
     assert clock.monotonic() - started_s == pytest.approx(5.0)
+
+
+class LostStore(SlowStore):
+    def pause(self, limit, seconds, now_s):
+        self.paused.set()
+        raise RateLimitStoreError("the folder is gone")
+
+
+def test_a_pause_that_cannot_be_shared_is_logged_and_ends_nothing(clock, caplog):
+    """Not as a traceback of a thread that nobody knows."""
+    store = LostStore()
+    refuse(Gate(RateLimit(per_minute=100), store), clock, 5.0)
+    assert store.paused.wait(10)
+    for thread in threading.enumerate():
+        if thread.name == "cohere_rerank":
+            thread.join(10)
+    assert [record.getMessage() for record in caplog.records] == ["a pause could not be shared: the folder is gone"]
 
 
 # One gate a key -------------------------------------------------------------------------------------
