@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._config import header_text, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cohere_rerank.local.scorer import ScoreFunction, Scorer
 
 KEYS_VARIABLE = "CO_SERVER_API_KEY"
+_NUMBERS = ("upstream_timeout_s", "concurrency", "queue", "max_body_bytes", "body_timeout_s")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,7 @@ class Settings:
     """How to serve.
 
     Attributes:
-        api_keys: Whoever calls must show one of these; without any, all may call.
+        api_keys: Whoever calls must show one of these, a list, tuple or set of strings; without any, all may call.
         scorer: ``"lexical"``, ``"semantic"``, ``"onnx?path=..."``, a scorer, or a function of (query, documents).
             None: the lexical one, unless a request's model is ``local-semantic``.
         upstream: The address of the API to ask; the local engine answers while that cannot. None: the local engine
@@ -53,13 +54,13 @@ class Settings:
     body_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
-        for key in self.api_keys:
-            if not header_text("an API key of the server", key):
-                raise InvalidRequestError("an API key of the server is empty; leave it out to let all call")
+        object.__setattr__(self, "api_keys", _checked_keys(self.api_keys))
         if self.scorer is not None and self.upstream is not None:
             raise InvalidRequestError("a scorer and an upstream exclude each other: who is to answer?")
-        if not self.model:
-            raise InvalidRequestError("model is empty; it must be the name of a model")
+        _check_kinds(self.model, self.is_strict)
+        for name in _NUMBERS:
+            if getattr(self, name) is None:
+                raise InvalidRequestError(f"{name} must be a number, got None; leave it out for the default")
         whole_number("concurrency", self.concurrency, 1)
         whole_number("queue", self.queue, 0)
         whole_number("max_body_bytes", self.max_body_bytes, 1)
@@ -75,6 +76,24 @@ class Settings:
         """Read what `to_text` wrote."""
         values = json.loads(text)
         return cls(**{**values, "api_keys": tuple(values["api_keys"])})
+
+
+def _check_kinds(model: Any, is_strict: Any) -> None:
+    if not isinstance(model, str) or not model:
+        raise InvalidRequestError(f"model must be the name of a model, got {model!r}")
+    if not isinstance(is_strict, bool):
+        raise InvalidRequestError(f"is_strict must be True or False, got {type(is_strict).__name__}")
+
+
+def _checked_keys(keys: Any) -> tuple[str, ...]:
+    """The keys; never a string's letters, each of which would open the server."""
+    if not isinstance(keys, (list, tuple, set, frozenset)):
+        kind = type(keys).__name__
+        raise InvalidRequestError(f"api_keys must be a list of strings, like ('key',) with its comma, got {kind}")
+    for key in keys:
+        if not header_text("an API key of the server", key):
+            raise InvalidRequestError("an API key of the server is empty; leave it out to let all call")
+    return tuple(keys)
 
 
 def keys_from(environment: Mapping[str, str]) -> tuple[str, ...]:

@@ -28,6 +28,14 @@ from tests.server_app.running import wait_until
         {"api_keys": ("",)},
         {"api_keys": ("a key\n",)},
         {"api_keys": ("é",)},
+        {"api_keys": ("sesame")},  # a string: the comma was forgotten
+        {"api_keys": None},
+        {"api_keys": (None,)},
+        {"api_keys": b"sesame"},
+        {"model": 4},
+        {"is_strict": "no"},
+        {"concurrency": None},
+        {"body_timeout_s": None},
         {"scorer": "lexical", "upstream": "http://127.0.0.1"},
         {"model": ""},
         {"concurrency": 0},
@@ -42,6 +50,19 @@ def test_wrong_settings_are_refused(settings):
     """Before anything listens."""
     with pytest.raises(errors.InvalidRequestError):
         Settings(**settings)
+
+
+def test_a_string_of_keys_is_refused_without_being_shown():
+    """Each of its letters would open the server."""
+    with pytest.raises(errors.InvalidRequestError, match=r"must be a list of strings.* got str") as caught:
+        Settings(api_keys=("sesame"))
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
+def test_keys_may_come_in_any_collection(kind):
+    """They are kept as a tuple, which nobody changes later."""
+    assert Settings(api_keys=kind(["a"])).api_keys == ("a",)
 
 
 @pytest.mark.parametrize("settings", [{"scorer": "nonsense"}, {"scorer": "lexical?k=1"}, {"upstream": "ftp://x"}])
