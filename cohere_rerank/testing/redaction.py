@@ -29,9 +29,11 @@ _HOLDS_KEY = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 
 _OPTIONS = {"model", "relevant_spans"}  # of requests
 
-# Strings of replies that are no text of the caller's, by the name of their field.
-_PLAIN = {"code", "error_type", "id", "model", "object", "type", "version"}
-_MESSAGES = {"detail", "error", "message", "warnings"}
+# By the names of a reply's fields: strings of its own, if they stand at its top; the server's sentences, which may
+# quote; and what may echo the request: there, a field's name does not say whose word it holds.
+_PLAIN = {"code", "error_type", "id", "model", "object", "type"}
+_MESSAGES = {"detail", "error", "message", "msg", "warnings"}
+_ECHOES = {"content", "ctx", "document", "documents", "fields", "input", "inputs", "metadata", "query", "text", "texts"}
 
 
 class Redaction:
@@ -108,15 +110,20 @@ class Redaction:
             answer = json.loads(body)
         except ValueError:
             return self._masked(_text(body)).encode()
-        return json.dumps(self._kept(answer, "")).encode()
+        kept = self._kept(answer, "")
+        if isinstance(answer, dict):
+            kept |= {name: value for name, value in answer.items() if name in _PLAIN and isinstance(value, str)}
+        return json.dumps(kept).encode()
 
     def _kept(self, value: Any, name: str) -> Any:
-        """Data with its numbers, its plain strings, and the words of messages that are in no text."""
+        """Data with its numbers and the words of messages that are in no text; of echoes nothing."""
+        if name in _ECHOES:
+            return _wiped(value)
         if isinstance(value, dict):
             return {key: self._kept(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
             return [self._kept(inner, name) for inner in value]
-        if not isinstance(value, str) or name in _PLAIN:
+        if not isinstance(value, str):
             return value
         return self._masked(value) if name in _MESSAGES else REDACTED
 
@@ -134,6 +141,15 @@ def _blank(value: Any) -> Any:
     if isinstance(value, list):
         return [_blank(inner) for inner in value]
     return REDACTED if isinstance(value, (dict, str)) else value
+
+
+def _wiped(value: Any) -> Any:
+    """An echo without anything of the caller's, in a form that clients still read."""
+    if isinstance(value, dict):
+        return {"text": REDACTED}  # the names of its fields are the caller's too
+    if isinstance(value, list):
+        return [_wiped(inner) for inner in value]
+    return None if value is None else REDACTED
 
 
 def _strings(value: Any) -> set[str]:

@@ -254,6 +254,31 @@ def test_no_text_stays_in_request_or_reply(query, documents, shown):
     assert query not in page and "2026" in page
 
 
+ECHO = {"text": "x", "type": "SECRETDIAGNOSIS", "id": "PATIENT7", "born": 19700101, "SECRETFIELD": [{"code": 4711}]}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        {"results": [{"index": 0, "relevance_score": 0.9, "document": ECHO}]},
+        {"results": [{"index": 0, "relevance_score": 0.9, "document": [ECHO]}], "model": "m-1"},
+        {"object": "list", "data": [{"index": 0, "relevance_score": 0.9, "text": ECHO, "id": "PATIENT7"}]},
+        [{"index": 0, "score": 0.9, "text": ECHO, "type": "SECRETDIAGNOSIS"}],
+        {"detail": [{"type": "SECRETDIAGNOSIS", "msg": "wrong", "input": ECHO, "ctx": {"given": 4711}}]},
+        {"id": "r-1", "query": ECHO, "documents": [ECHO, "SECRET", 4711]},
+    ],
+    ids=["results", "lists", "data", "bare", "detail", "top"],
+)
+def test_of_an_echoed_document_nothing_stays(reply):
+    """Whatever its fields are called and whether they are texts or numbers; what a replay needs stays."""
+    redaction = Redaction(texts=True)
+    redaction.request(Recorded(json.dumps({"query": "q", "documents": ["other"]}).encode()))
+    kept = redacted_reply(redaction, json.dumps(reply).encode()).decode()
+    assert not [mark for mark in ("SECRET", "PATIENT7", "19700101", "4711") if mark in kept]
+    for needed in ('"index": 0', '"relevance_score": 0.9', '"score": 0.9', '"list"', '"m-1"', '"r-1"', '"wrong"'):
+        assert (needed in kept) == (needed in json.dumps(reply))
+
+
 @given(st.dictionaries(words, words, min_size=1), st.dictionaries(words, words, min_size=1))
 def test_the_fingerprint_is_of_all_texts(first, second):
     """The same texts in another order of fields are the same; other texts are not."""
