@@ -29,7 +29,7 @@ from .plan_file import checked, read_plan
 from .quota import Quota
 from .socket_server import SocketServer
 from .spoiled import spoiled
-from .wire import Exchange, Reply, Request
+from .wire import Exchange, Reply, Request, phrase
 
 if TYPE_CHECKING:
     from cohere_rerank import AsyncClientV2, ClientV2
@@ -192,7 +192,7 @@ class FaultServer(SocketServer):
             headers["retry-after"] = f"{fault.retry_after:g}"
         if fault.body is not None:
             return replies.reply(status, text=fault.body, headers=headers)
-        return self._error(status, fault.message or _MESSAGES.get(status) or HTTPStatus(status).phrase.lower(), headers)
+        return self._error(status, fault.message or _MESSAGES.get(status) or phrase(status).lower(), headers)
 
     def _error(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
         """An error in Cohere's form; its id depends on the seed and the request's number."""

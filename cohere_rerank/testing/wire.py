@@ -17,7 +17,7 @@ import h11
 if TYPE_CHECKING:
     from .socket_server import SocketServer
 
-__all__ = ["Exchange", "Request", "RequestReader", "head"]
+__all__ = ["Exchange", "Request", "RequestReader", "head", "phrase"]
 
 Pairs = list[tuple[str, str]]
 Reply = Callable[["Exchange"], Awaitable[None]]
@@ -181,9 +181,13 @@ class Exchange:
 
 def head(status: int, headers: Pairs) -> bytes:
     """Status line and headers as bytes."""
-    try:
-        phrase = HTTPStatus(status).phrase
-    except ValueError:
-        phrase = "Custom"
-    lines = [f"HTTP/1.1 {status} {phrase}", *(f"{name}: {value}" for name, value in headers), "", ""]
+    lines = [f"HTTP/1.1 {status} {phrase(status)}", *(f"{name}: {value}" for name, value in headers), "", ""]
     return "\r\n".join(lines).encode("latin-1")
+
+
+def phrase(status: int) -> str:
+    """The status in words; also one that is nobody's standard, such as 498 or 520."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "Custom"

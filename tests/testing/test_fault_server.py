@@ -313,6 +313,17 @@ def test_requests_sent_in_one_go_are_answered_one_by_one(fake):
     assert got.count(b"HTTP/1.1 200") == 2 and [call.json for call in fake.calls] == [CALL, CALL]
 
 
+@pytest.mark.parametrize(
+    "status",
+    [200, 299, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 498, 499, 500, 501, 502, 503, 504, 520, 529, 599],
+)
+def test_every_status_is_answered(fake, status):
+    """Cohere's own that no standard knows too, and those of proxies: with a message, never with a broken connection."""
+    fake.fail(status=status)
+    got = ask(fake)
+    assert got.status_code == status and got.json()["message"]
+
+
 # Plans ------------------------------------------------------------------------------------------
 
 
