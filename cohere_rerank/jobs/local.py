@@ -105,6 +105,6 @@ def _answer(row: Row) -> Record:
     if row.error is not None:
         return outcome_record(row, row.error)
     try:
-        return outcome_record(row, _client.rerank(**row.request))
+        return outcome_record(row, _client.rerank(**{"model": None, **row.request}))
     except CohereRerankError as error:
         return outcome_record(row, error)

@@ -65,6 +65,18 @@ def test_rows_that_fail_have_their_error(write, tmp_path):
     assert [row.get("error", {}).get("type") for row in made] == [ScorerError.__name__, "InvalidRequestError", None]
 
 
+def test_a_row_without_a_model_costs_itself_only(write, tmp_path):
+    """Where the others have one of their own."""
+    rows = [{"query": "q", "documents": ["d"], "model": "m"} for _ in range(40)]
+    del rows[20]["model"]
+    client = AsyncClientV2(base_url="local:")
+    report = run_job(write(rows), tmp_path / "out.jsonl", client=client, processes=1)
+    made = rows_of(tmp_path / "out.jsonl")
+    assert (report.rows, report.failed) == (40, 1)
+    assert made[20]["error"]["type"] == "InvalidRequestError"
+    assert made[20]["error"]["message"].startswith("line 21: model")
+
+
 def test_a_worker_that_dies_stops_the_job_which_can_go_on(write, tmp_path):
     """With the rows before it saved."""
     rows = [{"id": n, "query": "death" if n == 90 else "q", "documents": ["d"]} for n in range(100)]
