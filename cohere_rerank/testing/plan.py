@@ -7,7 +7,7 @@ import re
 from random import Random
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 __all__ = ["Delay", "Fault", "Limit", "Plan"]
 
@@ -111,6 +111,19 @@ def _as_spans(value: Any) -> Spans:
     return (span,)
 
 
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110, 5.6.2
+_HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # 5.5, as latin-1
+
+
+def _as_headers(headers: dict[str, str]) -> dict[str, str]:
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is no name of a header: letters, digits and hyphens are")
+        if not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(f"the value of {name} must be latin-1, on one line, without control characters")
+    return headers
+
+
 class Fault(_Checked):
     """One way to misbehave, and when: for every request unless *requests*, *every* or *share* say otherwise.
 
@@ -142,7 +155,7 @@ class Fault(_Checked):
     message: str | None = None
     body: str | None = None
     retry_after: Seconds | None = None
-    headers: dict[str, str] | None = None
+    headers: Annotated[dict[str, str], AfterValidator(_as_headers)] | None = None
     reset: Literal["start", "head", "body"] | None = None
     hang_up: Literal[True] | None = None
     truncated: Literal["length", "chunked"] | None = None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import h11
 
+from .replies import error
 from .wire import Exchange, Reply, Request, RequestReader, head
 
 if TYPE_CHECKING:
@@ -171,13 +172,16 @@ class SocketServer:
                 await requests.body(request)
                 if not await self._answered(exchange):
                     return None
-        except h11.RemoteProtocolError as error:
-            writer.write(_refusal(error))
+        except h11.RemoteProtocolError as broken:
+            writer.write(_refusal(broken))
             await _drain(reader, writer)
 
     async def _answered(self, exchange: Exchange) -> bool:
         """Answer one request; whether the connection stays open."""
-        replying = self.next_reply(exchange.request)
+        try:
+            replying = self.next_reply(exchange.request)
+        except Exception as failure:  # noqa: BLE001 - a test learns more from a reason than from a broken connection
+            replying = error(500, f"the server of the test failed: {type(failure).__name__}: {failure}")
         if self.keeps_requests:
             with self._changed:
                 self.requests.append(exchange.request)
@@ -196,10 +200,10 @@ class SocketServer:
             self._changed.notify_all()
 
 
-def _refusal(error: h11.RemoteProtocolError) -> bytes:
-    body = json.dumps({"message": f"this is no HTTP request: {error}"}).encode()
+def _refusal(broken: h11.RemoteProtocolError) -> bytes:
+    body = json.dumps({"message": f"this is no HTTP request: {broken}"}).encode()
     headers = [("content-type", "application/json"), ("content-length", str(len(body))), ("connection", "close")]
-    return head(error.error_status_hint, headers) + body
+    return head(broken.error_status_hint, headers) + body
 
 
 async def _drain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -71,6 +71,12 @@ def test_an_empty_file_is_a_plan_without_faults(tmp_path):
         ("faults: [{requests: first, hang: yes}]", 'give 3, "3-5", "3-" or a list'),
         ("faults: [{wrong: json}]", "faults[0].wrong: input should be 'cut-json'"),
         ("faults: {status: 500}", "faults: input should be a list"),
+        (
+            'faults: [{status: 429, headers: {x-a: "b\\nset-cookie: c"}}]',
+            "faults[0].headers: the value of x-a must be latin-1",
+        ),
+        ("faults: [{status: 429}, {status: 429, headers: {x-a: 1 €}}]", "faults[1].headers: the value of x-a must"),
+        ('faults: [{status: 429, headers: {"a b": c}}]', "faults[0].headers: 'a b' is no name of a header"),
         ("delay: {lognormal: [0.2]}", "delay.lognormal[1]: field required"),
         ("delay: {fixed: 1, uniform: [1, 2]}", "delay: give one of fixed, uniform"),
         ("delay: 200ms", "delay: input should be the fields of a Delay, got '200ms'"),
