@@ -18,6 +18,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from cohere_rerank._config import whole_number
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.local.choose import as_scorer, chooser
 from cohere_rerank.local.endpoint import MAX_DOCUMENTS, Answer, answer
@@ -110,13 +111,14 @@ class FaultServer(SocketServer):
         """Let the next requests meet a fault: ``fake.fail(times=3, status=429, retry_after=1)``.
 
         Args:
-            times: How many requests.
+            times: How many requests, at least 1.
             fault: The fields of a `Fault`.
 
         Raises:
             InvalidRequestError: A field is unknown or out of range.
         """
-        self._queue.extend([checked(Fault, fault)] * times)
+        n_times = whole_number("times", times, 1) or 1
+        self._queue.extend([checked(Fault, fault)] * n_times)
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
         """A client of this server, closed with it; *options* are those of ``ClientV2``."""

@@ -324,6 +324,29 @@ def test_every_status_is_answered(fake, status):
     assert got.status_code == status and got.json()["message"]
 
 
+def test_a_server_that_cannot_decide_answers_why(fake, monkeypatch):
+    """500 with the reason, and the connection lives on; not an end without a word."""
+
+    def broken(_request):
+        raise LookupError("nothing was scripted")
+
+    with httpx.Client(base_url=fake.url, trust_env=False, timeout=5) as http:
+        with monkeypatch.context() as patch:
+            patch.setattr(fake, "next_reply", broken)
+            got = http.post("/v2/rerank", json=CALL)
+        assert (got.status_code, "LookupError: nothing was scripted" in got.json()["message"]) == (500, True)
+        assert http.post("/v2/rerank", json=CALL).status_code == 200
+    assert fake.n_connections == 1
+
+
+@pytest.mark.parametrize("times", [0, -1, "3", 1.0, True])
+def test_times_is_a_count(fake, times):
+    """None, or a text, would be a fault that never comes."""
+    with pytest.raises(ours.InvalidRequestError, match="times must be a whole number, at least 1"):
+        fake.fail(times=times, status=503)
+    assert statuses(fake, 1) == [200]
+
+
 # Plans ------------------------------------------------------------------------------------------
 
 
