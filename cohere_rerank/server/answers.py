@@ -22,6 +22,7 @@ from cohere_rerank.local import endpoint
 from cohere_rerank.local.choose import as_scorer, chooser
 
 from .http import Refused
+from .logs import log_failure
 
 if TYPE_CHECKING:
     from cohere_rerank.local.scorer import Scorer
@@ -168,7 +169,7 @@ def _answer_locally(question: Question, pick: Callable[[str], Scorer]) -> Outcom
     try:
         status, _, reply = endpoint.answer(content, pick)
     except ScorerError as error:
-        _log.error("a scorer failed", exc_info=error, extra={"fields": {"request_id": question.request_id}})
+        log_failure(_log, "a scorer failed", error, question.request_id)
         raise Refused(500, "the scorer failed; the server's log has the request's id") from None
     if asked is None or status != _OK:
         raise _refused(status, reply)

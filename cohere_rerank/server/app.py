@@ -14,6 +14,7 @@ from . import dialects, models, playground
 from .access import Keys
 from .answers import Question, answers_of
 from .http import JSON, Exchange, Gone, Message, Receive, Refused, Reply, Send
+from .logs import about, log_failure
 from .metrics import CONTENT_TYPE, Metrics
 from .openapi import document
 from .settings import Settings
@@ -77,7 +78,7 @@ class App:
         try:
             await self._threads.run(self._answers.load)
         except Exception as error:  # noqa: BLE001 - whatever a scorer raises
-            _log.exception("the scorer cannot be loaded")
+            _log.error("the scorer cannot be loaded: %s", type(error).__name__, extra={"fields": about(error)})
             await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
             return
         await send({"type": "lifespan.startup.complete"})
@@ -97,8 +98,8 @@ class App:
             reply = None
         except asyncio.CancelledError:  # the server stops, and has waited long enough
             reply = _error(exchange, Refused(503, "the server is shutting down", {"connection": "close"}))
-        except Exception:  # noqa: BLE001 - a caller never sees a stack trace
-            _log.exception("a request failed", extra={"fields": {"request_id": exchange.request_id}})
+        except Exception as error:  # noqa: BLE001 - a caller never sees a stack trace
+            log_failure(_log, "a request failed", error, exchange.request_id)
             reply = _error(exchange, Refused(500, "internal server error; the server's log has the request's id"))
         if reply is not None:
             await exchange.send(reply)

@@ -23,11 +23,22 @@ class JsonFormatter(logging.Formatter):
         line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
-            error = _first_cause(record.exc_info[1])
-            line["error"] = type(error).__name__
-            frames = traceback.extract_tb(error.__traceback__)[-_N_FRAMES:]
-            line["where"] = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+            line.update(about(record.exc_info[1]))
         return json.dumps(line)
+
+
+def about(error: BaseException) -> dict[str, Any]:
+    """The type and place of an error's first cause, as fields for a log: its text may hold what a caller sent."""
+    first = _first_cause(error)
+    frames = traceback.extract_tb(first.__traceback__)[-_N_FRAMES:]
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
+    return {"error": type(first).__name__, "where": where}
+
+
+def log_failure(log: logging.Logger, what: str, error: BaseException, request_id: str) -> None:
+    """Log a request's failure, without the exception: not every program that we run in formats it with care."""
+    fields = {"request_id": request_id, **about(error)}
+    log.error("%s: %s; request %s", what, fields["error"], request_id, extra={"fields": fields})
 
 
 def _first_cause(error: BaseException) -> BaseException:

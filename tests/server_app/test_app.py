@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import socket
@@ -380,6 +381,50 @@ def test_a_scorer_that_fails_is_an_internal_error_without_details(scorer, caplog
     assert line["request_id"] == refused.json()["id"]
     assert line["where"]
     assert "secret" not in json.dumps(line)
+    plain_text = logging.Formatter().format(record)  # of a program that we run in
+    assert "secret" not in plain_text
+    assert refused.json()["id"] in plain_text
+
+
+def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
+    """A program that we run in may print whatever exception it is given."""
+    from cohere_rerank.server import answers
+
+    def fail(*_):
+        raise KeyError("secret-document")
+
+    monkeypatch.setattr(answers.endpoint, "answer", fail)
+    with Running() as running:
+        refused = running.post()
+    assert sentence(refused, 500).startswith("internal server error")
+    record = next(record for record in caplog.records if record.levelno >= logging.ERROR)
+    assert record.fields["error"] == "KeyError"
+    assert "secret" not in logging.Formatter().format(record)
+
+
+def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
+    """By its type and place; and the server does not start."""
+    from cohere_rerank.server import Settings, create_app
+
+    app, sent = create_app(Settings()), []
+
+    def fail():
+        raise OSError("secret-path")
+
+    async def scenario():
+        async def receive():
+            return {"type": "lifespan.startup"}
+
+        async def send(message):
+            sent.append(message)
+
+        app._answers.load = fail
+        await app({"type": "lifespan"}, receive, send)
+
+    asyncio.run(scenario())
+    assert sent == [{"type": "lifespan.startup.failed", "message": "OSError"}]
+    assert caplog.records[-1].fields["where"]
+    assert "secret" not in logging.Formatter().format(caplog.records[-1])
 
 
 def test_a_model_that_cannot_be_had_is_not_found(plain):
