@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -102,6 +103,7 @@ def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
     csv.field_size_limit(_LONGEST_CELL)
     rows = csv.DictReader(io.StringIO(_text(path, file.read()), newline=""), delimiter=delimiter, strict=True)
     try:
+        _check_names(path, rows.fieldnames or ())
         for row in rows:
             place = f"{path}:{rows.line_num}"
             if None in row or None in row.values():
@@ -109,6 +111,16 @@ def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
             yield Item(dict(row), place)
     except csv.Error as error:
         raise InvalidRequestError(f"{path}:{rows.line_num}: {error}") from None
+
+
+def _check_names(path: str, names: Sequence[str]) -> None:
+    """Refuse a table of which a row, as an object, would lose a cell."""
+    for number, name in enumerate(names, start=1):
+        if not name.strip():
+            raise InvalidRequestError(f"{path}:1: column {number} has no name; give it one, or take it out")
+        if name in names[: number - 1]:
+            first = names.index(name) + 1
+            raise InvalidRequestError(f"{path}:1: columns {first} and {number} are both called {name!r}; rename one")
 
 
 def _folder(folder: Path) -> Iterator[Item]:
@@ -144,12 +156,24 @@ def _is_object(text: str) -> bool:
 
 def _decoded(place: str, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{place}: {error}") from None
     except json.JSONDecodeError as error:
         problem = f"{error.msg}, character {error.pos + 1}"
     except (ValueError, RecursionError) as error:  # a number with too many digits, arrays in arrays in arrays
         problem = type(error).__name__
     raise InvalidRequestError(f"{place}: it is not JSON ({problem}); --format lines takes each line as it is")
+
+
+def _finite(number: str) -> float:
+    """Python reads NaN, Infinity and 1e999, and would write what no other reader of JSON takes."""
+    value = float(number)
+    if not math.isfinite(value):
+        raise InvalidRequestError(
+            "it holds a number that is not finite, or beyond 1.8e308; write it as a text, or null"
+        )
+    return value
 
 
 def _checked(place: str, value: Any) -> str | dict[str, Any]:

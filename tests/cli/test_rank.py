@@ -123,6 +123,34 @@ def test_tables_are_objects_by_the_names_of_their_first_line(run, tmp_path, name
     assert (first["place"], second["place"]) == (f"{name}:3", f"{name}:4")
 
 
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ("title,body,title", "d.csv:1: columns 1 and 3 are both called 'title'"),
+        ("title,,body", "d.csv:1: column 2 has no name"),
+        ("title,body, ", "d.csv:1: column 3 has no name"),
+    ],
+)
+def test_a_column_that_a_row_would_lose_is_refused(run, tmp_path, names, said):
+    """Equal names and missing ones; rows are not ranked by half of their cells."""
+    (tmp_path / "d.csv").write_text(f"{names}\ngreen,tea,leaves\n")
+    done = run("rank", "tea", "d.csv", "--local")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert said in done.stderr and "leaves" not in done.stderr
+
+
+@pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("options", [[], ["--format", "jsonl"]], ids=["auto", "jsonl"])
+def test_a_number_that_json_cannot_hold_is_refused(run, number, options):
+    """It would leave as Infinity or NaN, which other programs do not read; the line is named."""
+    lines = '{"title": "tea", "price": 1.5e2}\n{"title": "coffee", "of": [{"price": ' + number + "}]}\n"
+    done = run("rank", "tea", "--local", *options, input=lines)
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "-:2: it holds a number that is not finite" in done.stderr
+    first = ranked(run("rank", "tea", "--local", input=lines.splitlines()[0]))
+    assert first[0]["document"] == {"title": "tea", "price": 150.0}
+
+
 def test_long_cells_are_read(run, tmp_path):
     """Longer than the csv module's own limit of 131,072 characters."""
     (tmp_path / "d.csv").write_text("body\n" + "tea " * 50_000 + "\n")
