@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from pydantic_core import from_json, to_json
 
 from cohere_rerank._config import key_from_environment
+from cohere_rerank._retry import RetryPolicy, SystemClock
 from cohere_rerank.errors import (
     ApiError,
     CohereRerankError,
@@ -19,13 +20,15 @@ from cohere_rerank.errors import (
     ScorerError,
 )
 from cohere_rerank.local import endpoint
-from cohere_rerank.local.choose import as_scorer, chooser
+from cohere_rerank.local.choose import as_scorer, by_name, chooser
 
 from .http import Refused
-from .logs import log_failure
+from .logs import about, log_failure
 
 if TYPE_CHECKING:
+    from cohere_rerank._retry import Clock
     from cohere_rerank.local.scorer import Scorer
+    from cohere_rerank.types import V2RerankResponse
 
     from .dialects import Asked, Reader
     from .settings import Settings
@@ -35,6 +38,9 @@ _log = logging.getLogger("cohere_rerank.server")
 _OK = 200
 _KEY_REFUSED = (401, 403)
 _FAILURES = range(400, 600)
+_OUTAGE_S = 5.0
+_ABOUT_ONE_REQUEST = (500,)  # a caller must not be able to keep all others from the upstream
+_FELL_BACK = "a fallback answered, because the upstream could not"
 # Nothing is scored to find out whether a request is well formed.
 _UNSCORED = as_scorer(lambda _query, documents: [0.0] * len(documents))
 
@@ -114,28 +120,75 @@ class LocalAnswers:
         """Nothing to let go of."""
 
 
-class UpstreamAnswers:
-    """An API elsewhere; the local engine while that cannot answer."""
+class Outage:
+    """What is remembered of an upstream that failed, so that not every request waits for it in turn.
 
-    def __init__(self, settings: Settings, threads: Threads) -> None:
+    While it lasts, one request every few seconds finds out whether it is over.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._asks_again_s: float | None = None
+
+    def may_ask(self) -> bool:
+        """Whether this request is to ask the upstream; if so during an outage, the next ones are not."""
+        if self._asks_again_s is None:
+            return True
+        if self._clock.monotonic() < self._asks_again_s:
+            return False
+        self.began()
+        return True
+
+    def began(self) -> None:
+        """The upstream failed just now."""
+        self._asks_again_s = self._clock.monotonic() + _OUTAGE_S
+
+    def ended(self) -> None:
+        """The upstream answered."""
+        self._asks_again_s = None
+
+
+class UpstreamAnswers:
+    """An API elsewhere; the local engine while that cannot answer.
+
+    The client has no fallback of its own: that would score in threads without a bound of ours.
+    """
+
+    def __init__(self, settings: Settings, threads: Threads, clock: Clock | None = None) -> None:
         from cohere_rerank.client import AsyncClientV2
 
         self._threads = threads
+        self._policy = RetryPolicy()
+        self._outage = Outage(clock or SystemClock())
         self._client = AsyncClientV2(
             key_from_environment() or "",  # without one nothing is sent: not every upstream wants a key
             base_url=settings.upstream,
-            fallback="local",
+            retry_policy=self._policy,
             deadline=settings.upstream_timeout_s,
         )
 
     async def answer(self, question: Question) -> Outcome:
         """The upstream's answer to a request that is known to be well formed."""
         asked = await self._threads.run(_checked, question)
+        response = await self._asked_upstream(asked, question.request_id) if self._outage.may_ask() else None
+        if response is None:
+            return await self._threads.run(_answer_locally, question, lambda _model: by_name("lexical"), _FELL_BACK)
+        return await self._threads.run(question.outcome, asked, response.model_dump(exclude_none=True))
+
+    async def _asked_upstream(self, asked: Asked, request_id: str) -> V2RerankResponse | None:
+        """Its answer; None if it is to blame that there is none."""
         try:
             response = await self._client.rerank(**asked.body)
         except CohereRerankError as error:
-            raise refusal_for(error) from error
-        return await self._threads.run(question.outcome, asked, response.model_dump(exclude_none=True))
+            if not self._policy.is_outage(error):
+                self._outage.ended()
+                raise refusal_for(error) from error
+            if getattr(error, "status_code", None) not in _ABOUT_ONE_REQUEST:
+                self._outage.began()
+            _log_outage(error, request_id)
+            return None
+        self._outage.ended()
+        return response
 
     def load(self) -> None:
         """Nothing: the first answer opens the connection."""
@@ -163,7 +216,7 @@ def _picker(settings: Settings) -> Callable[[str], Scorer]:
     return pick
 
 
-def _answer_locally(question: Question, pick: Callable[[str], Scorer]) -> Outcome:
+def _answer_locally(question: Question, pick: Callable[[str], Scorer], warning: str | None = None) -> Outcome:
     asked = question.asked()
     content = question.content if asked is None else to_json(asked.body)
     try:
@@ -173,7 +226,10 @@ def _answer_locally(question: Question, pick: Callable[[str], Scorer]) -> Outcom
         raise Refused(500, "the scorer failed; the server's log has the request's id") from None
     if asked is None or status != _OK:
         raise _refused(status, reply)
-    return question.outcome(asked, from_json(reply))
+    answer = from_json(reply)
+    if warning is not None:
+        answer["meta"]["warnings"].insert(0, warning)
+    return question.outcome(asked, answer)
 
 
 def _checked(question: Question) -> Asked:
@@ -204,6 +260,13 @@ def refusal_for(error: CohereRerankError) -> Refused:
     if isinstance(error, InvalidRequestError):
         return Refused(400, f"invalid request: {error.message}")
     return Refused(502, "the upstream's answer makes no sense")
+
+
+def _log_outage(error: CohereRerankError, request_id: str) -> None:
+    """Why the local engine answered: for who runs the server, and not for who calls it."""
+    status = error.status_code if isinstance(error, ApiError) else None
+    fields = {"request_id": request_id, "reason": type(error).__name__, "upstream_status": status, **about(error)}
+    _log.warning("the upstream cannot answer, the local engine does", extra={"fields": fields})
 
 
 def _message(error: ApiError) -> str:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import threading
 
 import pytest
 
 import cohere_rerank
+from cohere_rerank.local.lexical import LexicalScorer
+from cohere_rerank.server import Settings, dialects
+from cohere_rerank.server.answers import Outage, Question, UpstreamAnswers
+from cohere_rerank.server.threads import Threads
+from tests.clock import FakeClock
 from tests.server import Server, error, reply
 from tests.server_app.running import ASKED, Running
 
@@ -125,7 +132,103 @@ def test_the_local_engine_answers_while_the_upstream_cannot(server: Server):
         got = running.post()
     assert got.status_code == 200
     assert [result["index"] for result in got.json()["results"]] == ORDER
-    assert "a fallback answered" in got.json()["meta"]["warnings"][0]
+    assert got.json()["meta"]["warnings"][0] == "a fallback answered, because the upstream could not"
+
+
+def test_an_outage_is_told_to_the_log_and_not_to_the_caller(free_tcp_port: int, caplog):
+    """Where the upstream is, and how the connection failed, is for who runs the server."""
+    with Running(upstream=f"http://127.0.0.1:{free_tcp_port}", upstream_timeout_s=2) as running:
+        got = running.post("/v1/rerank", **{"x-request-id": "asked-1"})
+    assert got.status_code == 200
+    assert not any(word in got.text for word in (str(free_tcp_port), "127.0.0.1", "rrno", "refused"))
+    record = next(record for record in caplog.records if record.levelname == "WARNING")
+    assert record.fields["request_id"] == "asked-1"
+    assert record.fields["reason"] == "ConnectionFailedError"
+    assert record.fields["error"] == "ConnectionRefusedError"
+
+
+DOWN = [reply(503, json={"message": "down"}, headers={"retry-after": "0"})] * 3  # once, and two repeats
+
+
+def answering(server: Server, scenario):
+    """Run it with the upstream's answers, on a clock that stands still until it is moved."""
+    clock = FakeClock()
+
+    async def run():
+        threads = Threads(1, 9, lambda *_: None)
+        who = UpstreamAnswers(Settings(upstream=server.url), threads, clock)
+
+        async def ask(asked=ASKED):
+            outcome = await who.answer(Question(json.dumps(asked).encode(), dialects.v2, "m", False, "id"))
+            return "a fallback answered" in str(json.loads(outcome.body)["meta"].get("warnings"))
+
+        await scenario(ask, clock)
+        await who.aclose()
+        threads.close()
+
+    asyncio.run(run())
+
+
+def test_an_outage_is_remembered_for_a_few_seconds(server: Server):
+    """The local engine answers at once meanwhile; then one request finds out whether it is over."""
+    server.script(*DOWN)
+
+    async def scenario(ask, clock):
+        assert await ask()
+        assert len(server.requests) == 3
+        assert [await ask(), await ask()] == [True, True]
+        assert len(server.requests) == 3
+        clock.sleep(5)
+        assert not await ask()
+        assert not await ask()
+        assert len(server.requests) == 5
+
+    answering(server, scenario)
+
+
+def test_a_failure_of_one_request_is_no_outage(server: Server):
+    """With a request that the upstream fails on, a caller could keep all others from it."""
+    server.script(*[reply(500, json={"message": "failed"}, headers={"retry-after": "0"})] * 3)
+
+    async def scenario(ask, _clock):
+        assert await ask()
+        assert not await ask()
+
+    answering(server, scenario)
+
+
+def test_a_fallback_scores_in_a_thread_of_the_servers(server: Server, monkeypatch):
+    """So no more is scored at once than in any other mode."""
+    server.script(*DOWN)
+    names, score = [], LexicalScorer.score
+
+    def noted(*arguments, **options):
+        names.append(threading.current_thread().name)
+        return score(*arguments, **options)
+
+    monkeypatch.setattr(LexicalScorer, "score", noted)
+
+    async def scenario(ask, _clock):
+        assert await ask()
+        assert await ask()  # the upstream is known to be out
+
+    answering(server, scenario)
+    assert len(names) == 2
+    assert all(name.startswith("cohere_rerank_score") for name in names)
+
+
+@pytest.mark.parametrize("n_seconds", [4.9, 5.0])
+def test_during_an_outage_one_request_in_a_while_finds_out(n_seconds):
+    """However many come at that moment; and not before it."""
+    clock = FakeClock()
+    outage = Outage(clock)
+    assert [outage.may_ask(), outage.may_ask()] == [True, True]
+    outage.began()
+    assert not outage.may_ask()
+    clock.sleep(n_seconds)
+    assert [outage.may_ask(), outage.may_ask()] == [n_seconds == 5.0, False]
+    outage.ended()
+    assert [outage.may_ask(), outage.may_ask()] == [True, True]
 
 
 def test_an_upstreams_refusal_is_passed_on(server: Server):
