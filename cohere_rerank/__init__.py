@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from .types import RerankRelevantSpansMode as RerankRelevantSpansMode
     from .types import V2RerankResponse as V2RerankResponse
     from .types import V2RerankResponseResultsItem as V2RerankResponseResultsItem
-    from .usage import Usage as Usage
+    from .usage import ClientUsage as ClientUsage
 
 _MODULES = {
     "_http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
@@ -104,7 +104,7 @@ _MODULES = {
         "V2RerankResponse",
         "V2RerankResponseResultsItem",
     ),
-    "usage": ("Usage",),
+    "usage": ("ClientUsage",),
 }
 _WHERE = {name: module for module, names in _MODULES.items() for name in names}
 __all__ = [
@@ -121,6 +121,7 @@ __all__ = [
     "ClientClosedError",
     "ClientClosedRequestError",
     "ClientEnvironment",
+    "ClientUsage",
     "ClientV2",
     "CohereRerankError",
     "ConflictError",
@@ -160,7 +161,6 @@ __all__ = [
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnprocessableEntityError",
-    "Usage",
     "V2RerankResponse",
     "V2RerankResponseResultsItem",
     "__version__",

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .limits.gate import Gate
     from .local.scorer import ScoreFunction, Scorer
     from .types import V2RerankResponse
-    from .usage import Usage
+    from .usage import ClientUsage
 
 _REDIRECTS = 300
 _TOO_MANY_REQUESTS = 429
@@ -271,7 +271,7 @@ class BaseClient:
             self._count("failed_calls")
 
     @property
-    def usage(self) -> Usage:
+    def usage(self) -> ClientUsage:
         """What this client and the copies made of it have used so far: calls, requests, billed units, by tag."""
         from .usage import read
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Usage:
+class ClientUsage:
     """A client's calls, requests and costs up to now, copies made by ``with_options`` included.
 
     Attributes:
@@ -38,7 +38,7 @@ class Usage:
     cache_misses: int = 0
     billed_units: dict[str, float] = field(default_factory=dict)
     unbilled_replies: int = 0
-    by_tag: dict[str | None, Usage] = field(default_factory=dict)
+    by_tag: dict[str | None, ClientUsage] = field(default_factory=dict)
 
     @property
     def search_units(self) -> float | None:
@@ -46,7 +46,7 @@ class Usage:
         return self.billed_units.get("search_units")
 
 
-def read(ledger: Ledger) -> Usage:
+def read(ledger: Ledger) -> ClientUsage:
     """The counts of a ledger, in all and by tag."""
     by_tag: dict[str | None, dict[str, float]] = {}
     in_all: dict[str, float] = {}
@@ -56,7 +56,7 @@ def read(ledger: Ledger) -> Usage:
     return _usage(in_all, {tag: _usage(counts, {}) for tag, counts in by_tag.items()})
 
 
-def _usage(counts: dict[str, float], by_tag: dict[str | None, Usage]) -> Usage:
+def _usage(counts: dict[str, float], by_tag: dict[str | None, ClientUsage]) -> ClientUsage:
     billed = {name.removeprefix(BILLED): amount for name, amount in counts.items() if name.startswith(BILLED)}
     whole = {name: int(amount) for name, amount in counts.items() if not name.startswith(BILLED)}
-    return Usage(**whole, billed_units=billed, by_tag=by_tag)
+    return ClientUsage(**whole, billed_units=billed, by_tag=by_tag)

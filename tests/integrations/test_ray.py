@@ -20,17 +20,21 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),  # Ray leaves sockets and files to the garbage collector
 ]
 
-ray = pytest.importorskip("ray", reason="needs the extra ray")
-pa = pytest.importorskip("pyarrow", reason="needs pyarrow")
-psutil = pytest.importorskip("psutil", reason="needs psutil")
-
 N_ROWS = int(os.environ.get("RAY_TEST_ROWS", "20000"))
 RATE, BURST = 200, 10  # a second; at once
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def needed() -> None:
+    """Asked for here, so that a run without exhaustive tests reports nothing skipped."""
+    for name in ("ray", "pyarrow", "psutil"):
+        pytest.importorskip(name, reason=f"needs {name}")
+
+
 @pytest.fixture
 def rows(tmp_path: Path) -> Path:
+    import pyarrow as pa
     from pyarrow import parquet
 
     folder = tmp_path / "rows"
@@ -92,6 +96,8 @@ def wait_for(log: Path, n: int, process: subprocess.Popen[bytes]) -> None:
 
 def kill_a_worker() -> None:
     """kill -9 of one process that runs RerankBatch."""
+    import psutil
+
     for process in psutil.process_iter(["cmdline"]):
         with contextlib.suppress(psutil.Error):
             if "RerankBatch" in " ".join(process.info["cmdline"] or ()) and "ray::" in process.info["cmdline"][0]:
