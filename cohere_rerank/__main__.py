@@ -11,16 +11,23 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: with 1 without the extra ``cli``, with 130 after an interrupt."""
+    """Run the command line and exit: with 1 without its extra, with 130 after an interrupt."""
     try:
         from .cli._program import program
     except ImportError as error:
-        print(f"cohere-rerank: error: {error}", file=sys.stderr)  # noqa: T201 - no click to say it with
+        print(f"cohere-rerank: error: {_missing(error)}", file=sys.stderr)  # noqa: T201 - no click to say it with
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
     _prepare()
     program.main(prog_name="cohere-rerank")
+
+
+def _missing(error: ImportError) -> str:
+    """What to install, once: the extra of the server brings click too."""
+    if error.name == "click" and sys.argv[1:2] == ["serve"]:
+        return 'the server is an extra; install it with: pip install "cohere-rerank[server]"'
+    return str(error)
 
 
 def _prepare() -> None:

@@ -11,4 +11,6 @@ from __future__ import annotations
 try:
     import click as click
 except ImportError:
-    raise ImportError('the command line is an extra; install it with: pip install "cohere-rerank[cli]"') from None
+    raise ImportError(
+        'the command line is an extra; install it with: pip install "cohere-rerank[cli]"', name="click"
+    ) from None

@@ -158,13 +158,25 @@ def test_both_names_of_the_program_are_one():
     assert done.stdout.startswith("Usage: cohere-rerank ")
 
 
-def test_without_the_extra_one_line_says_what_to_install():
-    """Exit code 1, and no traceback."""
+@pytest.mark.parametrize(
+    ("args", "extra"),
+    [([], "cli"), (["rank", "serve"], "cli"), (["serve"], "server"), (["serve", "--scorer", "local:"], "server")],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else value,
+)
+def test_without_its_extra_one_line_says_what_to_install(args, extra):
+    """Exit code 1, no traceback, and the one extra that is enough for this command."""
     code = "import sys; sys.modules['click'] = None; from cohere_rerank.__main__ import main; main()"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
-    assert 'pip install "cohere-rerank[cli]"' in done.stderr
-    assert done.stderr.count("\n") == 1
+    assert f'pip install "cohere-rerank[{extra}]"' in done.stderr
+    assert done.stderr.count("\n") == done.stderr.count("pip install") == 1
+
+
+def test_serve_needs_no_other_extra_than_its_own():
+    """It runs as far as its help without what only the extra `cli` brings."""
+    code = "import sys; sys.modules['rich'] = None; from cohere_rerank.__main__ import main; main()"
+    done = subprocess.run([sys.executable, "-c", code, "serve", "--help"], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("package", ["click", "rich"])
