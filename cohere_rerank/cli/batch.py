@@ -72,7 +72,7 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     metavar="SHARE",
     default=0.5,
     show_default=True,
-    help="Stop when more of this run's rows than that have failed, of 100 at least.",
+    help="Stop when more than that of this run's rows, 100 at least, or of its last 1,000 have failed.",
 )
 @click.option(
     "--budget-units",
@@ -144,6 +144,9 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
             note(f"{error.message} (the same command with --resume)")
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise Failure(f"{error.message} (the same command with --resume)") from None
+    except KeyboardInterrupt:
+        note("interrupted at once; what was answered is saved (the same command with --resume)")
+        raise click.exceptions.Exit(INTERRUPTED) from None
     except JobError as error:
         raise Refusal(str(error)) from None
     note(f"done: {numbers(report)}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from .settings import Settings
 __all__ = ["Job", "rows_to_do"]
 
 _FEWEST_FOR_FRACTION = 100  # rows of a run, before the share of failed ones means anything
+_RECENT = 1000  # rows, the last ones: a job that begins well may be doomed later
 
 
 def rows_to_do(
@@ -61,6 +63,8 @@ class Job:
 
     Attributes:
         stopped: Why no more rows are sent; None while they are.
+        gives_up: Whether rows that wait, for their turn or a repeat, are left to the next run as well. Those within a
+            budget are not.
     """
 
     def __init__(
@@ -83,7 +87,9 @@ class Job:
         self._start_s = time.monotonic()
         self._n_written = 0
         self._n_failed = 0
+        self._recent = deque[bool](maxlen=_RECENT)  # whether they failed
         self.stopped: str | None = None
+        self.gives_up = False
         self._reason = ""
         self._cause: BaseException | None = None
 
@@ -107,8 +113,10 @@ class Job:
         if budget is None:
             return True
         units = estimated_units(row)
-        if self._journal.search_units + sum(self._reserved.values()) + units > budget:
-            self.stop("budget", f"the next row would pass the budget of {budget:g} search units")
+        spent, reserved = self._journal.search_units, sum(self._reserved.values())
+        if spent + reserved + units > budget:
+            counted = f"{spent:g} were spent, {reserved:g} reserved by estimate for rows under way"
+            self.stop("budget", f"the next row would pass the budget of {budget:g} search units: {counted}")
             return False
         self._reserved[row.number] = units
         return True
@@ -127,14 +135,23 @@ class Job:
             return
         self._n_written += 1
         self._n_failed += "error" in record
+        self._recent.append("error" in record)
+        self._judge(record.get("error", {}).get("message"))
+
+    def _judge(self, last: str | None) -> None:
+        """Stop a job of which too many rows have failed, in all or lately."""
         most = self._settings.max_error_fraction
         if self._n_written >= _FEWEST_FOR_FRACTION and self._n_failed > most * self._n_written:
-            told = f"{self._n_failed} of {self._n_written} rows failed, more than a share of {most:g}"
-            last = record.get("error", {}).get("message")
-            self.stop("errors", f"{told}; the last: {last}" if last else told)
+            told = f"{self._n_failed} of {self._n_written} rows failed"
+        elif last and len(self._recent) == _RECENT and (n_failed := sum(self._recent)) > most * _RECENT:
+            told = f"{n_failed} of the last {_RECENT:,} rows failed"
+        else:
+            return
+        self.stop("errors", f"{told}, more than a share of {most:g}" + (f"; the last: {last}" if last else ""))
 
     def stop(self, kind: str, reason: str, cause: BaseException | None = None) -> None:
         """Send no more rows; the first reason counts."""
+        self.gives_up = self.gives_up or kind != "budget"
         if self.stopped is None:
             self.stopped, self._reason, self._cause = kind, reason, cause
 

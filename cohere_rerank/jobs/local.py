@@ -11,12 +11,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context, parent_process
+from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
 from cohere_rerank.client import ClientV2
-from cohere_rerank.errors import CohereRerankError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
 from .errors import JobError
 from .rows import Row, outcome_record
@@ -24,11 +25,32 @@ from .rows import Row, outcome_record
 if TYPE_CHECKING:
     from cohere_rerank.client import AsyncClientV2
 
-__all__ = ["answers"]
+__all__ = ["answers", "check_copies"]
 
 _CHUNK_ROWS = 16  # what a worker is given at a time: enough that handing it over costs little
 _CHUNKS_EACH = 3  # one under way, one waiting, one whose answers are being written
 Record = dict[str, Any]
+
+
+class _Nowhere:
+    """A file that keeps nothing: a model may be large."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+def check_copies(client: AsyncClientV2) -> None:
+    """Find out whether worker processes can have a client's settings.
+
+    Raises:
+        InvalidRequestError: They cannot be pickled.
+    """
+    try:
+        ForkingPickler(_Nowhere()).dump(client)
+    except Exception as error:  # whatever a scorer's own methods raise
+        message = f"the client cannot be copied to worker processes: {error}"
+        advice = "a scorer's class must stand at the top of a module, and hold nothing that is open"
+        raise InvalidRequestError(f"{message}; {advice}") from error
 
 
 async def answers(

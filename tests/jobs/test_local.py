@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
-from cohere_rerank.errors import ScorerError
+from cohere_rerank.errors import InvalidRequestError, ScorerError
 from cohere_rerank.jobs import JobStoppedError, run_job
 from tests.jobs.conftest import rows_of
 
@@ -75,6 +75,23 @@ def test_a_row_without_a_model_costs_itself_only(write, tmp_path):
     assert (report.rows, report.failed) == (40, 1)
     assert made[20]["error"]["type"] == "InvalidRequestError"
     assert made[20]["error"]["message"].startswith("line 21: model")
+
+
+def test_a_client_that_no_worker_can_have_is_refused_before_a_file_is_made(write, tmp_path):
+    """Such as one whose scorer is of a class that nobody else can find."""
+
+    class Inside(Broken):
+        pass
+
+    source = write(2)
+    with pytest.raises(InvalidRequestError, match="cannot be copied to worker processes"):
+        run(source, tmp_path / "out.jsonl", client_options={"scorer": Inside()})
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_no_budget_stops_what_costs_nothing(write, tmp_path):
+    """Neither one that is spent, nor one of nothing."""
+    assert run(write(20), tmp_path / "out.jsonl", 1, budget_units=0).rows == 20
 
 
 def test_a_worker_that_dies_stops_the_job_which_can_go_on(write, tmp_path):

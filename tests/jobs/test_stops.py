@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 
 import pytest
 
+from cohere_rerank import RetryPolicy
 from cohere_rerank.jobs import JobError, JobStoppedError
+from cohere_rerank.limits import RateLimit
 from tests.jobs.conftest import rows_of
 from tests.server import answer, error, reply
 
@@ -50,6 +53,35 @@ def test_a_signal_lets_what_is_under_way_finish(write, run, server, tmp_path, nu
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(600))
 
 
+SLOW = RateLimit(requests=4, period_s=3600)
+PATIENT = RetryPolicy(wait_initial_s=200, wait_max_s=200)
+
+
+@pytest.mark.parametrize(("options", "why"), [({}, "interrupted"), ({"budget_units": 6}, "budget")])
+def test_a_signal_does_not_wait_for_rows_that_wait_for_their_turn(write, run, server, tmp_path, options, why):
+    """They are not done yet, and no error; the next run sends them. Also where the job was about to end anyway."""
+    source = write(50)
+    with signalled(server, 4, signal.SIGTERM), pytest.raises(JobStoppedError, match=why) as stopped:
+        run(source, concurrency=8, client_options={"limit": SLOW}, **options)
+    assert (stopped.value.report.rows, stopped.value.report.failed) == (4, 0)
+    report = run(source, resume=True)
+    assert (report.rows, report.failed, len(server.requests)) == (50, 0, 50)
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(50))
+
+
+def test_a_signal_does_not_wait_for_rows_that_wait_for_a_repeat(write, run, server, tmp_path):
+    """What is answered beside them is saved, whatever its place."""
+    from tests.server import delayed
+
+    source = write(3)
+    server.script(error(503, "overloaded"), delayed(0.5, answer()), delayed(0.5, answer()))
+    with signalled(server, 3, signal.SIGINT), pytest.raises(JobStoppedError, match="interrupted") as stopped:
+        run(source, client_options={"retry_policy": PATIENT})
+    assert (stopped.value.report.rows, stopped.value.report.failed) == (2, 0)
+    assert run(source, resume=True).failed == 0
+    assert len(server.requests) == 4
+
+
 def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path):
     """Though an answer does not come; what was saved before stays."""
     source = write(20)
@@ -72,6 +104,8 @@ def test_a_budget_is_never_passed_and_is_remembered(write, run, server, tmp_path
             run(source, concurrency=8, budget_units=budget, resume=True)
         report = stopped.value.report
         assert (report.stopped, report.rows, report.search_units) == ("budget", n_rows, 2.0 * n_rows)
+        spent, reserved = re.search(r"([\d.]+) were spent, ([\d.]+) reserved", str(stopped.value)).groups()
+        assert float(spent) + float(reserved) == 2 * n_rows
         assert len(server.requests) == n_rows
     assert run(source, budget_units=40, resume=True).rows == 20
 
@@ -94,6 +128,16 @@ def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path)
     server.default = answer()
     report = run(write(300), retry_errors=True)
     assert (report.rows, report.failed) == (300, 0)
+
+
+def test_a_job_that_is_doomed_later_stops_within_a_thousand_rows(write, run, server):
+    """However many were answered before."""
+    bad = '{"query": "q"}'
+    good = '{"query": "q", "documents": []}'
+    source = write([good] * 3000 + [bad] * 1500)
+    with pytest.raises(JobStoppedError, match=r"501 of the last 1,000 rows failed, more than a share of 0\.5"):
+        run(source)
+    assert run(source, "all.jsonl", max_error_fraction=1).failed == 1500
 
 
 def test_a_few_errors_do_not(write, run, server):
