@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, closing
+from contextlib import aclosing, closing, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from cohere_rerank.client import AsyncClientV2
 from cohere_rerank.errors import CohereRerankError
 
 from . import local
-from .errors import JobStoppedError
+from .errors import JobError, JobStoppedError
 from .formats import reader as opened_reader
 from .job import Job
 from .journal import Journal
@@ -27,13 +26,12 @@ from .seen import SeenIds
 from .settings import Settings, checked_client, common_arguments
 from .signals import Signals, heeding
 from .state import State, fingerprint, locked
+from .watch import GivenUp, beside, impatient, watch
 
 if TYPE_CHECKING:
     from os import PathLike
 
 __all__ = ["run_job", "run_job_async"]
-
-_CHECKPOINT_S = 1.0
 
 
 def run_job(
@@ -55,8 +53,8 @@ def run_job(
 ) -> JobReport:
     """Rerank every row of a file into another file.
 
-    In the main thread, SIGINT and SIGTERM end the job once what is under way is answered and saved; a second one ends
-    it at once.
+    In the main thread, SIGINT and SIGTERM end the job once what is under way is answered and saved; rows that wait,
+    for their turn or a repeat, are left to the next run. A second signal ends it at once.
 
     Args:
         input: JSONL or CSV (also ``.gz``, and ``.zst`` from Python 3.14), or Parquet (extra ``arrow``). A row has a
@@ -70,7 +68,8 @@ def run_job(
         ordered: Rows in the order of the input; False writes each as soon as it is answered.
         concurrency: Requests under way at once, >= 1.
         processes: Workers for a ``local:`` address, >= 1; None takes all cores.
-        max_error_fraction: Stop when a larger share of the run's rows has failed, in [0, 1]; judged from 100 rows on.
+        max_error_fraction: Stop when a larger share of the run's rows has failed, in [0, 1]; judged from 100 rows on,
+            and of the last 1,000 rows too.
         budget_units: Stop before the next row would bring the job, with its earlier runs, above this many search
             units. Rows under way count by estimate, as do answers that do not say what they cost.
         ignore_unknown: Whether fields of a row that ``rerank`` does not know are left out, instead of refused.
@@ -83,6 +82,7 @@ def run_job(
     Raises:
         InvalidRequestError: An argument is of the wrong type or out of its range.
         JobError: The files cannot be used: missing, broken, in use by another job, not writable, or not of this job.
+            Or an event loop runs here, where `run_job_async` is to be awaited.
         JobStoppedError: It ended early; what was answered is saved.
     """
     settings = Settings.of(
@@ -100,8 +100,17 @@ def run_job(
         progress=progress,
         **common,
     )
+    _check_no_loop()
     with heeding() as signals:
         return anyio.run(partial(_run, settings, client, signals))
+
+
+def _check_no_loop() -> None:
+    try:
+        anyio.get_current_task()
+    except RuntimeError:  # there is none
+        return
+    raise JobError("run_job cannot run inside an event loop; use: await run_job_async(...)")
 
 
 async def run_job_async(
@@ -128,6 +137,9 @@ async def _run(settings: Settings, client: AsyncClientV2 | None, signals: Signal
 
 
 async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals) -> JobReport:
+    if client._config.is_local:
+        local.check_copies(client)
+        settings = replace(settings, budget_units=None)  # nothing costs anything
     source = opened_reader(settings.input)
     described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
     with locked(settings, described) as state, closing(SeenIds()) as seen:
@@ -137,7 +149,7 @@ async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals)
         with closing(Journal(settings.journal, seen)) as journal:
             common = common_arguments(settings.common, client)
             job = Job(settings, source, journal, seen, common, lambda: client.usage.retries - n_retries_before)
-            with closing(job.rows()) as rows, signals.stopping(job, settings.progress):
+            with closing(job.rows()) as rows, signals.stopping(job):
                 await _answer_rows(job, rows, settings, client)
             job.settle()
         await to_thread.run_sync(_finish, settings, job, journal, state)
@@ -145,26 +157,29 @@ async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals)
 
 
 async def _answer_rows(job: Job, rows: Iterator[Row], settings: Settings, client: AsyncClientV2) -> None:
-    due_s = time.monotonic() + _CHECKPOINT_S
+    hurry = anyio.Event()
+    await beside(
+        partial(watch, job, settings.progress, hurry),
+        partial(_take_answers, job, partial(_answers, rows, settings, client, hurry)),
+    )
+
+
+async def _take_answers(job: Job, answers: Callable[[], AsyncGenerator[tuple[Row, Any], None]]) -> None:
     try:
-        async with aclosing(_answers(rows, settings, client)) as answers:
-            async for row, record in answers:
+        async with aclosing(answers()) as pairs:
+            async for row, record in pairs:
                 job.take(row, record)
-                if time.monotonic() >= due_s:
-                    await to_thread.run_sync(job.save)
-                    settings.progress(job.report())
-                    due_s = time.monotonic() + _CHECKPOINT_S
     except CohereRerankError as error:  # no further row can be read, or would be answered
         job.stop("failed", str(error), error)
 
 
 async def _answers(
-    rows: Iterator[Row], settings: Settings, client: AsyncClientV2
+    rows: Iterator[Row], settings: Settings, client: AsyncClientV2, hurry: anyio.Event
 ) -> AsyncGenerator[tuple[Row, Any], None]:
     if client._config.is_local:
         answers = local.answers(client, rows, ordered=settings.ordered, processes=settings.processes)
     else:
-        answers = _remote_answers(client, rows, settings)
+        answers = _remote_answers(impatient(client, hurry), rows, settings)
     async with aclosing(answers):
         async for answer in answers:
             yield answer
@@ -180,8 +195,9 @@ async def _remote_answers(
         ordered=settings.ordered,
     )
     async with aclosing(outcomes):
-        async for row, outcome in outcomes:
-            yield row, outcome_record(row, outcome)
+        with suppress(GivenUp):  # raised once what was under way is given
+            async for row, outcome in outcomes:
+                yield row, outcome_record(row, outcome)
 
 
 def _finish(settings: Settings, job: Job, journal: Journal, state: State) -> None:

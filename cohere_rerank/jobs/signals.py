@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .job import Job
-    from .report import JobReport
 
 __all__ = ["Signals", "heeding"]
 
@@ -20,30 +18,24 @@ class Signals:
     """Whom a signal is for: the job at work, if there is one."""
 
     def __init__(self) -> None:
-        self._interrupt: Callable[[], None] | None = None
+        self._job: Job | None = None
+        self._is_heeded = False
 
     @contextmanager
-    def stopping(self, job: Job, tell: Callable[[JobReport], object]) -> Iterator[None]:
-        """Let the first signal stop the job, and report so at once."""
-        loop = asyncio.get_running_loop()
-
-        def interrupt() -> None:
-            if job.stopped == "interrupted":
-                raise KeyboardInterrupt
-            job.stop("interrupted", "interrupted")
-            loop.call_soon_threadsafe(lambda: tell(job.report()))  # not here, in the middle of anything
-
-        self._interrupt = interrupt
+    def stopping(self, job: Job) -> Iterator[None]:
+        """Let the first signal stop the job."""
+        self._job, self._is_heeded = job, False
         try:
             yield
         finally:
-            self._interrupt = None
+            self._job = None
 
     def heed(self, number: int, frame: object) -> None:  # noqa: ARG002 - what a handler is given
         """The handler."""
-        if self._interrupt is None:
+        if self._job is None or self._is_heeded:
             raise KeyboardInterrupt
-        self._interrupt()
+        self._is_heeded = True
+        self._job.stop("interrupted", "interrupted")
 
 
 @contextmanager

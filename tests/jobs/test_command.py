@@ -77,6 +77,22 @@ def test_an_interrupt_saves_and_says_how_to_go_on(write, batch, server, tmp_path
     assert len(server.requests) == 1000
 
 
+def test_a_second_interrupt_says_how_to_go_on_too(write, batch, server, tmp_path):
+    """Though an answer does not come."""
+    write(4)
+    with server.hold():
+        job = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none", start=True)
+        server.wait_until(lambda s: len(s.requests) >= 4)
+        job.send_signal(signal.SIGINT)
+        told = job.stderr.readline()
+        assert "interrupt again" in told
+        job.send_signal(signal.SIGTERM)
+        told = job.communicate(timeout=60)[1]
+    assert job.returncode == 130
+    assert "--resume" in told
+    assert "Traceback" not in told
+
+
 def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
     """With the reason."""
     write(5)
@@ -137,7 +153,7 @@ def test_a_terminal_has_a_bar(write, server, monkeypatch, tmp_path):
     from tests.server import answer, delayed
 
     source = write(3)
-    server.script(answer(), delayed(1.1, answer()))
+    server.script(answer(), answer(), delayed(2, answer()))
     environment = {"CO_API_KEY": "k", "CO_API_URL": server.url}
     options = [source, "-o", tmp_path / "out.jsonl", "--concurrency", "1"]
     shown, code = terminal.on_terminal("batch", *options, env=environment, columns=120)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from functools import partial
 
+import anyio
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
@@ -264,6 +266,48 @@ def test_progress_is_told_while_the_job_runs(write, run, server):
     assert all(0 < one.rows <= 6 and one.stopped is None for one in told)
     assert all(one.seconds_left is None or one.seconds_left >= 0 for one in told)
     assert report.rows_per_second > 0
+
+
+def test_what_is_answered_is_saved_and_told_while_no_answer_comes(write, run, server, tmp_path, monkeypatch):
+    """A stall is when somebody looks, or pulls the plug. What the function raises ends the job as it is."""
+    synced, fsync = [], os.fsync
+
+    def noted(number):
+        fsync(number)
+        synced.append(os.fstat(number).st_size)
+
+    def tell(report):
+        if report.rows == 1:
+            assert (tmp_path / "out.jsonl").stat().st_size in synced
+            raise LookupError
+
+    monkeypatch.setattr(os, "fsync", noted)
+    server.script(answer(), delayed(60, answer()))
+    with pytest.raises(LookupError):
+        run(write(2), concurrency=1, progress=tell)
+
+
+@pytest.mark.parametrize("url", ["", "local:"])
+def test_a_job_runs_under_trio(write, server, tmp_path, url):
+    """As in any loop that is not asyncio's."""
+    trio = pytest.importorskip("trio")
+    client = AsyncClientV2("k", base_url=url or server.url)
+    options = {"client": client, "model": "m", "processes": 1}
+    report = trio.run(partial(run_job_async, write(6), tmp_path / "out.jsonl", **options))
+    assert (report.rows, report.failed) == (6, 0)
+
+
+def test_a_loop_that_runs_cannot_be_blocked(write, tmp_path):
+    """The error says what to call there; no file is made."""
+    source = write(1)
+
+    async def scenario():
+        with pytest.raises(JobError, match="await run_job_async"):
+            run_job(source, tmp_path / "out.jsonl", client=AsyncClientV2("k"))
+
+    anyio.run(scenario)
+    anyio.run(scenario, backend="trio")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_in_a_loop_of_ones_own_a_job_is_awaited_and_cancelled(write, server, tmp_path):

@@ -48,6 +48,7 @@ def test_a_signal_lets_what_is_under_way_finish(write, run, server, tmp_path, nu
     assert 50 <= n_saved == len(server.requests) < 600
     report = stopped.value.report
     assert (report.stopped, report.rows) == ("interrupted", n_saved)
+    assert 0 < report.fraction <= 1
     report = run(source, resume=True)
     assert (report.rows, len(server.requests)) == (600, 600)
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(600))
