@@ -21,6 +21,7 @@ from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
 from .files import arrow, kind_of, opened, zstd
+from .rows import ARGUMENTS
 
 __all__ = ["Reader", "reader"]
 
@@ -45,15 +46,13 @@ class Reader(ABC, Generic[Raw]):
         self._packing = packing
         self._n_bytes = max(path.stat().st_size, 1)
         self._beneath: IO[bytes] | None = None
-        self._is_read = False
+        self._reached = 0.0
 
     def fraction(self) -> float:
         """How much of the file has been read, 0.0 to 1.0."""
-        if self._is_read:
-            return 1.0
-        if self._beneath is None or self._beneath.closed:
-            return 0.0
-        return min(self._beneath.tell() / self._n_bytes, 1.0)
+        if self._beneath is not None and not self._beneath.closed:
+            self._reached = min(self._beneath.tell() / self._n_bytes, 1.0)
+        return self._reached
 
     def place(self, number: int) -> str:
         """What to call a record in an error."""
@@ -63,11 +62,17 @@ class Reader(ABC, Generic[Raw]):
         number = 0
         try:
             with opened(self._path, self._packing, "rb") as (plain, self._beneath):
-                for number, raw in self._records(plain):
-                    yield number, raw
-            self._is_read = True
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                try:
+                    for number, raw in self._records(plain):
+                        yield number, raw
+                finally:
+                    self.fraction()
+            self._reached = 1.0
+        except _unpacking_errors(self._packing) as error:
             raise JobError(f"{self._path}: broken after {self.place(number)}: {error}") from error
+        except OSError as error:
+            reason = error.strerror or error
+            raise JobError(f"{self._path}: cannot be read after {self.place(number)}: {reason}") from error
 
     @abstractmethod
     def _records(self, plain: IO[bytes]) -> Iterator[tuple[int, Raw]]: ...
@@ -120,14 +125,24 @@ class Csv(Reader["list[str] | csv.Error"]):
         lines = _text_lines(self._path, plain)
         with _cells_of_any_length():
             rows = csv.reader(lines, strict=True)
-            self._names = next(rows, [])
-            if not {"query", "documents"} <= set(self._names):
-                raise JobError(f"{self._path}: the first record must name the columns, query and documents among them")
+            self._names = self._checked_names(next(_each(rows), []))
             number = 0
             for cells in _each(rows):
                 if cells:
                     number += 1
                     yield number, cells
+
+    def _checked_names(self, names: list[str] | csv.Error) -> list[str]:
+        if isinstance(names, csv.Error):
+            raise JobError(f"{self._path}: the first record, with the names of the columns, is broken CSV: {names}")
+        if not all(map(_is_utf8, names)):
+            raise JobError(f"{self._path}: the first record, with the names of the columns, is not UTF-8")
+        if not {"query", "documents"} <= set(names):
+            raise JobError(f"{self._path}: the first record must name the columns, query and documents among them")
+        twice = [name for name in ("id", *ARGUMENTS) if names.count(name) > 1]
+        if twice:
+            raise JobError(f"{self._path}: more than one column is called {', '.join(twice)}; rename or remove one")
+        return names
 
     def parsed(self, raw: list[str] | csv.Error) -> object:
         """The cells of a record by name, without empty ones."""
@@ -137,7 +152,7 @@ class Csv(Reader["list[str] | csv.Error"]):
             raise InvalidRequestError(f"{len(raw)} cells, but the first record names {len(self._names)}")
         record: dict[str, Any] = {}
         for name, cell in zip(self._names, raw, strict=True):
-            if any("\udc80" <= letter <= "\udcff" for letter in cell):
+            if not _is_utf8(cell):
                 raise InvalidRequestError(f"{name} is not UTF-8")
             if cell:
                 record[name] = _from_cell(name, cell) if name in _IN_JSON else cell
@@ -224,6 +239,17 @@ def _each(rows: Iterator[list[str]]) -> Iterator[list[str] | csv.Error]:
             return
         except csv.Error as error:
             yield error
+
+
+def _unpacking_errors(packing: str | None) -> tuple[type[Exception], ...]:
+    """What is raised where a packed file is broken."""
+    known = (EOFError, zlib.error, gzip.BadGzipFile)
+    return (*known, zstd().ZstdError) if packing == ".zst" else known
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether a text has none of the surrogates that `_text_lines` makes of other bytes."""
+    return not any("\udc80" <= letter <= "\udcff" for letter in text)
 
 
 def _refuse_utf16(path: Path, start: bytes) -> None:

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import sys
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from cohere_rerank.errors import InvalidRequestError
-from cohere_rerank.jobs import JobError
+from cohere_rerank.jobs import JobError, JobStoppedError
 from cohere_rerank.jobs.files import kind_of
 from cohere_rerank.jobs.formats import reader
 from tests.jobs.conftest import rows_of
+
+
+class ZstdError(Exception):
+    """The name that the standard library's has, from Python 3.14 on."""
 
 
 def read(path):
@@ -105,6 +112,68 @@ def test_csv_without_the_columns_is_refused(tmp_path):
     path.write_text("id,question\n1,q\n")
     with pytest.raises(JobError, match="query and documents"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (b'id,"query,documents', "broken CSV"),
+        ("id,quéry,query,documents".encode("latin-1"), "not UTF-8"),
+        (b"id,query,documents,query", "more than one column is called query"),
+    ],
+)
+def test_csv_whose_columns_have_no_clear_names_is_refused(tmp_path, names, told):
+    """A name that breaks off or is no UTF-8, or the same argument twice; other names may come again, or be empty."""
+    path = tmp_path / "in.csv"
+    path.write_bytes(names + b'\n1,q,"[""a""]",r\n')
+    with pytest.raises(JobError, match=told):
+        read(path)
+    path.write_bytes(b'id,query,documents,,\n1,q,"[""a""]",,\n')
+    assert read(path) == [(1, {"id": "1", "query": "q", "documents": ["a"]})]
+
+
+class FailingFile(io.RawIOBase):
+    """The bytes of a file, until its disk goes away."""
+
+    def __init__(self, content, error):
+        self._content = io.BytesIO(content)
+        self._error = error
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        data = self._content.read(len(buffer))
+        if not data:
+            raise self._error
+        buffer[: len(data)] = data
+        return len(data)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "told"),
+    [
+        ("in.jsonl", OSError(5, "Input/output error"), "cannot be read after line 3: Input/output error"),
+        ("in.csv", OSError(116, "Stale file handle"), "cannot be read after row 3: Stale file handle"),
+        ("in.jsonl.zst", ZstdError("checksum"), "broken after line 3: checksum"),
+    ],
+)
+def test_a_disk_that_fails_midway_stops_the_job_which_can_go_on(write, run, tmp_path, monkeypatch, name, error, told):
+    """As does a packed file that is broken; what was read before is answered."""
+    content = write(3).read_bytes()
+    if "csv" in name:
+        content = b"query,documents\n" + b'q,"[""a""]"\n' * 3
+    (tmp_path / name).write_bytes(content)
+
+    @contextmanager
+    def failing(path, packing, mode):
+        with io.BufferedReader(FailingFile(content, error)) as plain, path.open(mode) as beneath:
+            yield plain, beneath
+
+    monkeypatch.setattr("cohere_rerank.jobs.formats.opened", failing)
+    monkeypatch.setattr("cohere_rerank.jobs.formats.zstd", lambda: SimpleNamespace(ZstdError=ZstdError))
+    with pytest.raises(JobStoppedError, match=rf"{told}; 3 rows are saved .* resume"):
+        run(tmp_path / name)
 
 
 def test_parquet_has_lists_of_texts_or_of_objects_or_json(tmp_path):
