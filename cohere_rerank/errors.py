@@ -393,9 +393,21 @@ def _server_message(body: Any) -> str | None:
         value = body.get(key)
         if isinstance(value, dict):
             value = value.get("message")
+        elif isinstance(value, list):
+            value = _validators_words(value)
         if isinstance(value, str) and value.strip():
             return value.strip()
     return None
+
+
+def _validators_words(problems: list[Any]) -> str | None:
+    """Of FastAPI's list of ``{"loc", "msg", "input"}`` the first place and message; the input is the caller's text."""
+    first = problems[0] if problems else None
+    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
+        return None
+    loc = first.get("loc")
+    place = ".".join(str(part) for part in loc if isinstance(part, (str, int))) if isinstance(loc, list) else ""
+    return f"{place}: {first['msg']}" if place else first["msg"]
 
 
 def _sentence(status_code: int | None, body: Any) -> str:

@@ -56,6 +56,13 @@ BODIES = [
     5,
     True,
 ]
+NO_MSG = [
+    {"detail": []},
+    {"detail": ["5ecret"]},
+    {"detail": [{"loc": ["body"], "input": "5ecret"}]},
+    {"detail": [{"msg": 5}]},
+]
+WHY = "body.documents.0: why"
 SECRETS = {"authorization": "Bearer 5ecret", "set-cookie": "5ecret", "x-echo": "5ecret"}
 
 
@@ -176,6 +183,10 @@ def test_other_statuses_are_plain_api_errors(status):
         ({"error": {"message": "why", "type": "t"}}, "why"),  # vLLM, infinity, LiteLLM
         ({"error": "why", "error_type": "t"}, "why"),  # TEI
         ({"message": "", "detail": "why"}, "why"),
+        ({"detail": [{"type": "t", "loc": ["body", "documents", 0], "msg": "why", "input": "5ecret"}]}, WHY),  # FastAPI
+        ({"detail": [{"loc": ["body", "documents", 0], "msg": "why", "ctx": {"x": "5ecret"}}, {"msg": "5ecret"}]}, WHY),
+        ({"detail": [{"loc": [], "msg": "why"}]}, "why"),
+        ({"detail": [{"loc": "5ecret", "msg": "why", "input": ["5ecret"]}]}, "why"),
         ("why", "why"),
         (" why\n", "why"),
     ],
@@ -185,7 +196,9 @@ def test_the_servers_own_words_are_quoted(body, said):
     assert str(errors.error_from_response(400, {}, body)) == f"The API answered 400: {said}"
 
 
-@pytest.mark.parametrize("body", [{}, [], "", " ", None, 5, "<html>why</html>", "\n<!doctype html>", {"message": [1]}])
+@pytest.mark.parametrize(
+    "body", [{}, [], "", " ", None, 5, "<html>why</html>", "\n<!doctype html>", {"message": [1]}, *NO_MSG]
+)
 def test_without_words_the_status_speaks(body):
     """A page of HTML says nothing that its status does not."""
     assert str(errors.error_from_response(502, {}, body)) == "The API answered 502"
@@ -298,7 +311,9 @@ JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
     lambda inner: (
         st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["message", "error", "detail", "id", "data"]) | st.text(), inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["message", "error", "detail", "id", "loc", "msg"]) | st.text(), inner, max_size=4
+        )
     ),
     max_leaves=8,
 )
