@@ -34,7 +34,7 @@ class JobPlan:
         first_errors: What is wrong with the first ten of those.
         requests: Requests to send, long lists split.
         search_units: What the API will probably bill, an estimate; 0.0 on a ``local:`` address.
-        seconds: The time this takes at the client's limit; None without a limit of a known size.
+        seconds: How long the client's limit holds the last request back; None without a limit of a known size.
     """
 
     rows: int
@@ -95,4 +95,9 @@ def _seconds(n_requests: int, limit: RateLimit | str | None) -> float | None:
         from cohere_rerank.limits.rate_limit import PRESETS
 
         limit = PRESETS.get(limit)
-    return None if limit is None else n_requests / limit.requests * limit.period_s
+    if limit is None:
+        return None
+    n_before = max(0, n_requests - 1)
+    if limit.burst is None:  # a whole period's worth goes at once
+        return n_before // limit.requests * limit.period_s
+    return max(0.0, n_before * limit.step_s - limit.slack_s)

@@ -83,7 +83,7 @@ class Settings:
             output=Path(output),
             errors=None if errors is None else Path(errors),
             processes=n_cores() if processes is None else processes,
-            progress=progress or _tell_nobody,
+            progress=_tell_nobody if progress is None else progress,
             common={name: value for name, value in options.items() if name not in own},
             **{name: value for name, value in options.items() if name in own},
         )
@@ -97,6 +97,8 @@ class Settings:
         budget = _config.number("budget_units", self.budget_units)
         if budget is not None and not budget >= 0:
             raise InvalidRequestError(f"budget_units must be at least 0, got {budget}")
+        if not callable(self.progress):
+            raise InvalidRequestError(f"progress must be a function, got {type(self.progress).__name__}")
         checked_common(self.common)
         self._check_files()
 
@@ -138,7 +140,6 @@ class Settings:
             "scorer": None if config.scorer is None else getattr(config.scorer, "name", type(config.scorer).__name__),
             "ordered": self.ordered,
             "errors": None if self.errors is None else self.errors.name,
-            "ignore_unknown": self.ignore_unknown,
             **{name: value for name, value in self.common.items() if value is not None},
         }
         plain: dict[str, Any] = from_json(to_json(chosen))

@@ -7,6 +7,7 @@ import pytest
 from cohere_rerank import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.jobs import JobError, plan_job
+from cohere_rerank.limits import RateLimit
 
 
 def client(**options):
@@ -20,9 +21,18 @@ def test_a_plan_counts_rows_requests_units_and_time(write, tmp_path):
     plan = plan_job(source, client=client(limit="trial", max_documents_per_request=100), model="m")
     assert (plan.rows, plan.failed, plan.requests) == (4, 2, 4)
     assert plan.search_units == 4.0
-    assert plan.seconds == pytest.approx(4 / 10 * 60)
+    assert plan.seconds == 0.0
     assert [message.partition(":")[0] for message in plan.first_errors] == ["line 2", "line 4"]
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
+def test_the_time_is_what_the_limit_makes_the_last_request_wait(write):
+    """A window lets a period's worth go at once; a pace lets its burst go, and then one at a time."""
+    limits = {"trial": (0.0, 60.0, 120.0), RateLimit(per_minute=60, burst=5): (6.06, 7.07, 17.17)}
+    for limit, expected in limits.items():
+        for n_rows, seconds in zip((10, 11, 21), expected):
+            assert plan_job(write(n_rows), client=client(limit=limit), model="m").seconds == pytest.approx(seconds)
+    assert plan_job(write(0), client=client(limit="trial"), model="m").seconds == 0.0
 
 
 def test_without_a_limit_of_known_size_the_time_is_unknown(write):

@@ -87,8 +87,10 @@ def test_an_id_that_comes_again_is_an_error_without_the_id(write, run, server, t
 
 
 def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tmp_path):
-    """If the job says so."""
-    report = run(write([{"query": "q", "documents": ["a"], "page": 3}]), ignore_unknown=True)
+    """If the job says so, though it be when it asks again."""
+    source = write([{"query": "q", "documents": ["a"], "page": 3}])
+    assert run(source).failed == 1
+    report = run(source, ignore_unknown=True, retry_errors=True)
     assert report.failed == 0
     assert "page" not in server.requests[0].json
 
@@ -234,6 +236,7 @@ def test_files_that_cannot_be_are_told_before_anything_is_sent(write, run, serve
         ({"processes": 0}, "processes"),
         ({"max_error_fraction": 1.5}, "max_error_fraction"),
         ({"budget_units": -1}, "budget_units"),
+        ({"progress": 3}, "progress must be a function, got int"),
         ({"documents": ["a"]}, "documents"),
         ({"topn": 3}, "topn"),
         ({"client_options": None, "client": "me"}, "AsyncClientV2"),
