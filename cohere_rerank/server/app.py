@@ -78,8 +78,9 @@ class App:
         try:
             await self._threads.run(self._answers.load)
         except Exception as error:  # noqa: BLE001 - whatever a scorer raises
-            _log.error("the scorer cannot be loaded: %s", type(error).__name__, extra={"fields": about(error)})
-            await send({"type": "lifespan.startup.failed", "message": type(error).__name__})
+            reason = error.message if isinstance(error, Refused) else type(error).__name__
+            _log.error("the scorer cannot be loaded: %s", reason, extra={"fields": about(error)})
+            await send({"type": "lifespan.startup.failed", "message": reason})
             return
         await send({"type": "lifespan.startup.complete"})
         await receive()

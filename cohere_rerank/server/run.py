@@ -2,34 +2,41 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
+import signal
+import socket
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._config import whole_number
-from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from . import logs
 from .settings import Settings
 
 try:
     import uvicorn
+    from uvicorn.supervisors import Multiprocess
 except ImportError:
     raise ImportError('the server is an extra; install it with: pip install "cohere-rerank[server]"') from None
 
 if TYPE_CHECKING:
     from .app import App
 
+_log = logging.getLogger("cohere_rerank.server")
 _SETTINGS_VARIABLE = "COHERE_RERANK_SERVER_SETTINGS"
 _METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _GRACE_S = 30
+_NOT_STARTED = 3  # uvicorn's code for a start that failed
 
 
 def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what runs, for 30 seconds at most.
+    """Serve until SIGTERM or SIGINT, then finish what runs, for 30 seconds at most. After SIGTERM it returns.
 
     Args:
         settings: How to serve; with several workers the scorer must be a name.
@@ -40,6 +47,9 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     Raises:
         InvalidRequestError: The settings do not fit together.
         ImportError: The scorer's extra is not installed.
+        OSError: The address is none of this machine's, or taken.
+        ScorerError: The scorer cannot be loaded; the log has the reason.
+        KeyboardInterrupt: After SIGINT, when what ran is finished.
     """
     n_workers = whole_number("workers", workers, 1) or 1
     if n_workers > 1 and not isinstance(settings.scorer, (str, type(None))):
@@ -48,12 +58,95 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
 
     app = create_app(settings)
     options = uvicorn_options(host, port)
-    if n_workers == 1:
-        uvicorn.run(app, **options)
+    with bound(host, port) as listener, _signals_kept():
+        if n_workers == 1:
+            _serve_alone(uvicorn.Config(app, **options), listener)
+            return
+        del app  # made only to find mistakes before any worker does
+        with _shared_with_workers(settings):
+            name = f"{__name__}:{app_of_worker.__name__}"
+            _serve_with_workers(uvicorn.Config(name, factory=True, workers=n_workers, **options), listener)
+
+
+def bound(host: str, port: int) -> socket.socket:
+    """A socket at the address, which does not listen yet.
+
+    Raises:
+        OSError: The address is none of this machine's, or taken; the text says which.
+    """
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    if os.name != "nt":  # where it would let two programs have one port
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except (OSError, ValueError, OverflowError) as error:  # ValueError: no name of a host can look so
+        listener.close()
+        reason = getattr(error, "strerror", None) or str(error)
+        raise OSError(getattr(error, "errno", None), f"cannot listen on {_shown(host, port)}: {reason}") from None
+    return listener
+
+
+class _Server(uvicorn.Server):
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _say_where(self.config, sockets or [])
+
+
+class _Workers(Multiprocess):
+    is_interrupted = False
+
+    def handle_int(self) -> None:
+        super().handle_int()
+        self.is_interrupted = True
+
+
+def _serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
+    try:
+        _Server(config).run([listener])
+    except SystemExit as end:
+        if end.code:
+            raise ScorerError("the scorer cannot be loaded; the log has the reason") from None
+
+
+def _serve_with_workers(config: uvicorn.Config, listener: socket.socket) -> None:
+    workers = _Workers(config, [listener])
+    _say_where(config, [listener])
+    workers.run()
+    if workers.is_interrupted:
+        raise KeyboardInterrupt
+    if any(worker.process.exitcode == _NOT_STARTED for worker in workers.processes):
+        raise ScorerError("the scorer cannot be loaded; the log has the reason")
+
+
+def _say_where(config: uvicorn.Config, listeners: list[socket.socket]) -> None:
+    for listener in listeners:
+        _log.info("running on http://%s", _shown(config.host, listener.getsockname()[1]))
+
+
+def _shown(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@contextmanager
+def _signals_kept() -> Iterator[None]:
+    """Make an end of SIGTERM that can be told from a failure; uvicorn passes it on when it is done.
+
+    The caller's handlers are put back, which the supervisor of workers does not do.
+    """
+    if threading.current_thread() is not threading.main_thread():  # no other may set them
+        yield
         return
-    del app  # made only to find mistakes before any worker does
-    with _shared_with_workers(settings):
-        uvicorn.run(f"{__name__}:app_of_worker", factory=True, workers=n_workers, **options)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+
+
+def _end(*_: object) -> None:
+    raise SystemExit(0)
 
 
 def uvicorn_options(host: str, port: int) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -51,24 +52,28 @@ def test_its_log_is_json_without_what_was_sent(running):
     assert "key-one" not in text
 
 
-def test_sigterm_lets_running_requests_finish():
-    """The answer comes, whole; then the program ends by the signal."""
-    started = Program()
+WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
+
+
+@WORKERS
+def test_sigterm_lets_running_requests_finish(workers):
+    """The answer comes, whole; then the program ends with 0."""
+    started = Program("--workers", workers)
     # The callers' connection is open before the signal: only new ones are refused afterwards.
     got = in_thread(lambda: httpx.post(f"{started.url}/v2/rerank", json=LONG, timeout=60))
     wait_until(lambda: "cohere_rerank_running 1.0" in started.http.get("/metrics").text)
-    code = started.stop()
-    assert code == -signal.SIGTERM
+    assert started.stop() == 0
     wait_until(lambda: got)
     assert len(got[0].json()["results"]) == 150
     with pytest.raises(httpx.ConnectError):
         started.post()
 
 
-def test_ctrl_c_ends_it_quietly():
-    """Without a stack trace."""
-    started = Program()
-    assert started.stop(signal.SIGINT) in (0, 130)
+@WORKERS
+def test_ctrl_c_ends_it_quietly(workers):
+    """Without a stack trace, and with the code of every command for it."""
+    started = Program("--workers", workers)
+    assert started.stop(signal.SIGINT) == 130
     assert "Traceback" not in "".join(started.lines)
 
 
@@ -151,13 +156,34 @@ def test_wrong_usage_is_one_line_and_code_2(options, environment, words):
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_a_port_that_is_taken_is_said_and_code_1():
-    """Not a stack trace."""
+@WORKERS
+def test_a_port_that_is_taken_is_said_in_one_line(workers):
+    """And ends it with 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = run("--port", str(taken.getsockname()[1]))
-    assert done.returncode != 0
-    assert "address already in use" in done.stderr
-    assert "Traceback" not in done.stderr
+        port = taken.getsockname()[1]
+        done = run("--port", str(port), "--workers", workers)
+    assert done.returncode == 1
+    line = f"cohere-rerank: error: cannot listen on 127.0.0.1:{port}: {os.strerror(errno.EADDRINUSE)}"
+    assert done.stderr.splitlines() == [line]
+
+
+@pytest.mark.parametrize("host", ["no such host", "203.0.113.1", "::zz", "a" * 70])
+def test_a_host_that_is_none_of_this_machine_is_said_in_one_line(host):
+    """And ends it with 1."""
+    done = run("--host", host, CO_SERVER_API_KEY="key")
+    assert done.returncode == 1
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot listen on" in done.stderr
+
+
+@WORKERS
+def test_a_model_that_cannot_be_loaded_ends_it_with_1(workers):
+    """The log has the reason, and the last line says so."""
+    done = run("--port", "0", "--workers", workers, "--model", "local-onnx")
+    assert done.returncode == 1
+    *log, last = done.stderr.splitlines()
+    assert last == "cohere-rerank: error: the scorer cannot be loaded; the log has the reason"
+    assert any("local:onnx" in json.loads(line)["message"] for line in log)
 
 
 def test_a_faults_file_takes_the_servers_place(tmp_path):
