@@ -40,7 +40,7 @@ def diagnose(base_url: str, model: str, timeout_s: float) -> Iterator[Finding]:
     Args:
         base_url: An http or https address, as a client takes it.
         model: What to ask for.
-        timeout_s: For each step and each request.
+        timeout_s: For each step but the look-up of the name, and for each request.
     """
     root = rerank_url(base_url).removesuffix("/rerank").removesuffix("/v2")
     url = urlsplit(root)

@@ -22,7 +22,7 @@ def reach(url: SplitResult, timeout_s: float) -> Iterator[Finding]:
 
     Args:
         url: An http or https address.
-        timeout_s: For each step.
+        timeout_s: For each step but the look-up: the system's resolver takes none.
     """
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "https" else 80)

@@ -26,7 +26,7 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
     metavar="SECONDS",
     default=10.0,
     show_default=True,
-    help="For each step and each request.",
+    help="For each step and each request; the look-up of the name lasts as long as the system lets it.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Each finding as a line of JSON.")
 @click.pass_context

@@ -215,6 +215,7 @@ RESULTS = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score":
         ("/v1/rerank", {"model": "m", "object": "list", "results": RESULTS, "usage": {}}, "llamacpp"),
         ("/v1/rerank", {"model": "m", "results": RESULTS, "usage": {"total_tokens": 8}}, "jina"),
         ("/rerank", {"object": "rerank", "id": "infinity-1", "results": RESULTS, "usage": {}}, "jina"),
+        ("/rerank", {"id": "x", "model": "m", "results": RESULTS, "meta": {}, "usage": {"total_tokens": 8}}, "jina"),
         ("/rerank", [{"index": 1, "score": 0.9}, {"index": 0, "score": 0.1, "text": "t"}], "tei"),
         ("/v2/rerank", {"results": []}, None),
         ("/v2/rerank", {"results": [{"index": 0}]}, None),
@@ -242,6 +243,20 @@ def test_a_server_of_another_dialect_is_a_warning_with_advice(diagnose, server):
     assert (code, findings["dialect"]["status"]) == (0, "warn")
     assert "--dialect tei" in findings["dialect"]["advice"]
     assert set(server.requests[3].json) == {"query", "texts"}
+
+
+def test_our_own_server_speaks_what_it_says(diagnose):
+    """Its Jina form bears Cohere's ``meta`` too, and is no v1 for that."""
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("prometheus_client")
+    from tests.server_app.running import Running
+
+    with Running() as served:
+        code, findings = diagnose(served.url)
+    assert (code, findings["dialect"]["message"]) == (
+        0,
+        "cohere at /v2/rerank, v1 at /v1/rerank, jina at /rerank, tei at /rerank",
+    )
 
 
 def test_the_gravest_finding_is_the_one_to_mend_first():
