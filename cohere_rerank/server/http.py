@@ -52,14 +52,14 @@ class Exchange:
 
     Attributes:
         method: In capitals.
-        path: Decoded, without a slash at its end.
+        path: Decoded, below where the application is mounted, without a slash at its end.
         headers: Names in lower case; of several with one name the first.
         request_id: The caller's, if it is fit for a log; else a new one.
     """
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
-        self.path: str = scope["path"].rstrip("/") or "/"
+        self.path = _own_path(scope["path"], scope.get("root_path", "")).rstrip("/") or "/"
         self.headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -132,6 +132,12 @@ class Exchange:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": reply.status, "headers": encoded})
         await self._send({"type": "http.response.body", "body": reply.body})
+
+
+def _own_path(path: str, root: str) -> str:
+    """The path without that of the mount, which servers put before it and some frameworks do not."""
+    below = path.removeprefix(root.rstrip("/"))
+    return below if below.startswith("/") else path if below else "/"
 
 
 def _too_long(max_bytes: int) -> Refused:

@@ -7,6 +7,7 @@ import json
 import logging
 import threading
 
+import httpx
 import pytest
 
 from cohere_rerank import errors
@@ -17,7 +18,7 @@ from cohere_rerank.server.logs import JsonFormatter
 from cohere_rerank.server.run import serve
 from cohere_rerank.server.settings import keys_from
 from cohere_rerank.server.threads import Threads
-from tests.server_app.running import wait_until
+from tests.server_app.running import ASKED, wait_until
 
 # Settings -----------------------------------------------------------------------------------------
 
@@ -112,6 +113,44 @@ def test_only_models_with_an_effect_are_listed():
     assert models.names(Settings(model="local-lexical")).count("local-lexical") == 1
     assert models.names(Settings(model="m", scorer="lexical")) == ["m"]
     assert models.names(Settings(model="m", upstream="http://x")) == ["m"]
+
+
+# Mounted ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("root", "path"),
+    [
+        ("", "/v2/rerank"),
+        ("/", "/v2/rerank"),
+        ("/ranker", "/ranker/v2/rerank"),
+        ("/ranker/", "/ranker/v2/rerank/"),
+        ("/ranker", "/v2/rerank"),  # of a framework that cuts the path itself
+        ("/v2", "/v2/v2/rerank"),
+    ],
+)
+def test_a_mounted_application_knows_its_paths(root, path):
+    """Wherever another application puts it."""
+    transport = httpx.ASGITransport(create_app(), root_path=root)
+
+    async def scenario():
+        async with httpx.AsyncClient(transport=transport, base_url="http://mounted") as client:
+            return await client.post(path, json=ASKED)
+
+    said = asyncio.run(scenario())
+    assert said.status_code == 200, said.text
+
+
+@pytest.mark.parametrize(("path", "status"), [("/ranker", 200), ("/ranker/", 200), ("/rankers", 404)])
+def test_the_root_of_a_mounted_application_is_its_page(path, status):
+    """And a path that only begins alike is not."""
+    transport = httpx.ASGITransport(create_app(), root_path="/ranker")
+
+    async def scenario():
+        async with httpx.AsyncClient(transport=transport, base_url="http://mounted") as client:
+            return await client.get(path)
+
+    assert asyncio.run(scenario()).status_code == status
 
 
 # Threads ------------------------------------------------------------------------------------------
