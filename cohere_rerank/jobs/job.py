@@ -156,11 +156,13 @@ class Job:
             self.stopped, self._reason, self._cause = kind, reason, cause
 
     def save(self) -> None:
-        """Have what is written reach the disk itself."""
+        """Have what is written reach the disk itself, and look whether it is still where it was."""
         try:
             self._journal.sync()
         except OSError as error:
             self.stop("failed", f"{self._journal.path}: cannot be written: {error.strerror}", error)
+        if not self._journal.is_in_place():
+            self.stop("failed", f"{self._journal.path} was moved, removed or replaced while the job ran")
 
     def settle(self) -> None:
         """Write what the disk did not take, into the room that was kept for it.
@@ -182,6 +184,8 @@ class Job:
         if self.stopped:
             report = self.report()
             saved = f"{report.rows} rows are saved in {self._journal.path}, and resume goes on from there"
+            if not self._journal.is_in_place():
+                saved = f"put it back with its {report.rows} rows; without it, resume asks for all of them again"
             raise JobStoppedError(f"{self._reason}; {saved}{lost}", report) from self._cause
 
     def report(self) -> JobReport:

@@ -86,6 +86,7 @@ class Journal:
         self._last = 0
         self._spare = path.with_name(path.name + ".spare")
         self._fd = -1
+        self._synced_size = -1
         try:
             self._size = self._read()
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
@@ -141,8 +142,18 @@ class Journal:
         self._note(record)
 
     def sync(self) -> None:
-        """Have everything written reach the disk itself."""
-        os.fsync(self._fd)
+        """Have everything written reach the disk itself; at once if it has."""
+        size = self._size
+        if size != self._synced_size:
+            os.fsync(self._fd)
+            self._synced_size = size
+
+    def is_in_place(self) -> bool:
+        """Whether the file still has its name: nobody has moved, removed or replaced it."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), self.path.stat())
+        except OSError:
+            return False
 
     def _reserve(self) -> None:
         """Keep some room on the disk, to be freed when there is no other left."""

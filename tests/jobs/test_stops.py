@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
@@ -213,6 +213,46 @@ def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
     assert run(source, concurrency=1, progress=second).rows == 4
     assert len(refusals) == 1
     assert len(server.requests) == 4
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+@pytest.mark.parametrize("replaces", [False, True])
+def test_an_output_that_is_moved_away_stops_the_job(write, run, server, tmp_path, name, replaces):
+    """Soon, though no answer comes meanwhile; put back, it goes on."""
+    from tests.server import delayed
+
+    source, journal = write(4), tmp_path / ("out.jsonl" if name == "out.jsonl" else "out.csv.part")
+    server.script(answer(), answer(), delayed(2, answer()))
+
+    def move(report):
+        if report.stopped is None:
+            journal.rename(tmp_path / "away")
+            if replaces:
+                journal.touch()
+
+    with pytest.raises(JobStoppedError, match=rf"{journal.name} was moved, .* put it back with its . rows") as stopped:
+        run(source, name, concurrency=1, progress=move)
+    assert stopped.value.report.stopped == "failed"
+    (tmp_path / "away").replace(journal)
+    assert run(source, name, resume=True).rows == 4
+    assert len(server.requests) == 4
+
+
+def test_an_output_that_is_removed_at_the_end_is_told(write, run, server, tmp_path):
+    """Between two looks, the last one counts."""
+    source, holding = write(2), ExitStack()
+
+    def remove():
+        server.wait_until(lambda s: len(s.requests) == 2)
+        (tmp_path / "out.jsonl").unlink()
+        holding.close()
+
+    holding.enter_context(server.hold())
+    thread = threading.Thread(target=remove)
+    thread.start()
+    with pytest.raises(JobStoppedError, match=r"out\.jsonl was moved, removed"):
+        run(source)
+    thread.join()
 
 
 def long_answer(n_documents):
