@@ -144,6 +144,7 @@ async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals)
     described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
     with locked(settings, described) as state, closing(SeenIds()) as seen:
         if state.ended is not None and not settings.journal.exists():
+            _check_there(settings)
             return JobReport(**{**state.ended, "written": 0, "retries": 0, "seconds": 0.0})
         n_retries_before = client.usage.retries
         with closing(Journal(settings.journal, seen)) as journal:
@@ -154,6 +155,15 @@ async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals)
             job.settle()
         await to_thread.run_sync(_finish, settings, job, journal, state)
         return job.report()
+
+
+def _check_there(settings: Settings) -> None:
+    gone = [path for path in (settings.output, settings.errors) if path is not None and not path.exists()]
+    if gone:
+        raise JobError(
+            f"{gone[0]}: the job is done, but this file of it is gone; put it back, or remove {settings.state} and "
+            "what else is left of the job, and begin anew"
+        )
 
 
 async def _answer_rows(job: Job, rows: Iterator[Row], settings: Settings, client: AsyncClientV2) -> None:
@@ -213,7 +223,10 @@ def _finish(settings: Settings, job: Job, journal: Journal, state: State) -> Non
             state.ended = asdict(job.report())
             state.write()
             settings.journal.unlink()
-    except OSError as error:
-        told = f"{error.filename or output}: cannot be written: {error.strerror or error}"
+    except CohereRerankError:  # the journal itself is broken
+        raise
+    except Exception as error:  # a full disk, or what a format cannot hold
+        place, reason = getattr(error, "filename", None) or output, getattr(error, "strerror", None) or error
+        told = f"{place}: cannot be written: {reason}"
         saved = f"all rows are answered and saved in {settings.journal}; make room, and resume to write the output"
         raise JobStoppedError(f"{told}; {saved}", replace(job.report(), stopped="failed")) from error

@@ -168,6 +168,21 @@ def test_a_job_goes_on_where_it_ended(write, run, server, tmp_path, name):
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", name, f"{name}.job"}
 
 
+@pytest.mark.parametrize("name", ["out.csv", "errors.jsonl"])
+def test_a_job_that_is_done_is_not_called_so_without_its_files(write, run, server, tmp_path, name):
+    """The error says what to do, and it helps."""
+    source, options = write(3), {"errors": tmp_path / "errors.jsonl", "resume": True}
+    run(source, "out.csv", **options)
+    (tmp_path / name).rename(tmp_path / "away")
+    with pytest.raises(JobError, match=rf"{name}: the job is done, but .* remove .*out\.csv\.job"):
+        run(source, "out.csv", **options)
+    (tmp_path / "away").rename(tmp_path / name)
+    assert run(source, "out.csv", **options).rows == 3
+    for left in ("out.csv", "errors.jsonl", "out.csv.job"):
+        (tmp_path / left).unlink()
+    assert run(source, "out.csv", **options).written == 3
+
+
 def test_resuming_what_was_never_begun_begins_it(write, run, server, tmp_path):
     """So that one command does for every night."""
     assert run(write(3), resume=True).rows == 3
@@ -185,13 +200,30 @@ def test_another_input_or_other_options_are_refused(write, run, server, tmp_path
     ):
         with pytest.raises(JobError, match=told):
             run(source, resume=True, **options)
+    n_bytes = source.stat().st_size
     write(11)
-    with pytest.raises(JobError, match="the input has changed"):
+    with pytest.raises(JobError, match=f"the input has grown .* cut it back to its first {n_bytes} bytes, or choose"):
+        run(source, resume=True)
+    write(9)
+    with pytest.raises(JobError, match=r"the input has changed .*; choose another output"):
         run(source, resume=True)
     assert (len(server.requests), (tmp_path / "out.jsonl").read_bytes()) == (n_requests, before)
     source = write(10)
     os.utime(source, (1, 1))  # the content counts, not the date
     assert run(source, resume=True, concurrency=7).rows == 10
+
+
+@pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
+def test_a_link_stays_a_link_to_the_output(write, run, tmp_path, name):
+    """Wherever it leads."""
+    (tmp_path / "far").mkdir()
+    (tmp_path / name).symlink_to(tmp_path / "far" / f"real-{name}")
+    run(write(2), name)
+    assert (tmp_path / name).is_symlink()
+    assert (tmp_path / "far" / f"real-{name}").read_text().count("\n") >= 2
+    (tmp_path / f"lost-{name}").symlink_to(tmp_path / "nowhere" / name)
+    with pytest.raises(JobError, match="there is no folder .*nowhere"):
+        run(write(2), f"lost-{name}")
 
 
 def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_path):
