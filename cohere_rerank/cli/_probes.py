@@ -53,8 +53,8 @@ PROBES = (Probe("/v2/rerank"), Probe("/v1/rerank"), Probe("/rerank"), Probe("/re
 def dialect_of(path: str, reply: Any) -> str | None:
     """Whose form a successful reply has: cohere, v1, jina, llamacpp or tei; None if nobody's.
 
-    llama.cpp's lists have no id; Cohere's v1 has ``meta``, as has the Jina form of our own server, at ``/rerank``; Jina,
-    vLLM and others have ``usage``.
+    llama.cpp's lists have no id; Cohere's v1 has ``meta``, as has the Jina form of our own server, at ``/rerank``;
+    Jina, vLLM and others have ``usage``.
     """
     if _are_results(reply, "score"):
         return "tei"

@@ -135,7 +135,7 @@ class Fault(_Checked):
         message: With *status*: its message, instead of a usual one.
         body: With *status*: the whole body as text, such as a proxy's page.
         retry_after: With *status*: the seconds of a ``Retry-After`` header.
-        headers: With *status*: further headers, such as ``{"retry-after-ms": "50"}``.
+        headers: With *status*: further headers, such as ``{"retry-after-ms": "50"}``; values are latin-1, on one line.
         reset: Break the connection by RST: at the ``start``, inside the ``head`` or inside the ``body``.
         hang_up: Close the connection without a byte.
         truncated: Close it in the middle of a body that is framed by its ``length`` or ``chunked``.
