@@ -36,11 +36,13 @@ def check_writable(path: Path) -> None:
     Raises:
         JobError: The folder is missing or not ours to write, or something else has the name.
     """
-    if not path.parent.is_dir():
-        raise JobError(f"{path}: cannot be written: there is no folder {path.parent}")
+    folders = (path.parent, path.resolve().parent)  # of a link, and of what it leads to
+    for folder in folders:
+        if not folder.is_dir():
+            raise JobError(f"{path}: cannot be written: there is no folder {folder}")
     if path.exists() and not path.is_file():
         raise JobError(f"{path}: cannot be written: not a regular file")
-    if not os.access(path.parent, os.W_OK) or (path.exists() and not os.access(path, os.W_OK)):
+    if not all(os.access(place, os.W_OK) for place in (*folders, path) if place.exists()):
         raise JobError(f"{path}: cannot be written: permission denied")
 
 
@@ -87,6 +89,7 @@ def write(path: Path, rows: Callable[[], Iterable[Record]], *, with_spans: bool)
         with_spans: Whether a Parquet file has a place for relevant spans.
     """
     kind, packing = kind_of(path)
+    path = path.resolve()  # a link stays one
     beside = path.with_name(path.name + ".tmp")
     try:
         with opened(beside, packing, "wb") as (plain, _):
@@ -125,7 +128,7 @@ def _write_csv(plain: IO[bytes], rows: Iterable[Record]) -> None:
 
 def _write_parquet(plain: IO[bytes], rows: Callable[[], Iterable[Record]], *, with_spans: bool) -> None:
     pyarrow = arrow()
-    are_numbers = all(row["id"] is None or isinstance(row["id"], int) for row in rows())
+    are_numbers = all(row["id"] is None or _fits(row["id"]) for row in rows())
     schema = _schema(pyarrow, pyarrow.int64() if are_numbers else pyarrow.string(), with_spans)
     flat = map(_flat, rows())
     with pyarrow.parquet.ParquetWriter(plain, schema) as writer:
@@ -135,6 +138,11 @@ def _write_parquet(plain: IO[bytes], rows: Callable[[], Iterable[Record]], *, wi
                 if not are_numbers and row["id"] is not None:
                     row["id"] = str(row["id"])
             writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
+
+
+def _fits(name: object) -> bool:
+    """Whether an id is a number of 64 bits, with a sign."""
+    return isinstance(name, int) and -(1 << 63) <= name < 1 << 63
 
 
 def _schema(pyarrow: Any, id_type: Any, with_spans: bool) -> Any:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -31,16 +32,20 @@ def fingerprint(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         JobError: The input cannot be read.
     """
+    return {"version": _VERSION, "input": {"name": path.name, **_hashed(path)}, "options": dict(options)}
+
+
+def _hashed(path: Path, most: float = math.inf) -> dict[str, Any]:
+    """The length and the hash of a file, or of so many of its first bytes."""
     digest, n_bytes = hashlib.blake2b(digest_size=16), 0
     try:
         with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
+            while chunk := file.read(int(min(_CHUNK, most - n_bytes))):
                 digest.update(chunk)
                 n_bytes += len(chunk)
     except OSError as error:
         raise JobError(f"{path}: cannot be read: {error.strerror}") from error
-    content = {"name": path.name, "bytes": n_bytes, "blake2b": digest.hexdigest()}
-    return {"version": _VERSION, "input": content, "options": dict(options)}
+    return {"bytes": n_bytes, "blake2b": digest.hexdigest()}
 
 
 class State:
@@ -92,7 +97,7 @@ def locked(settings: Settings, described: Mapping[str, Any]) -> Iterator[State]:
             advice = "no job's state is beside it" if settings.resume else "resume the job that wrote it"
             raise JobError(f"{there[0]}: exists already; {advice}, or choose another output")
         if content and settings.resume:
-            yield State(file, described, _compared(content, described, output))
+            yield State(file, described, _compared(content, described, settings))
         else:
             state = State(file, described)
             state.write()
@@ -113,22 +118,26 @@ def _lock(file: IO[bytes], output: Path) -> None:
         raise JobError(f"{output}: another job is writing it; let it end, or choose another output") from None
 
 
-def _compared(content: bytes, described: Mapping[str, Any], output: Path) -> dict[str, Any] | None:
+def _compared(content: bytes, described: Mapping[str, Any], settings: Settings) -> dict[str, Any] | None:
     """How the job ended, if it did."""
+    output = settings.output
     try:
         before = json.loads(content)
         if before["version"] != _VERSION:
             raise JobError(f"{output}: the job was begun by another version of this program, which must end it")
         ended: dict[str, Any] | None = before["ended"]
         inputs, options = (before["input"], described["input"]), (before["options"], described["options"])
+        n_bytes, n_bytes_now = inputs[0]["bytes"], inputs[1]["bytes"]
         is_same_input = inputs[0]["blake2b"] == inputs[1]["blake2b"]
+        has_grown = n_bytes < n_bytes_now and _hashed(settings.input, n_bytes)["blake2b"] == inputs[0]["blake2b"]
         changed = sorted(name for name in {*options[0], *options[1]} if options[0].get(name) != options[1].get(name))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise JobError(f"{output}: its state file is broken, so that nobody can tell which job it is of") from None
     if not is_same_input:
+        told, advice = ("grown", f"cut it back to its first {n_bytes} bytes, or ") if has_grown else ("changed", "")
         raise JobError(
-            f"{output}: the input has changed since the job began ({inputs[0]['bytes']} bytes then, "
-            f"{inputs[1]['bytes']} now); choose another output to begin anew"
+            f"{output}: the input has {told} since the job began ({n_bytes} bytes then, {n_bytes_now} now); "
+            f"{advice}choose another output to begin anew"
         )
     if changed:
         told = "; ".join(f"{name} was {options[0].get(name)!r}, now {options[1].get(name)!r}" for name in changed)

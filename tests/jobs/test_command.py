@@ -131,7 +131,7 @@ def test_a_dry_run_tells_and_sends_nothing(write, batch, server, tmp_path):
         "rows          151 (1 cannot be sent)",
         "requests      150",
         "search units  about 150",
-        "time          about 1m 30s at the limit",
+        "time          about 1m 0s at the limit",
     ]
     assert "line 151" in done.stderr
     assert server.requests == []

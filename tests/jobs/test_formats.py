@@ -9,6 +9,7 @@ import json
 import sys
 from contextlib import contextmanager
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pytest
 
@@ -274,6 +275,28 @@ def test_whole_numbers_stay_numbers_in_parquet_unless_other_ids_are_text(write, 
     assert parquet.read_table(tmp_path / "numbers.parquet").column("id").to_pylist() == [0, 1]
     run(write([{"id": "a", "query": "q", "documents": ["d"]}, {"query": "q", "documents": ["d"]}]), "mixed.parquet")
     assert parquet.read_table(tmp_path / "mixed.parquet").column("id").to_pylist() == ["a", "2"]
+    rows = [{"id": number, "query": "q", "documents": ["d"]} for number in (2**63 - 1, -(2**63))]
+    run(write(rows), "large.parquet")
+    assert parquet.read_table(tmp_path / "large.parquet").column("id").to_pylist() == [2**63 - 1, -(2**63)]
+    run(write([*rows, {**rows[0], "id": 2**63}]), "huge.parquet")
+    assert parquet.read_table(tmp_path / "huge.parquet").column("id").to_pylist()[2] == str(2**63)
+
+
+def test_what_a_format_cannot_hold_loses_no_answer(write, run, server, tmp_path, monkeypatch):
+    """The job stops as it does for a full disk, and can write the output later."""
+    pytest.importorskip("pyarrow")
+    import pyarrow
+
+    source = write(2)
+    for failure in (OverflowError("too large"), pyarrow.ArrowNotImplementedError("too large")):
+        with monkeypatch.context() as patched:
+            patched.setattr("cohere_rerank.jobs.output._flat", Mock(side_effect=failure))
+            with pytest.raises(
+                JobStoppedError, match=r"out\.parquet: cannot be written: too large; all rows are answer"
+            ):
+                run(source, "out.parquet", resume=True)
+    assert run(source, "out.parquet", resume=True).rows == 2
+    assert len(server.requests) == 2
 
 
 def test_spans_are_in_every_format(write, run, tmp_path):

@@ -222,7 +222,7 @@ def test_a_link_stays_a_link_to_the_output(write, run, tmp_path, name):
     assert (tmp_path / name).is_symlink()
     assert (tmp_path / "far" / f"real-{name}").read_text().count("\n") >= 2
     (tmp_path / f"lost-{name}").symlink_to(tmp_path / "nowhere" / name)
-    with pytest.raises(JobError, match="there is no folder .*nowhere"):
+    with pytest.raises(JobError, match=r"there is no folder .*nowhere"):
         run(write(2), f"lost-{name}")
 
 
