@@ -48,12 +48,14 @@ async def watch(job: Job, tell: Callable[[JobReport], object], hurry: anyio.Even
 
 async def beside(companion: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
     """Do the work while its companion runs, which ends with it; what either raises comes as it is, in no group."""
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
 
     async def run(task: Callable[[], Awaitable[None]]) -> None:
         try:
             await task()
-        except Exception as error:  # noqa: BLE001 - raised below
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised below; a KeyboardInterrupt, too, would come in a group
             failures.append(error)
         group.cancel_scope.cancel()
 

@@ -83,7 +83,7 @@ def test_a_signal_does_not_wait_for_rows_that_wait_for_a_repeat(write, run, serv
     assert len(server.requests) == 4
 
 
-def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path):
+def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path, caplog):
     """Though an answer does not come; what was saved before stays."""
     source = write(20)
     once_more = [signal.SIGINT]
@@ -94,6 +94,7 @@ def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path):
 
     with server.hold(), signalled(server, 4, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         run(source, concurrency=4, progress=tell)
+    assert not [record for record in caplog.records if record.name == "asyncio" and record.levelname == "ERROR"]
     assert run(source, resume=True).rows == 20
 
 
