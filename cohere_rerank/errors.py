@@ -74,6 +74,7 @@ _HINTS = {
     407: "; the proxy on the way wants a user name and a password",
 }
 _MESSAGE_LIMIT = 500  # characters of a server's own message that are worth a line in a log
+_INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
 
 
 class CohereRerankError(Exception):
@@ -386,7 +387,7 @@ def _server_message(body: Any) -> str | None:
     """The sentence inside an error body, in any of the forms that servers of this API use."""
     if isinstance(body, str):
         # An HTML page of a proxy says nothing that its status does not.
-        return None if body.lstrip().startswith("<") else body.strip() or None
+        return None if body.lstrip().startswith("<") else _without_input(body) or None
     if not isinstance(body, dict):
         return None
     for key in ("message", "error", "detail"):
@@ -395,9 +396,16 @@ def _server_message(body: Any) -> str | None:
             value = value.get("message")
         elif isinstance(value, list):
             value = _validators_words(value)
-        if isinstance(value, str) and value.strip():
-            return value.strip()
+        if isinstance(value, str) and (text := _without_input(value)):
+            return text
     return None
+
+
+def _without_input(text: str) -> str:
+    """A sentence up to where pydantic's errors, printed as they are (vLLM does), would quote the request."""
+    for mark in _INPUT_MARKS:
+        text = text.partition(mark)[0]
+    return text.strip()
 
 
 def _validators_words(problems: list[Any]) -> str | None:

@@ -62,6 +62,7 @@ NO_MSG = [
     {"detail": [{"loc": ["body"], "input": "5ecret"}]},
     {"detail": [{"msg": 5}]},
 ]
+VLLM = "[{'loc': ('body',), 'msg': 'why'"
 WHY = "body.documents.0: why"
 SECRETS = {"authorization": "Bearer 5ecret", "set-cookie": "5ecret", "x-echo": "5ecret"}
 
@@ -187,6 +188,10 @@ def test_other_statuses_are_plain_api_errors(status):
         ({"detail": [{"loc": ["body", "documents", 0], "msg": "why", "ctx": {"x": "5ecret"}}, {"msg": "5ecret"}]}, WHY),
         ({"detail": [{"loc": [], "msg": "why"}]}, "why"),
         ({"detail": [{"loc": "5ecret", "msg": "why", "input": ["5ecret"]}]}, "why"),
+        ({"error": {"message": "[{'loc': ('body',), 'msg': 'why', 'input': {'query': '5ecret'}}]"}}, VLLM),
+        ({"message": '[{"loc": ["body"], "msg": "why", "input": "5ecret"}]'}, '[{"loc": ["body"], "msg": "why"'),
+        ({"detail": "why [type=missing, input_value={'query': '5ecret'}]"}, "why [type=missing"),
+        ({"detail": "a list in 'input': why"}, "a list in 'input': why"),
         ("why", "why"),
         (" why\n", "why"),
     ],
