@@ -22,6 +22,7 @@ Reader = Callable[[Mapping[str, Any], str, bool], "Asked"]
 V1_FIELDS = frozenset({"model", "query", "documents", "top_n", "rank_fields", "return_documents", "max_chunks_per_doc"})
 JINA_FIELDS = FIELDS | {"return_documents"}
 TEI_FIELDS = frozenset({"query", "texts", "raw_scores", "return_text", "truncate", "truncation_direction"})
+_TYPES = {"query": (str, "a string"), "documents": (list, "a list"), "texts": (list, "a list")}
 _MAX_CHUNKS = 10_000  # of v1: documents times chunks must stay below
 _SHOWN_FIELDS, _SHOWN_CHARS = 5, 40
 _BYTES_PER_TOKEN = 4  # of UTF-8, on average; an estimate without a tokenizer
@@ -57,6 +58,7 @@ class Asked:
 def v2(request: Mapping[str, Any], _model: str, is_strict: bool) -> Asked:
     """Cohere's v2. Unless strict, null stands for nothing, and ``return_documents`` does what it does in v1."""
     if is_strict:
+        _check_types(request)
         return Asked(dict(request), _unchanged)  # the endpoint is as strict as the API
     body, ignored = _known(request, JINA_FIELDS, is_strict)
     is_echo = _flag(body, "return_documents", default=False)
@@ -138,7 +140,15 @@ def _known(request: Mapping[str, Any], names: Iterable[str], is_strict: bool) ->
     if is_strict and unknown:
         raise Refused(422, f"unknown field: parameter '{unknown[0]}' is not a valid field")
     kept = {name: value for name, value in request.items() if name not in unknown}
+    _check_types(kept)
     return kept if is_strict else _tolerated(kept), unknown
+
+
+def _check_types(fields: Mapping[str, Any]) -> None:
+    """Say of the main fields that their type is wrong, where the endpoint would call them empty."""
+    for name, (kind, words) in _TYPES.items():
+        if not isinstance(fields.get(name), (kind, type(None))):
+            raise Refused(422, f"invalid type: parameter '{name}' must be {words}")
 
 
 def _tolerated(fields: Mapping[str, Any]) -> dict[str, Any]:

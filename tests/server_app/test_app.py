@@ -110,6 +110,9 @@ def test_what_is_no_json_is_refused_as_such(plain, name, path):
 WRONG = [
     ({"model": None}, 400, "a model parameter is required for this endpoint."),
     ({"query": " "}, 400, "invalid request: query must not be empty or be only whitespace"),
+    ({"query": {}}, 422, "invalid type: parameter 'query' must be a string"),
+    ({"query": 3}, 422, "invalid type: parameter 'query' must be a string"),
+    ({"documents": "abc"}, 422, "invalid type: parameter 'documents' must be a list"),
     ({"documents": []}, 400, "invalid request: list of documents must not be empty"),
     ({"documents": ["a", ""]}, 400, "invalid request: document at index 1 cannot be empty"),
     ({"documents": [{"text": "a"}]}, 422, "invalid type: parameter 'documents[0]' must be a string"),
@@ -122,6 +125,16 @@ WRONG = [
 def test_wrong_values_are_refused_in_coheres_words(plain, changes, status, words):
     """The endpoint's own messages pass through."""
     assert sentence(plain.post(asked={**ASKED, **changes}), status) == words
+
+
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_a_wrong_type_is_said_to_be_one_in_every_dialect(path, is_strict):
+    """Rather than that it is empty."""
+    with Running(is_strict=is_strict) as running:
+        assert "'documents' must be a list" in sentence(running.post(path, {**ASKED, "documents": "abc"}), 422)
+        assert "'query' must be a string" in sentence(running.post(path, {**ASKED, "query": {}}), 422)
+        assert "'texts' must be a list" in sentence(running.post("/rerank", {"query": "q", "texts": "abc"}), 422)
 
 
 def test_what_real_clients_send_too_much_is_tolerated(plain):
