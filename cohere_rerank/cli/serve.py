@@ -65,6 +65,14 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that mean something the
     "--max-body", default=16, show_default=True, type=click.IntRange(min=1), metavar="MIB", help="Longest request."
 )
 @click.option(
+    "--body-timeout",
+    default=30.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long a request's body may take to arrive; it has a place meanwhile.",
+)
+@click.option(
     "--faults",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
@@ -85,6 +93,7 @@ def serve(
     concurrency: int,
     queue: int,
     max_body: int,
+    body_timeout: float,
     faults: str | None,
 ) -> None:
     """Answer rerank requests over HTTP, as Cohere's API does: /v2/rerank, /v1/rerank, /rerank.
@@ -107,6 +116,7 @@ def serve(
         concurrency=concurrency,
         queue=queue,
         max_body_bytes=max_body * _MEBIBYTE,
+        body_timeout_s=body_timeout,
     )
     if not settings.api_keys and not _is_loopback(host):
         note(f"anyone who reaches {host} may call; set CO_SERVER_API_KEY to ask for a key")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
@@ -277,4 +278,4 @@ def _message(error: ApiError) -> str:
 
 
 def _hint(error: ApiError) -> dict[str, str]:
-    return {} if error.retry_after is None else {"retry-after": f"{max(error.retry_after, 0.0):.0f}"}
+    return {} if error.retry_after is None else {"retry-after": str(math.ceil(max(error.retry_after, 0.0)))}

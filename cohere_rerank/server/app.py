@@ -159,7 +159,7 @@ class App:
         return _json({"status": "ready"})
 
     async def _scrape(self, _exchange: Exchange) -> Reply:
-        return Reply(200, self._metrics.text(), {}, CONTENT_TYPE)
+        return Reply(200, await asyncio.to_thread(self._metrics.text), {}, CONTENT_TYPE)
 
     async def _document(self, _exchange: Exchange) -> Reply:
         return Reply(200, self._openapi)

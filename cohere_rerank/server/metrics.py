@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ class Metrics:
         self._running.set(n_running)
 
     def text(self) -> bytes:
-        """All of it, in Prometheus' text format."""
+        """All of it, in Prometheus' text format. With several workers it reads files: not for an event loop."""
         if self._folder is None:
             return prometheus.generate_latest(self._registry)
         _forget_the_dead(Path(self._folder))
@@ -83,7 +83,8 @@ def _forget_the_dead(folder: Path) -> None:
     for path in folder.glob("gauge_live*.db"):
         found = _GAUGE_FILE.fullmatch(path.name)
         if found and not _is_alive(int(found[1])):
-            mark(int(found[1]), str(folder))
+            with suppress(FileNotFoundError):  # another worker, scraped at the same time, was sooner
+                mark(int(found[1]), str(folder))
 
 
 def _is_alive(process: int) -> bool:

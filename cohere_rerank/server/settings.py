@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import header_text, seconds, whole_number
+from cohere_rerank._config import LOCAL_SCHEME, header_text, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -55,6 +55,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_keys", _checked_keys(self.api_keys))
+        _check_upstream(self.upstream)
         if self.scorer is not None and self.upstream is not None:
             raise InvalidRequestError("a scorer and an upstream exclude each other: who is to answer?")
         _check_kinds(self.model, self.is_strict)
@@ -83,6 +84,17 @@ def _check_kinds(model: Any, is_strict: Any) -> None:
         raise InvalidRequestError(f"model must be the name of a model, got {model!r}")
     if not isinstance(is_strict, bool):
         raise InvalidRequestError(f"is_strict must be True or False, got {type(is_strict).__name__}")
+
+
+def _check_upstream(upstream: Any) -> None:
+    if upstream is None:
+        return
+    if not isinstance(upstream, str) or not upstream:
+        raise InvalidRequestError("upstream must be the address of an API, like https://api.cohere.com")
+    if upstream.startswith(LOCAL_SCHEME):
+        raise InvalidRequestError(
+            "an upstream is another server; for the local engine leave upstream out, and name a scorer (--scorer)"
+        )
 
 
 def _checked_keys(keys: Any) -> tuple[str, ...]:

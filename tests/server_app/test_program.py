@@ -121,6 +121,17 @@ def test_what_a_killed_worker_had_under_way_is_not_counted_for_ever():
         assert metric(started, "cohere_rerank_admitted") == 0
 
 
+def test_a_body_has_the_time_that_the_command_gives_it():
+    """Then its place is given to others."""
+    with program("--body-timeout", "0.05") as started:
+        address = httpx.URL(started.url)
+        with socket.create_connection((address.host, address.port), 20) as connection:
+            connection.sendall(
+                b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+            )
+            assert b"did not arrive within 0.05 seconds" in connection.makefile("rb").read()
+
+
 # Usage --------------------------------------------------------------------------------------------
 
 
@@ -142,6 +153,8 @@ def run(*options, **environment):
         (["--scorer", "nonsense"], {}, "nonsense"),
         (["--scorer", "lexical", "--upstream", "http://x"], {}, "exclude each other"),
         (["--upstream", "nowhere"], {}, "base_url"),
+        (["--upstream", "local:"], {}, "--scorer"),
+        (["--body-timeout", "0"], {}, "--body-timeout"),
         ([], {"CO_SERVER_API_KEY": ","}, "CO_SERVER_API_KEY"),
         (["--api-key", ""], {}, "empty"),
         (["--port", "99999"], {}, "--port"),

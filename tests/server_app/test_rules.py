@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import httpx
 import pytest
 
 from cohere_rerank import errors
 from cohere_rerank.local.choose import by_name
-from cohere_rerank.server import Settings, answers, create_app, models
+from cohere_rerank.server import Settings, answers, create_app, metrics, models
 from cohere_rerank.server.http import Refused
 from cohere_rerank.server.logs import JsonFormatter
 from cohere_rerank.server.run import serve
@@ -38,6 +41,8 @@ from tests.server_app.running import ASKED, wait_until
         {"concurrency": None},
         {"body_timeout_s": None},
         {"scorer": "lexical", "upstream": "http://127.0.0.1"},
+        {"upstream": ""},  # a client would take it for Cohere's address
+        {"upstream": 1},
         {"model": ""},
         {"concurrency": 0},
         {"concurrency": 1.5},
@@ -58,6 +63,13 @@ def test_a_string_of_keys_is_refused_without_being_shown():
     with pytest.raises(errors.InvalidRequestError, match=r"must be a list of strings.* got str") as caught:
         Settings(api_keys=("sesame"))
     assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("upstream", ["local:", "local:semantic"])
+def test_the_local_engine_is_no_upstream(upstream):
+    """It is what there is without one."""
+    with pytest.raises(errors.InvalidRequestError, match="--scorer"):
+        Settings(upstream=upstream)
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
@@ -208,6 +220,42 @@ def test_an_error_in_a_thread_is_the_callers():
     asyncio.run(scenario())
 
 
+# Metrics ------------------------------------------------------------------------------------------
+
+
+def test_counts_of_the_dead_may_be_removed_by_another_worker(tmp_path, monkeypatch):
+    """Two workers that are scraped at once both find the file, and one of them is later."""
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    file = tmp_path / f"gauge_livesum_{dead.pid}.db"
+    file.touch()
+    removed = []
+
+    def late(process, folder):
+        file.unlink()
+        removed.append(process)
+        (Path(folder) / file.name).unlink()
+
+    monkeypatch.setattr(metrics.multiprocess, "mark_process_dead", late)
+    metrics._forget_the_dead(tmp_path)
+    assert removed == [dead.pid]
+
+
+def test_metrics_are_gathered_off_the_event_loop(monkeypatch):
+    """With several workers they are read from files."""
+    names = []
+    monkeypatch.setattr(metrics.Metrics, "text", lambda _: names.append(threading.current_thread()) or b"")
+    transport = httpx.ASGITransport(create_app())
+
+    async def scenario():
+        async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+            assert (await client.get("/metrics")).status_code == 200
+
+    asyncio.run(scenario())
+    assert len(names) == 1
+    assert names[0] is not threading.main_thread()
+
+
 # An upstream's errors -----------------------------------------------------------------------------
 
 
@@ -221,7 +269,8 @@ UPSTREAM = [
     (api_error(400, {"message": "bad"}), 400, "bad", {}),
     (api_error(404, {"message": "model 'x' not found"}), 404, "model 'x' not found", {}),
     (api_error(422, "text"), 422, "the upstream answered 422", {}),
-    (api_error(429, {"message": "slow down"}, 12.4), 429, "slow down", {"retry-after": "12"}),
+    (api_error(429, {"message": "slow down"}, 12.4), 429, "slow down", {"retry-after": "13"}),
+    (api_error(429, {"message": "slow down"}, 0.2), 429, "slow down", {"retry-after": "1"}),
     (api_error(401, {"message": "invalid api token"}), 502, "the upstream refused this server's own key", {}),
     (api_error(403), 502, "the upstream refused this server's own key", {}),
     (api_error(500), 500, "the upstream answered 500", {}),
