@@ -199,7 +199,10 @@ def check_names(arguments: Mapping[str, Any]) -> None:
     unknown = sorted(_short.repr(name) for name in arguments.keys() - ARGUMENTS)
     if unknown:
         known = ", ".join(sorted(ARGUMENTS))
-        raise InvalidRequestError(f"rerank takes no {', '.join(unknown)}; a request may have an id and {known}")
+        raise InvalidRequestError(
+            f"rerank takes no {', '.join(unknown)}; a request may have an id and {known}; "
+            "a batch also takes concurrency, ordered, on_error, progress"
+        )
 
 
 @contextmanager
