@@ -23,7 +23,7 @@ from .errors import JobError
 from .files import arrow, kind_of, opened, zstd
 from .rows import ARGUMENTS
 
-__all__ = ["Reader", "reader"]
+__all__ = ["Reader", "check_start", "reader"]
 
 _UTF8_BOM = b"\xef\xbb\xbf"
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
@@ -213,6 +213,15 @@ def reader(path: Path) -> Reader[Any]:
         return classes[kind](path, packing)
     except OSError as error:
         raise JobError(f"{path}: {error.strerror}") from error
+
+
+def check_start(path: Path) -> None:
+    """Find out before a job begins whether its input does.
+
+    Raises:
+        JobError: It cannot be read up to its first row; and as `reader`.
+    """
+    next(iter(reader(path)), None)
 
 
 def _from_cell(name: str, cell: str) -> object:

@@ -16,6 +16,7 @@ from cohere_rerank.errors import CohereRerankError
 
 from . import local
 from .errors import JobError, JobStoppedError
+from .formats import check_start
 from .formats import reader as opened_reader
 from .job import Job
 from .journal import Journal
@@ -140,6 +141,7 @@ async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals)
     if client._config.is_local:
         local.check_copies(client)
         settings = replace(settings, budget_units=None)  # nothing costs anything
+    await to_thread.run_sync(check_start, settings.input)
     source = opened_reader(settings.input)
     described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
     with locked(settings, described) as state, closing(SeenIds()) as seen:

@@ -123,12 +123,14 @@ def test_csv_without_the_columns_is_refused(tmp_path):
         (b"id,query,documents,query", "more than one column is called query"),
     ],
 )
-def test_csv_whose_columns_have_no_clear_names_is_refused(tmp_path, names, told):
+def test_csv_whose_columns_have_no_clear_names_is_refused(tmp_path, run, names, told):
     """A name that breaks off or is no UTF-8, or the same argument twice; other names may come again, or be empty."""
     path = tmp_path / "in.csv"
     path.write_bytes(names + b'\n1,q,"[""a""]",r\n')
-    with pytest.raises(JobError, match=told):
-        read(path)
+    with pytest.raises(JobError, match=told) as refused:
+        run(path)
+    assert not isinstance(refused.value, JobStoppedError)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]  # so nothing has begun
     path.write_bytes(b'id,query,documents,,\n1,q,"[""a""]",,\n')
     assert read(path) == [(1, {"id": "1", "query": "q", "documents": ["a"]})]
 
