@@ -10,7 +10,8 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._config import whole_number
@@ -89,7 +90,8 @@ def bound(host: str, port: int) -> socket.socket:
 class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        _say_where(self.config, sockets or [])
+        if self.started:
+            _say_where(self.config, sockets or [])
 
 
 class _Workers(Multiprocess):
@@ -101,15 +103,16 @@ class _Workers(Multiprocess):
 
 
 def _serve_alone(config: uvicorn.Config, listener: socket.socket) -> None:
-    try:
-        _Server(config).run([listener])
-    except SystemExit as end:
-        if end.code:
-            raise ScorerError("the scorer cannot be loaded; the log has the reason") from None
+    server = _Server(config)
+    with suppress(SystemExit):  # of SIGTERM, or of a start that failed
+        server.run([listener])
+    if not server.started:
+        raise ScorerError("the scorer cannot be loaded; the log has the reason")
 
 
 def _serve_with_workers(config: uvicorn.Config, listener: socket.socket) -> None:
-    workers = _Workers(config, [listener])
+    older: dict[str, Any] = {"target": uvicorn.Server(config).run}  # of uvicorn 0.34
+    workers = _Workers(config, sockets=[listener], **(older if "target" in signature(Multiprocess).parameters else {}))
     _say_where(config, [listener])
     workers.run()
     if workers.is_interrupted:
