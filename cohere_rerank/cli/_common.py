@@ -18,7 +18,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -27,7 +26,7 @@ import click
 
 from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL
 
-from ._failures import one_line
+from ._failures import one_line, silence
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
@@ -146,5 +145,7 @@ def write_json(values: Iterable[object]) -> None:
 
 def note(text: str) -> None:
     """Tell the person something that is no data: one line on standard error, if anybody reads it."""
-    with suppress(OSError):
+    try:
         click.echo(f"cohere-rerank: {one_line(text)}", err=True)
+    except OSError:
+        silence()

@@ -16,7 +16,7 @@ import click
 from cohere_rerank._config import key_from_environment
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "Refusal", "one_line", "translated"]
+__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "Refusal", "one_line", "silence", "translated"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -35,7 +35,7 @@ class Failure(click.ClickException):
         try:
             click.echo(f"cohere-rerank: error: {one_line(self.message)}", err=True)
         except OSError:
-            _silence()
+            silence()
 
 
 class Refusal(Failure):
@@ -57,7 +57,7 @@ def translated() -> Iterator[None]:
     except KeyboardInterrupt:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        _silence()
+        silence()
         raise click.exceptions.Exit(0) from None  # `| head` had what it wanted
     except click.exceptions.NoArgsIsHelpError:
         raise  # which shows the help
@@ -70,7 +70,7 @@ def translated() -> Iterator[None]:
     except (CohereRerankError, ImportError) as error:
         raise Failure(str(error)) from None
     except OSError as error:
-        _silence()  # it may have been the output: a full disk
+        silence()  # it may have been the output: a full disk
         raise Failure(_os_error(error)) from None
 
 
@@ -92,7 +92,7 @@ def _os_error(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
-def _silence() -> None:
+def silence() -> None:
     """Send what a stream still buffers and cannot write nowhere: the interpreter flushes once more at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):

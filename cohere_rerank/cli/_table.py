@@ -29,9 +29,16 @@ _LEAD = 12  # characters shown before the first relevant span, where it is far f
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but Persian, Indic scripts and emoji need them
 
 
+class _Console(Console):
+    """Lets a reader that went away be known; rich would end the program itself, as failed."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequence[Item]) -> None:
     """Print one line a result, as wide as the terminal; NO_COLOR is heeded."""
-    console = Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
+    console = _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     widest = min(_PLACE_CELLS, console.width // 3)
     room = max(console.width - _BAR_CELLS - _NUMBER_CELLS - widest, _BAR_CELLS)
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
