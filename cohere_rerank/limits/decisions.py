@@ -89,6 +89,8 @@ class Window:
         if n_ahead >= n_unused:
             n_periods, place = divmod(n_ahead - n_unused, self.n)
             counts_from = self._count_from[place] if place < len(self._count_from) else starts_s
+            if n_ahead and place >= self._n_known:  # its reply may come at once: a forecast promises no more
+                counts_from = min(counts_from, now_s)
             starts_s = max(starts_s, counts_from + self._period_s) + n_periods * self._period_s
         return _wait(starts_s - now_s)
 
