@@ -50,7 +50,15 @@ def test_every_public_module_says_what_is_public(module_name):
     assert module.__doc__
     names = getattr(module, "__all__", [])
     assert list(names) == in_order(names)
-    assert all(hasattr(module, name) for name in names)
+    assert all(is_there(module, name) for name in names)
+
+
+def is_there(module, name):
+    """Whether a public name exists; one that is loaded late may need an extra that is absent here."""
+    try:
+        return hasattr(module, name)
+    except ImportError as error:
+        return "cohere-rerank[" in str(error)
 
 
 def test_nothing_public_is_missing_at_the_top():
