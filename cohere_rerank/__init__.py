@@ -16,6 +16,7 @@ Names are imported when first used (PEP 562), so that ``import cohere_rerank`` c
 # ruff: noqa: F405 - the errors' names come by a star import, for type checkers only
 from __future__ import annotations
 
+from ._late import late_names
 from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
@@ -106,7 +107,7 @@ _MODULES = {
     ),
     "usage": ("ClientUsage",),
 }
-_WHERE = {name: module for module, names in _MODULES.items() for name in names}
+_WHERE = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
 __all__ = [
     "ApiError",
     "ApiMeta",
@@ -169,18 +170,4 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    if name in ("core", "errors"):
-        return import_module(f".{name}", __name__)
-    module = _WHERE.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late_names(globals(), _WHERE)

@@ -9,8 +9,9 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from cohere_rerank._late import late_names
 
 from .rate_limit import RateLimit
 from .store import Store
@@ -24,7 +25,4 @@ __all__ = ["FileStore", "RateLimit", "RedisStore", "Store"]
 _WHERE = {"FileStore": "file", "RedisStore": "redis"}
 
 
-def __getattr__(name: str) -> object:
-    if name not in _WHERE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f".{_WHERE[name]}", __name__), name)
+__getattr__, __dir__ = late_names(globals(), _WHERE)

@@ -9,6 +9,8 @@ dialects into its words, and keeps the machine alive under load. Names are impor
 
 from __future__ import annotations
 
+from cohere_rerank._late import late_names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .app import create_app as create_app
@@ -19,16 +21,4 @@ _WHERE = {"Settings": "settings", "create_app": "app", "serve": "run"}
 __all__ = ["Settings", "create_app", "serve"]
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    module = _WHERE.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late_names(globals(), _WHERE)

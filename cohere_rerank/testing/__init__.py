@@ -16,6 +16,8 @@ Names are imported when first used (PEP 562): the plugin costs a suite that does
 
 from __future__ import annotations
 
+from cohere_rerank._late import late_names
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .cassettes import cassette as cassette
@@ -32,16 +34,4 @@ _WHERE = {
 __all__ = ["FakeClock", "FaultServer", "Request", "cassette"]
 
 
-def __getattr__(name: str) -> object:
-    from importlib import import_module
-
-    module = _WHERE.get(name)
-    if module is None:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f".{module}", __name__), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = late_names(globals(), _WHERE)
