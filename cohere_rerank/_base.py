@@ -264,10 +264,12 @@ class BaseClient:
     def _count(self, name: str) -> None:
         self._shared.ledger.add(self._config.tag, name)
 
-    def _count_failure(self, call: Call, error: CohereRerankError) -> None:
+    def _count_call(self, call: Call, error: CohereRerankError | None) -> None:
+        """Count a call that has ended, unless its batch makes the same call again once its turn is near."""
         if call.lane == _request.BULK and isinstance(error, RateLimitWaitError):
-            self._shared.ledger.add(self._config.tag, "calls", -1)  # the batch makes the same call again, later
-        else:
+            return
+        self._count("calls")
+        if error is not None:
             self._count("failed_calls")
 
     @property

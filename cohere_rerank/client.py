@@ -176,16 +176,18 @@ class ClientV2(BaseClient):
     def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return _reply.empty_answer(call), None
-        self._count("calls")
         try:
             if self._config.cache is None:
-                return self._answer_fresh(call)
-            from .cache import answer
+                answered = self._answer_fresh(call)
+            else:
+                from .cache import answer
 
-            return answer(self, call)
+                answered = answer(self, call)
         except CohereRerankError as error:
-            self._count_failure(call, error)
+            self._count_call(call, error)
             raise
+        self._count_call(call, None)
+        return answered
 
     def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """The answer to a call, of documents there are, without a look into the cache."""
@@ -393,16 +395,18 @@ class AsyncClientV2(BaseClient):
     async def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return _reply.empty_answer(call), None
-        self._count("calls")
         try:
             if self._config.cache is None:
-                return await self._answer_fresh(call)
-            from .cache import answer_async
+                answered = await self._answer_fresh(call)
+            else:
+                from .cache import answer_async
 
-            return await answer_async(self, call)
+                answered = await answer_async(self, call)
         except CohereRerankError as error:
-            self._count_failure(call, error)
+            self._count_call(call, error)
             raise
+        self._count_call(call, None)
+        return answered
 
     async def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """The answer to a call, of documents there are, without a look into the cache."""

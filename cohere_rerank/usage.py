@@ -16,7 +16,7 @@ class ClientUsage:
     """A client's calls, requests and costs up to now, copies made by ``with_options`` included.
 
     Attributes:
-        calls: Calls that had documents to rank, failed ones included.
+        calls: Calls that had documents to rank and have ended, failed ones included.
         failed_calls: Calls that ended with an error.
         requests: Requests sent, repeats and parts of split lists included.
         retries: Repeats among them.
