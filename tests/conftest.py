@@ -12,7 +12,8 @@ import pytest
 from tests.clock import FakeClock
 from tests.server import Server
 
-ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR")
+# PYTHONUNBUFFERED hides from a process what happens when it flushes a pipe that nobody reads.
+ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONUNBUFFERED")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 

@@ -362,3 +362,13 @@ def test_leaving_a_local_address_needs_a_key(monkeypatch):
     assert key_of(local.but(base_url="https://host.example", api_key=KEY)) == KEY
     monkeypatch.setenv("CO_API_KEY", "found")
     assert key_of(local.but(base_url="https://host.example")) == "found"
+
+
+def test_names_of_limits_and_dialects_are_those_that_there_are():
+    """They are written twice, so that constructing a client loads neither room."""
+    from cohere_rerank import _config
+    from cohere_rerank._dialects import DIALECTS
+    from cohere_rerank.limits.rate_limit import PRESETS
+
+    assert set(_config.LIMITS) == {*PRESETS, "auto"}
+    assert set(_config._DIALECTS) == {*DIALECTS, "auto"}
