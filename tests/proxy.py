@@ -7,6 +7,8 @@ import threading
 from typing import Any
 from urllib.parse import urlsplit
 
+from cohere_rerank.testing.socket_server import close_listener
+
 
 class Proxy:
     """Runs in a thread of its own on a free port of 127.0.0.1; ``targets`` lists what it was asked for.
@@ -39,7 +41,7 @@ class Proxy:
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(10)
 
     async def _stop(self) -> None:
-        self._listener.close()
+        await close_listener(self._listener)
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -58,11 +60,14 @@ class Proxy:
                 return
             address = urlsplit(target if method != "CONNECT" else f"//{target}")
             there, back = await asyncio.open_connection(address.hostname, address.port)
-            if method == "CONNECT":
-                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
-            else:
-                back.write(head.replace(target.encode(), address.path.encode(), 1))
-            await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            try:
+                if method == "CONNECT":
+                    writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                else:
+                    back.write(head.replace(target.encode(), address.path.encode(), 1))
+                await asyncio.gather(_pump(reader, back), _pump(there, writer))
+            finally:
+                back.close()
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # one side is gone, or the proxy stops
         finally:

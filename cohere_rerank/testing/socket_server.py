@@ -24,7 +24,7 @@ __all__ = ["SocketServer"]
 
 PATIENCE_S = 10.0  # how long a test waits for something that should happen at once
 _BACKLOG = 512
-_GONE = (ConnectionError, ssl.SSLError, asyncio.CancelledError)
+_GONE = (OSError, asyncio.CancelledError)  # OSError: also of TLS, or a goodbye to what is no longer connected
 
 
 class _Connection(asyncio.StreamReaderProtocol):
@@ -125,7 +125,7 @@ class SocketServer:
         )
 
     async def _stop(self) -> None:
-        self._listener.close()
+        await close_listener(self._listener)
         for _ in range(3):  # a connection just accepted has its handler some turns of the loop later
             await asyncio.sleep(0)
         await self._drop()
@@ -198,6 +198,18 @@ class SocketServer:
                 setattr(self, name, getattr(self, name) + change)
             self.max_in_flight = max(self.max_in_flight, self.n_in_flight)
             self._changed.notify_all()
+
+
+async def close_listener(listener: asyncio.Server) -> None:
+    """Close it once every accepted connection has its transport: after that asyncio makes none, and drops the socket.
+
+    Each accepted connection is a task of the loop, which makes the transport in the turn after the one it came in.
+    """
+    known: set[asyncio.Task[Any]] = set()
+    while fresh := asyncio.all_tasks() - known:
+        known |= fresh
+        await asyncio.sleep(0)
+    listener.close()
 
 
 def _refusal(broken: h11.RemoteProtocolError) -> bytes:
