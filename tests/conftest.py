@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -18,7 +19,10 @@ PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """On Python 3.10 asyncio takes the aborted TLS transports of the test server for unclosed ones."""
+    """Hold the suite's environment off, as far as fixtures cannot."""
+    # A shell starts what runs in its background with Ctrl-C ignored, and every program of a test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # On Python 3.10 asyncio takes the aborted TLS transports of the test server for unclosed ones.
     if sys.version_info < (3, 11):
         ignored = "ignore:Exception ignored in. <function _SSLProtocolTransport.__del__"
         config.addinivalue_line("filterwarnings", f"{ignored}:pytest.PytestUnraisableExceptionWarning")
