@@ -1,0 +1,12 @@
+"""A cache of each kind."""
+
+from __future__ import annotations
+
+import pytest
+
+from cohere_rerank.cache import ScoreCache
+
+
+@pytest.fixture(params=["memory", "file"])
+def cache(request, tmp_path):
+    return ScoreCache() if request.param == "memory" else ScoreCache(path=tmp_path / "scores")

@@ -1,0 +1,108 @@
+"""What is asked for each time: lists that are scored as a whole, errors, fallbacks, what is old or has no room."""
+
+from __future__ import annotations
+
+import pytest
+
+from cohere_rerank import errors
+from cohere_rerank.cache import ScoreCache
+from tests.cache.calls import ABC, CALL, Pointwise, pairs, sent
+from tests.faces import own_client
+from tests.server import error
+
+
+def test_scorers_that_look_at_the_whole_list_are_asked_each_time(make_either):
+    """As the lexical scorer is, and any plain function."""
+    seen = []
+
+    def scorer(query, documents):
+        seen.append(list(documents))
+        return [0.5] * len(documents)
+
+    client = make_either(base_url="local:", scorer=scorer, cache=ScoreCache())
+    for _ in range(2):
+        client.rerank(**CALL, documents=ABC, top_n=1)
+    assert seen == [ABC, ABC]
+    lexical, plain = make_either(base_url="local:", cache=ScoreCache()), make_either(base_url="local:")
+    assert pairs(lexical.rerank(**CALL, documents=ABC)) == pairs(plain.rerank(**CALL, documents=ABC))
+    assert lexical.client.usage.cache_misses == 0
+
+
+def test_another_version_of_a_scorer_is_another_scorer(make_either):
+    """Its scores may differ."""
+    cache, old, new = ScoreCache(), Pointwise(), Pointwise()
+    new.version = "2"
+    for scorer in (old, new, old, new):
+        make_either(base_url="local:", scorer=scorer, cache=cache).rerank(**CALL, documents=ABC)
+    assert (old.scored, new.scored) == (ABC, ABC)
+
+
+def test_errors_are_not_kept(server, make_either, cache):
+    """The next call asks again."""
+    client = make_either(cache=cache, max_retries=0)
+    server.script(error(503, "down"))
+    with pytest.raises(errors.ServiceUnavailableError):
+        client.rerank(**CALL, documents=ABC)
+    client.rerank(**CALL, documents=ABC)
+    assert sent(server) == [ABC, ABC]
+    assert client.client.usage.failed_calls == 1
+
+
+def test_a_fallback_answers_for_the_whole_list_and_is_not_kept(server, make_either, cache):
+    """Its scores are never mixed with the API's."""
+    client = make_either(cache=cache, max_retries=0, fallback=lambda query, documents: [0.25] * len(documents))
+    client.rerank(**CALL, documents=["aaa"])
+    server.script(error(503, "down"))
+    response = client.rerank(**CALL, documents=ABC, top_n=2)
+    assert response.is_fallback
+    assert [item.relevance_score for item in response.results] == [0.25, 0.25]
+    assert "the API answered 503: down" in response.meta.warnings[0].replace("The", "the")
+    assert client.client.usage.fallbacks == 1
+    assert not client.rerank(**CALL, documents=ABC).is_fallback
+    assert sent(server) == [["aaa"], ["bbb", "ccc"], ["bbb", "ccc"]]
+
+
+def test_what_is_too_old_is_asked_for_again(server, make_either, clock, tmp_path):
+    """After ``ttl_s`` seconds."""
+    for n, path in enumerate([None, tmp_path / "scores"], start=1):
+        client = make_either(cache=ScoreCache(ttl_s=60, path=path), clock=clock)
+        client.rerank(**CALL, documents=ABC)
+        clock.advance(59)
+        client.rerank(**CALL, documents=ABC)
+        clock.advance(2)
+        client.rerank(**CALL, documents=ABC)
+        assert len(server.requests) == 2 * n
+
+
+def test_the_oldest_go_when_it_is_full(server, make_either, tmp_path):
+    """In memory what was not used for longest; on disk what was written first."""
+    for path, gone in [(None, "bbb"), (tmp_path / "scores", "aaa")]:
+        server.requests.clear()
+        client = make_either(cache=ScoreCache(max_entries=3, path=path))
+        for document in ["aaa", "bbb", "ccc", "aaa", "ddd", gone]:
+            client.rerank(**CALL, documents=[document])
+        assert sent(server) == [["aaa"], ["bbb"], ["ccc"], ["ddd"], [gone]]
+
+
+def test_clear_forgets(server, make_either, cache):
+    """For all who use the cache."""
+    client = make_either(cache=cache)
+    client.rerank(**CALL, documents=ABC)
+    cache.clear()
+    client.rerank(**CALL, documents=ABC)
+    assert sent(server) == [ABC, ABC]
+
+
+def test_unknown_fields_of_a_reply_are_kept_for_that_reply_only(make_either):
+    """They may be anything, such as an echo of the document."""
+    import httpx
+
+    def handler(request):
+        results = [{"index": 0, "relevance_score": 0.5, "extra": 1}]
+        return httpx.Response(200, json={"id": "x", "results": results, "more": 2})
+
+    client = own_client(make_either, handler, cache=ScoreCache())
+    first, again = (client.rerank(**CALL, documents=["a"]) for _ in range(2))
+    assert (first.results[0].extra, first.more, first.id) == (1, 2, "x")
+    assert not hasattr(again.results[0], "extra")
+    assert again.id is None
