@@ -179,11 +179,25 @@ def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespo
     ]
     results.sort(key=lambda item: (-item.relevance_score, item.index))
     meta = _merged_meta([response.meta for response in responses])
-    first = next(
-        (response for response in responses if getattr(response, "score_scale", None) == "logit"), responses[0]
-    )
-    merged: V2RerankResponse = replaced(first, results=results[: call.top_n], meta=meta)
-    return merged
+    merged: V2RerankResponse = replaced(responses[0], results=results[: call.top_n], meta=meta)
+    return on_one_scale(merged, map(scale_of, responses))
+
+
+def scale_of(response: V2RerankResponse) -> str | None:
+    """What the scores are on, "unit" or "logit"; None for Cohere's own, whose replies do not say."""
+    scale = getattr(response, "score_scale", None)
+    return scale if scale in ("unit", "logit") else None
+
+
+def on_one_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2RerankResponse:
+    """The response, with the scale of what it was made of: one part of logits makes it an answer of logits."""
+    from .types import replaced
+
+    known = {scale for scale in scales if scale is not None}
+    if not known:
+        return response
+    scaled: V2RerankResponse = replaced(response, score_scale="logit" if "logit" in known else min(known))
+    return scaled
 
 
 def _merged_meta(metas: Sequence[Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 
 from cohere_rerank.errors import InvalidRequestError
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_S = 5.0  # how long to wait for another process that writes
 _AT_ONCE = 500  # keys in one question to SQLite, which takes 999 at the least
 
@@ -24,10 +24,12 @@ class Entry(NamedTuple):
     Attributes:
         score: In [0, 1] for Cohere's models.
         spans: Its relevant spans as JSON, if they were asked for and found.
+        scale: What the reply that it came in says its scores are on, if it does.
     """
 
     score: float
     spans: bytes | None
+    scale: str | None
 
 
 class Store(Protocol):
@@ -124,16 +126,17 @@ class FileStore:
             some = wanted[start : start + _AT_ONCE]
             holes = ",".join("?" * len(some))
             rows = self._do(
-                f"SELECT key, score, spans FROM scores WHERE since_s > ? AND key IN ({holes})",  # noqa: S608
+                f"SELECT key, score, spans, scale FROM scores WHERE since_s > ? AND key IN ({holes})",  # noqa: S608
                 [now_s - self._ttl_s, *some],
             )
-            found.update((key, Entry(score, spans)) for key, score, spans in rows)
+            found.update((key, Entry(*values)) for key, *values in rows)
         return found
 
     def put(self, entries: Mapping[bytes, Entry], now_s: float) -> None:
         """See `Store`."""
-        rows = [(key, score, spans, now_s) for key, (score, spans) in entries.items()]
-        self._do("INSERT OR REPLACE INTO scores (key, score, spans, since_s) VALUES (?, ?, ?, ?)", rows, many=True)
+        rows = [(key, *entry, now_s) for key, entry in entries.items()]
+        statement = "INSERT OR REPLACE INTO scores (key, score, spans, scale, since_s) VALUES (?, ?, ?, ?, ?)"
+        self._do(statement, rows, many=True)
         self._do("DELETE FROM scores WHERE id <= (SELECT max(id) FROM scores) - ?", [self._max_entries])
 
     def clear(self) -> None:
@@ -174,7 +177,7 @@ class FileStore:
             if version == 0:
                 database.execute(
                     "CREATE TABLE scores"
-                    " (id INTEGER PRIMARY KEY, key BLOB UNIQUE, score REAL, spans BLOB, since_s REAL)"
+                    " (id INTEGER PRIMARY KEY, key BLOB UNIQUE, score REAL, spans BLOB, scale TEXT, since_s REAL)"
                 )
                 database.execute("CREATE TABLE secret (value BLOB)")
                 database.execute("INSERT INTO secret VALUES (?)", [os.urandom(32)])
