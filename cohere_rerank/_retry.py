@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState, Retrying
 
 
+_REQUEST_ID = r"[\w.:/+=@-]{1,128}"  # such as servers give; anything else may be a text
+
+
 class Clock(Protocol):
     """The time, as the client sees it. Tests pass their own, so that no test ever sleeps."""
 
@@ -273,8 +276,20 @@ def _log_repeat(state: RetryCallState) -> None:
     from logging import getLogger
 
     getLogger("cohere_rerank").info(
-        "attempt %d failed: %s; next in %.3g s", state.attempt_number, _failure(state), state.upcoming_sleep
+        "attempt %d failed: %s; next in %.3g s", state.attempt_number, for_log(_failure(state)), state.upcoming_sleep
     )
+
+
+def for_log(error: CohereRerankError) -> str:
+    """An error's type, status and request id; not its text, in which a server may quote what it was sent."""
+    import re
+
+    said = [type(error).__name__]
+    if (status := getattr(error, "status_code", None)) is not None:
+        said.append(f"status {status}")
+    if error.request_id is not None and re.fullmatch(_REQUEST_ID, error.request_id, re.ASCII):
+        said.append(f"request id {error.request_id}")
+    return ", ".join(said)
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:

@@ -561,12 +561,23 @@ def test_the_loops_of_tasks_do_not_mix(clock):
 
 
 def test_a_repeat_is_logged_in_one_line_without_what_was_sent(clock, caplog):
-    """At INFO, on the library's logger: what failed and how long it waits."""
-    error = errors.error_from_response(503, {"authorization": "5ecret"}, {"message": "busy", "x": "5ecret"})
+    """At INFO, on the library's logger: what failed and how long it waits; nothing that the server wrote."""
+    body = {"id": "an-id", "message": "cannot rank '5ecret'", "x": "5ecret"}
+    error = errors.error_from_response(503, {"authorization": "5ecret"}, body)
     with caplog.at_level(logging.INFO):
         Script(clock, error).run()
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("cohere_rerank", "INFO")
-    assert "busy" in record.getMessage()
-    assert "0.5 s" in record.getMessage()
-    assert "5ecret" not in record.getMessage()
+    said = "attempt 1 failed: ServiceUnavailableError, status 503, request id an-id; next in 0.5 s"
+    assert record.getMessage() == said
+
+
+def test_a_text_in_the_place_of_a_request_id_is_not_logged(clock, caplog):
+    """Some servers echo there what they were sent; a failure without a reply has none."""
+    echo = errors.error_from_response(503, {"x-request-id": "what is a secret?"}, {})
+    with caplog.at_level(logging.INFO):
+        Script(clock, echo, errors.ConnectionFailedError("cannot reach 5ecret")).run()
+    assert [message.partition(";")[0] for message in caplog.messages] == [
+        "attempt 1 failed: ServiceUnavailableError, status 503",
+        "attempt 2 failed: ConnectionFailedError",
+    ]
