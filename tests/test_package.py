@@ -42,8 +42,8 @@ OTHER_PYTHONS = [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v != THI
 
 # What says in seconds whether an interpreter or a dependency version can carry the package.
 SMOKE = [
-    "test_client.py",
-    "test_connections.py",
+    "client",
+    "connections",
     "test_documents.py",
     "test_examples.py",
     "test_exports.py",
