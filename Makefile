@@ -29,7 +29,7 @@ fix: $(VENV)/installed-dev  ## Format, and repair what the linter can repair
 	@$(BIN)/ruff format --quiet
 
 test: check  ## Everything a change must pass: lint, types, the whole suite
-	@$(BIN)/python -m pytest -n auto --dist worksteal -m "not exhaustive"
+	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile repeatable -m "not exhaustive"
 
 test-all: check  ## The same, then every interpreter found and the lowest dependencies (minutes)
 	@$(BIN)/python -m pytest -n auto --dist worksteal

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.clock import FakeClock
@@ -16,6 +17,8 @@ from tests.server import Server
 # PYTHONUNBUFFERED hides from a process what happens when it flushes a pipe that nobody reads.
 ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONUNBUFFERED")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+
+hypothesis.settings.register_profile("repeatable", derandomize=True)  # a change passes or fails for what it changed
 
 
 def pytest_configure(config: pytest.Config) -> None:
