@@ -1,0 +1,72 @@
+"""Where requests go: the argument, the environment, the default; and addresses that are refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from cohere_rerank import ClientEnvironment, errors
+from tests.client.calls import BEST_FIRST, CALL, KINDS, ranking
+
+
+@pytest.mark.parametrize(
+    ("path", "base"),
+    [
+        ("/v2/rerank", ""),
+        ("/v2/rerank", "/"),
+        ("/v2/rerank", "/v1"),
+        ("/v2/rerank", "/v2/"),
+        ("/v2/rerank", "/v2/rerank"),
+        ("/co/v2/rerank", "/co"),
+        ("/co/v2/rerank", "/co/v1/"),
+        ("/v1/rerank", "/v1/rerank"),
+    ],
+)
+def test_base_url_may_be_a_base_a_version_or_the_endpoint(server, make_either, base, path):
+    """However an address is written down somewhere, requests reach the endpoint that it means."""
+    server.path = path
+    assert ranking(make_either(base_url=server.url + base).rerank(**CALL)) == BEST_FIRST
+
+
+def test_the_address_is_read_from_the_environment_at_construction(server, make_either, monkeypatch):
+    """CO_API_URL counts when the client is made, not when the module is imported; later changes do nothing."""
+    monkeypatch.setenv("CO_API_URL", server.url)
+    client = make_either(base_url=None)
+    monkeypatch.setenv("CO_API_URL", "http://127.0.0.1:9")
+    assert ranking(client.rerank(**CALL)) == BEST_FIRST
+
+
+def test_base_url_outranks_the_environment(server, make_either, monkeypatch):
+    """Argument, CO_API_URL, environment=, in this order."""
+    monkeypatch.setenv("CO_API_URL", "http://127.0.0.1:9")
+    assert ranking(make_either(base_url=server.url, environment="http://127.0.0.1:9").rerank(**CALL)) == BEST_FIRST
+    monkeypatch.delenv("CO_API_URL")
+    assert ranking(make_either(base_url=None, environment=server.url).rerank(**CALL)) == BEST_FIRST
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_production_is_the_default(kind):
+    """Without an address it is Cohere's; ClientEnvironment says the same."""
+    assert "https://api.cohere.com" in repr(kind("k"))
+    assert repr(kind("k", environment=ClientEnvironment.PRODUCTION)) == repr(kind("k"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "api.cohere.com",
+        "ftp://api.cohere.com",
+        "https://",
+        "https:///v2",
+        "https://host/v2?key=1",
+        "https://host/#top",
+        "https://user:5ecret@host",
+        5,
+        b"https://host",
+    ],
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_address_that_cannot_be_meant_is_refused(kind, url):
+    """At construction, with what is allowed; a password in it is not shown."""
+    with pytest.raises(errors.InvalidRequestError, match="base_url") as caught:
+        kind("k", base_url=url)
+    assert "5ecret" not in str(caught.value)
