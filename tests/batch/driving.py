@@ -1,0 +1,69 @@
+"""Rows, and what runs a batch of them on either kind of client."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import pytest
+
+from cohere_rerank import AsyncClientV2, ClientV2
+from tests.server import score
+
+COMMON: dict[str, Any] = {"model": "rerank-v3.5"}
+DOCUMENTS = ["one", "two", "three"]
+# httpx's stream of a request's body is a generator, which trio minds when a cancellation cuts it off.
+CUT_OFF = pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator object ByteStream")
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+PATIENCE_S = 10.0  # for what should happen at once
+
+
+def row(number: int, **more: Any) -> dict[str, Any]:
+    return {"id": f"row {number}", "query": f"query {number}", "documents": DOCUMENTS, **more}
+
+
+def rows(n: int) -> list[dict[str, Any]]:
+    return [row(number) for number in range(n)]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait inside of a reply for what the server has seen."""
+    while not condition():  # noqa: ASYNC110 - nothing tells
+        await asyncio.sleep(0.001)
+
+
+def is_right(number: int, response: Any) -> bool:
+    """Whether these are the scores that the server gives to row *number*."""
+    return response.scores == [score(f"query {number}", document) for document in DOCUMENTS]
+
+
+class Driver:
+    """Runs a whole batch on one kind of client and keeps what it gave, whatever ends it."""
+
+    def __init__(self, kind: str, url: str) -> None:
+        self.kind = kind
+        self.given: list[tuple[Any, Any]] = []
+        self._settings = {"api_key": "test-key", "base_url": url}
+
+    @property
+    def ids(self) -> list[Any]:
+        return [row_id for row_id, _ in self.given]
+
+    def run(self, requests: Any, *, client: dict[str, Any] | None = None, **options: Any) -> list[tuple[Any, Any]]:
+        settings = {**self._settings, **(client or {})}
+        options = {**COMMON, **options}
+        if self.kind != "sync":
+            anyio.run(self._run, requests, settings, options, backend=self.kind)
+            return self.given
+        with ClientV2(**settings) as blocking:
+            for outcome in blocking.rerank_many(requests, **options):
+                self.given.append(outcome)
+        return self.given
+
+    async def _run(self, requests: Any, settings: dict[str, Any], options: dict[str, Any]) -> None:
+        async with AsyncClientV2(**settings) as client, aclosing(client.rerank_many(requests, **options)) as batch:
+            async for outcome in batch:
+                self.given.append(outcome)

@@ -1,0 +1,169 @@
+"""A batch left early, cancelled or interrupted ends at once and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import threading
+from contextlib import aclosing
+from itertools import count
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from cohere_rerank import AsyncClientV2, ClientV2
+from tests.batch.driving import BACKENDS, COMMON, CUT_OFF, DOCUMENTS, PATIENCE_S, row, rows, until
+from tests.server import error, hang
+
+
+def only_the_first_is_well(server):
+    """It is answered once another one is under way; others are told to come back in 100 seconds."""
+    good, later = server.default, error(503, "down", headers={"retry-after": "100"})
+
+    async def reply(exchange):
+        if exchange.request.json["query"] == "query 0":
+            await until(lambda: len(server.requests) >= 2)
+            await good(exchange)
+        else:
+            await later(exchange)
+
+    server.default = reply
+
+
+@pytest.mark.parametrize("how", ["close", "break"])
+def test_leaving_early_ends_the_threads_and_sends_nothing_more(server, no_threads_left, how):
+    """What is under way is not waited for, and what failed is not repeated: nobody waits for 100 seconds."""
+    only_the_first_is_well(server)
+    with ClientV2("test-key", base_url=server.url) as client:
+        batch = client.rerank_many(rows(50), concurrency=4, **COMMON)
+        assert next(batch)[0] == "row 0"
+        server.wait_until(lambda s: len(s.requests) >= 2 and s.n_in_flight == 0)
+        if how == "close":
+            batch.close()
+        del batch
+        for thread in [thread for thread in threading.enumerate() if thread.name == "cohere_rerank batch"]:
+            thread.join(PATIENCE_S)
+            assert not thread.is_alive()
+        assert len(server.requests) <= 8
+        assert client.rerank(**COMMON, query="query 0", documents=DOCUMENTS).results
+
+
+@CUT_OFF
+@BACKENDS
+@pytest.mark.parametrize("how", ["aclose", "cancel"])
+def test_leaving_early_leaves_no_task_and_no_connection(server, backend, how):
+    """By ``aclose``, or because the program's own scope ends while it waits for an answer."""
+    only_the_first_is_well(server)
+
+    async def main():
+        async with AsyncClientV2("test-key", base_url=server.url) as client:
+            batch = client.rerank_many(rows(50), concurrency=4, **COMMON)
+            assert (await anext(batch))[0] == "row 0"
+            if how == "aclose":
+                await batch.aclose()
+            else:
+                with anyio.move_on_after(0.05) as scope:
+                    await anext(batch)
+                assert scope.cancelled_caught
+            if backend == "asyncio":
+                assert asyncio.all_tasks() == {asyncio.current_task()}
+            assert (await client.rerank(**COMMON, query="query 0", documents=DOCUMENTS)).results
+            with pytest.raises(StopAsyncIteration):
+                await anext(batch)
+
+    anyio.run(main, backend=backend)
+    server.wait_until(lambda s: s.n_open == 0)
+    assert len(server.requests) <= 1 + 8 + 1
+
+
+@CUT_OFF
+@BACKENDS
+def test_aclose_does_not_wait_for_replies(server, backend):
+    """Requests under way are cut off."""
+    good = server.default
+
+    async def some_never(exchange):
+        await (hang() if exchange.request.json["query"] > "query 4" else good)(exchange)
+
+    async def main():
+        async with AsyncClientV2("test-key", base_url=server.url) as client:
+            batch = client.rerank_many(rows(9), concurrency=4, **COMMON)
+            for _ in range(5):
+                await anext(batch)
+            await anyio.to_thread.run_sync(server.wait_until, lambda s: s.n_in_flight == 4)
+            await batch.aclose()
+            await anyio.to_thread.run_sync(server.wait_until, lambda s: s.n_in_flight == 0)
+
+    server.default = some_never
+    anyio.run(main, backend=backend)
+
+
+def test_a_batch_dropped_in_the_middle_ends_with_its_loop(server):
+    """A ``break`` without ``aclosing`` is cleaned up by asyncio, which warns of nothing."""
+
+    async def main():
+        async with AsyncClientV2("test-key", base_url=server.url) as client:
+            async for row_id, _ in client.rerank_many(rows(50), **COMMON):
+                assert row_id == "row 0"
+                break
+            for _ in range(100):
+                await asyncio.sleep(0)
+            assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_a_batch_whose_task_is_cancelled_from_outside_is_not_taken_for_done(server):
+    """Some programs cancel all tasks of a loop that are not theirs."""
+
+    async def main():
+        async with AsyncClientV2("test-key", base_url=server.url) as client:
+            batch = client.rerank_many(rows(50), concurrency=2, **COMMON)
+            await anext(batch)
+            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+                task.cancel()
+            with pytest.raises(RuntimeError, match="cancelled from outside"):
+                async for _ in batch:
+                    pass
+
+    asyncio.run(main())
+
+
+def test_ctrl_c_ends_a_batch_at_once(server, no_threads_left):
+    """While every reply is still awaited."""
+
+    def interrupt():
+        server.wait_until(lambda s: s.n_in_flight == 4)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with ClientV2("test-key", base_url=server.url) as client, server.hold():
+        threading.Thread(target=interrupt, daemon=True).start()
+        with pytest.raises(KeyboardInterrupt):
+            list(client.rerank_many(rows(50), concurrency=4, **COMMON))
+        assert server.n_in_flight == 4
+
+
+@CUT_OFF
+@BACKENDS
+def test_an_asynchronous_source_runs_and_ends_in_one_task(server, backend):
+    """A source may hold scopes open, and is closed when the batch is left early."""
+    ended = []
+
+    async def source():
+        try:
+            with anyio.fail_after(60):
+                for number in count():
+                    await anyio.lowlevel.checkpoint()
+                    yield row(number)
+        finally:
+            ended.append(True)
+
+    async def main():
+        async with AsyncClientV2("test-key", base_url=server.url) as client:
+            async with aclosing(client.rerank_many(source(), **COMMON)) as batch:
+                assert [(await anext(batch))[0] for _ in range(10)] == [f"row {number}" for number in range(10)]
+
+    anyio.run(main, backend=backend)
+    assert ended == [True]
