@@ -1,4 +1,4 @@
-"""A server for the tests that need nothing special of it; absent without the extra."""
+"""Servers for the tests that need nothing special of them; absent without the extra."""
 
 from __future__ import annotations
 
@@ -14,4 +14,14 @@ def plain():
     from tests.server_app.running import Running
 
     with Running(max_body_bytes=100_000) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def locked():
+    """A server that wants a key."""
+    from tests.server_app.asking import KEYS
+    from tests.server_app.running import Running
+
+    with Running(api_keys=KEYS) as running:
         yield running

@@ -1,0 +1,22 @@
+"""How the tests ask the server over a socket, and the form that all its errors have."""
+
+from __future__ import annotations
+
+
+def sentence(response, status):
+    """The message of an error in the form that all errors have."""
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/json"
+    body = response.json()
+    assert body["id"] == response.headers["x-request-id"]
+    assert "Traceback" not in response.text
+    return body["message"]
+
+
+def head_of(n_bytes, path="/v2/rerank"):
+    return (
+        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {n_bytes}\r\n\r\n"
+    ).encode()
+
+
+KEYS = ("first-key", "second-key")

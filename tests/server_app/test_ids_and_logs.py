@@ -1,0 +1,41 @@
+"""What is told of a request: its id, a line in the log, a count; never its contents."""
+
+from __future__ import annotations
+
+import logging
+import uuid
+
+from tests.server_app.running import ASKED, wait_until
+
+
+def test_a_callers_request_id_is_kept_and_others_are_made(plain):
+    """One that could break a log line is replaced."""
+    assert plain.post(**{"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert plain.post(**{"x-request-id": "abc-1"}).json()["id"] == "abc-1"
+    for odd in ("", "a b", "x" * 129, '"}', "a\tb"):
+        uuid.UUID(plain.post(**{"x-request-id": odd}).headers["x-request-id"])
+    assert plain.post().headers["x-request-id"] != plain.post().headers["x-request-id"]
+
+
+def test_access_logs_tell_all_but_what_was_sent(locked, caplog):
+    """One record a request: id, path, status, time and sizes; no document, query or key."""
+    caplog.set_level(logging.INFO, logger="cohere_rerank.server.access")
+    asked = {**ASKED, "query": "secret-query", "documents": ["secret-document"] * 2}
+    locked.http.post("/v2/rerank?secret-parameter=1", json=asked, headers={"authorization": "Bearer first-key"})
+    wait_until(lambda: caplog.records)
+    record = caplog.records[-1].fields
+    assert (record["method"], record["path"], record["status"], record["documents"]) == ("POST", "/v2/rerank", 200, 2)
+    assert record["request_bytes"] > 0
+    assert record["ms"] >= 0
+    assert "secret" not in str(record)
+    assert "first-key" not in str(record)
+
+
+def test_paths_of_callers_make_no_new_series(plain):
+    """Any unknown path or method is counted as `other`."""
+    plain.http.get("/made-up-path")
+    plain.http.request("BREW", "/v2/rerank")
+    text = plain.http.get("/metrics").text
+    assert "made-up-path" not in text
+    assert 'method="other"' in text
+    assert 'path="other"' in text

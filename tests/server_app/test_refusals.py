@@ -1,0 +1,137 @@
+"""Every request gets JSON with a message, whatever it is."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cohere_rerank.local.endpoint import FIELDS
+from tests.server_app.asking import sentence
+from tests.server_app.running import ASKED, Running
+
+MALFORMED = {
+    "empty": b"",
+    "cut short": b'{"model": "m", "query": ',
+    "no object": b"[1, 2]",
+    "null": b"null",
+    "deep": b'{"documents": ' + b"[" * 40_000,
+    "deep and whole": b'{"model":' + b"[" * 30_000 + b"]" * 30_000 + b"}",
+    "bad UTF-8": b'{"model": "m", "query": "\xff\xfe", "documents": ["a"]}',
+    "lone surrogate": b'{"model": "m", "query": "\\ud800", "documents": ["a"]}',
+    "NaN": b'{"model": "m", "query": "q", "documents": ["a"], "top_n": NaN}',
+    "zero bytes": bytes(1000),
+    "UTF-16": json.dumps(ASKED).encode("utf-16"),
+}
+
+
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
+@pytest.mark.parametrize("name", MALFORMED)
+def test_what_is_no_json_is_refused_as_such(plain, name, path):
+    """400 in Cohere's words, never an internal error."""
+    assert sentence(plain.post(path, MALFORMED[name]), 400).startswith("invalid json syntax")
+
+
+WRONG = [
+    ({"model": None}, 400, "a model parameter is required for this endpoint."),
+    ({"query": " "}, 400, "invalid request: query must not be empty or be only whitespace"),
+    ({"query": {}}, 422, "invalid type: parameter 'query' must be a string"),
+    ({"query": 3}, 422, "invalid type: parameter 'query' must be a string"),
+    ({"documents": "abc"}, 422, "invalid type: parameter 'documents' must be a list"),
+    ({"documents": []}, 400, "invalid request: list of documents must not be empty"),
+    ({"documents": ["a", ""]}, 400, "invalid request: document at index 1 cannot be empty"),
+    ({"documents": [{"text": "a"}]}, 422, "invalid type: parameter 'documents[0]' must be a string"),
+    ({"top_n": 0}, 400, "invalid request: top_n must be at least 1"),
+    ({"top_n": "3"}, 422, "invalid type: parameter 'top_n' must be an integer"),
+]
+
+
+@pytest.mark.parametrize(("changes", "status", "words"), WRONG)
+def test_wrong_values_are_refused_in_coheres_words(plain, changes, status, words):
+    """The endpoint's own messages pass through."""
+    assert sentence(plain.post(asked={**ASKED, **changes}), status) == words
+
+
+@pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
+@pytest.mark.parametrize("is_strict", [False, True])
+def test_a_wrong_type_is_said_to_be_one_in_every_dialect(path, is_strict):
+    """Rather than that it is empty."""
+    with Running(is_strict=is_strict) as running:
+        assert "'documents' must be a list" in sentence(running.post(path, {**ASKED, "documents": "abc"}), 422)
+        assert "'query' must be a string" in sentence(running.post(path, {**ASKED, "query": {}}), 422)
+        assert "'texts' must be a list" in sentence(running.post("/rerank", {"query": "q", "texts": "abc"}), 422)
+
+
+def test_what_real_clients_send_too_much_is_tolerated(plain):
+    """Nulls mean nothing; unknown fields have no effect, and a warning says so."""
+    said = plain.post(asked={**ASKED, "top_n": None, "return_documents": False, "top_k": 1}).json()
+    assert len(said["results"]) == 3
+    assert said["meta"]["warnings"][-1] == "fields without effect here: 'top_k'"
+
+
+def test_strict_refuses_what_cohere_refuses():
+    """422, and the field's name."""
+    with Running(is_strict=True) as running:
+        unknown = running.post(asked={**ASKED, "return_documents": True})
+        assert sentence(unknown, 422) == "unknown field: parameter 'return_documents' is not a valid field"
+        assert sentence(running.post(asked={**ASKED, "top_n": None}), 422)
+        assert running.post().status_code == 200
+
+
+def test_unknown_paths_and_methods(plain):
+    """404 names the paths that there are; 405 says which methods are allowed."""
+    assert "/v2/rerank" in sentence(plain.http.get("/v2/embed"), 404)
+    for method, path, allowed in [("GET", "/v2/rerank", "POST"), ("POST", "/health", "GET, HEAD")]:
+        refused = plain.http.request(method, path)
+        assert allowed in sentence(refused, 405)
+        assert refused.headers["allow"] == allowed
+
+
+@pytest.mark.parametrize(
+    "kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
+)
+def test_other_content_types_are_refused(plain, kind):
+    """A form that another web page could send is among them."""
+    headers = {} if kind is None else {"content-type": kind}
+    refused = plain.http.post("/v2/rerank", content=json.dumps(ASKED).encode(), headers=headers)
+    assert "application/json" in sentence(refused, 415)
+
+
+@pytest.mark.parametrize("kind", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
+def test_a_charset_of_utf8_is_fine(plain, kind):
+    """In any case."""
+    assert plain.post(**{"content-type": kind}).status_code == 200
+
+
+def test_compressed_bodies_are_refused(plain):
+    """Rather than unpacked without a bound."""
+    assert "compressed" in sentence(plain.post(**{"content-encoding": "gzip"}), 415)
+
+
+def test_errors_at_rerank_are_readable_for_tei_clients(plain):
+    """`error` and `error_type` beside `message`."""
+    body = plain.post("/rerank", {"query": "q", "texts": []}).json()
+    assert body["error"] == body["message"]
+    assert body["error_type"] == "Validation"
+
+
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=10,
+)
+NAMES = sorted(FIELDS | {"texts", "rank_fields", "return_documents", "max_chunks_per_doc", "raw_scores"})
+
+
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(
+    path=st.sampled_from(["/v2/rerank", "/v1/rerank", "/rerank"]),
+    changes=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES, max_size=4),
+)
+def test_no_json_makes_the_server_fail(plain, path, changes):
+    """Whatever the values: a ranking, or a refusal with a message."""
+    said = plain.post(path, {**ASKED, **changes})
+    assert said.status_code in (200, 400, 422), said.text
+    assert said.status_code == 200 or sentence(said, said.status_code)

@@ -1,0 +1,84 @@
+"""A scorer that fails, or cannot be had, is an error without details."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+
+import pytest
+
+from tests.server_app.asking import sentence
+from tests.server_app.running import ASKED, Running
+
+
+def broken(query, documents):
+    raise ValueError(f"cannot score {documents}")
+
+
+def nonsense(query, documents):
+    return [2.0] * len(documents)
+
+
+@pytest.mark.parametrize("scorer", [broken, nonsense])
+def test_a_scorer_that_fails_is_an_internal_error_without_details(scorer, caplog):
+    """500; the log has the request's id and the place, neither has a document."""
+    from cohere_rerank.server.logs import JsonFormatter
+
+    with Running(scorer=scorer) as running:
+        refused = running.post(asked={**ASKED, "documents": ["secret-document"]})
+        assert "secret" not in sentence(refused, 500)
+    record = next(record for record in caplog.records if record.levelno >= logging.ERROR)
+    line = json.loads(JsonFormatter().format(record))
+    assert line["request_id"] == refused.json()["id"]
+    assert line["where"]
+    assert "secret" not in json.dumps(line)
+    plain_text = logging.Formatter().format(record)  # of a program that we run in
+    assert "secret" not in plain_text
+    assert refused.json()["id"] in plain_text
+
+
+def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
+    """A program that we run in may print whatever exception it is given."""
+    from cohere_rerank.server import answers
+
+    def fail(*_):
+        raise KeyError("secret-document")
+
+    monkeypatch.setattr(answers.endpoint, "answer", fail)
+    with Running() as running:
+        refused = running.post()
+    assert sentence(refused, 500).startswith("internal server error")
+    record = next(record for record in caplog.records if record.levelno >= logging.ERROR)
+    assert record.fields["error"] == "KeyError"
+    assert "secret" not in logging.Formatter().format(record)
+
+
+def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
+    """By its type and place; and the server does not start."""
+    from cohere_rerank.server import Settings, create_app
+
+    app, sent = create_app(Settings()), []
+
+    def fail():
+        raise OSError("secret-path")
+
+    async def scenario():
+        async def receive():
+            return {"type": "lifespan.startup"}
+
+        async def send(message):
+            sent.append(message)
+
+        app._answers.load = fail
+        await app({"type": "lifespan"}, receive, send)
+
+    asyncio.run(scenario())
+    assert sent == [{"type": "lifespan.startup.failed", "message": "OSError"}]
+    assert caplog.records[-1].fields["where"]
+    assert "secret" not in logging.Formatter().format(caplog.records[-1])
+
+
+def test_a_model_that_cannot_be_had_is_not_found(plain):
+    """404, with what to install or to say."""
+    assert "local:onnx" in sentence(plain.post(asked={**ASKED, "model": "local-onnx"}), 404)
