@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def rank(
     As JSON, each result has index (from 0, over all files), relevance_score, place and document; with --spans also
     relevant_spans.
     """
-    items = read_items(files or [STDIN], kind)
+    items = _items(query, files, kind)
     if fields and items and not any(isinstance(item.document, dict) for item in items):
         raise click.UsageError("--field needs objects or rows (JSON Lines, CSV); these documents are plain text.")
     if not items:
@@ -84,6 +85,18 @@ def rank(
         from ._table import print_ranking
 
         print_ranking(response.results, items)
+
+
+def _items(query: str, files: Sequence[str], kind: str) -> list[Item]:
+    """All documents; a file in the place of the query is not searched for by its name in nothing."""
+    is_file = not files and os.path.exists(query)  # noqa: PTH110 - which takes texts of any length for names
+    items = [] if is_file and sys.stdin.isatty() else read_items(files or [STDIN], kind)
+    if is_file and not items:
+        raise click.UsageError(
+            f"QUERY is missing, or the documents: {query!r} is a file or folder, and nothing comes from standard "
+            f"input. To rank what is in it: rank QUERY {query}"
+        )
+    return items
 
 
 def _records(response: V2RerankResponse, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
