@@ -53,6 +53,7 @@ class BaseClient:
     """What both clients share: settings, the pool that copies share, and every decision that needs no waiting."""
 
     _httpx_kind: tuple[str, str]  # which class of httpx the client may bring, and that one's word for closing
+    _own_clock: Clock | None = None  # outranks the settings' one; see `_on_clock`
 
     def __init__(
         self,
@@ -190,7 +191,16 @@ class BaseClient:
     def _clock(self) -> Clock:
         from ._retry import SystemClock
 
-        return self._config.clock or SystemClock()
+        return self._own_clock or self._config.clock or SystemClock()
+
+    def _on_clock(self, clock: Clock) -> Self:
+        """A copy that waits on this clock, for work whose waits may end early.
+
+        No setting: a limit is shared by clients whose settings name the same clock, and this copy goes on sharing it.
+        """
+        copy = self.with_options()
+        copy._own_clock = clock
+        return copy
 
     def _deadline(self, call: Call) -> Deadline:
         from ._retry import Deadline

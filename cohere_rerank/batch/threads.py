@@ -51,10 +51,7 @@ class _Batch:
 
     def __init__(self, client: ClientV2, rules: Rules, rows: Iterator[Any]) -> None:
         self._stop = Event()
-        clock = _BatchClock(client._clock(), self._stop)
-        self._client = client.with_options()
-        # Not as an option: clients share a limit only if their settings name the same clock.
-        self._client._clock = lambda: clock  # type: ignore[method-assign]
+        self._client = client._on_clock(_BatchClock(client._clock(), self._stop))
         self._rules = rules
         self._rows = rows
         self._order = rules.order()

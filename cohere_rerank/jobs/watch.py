@@ -72,10 +72,7 @@ class GivenUp(Exception):
 
 def impatient(client: AsyncClientV2, hurry: anyio.Event) -> AsyncClientV2:
     """The client, on a clock on which nobody sleeps once there is hurry."""
-    clock, copy = _ImpatientClock(client._clock(), hurry), client.with_options()
-    # Not as an option: clients share a limit only if their settings name the same clock.
-    copy._clock = lambda: clock  # type: ignore[method-assign]
-    return copy
+    return client._on_clock(_ImpatientClock(client._clock(), hurry))
 
 
 class _ImpatientClock:
