@@ -21,15 +21,16 @@ from ._common import note
 __all__ = ["FORMATS", "STDIN", "Item", "read_items", "read_records"]
 
 STDIN = "-"
-FORMATS = ("auto", "lines", "jsonl", "csv", "tsv", "whole")
-_BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".csv": "csv", ".tsv": "tsv"}
+FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
+_BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
+_AS_LINES = "--format lines takes each line as it is"
 _LONGEST_CELL = 2**31 - 1  # the most that every platform takes; the csv module's own limit is 131,072 characters
 
 
 @dataclass(frozen=True)
 class Item:
-    """A document, and where it was read: ``FILE:LINE`` counted from 1, or ``FILE`` for a whole one."""
+    """A document, and where it was read: ``FILE:LINE`` from 1, ``FILE[INDEX]`` from 0, ``FILE`` for a whole one."""
 
     document: str | dict[str, Any]
     place: str
@@ -54,7 +55,7 @@ def read_records(path: str) -> Iterator[tuple[str, Any]]:
     """The place and the value of each line of JSON Lines."""
     with _opened(path) as lines:
         for place, text in _numbered(path, lines):
-            yield place, _decoded(place, text)
+            yield place, _decoded(place, text, "each line must be JSON by itself")
 
 
 def _read(path: str, kind: str) -> Iterator[Item]:
@@ -66,10 +67,25 @@ def _read(path: str, kind: str) -> Iterator[Item]:
     with _opened(path) as file:
         if kind in _DELIMITERS:
             yield from _table(path, file, _DELIMITERS[kind])
+        elif kind == "json":
+            yield from _array(path, file)
         elif kind == "whole":
             yield Item(_text(path, file.read()), path)
         else:
             yield from _lines(path, file, kind)
+
+
+def _array(path: str, file: IO[bytes]) -> Iterator[Item]:
+    value = _decoded(path, _text(path, file.read()), "--format jsonl reads a value on each line")
+    documents = value.get("documents") if isinstance(value, dict) else value
+    if not isinstance(documents, list):
+        raise InvalidRequestError(
+            f"{path}: it must hold an array of documents, or an object with one under documents; --format whole makes "
+            "one document of the file"
+        )
+    for index, document in enumerate(documents):
+        place = f"{path}[{index}]"
+        yield Item(_checked(place, document), place)
 
 
 @contextmanager
@@ -87,7 +103,7 @@ def _lines(path: str, file: IO[bytes], kind: str) -> Iterator[Item]:
     for place, text in _numbered(path, file):
         if kind == "auto":
             kind = "jsonl" if _is_object(text) else "lines"
-        yield Item(_checked(place, _decoded(place, text)) if kind == "jsonl" else text, place)
+        yield Item(_checked(place, _decoded(place, text, _AS_LINES)) if kind == "jsonl" else text, place)
 
 
 def _numbered(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
@@ -154,7 +170,7 @@ def _is_object(text: str) -> bool:
         return False
 
 
-def _decoded(place: str, text: str) -> Any:
+def _decoded(place: str, text: str, advice: str) -> Any:
     try:
         return json.loads(text, parse_float=_finite, parse_constant=_finite)
     except InvalidRequestError as error:
@@ -163,7 +179,7 @@ def _decoded(place: str, text: str) -> Any:
         problem = f"{error.msg}, character {error.pos + 1}"
     except (ValueError, RecursionError) as error:  # a number with too many digits, arrays in arrays in arrays
         problem = type(error).__name__
-    raise InvalidRequestError(f"{place}: it is not JSON ({problem}); --format lines takes each line as it is")
+    raise InvalidRequestError(f"{place}: it is not JSON ({problem}); {advice}")
 
 
 def _finite(number: str) -> float:

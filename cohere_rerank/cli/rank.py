@@ -28,8 +28,8 @@ __all__ = ["rank"]
     type=click.Choice(FORMATS),
     default="auto",
     show_default=True,
-    help="How the files hold documents: one a line, one a line of JSON, one a row below a row of names, or each file "
-    "is one.",
+    help="How the files hold documents: one a line, one a line of JSON, all in an array, one a row below a row of "
+    "names, or each file is one.",
 )
 @click.option(
     "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects and rows only; repeatable."
@@ -56,8 +56,9 @@ def rank(
 ) -> None:
     """Order documents by how well each answers QUERY.
 
-    Each FILE is text with a document on each line, JSON Lines (.jsonl), a table with a first line of names (.csv,
-    .tsv), or a folder, in which each file is a document. Without FILE, or with -, standard input is read.
+    Each FILE is text with a document on each line, JSON Lines (.jsonl), an array of texts or objects (.json; also an
+    object with one under documents), a table with a first line of names (.csv, .tsv), or a folder, in which each file
+    is a document. Without FILE, or with -, standard input is read.
 
     As JSON, each result has index (from 0, over all files), relevance_score, place and document; with --spans also
     relevant_spans.
