@@ -156,7 +156,7 @@ class BaseClient:
         Raises:
             InvalidRequestError: No such option, or a value is out of its range.
         """
-        unknown = sorted(options.keys() - (set(_config.Config.__slots__) - {"max_connections"}))
+        unknown = sorted(options.keys() - (vars(self._config).keys() - {"max_connections"}))
         if unknown:
             raise InvalidRequestError(f"with_options takes no {', '.join(unknown)}")
         copy = object.__new__(type(self))

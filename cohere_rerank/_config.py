@@ -55,46 +55,6 @@ class Secret:
 class Config:
     """The checked settings of a client. Immutable by convention; ``but()`` gives a changed copy."""
 
-    __slots__ = (
-        "api_key",
-        "base_url",
-        "cache",
-        "client_name",
-        "clock",
-        "connect_timeout",
-        "deadline",
-        "dialect",
-        "fallback",
-        "limit",
-        "max_connections",
-        "max_documents_per_request",
-        "max_response_bytes",
-        "max_retries",
-        "retry_policy",
-        "scorer",
-        "tag",
-        "timeout",
-    )
-
-    api_key: Secret | None
-    base_url: str
-    cache: ScoreCache | None
-    client_name: str | None
-    clock: Clock | None
-    connect_timeout: float | None
-    deadline: float | None
-    dialect: str | None
-    fallback: Fallback | None
-    limit: RateLimit | str | None
-    max_connections: int
-    max_documents_per_request: int
-    max_response_bytes: int
-    max_retries: int | None
-    retry_policy: RetryPolicy | None
-    scorer: Scorer | ScoreFunction | None
-    tag: str | None
-    timeout: float | None
-
     def __init__(
         self,
         *,
@@ -127,7 +87,7 @@ class Config:
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
         self.deadline = seconds("deadline", deadline)
         self.max_retries = whole_number("max_retries", max_retries, 0)
-        self.retry_policy = _checked_policy(retry_policy)
+        self.retry_policy: RetryPolicy | None = _checked_policy(retry_policy)
         self.max_documents_per_request = (
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
@@ -135,14 +95,14 @@ class Config:
         self.max_response_bytes = (
             whole_number("max_response_bytes", max_response_bytes, 1) or DEFAULT_MAX_RESPONSE_BYTES
         )
-        self.fallback = _checked_fallback(fallback)
+        self.fallback: Fallback | None = _checked_fallback(fallback)
         if scorer is not None and not self.is_local:
             raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
         self.scorer = scorer
-        self.limit = _checked_limit(limit)
-        self.cache = _checked_cache(cache)
-        self.tag = _checked_tag(tag)
-        self.dialect = _checked_dialect(dialect)
+        self.limit: RateLimit | str | None = _checked_limit(limit)
+        self.cache: ScoreCache | None = _checked_cache(cache)
+        self.tag: str | None = _checked_tag(tag)
+        self.dialect: str | None = _checked_dialect(dialect)
         self.clock = clock
 
     @property
@@ -152,9 +112,7 @@ class Config:
 
     def but(self, **changes: Any) -> Config:
         """A copy with these settings changed; None keeps what was set."""
-        kept = {name: getattr(self, name) for name in self.__slots__}
-        kept.update((name, value) for name, value in changes.items() if value is not None)
-        return Config(**kept)
+        return Config(**{**vars(self), **{name: value for name, value in changes.items() if value is not None}})
 
     def __repr__(self) -> str:
         return f"<Config {getattr(self, 'base_url', 'unfinished')}>"  # a debugger may look at one half made
@@ -168,14 +126,13 @@ class Config:
     def __getstate__(self) -> dict[str, Any]:
         # Pickles lie on disks and in brokers: a key stays behind, and the process that loads the pickle
         # takes its own from its environment. A function that fetches the key travels, as a name.
-        state = {name: getattr(self, name) for name in self.__slots__}
+        state = dict(vars(self))
         if self.api_key is not None and isinstance(self.api_key.value, str) and self.api_key.value:
             state["api_key"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, value)
+        self.__dict__.update(state)
         if self.api_key is None:
             key = key_from_environment()
             self.api_key = None if key is None else Secret(key)
