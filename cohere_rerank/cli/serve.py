@@ -134,10 +134,10 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
     from logging.config import dictConfig
 
     from cohere_rerank.server.logs import configuration
-    from cohere_rerank.testing import faults
+    from cohere_rerank.testing import serving
 
     dictConfig(configuration())
-    faults.serve(host, port, file)
+    serving.serve(host, port, file)
 
 
 def _is_given(ctx: click.Context, name: str | None) -> bool:

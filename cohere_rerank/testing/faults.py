@@ -6,13 +6,9 @@ import asyncio
 import hashlib
 import json
 import logging
-import signal
-import sys
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http import HTTPStatus
 from os import PathLike
 from typing import TYPE_CHECKING, Any
@@ -36,12 +32,11 @@ if TYPE_CHECKING:
     from cohere_rerank import AsyncClientV2, ClientV2
     from cohere_rerank._retry import Clock
 
-__all__ = ["FaultServer", "serve"]
+__all__ = ["FaultServer"]
 
 PATH = "/v2/rerank"
 _KEY = "test-key"
 _MESSAGES = {429: "Please wait and try again later", 500: "internal server error"}
-_TURN_S = 0.5  # where a signal does not end a wait, it is seen as soon as this
 _log = logging.getLogger("cohere_rerank.testing")
 
 Scores = Mapping[str, float] | Sequence[float] | ScoreFunction
@@ -241,41 +236,3 @@ def _as_scorer(scores: Scores) -> Scorer:
         )
     listed = list(scores)
     return FunctionScorer(lambda _query, _documents: listed, name="reply")
-
-
-def serve(host: str, port: int, file: str | PathLike[str]) -> None:
-    """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``.
-
-    Says on stderr where it listens and what each request met, the latter by the logger ``cohere_rerank.testing``.
-
-    Args:
-        host: The address to listen on.
-        port: 0 takes a free one.
-        file: YAML or JSON.
-
-    Raises:
-        InvalidRequestError: The file has a mistake; names the entry.
-        OSError: It cannot be read, or the port is taken.
-    """
-    server = FaultServer(file, host=host, port=port)
-    server.keeps_requests = False
-    logging.basicConfig(format="%(message)s")  # does nothing where the program has set up its own
-    _log.setLevel(logging.INFO)
-    with _told_to_stop() as stop, server:
-        sys.stderr.write(f"listening on {server.url}\n")
-        sys.stderr.flush()
-        while not stop.wait(_TURN_S):
-            pass
-
-
-@contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, in the main thread, where alone signals arrive."""
-    stop = threading.Event()
-    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
-    try:
-        yield stop
-    finally:
-        for number, handler in zip(signals, before):
-            signal.signal(number, handler)

@@ -19,7 +19,7 @@ import cohere_rerank
 HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
 CODE = """
 import sys
-from cohere_rerank.testing.faults import serve
+from cohere_rerank.testing.serving import serve
 serve("127.0.0.1", 0, sys.argv[1])
 """
 
@@ -68,7 +68,7 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving, number):
 
 def test_a_mistake_in_the_file_is_an_error_before_anything_listens(tmp_path):
     """It names the entry."""
-    from cohere_rerank.testing.faults import serve
+    from cohere_rerank.testing.serving import serve
 
     (tmp_path / "faults.yaml").write_text("faults: [{status: 1}]", encoding="utf-8")
     with pytest.raises(cohere_rerank.InvalidRequestError, match=r"faults\[0\]\.status"):
