@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,6 +20,7 @@ from cohere_rerank.local.endpoint import MAX_DOCUMENTS, Answer, answer
 from cohere_rerank.local.scorer import FunctionScorer, ScoreFunction, Scorer
 
 from . import replies
+from .access import PROBES, RERANK, noted
 from .plan import Fault, Plan
 from .plan_file import checked, read_plan
 from .quota import Quota
@@ -34,10 +34,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FaultServer"]
 
-PATH = "/v2/rerank"
 _KEY = "test-key"
 _MESSAGES = {429: "Please wait and try again later", 500: "internal server error"}
-_log = logging.getLogger("cohere_rerank.testing")
 
 Scores = Mapping[str, float] | Sequence[float] | ScoreFunction
 PlanSource = Plan | Mapping[str, Any] | str | PathLike[str] | None
@@ -136,21 +134,29 @@ class FaultServer(SocketServer):
     def next_reply(self, request: Request) -> Reply:
         """What to answer, decided in order of arrival."""
         path = request.path.partition("?")[0]
-        if path != PATH:
-            return self._error(404, "404 page not found")
-        if request.method != "POST":
-            return self._error(405, "method not allowed", {"allow": "POST"})
+        if path != RERANK or request.method != "POST":
+            return noted(self._elsewhere(path, request.method), request)
         self._n += 1
         if self.keeps_requests:
             self.calls.append(request)
         fault, pick = self._next_step()
         delay_s = self._plan.delay_s(self._n, fault)
-        _log.info("%d: %r: %s", self._n, request, fault.kind if fault else "no fault")
         replying = self._without_answer(fault) if fault else None
         if replying is None:
             refused, headers = self._admitted(request)
             replying = refused or self._answering(fault, request, pick, headers)
-        return replies.delayed(delay_s, replying) if delay_s else replying
+        if delay_s:
+            replying = replies.delayed(delay_s, replying)
+        return noted(replying, request, self._n, fault.kind if fault else None)
+
+    def _elsewhere(self, path: str, method: str) -> Reply:
+        """What is no call: no fault meets it."""
+        allowed = "POST" if path == RERANK else "GET"
+        if path != RERANK and path not in PROBES:
+            return self._error(404, "404 page not found")
+        if method != allowed:
+            return self._error(405, "method not allowed", {"allow": allowed})
+        return replies.reply(json={"status": PROBES[path]})
 
     def _next_step(self) -> tuple[Fault | None, Callable[[str], Scorer]]:
         """What the next request meets, and who scores it: what is queued counts before the plan."""

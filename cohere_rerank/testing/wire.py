@@ -25,6 +25,7 @@ Reply = Callable[["Exchange"], Awaitable[None]]
 MAX_BODY_BYTES = 256 * 1024 * 1024
 _MAX_HEAD_BYTES = 64 * 1024
 _BLOCK = 256 * 1024
+_STATUS_BYTES = len(b"HTTP/1.1 200")
 
 
 @dataclass(repr=False)
@@ -152,12 +153,20 @@ class Exchange:
         self.request = request
         self._reader = reader
         self._writer = writer
+        self._begin = b""  # of what was sent
         self.keep_alive = (request.header("connection") or "").lower() != "close"
+
+    @property
+    def status(self) -> int | None:
+        """The status that was sent; None if nothing was that has one."""
+        code = self._begin[_STATUS_BYTES - 3 :]
+        return int(code) if len(code) == 3 and code.isdigit() else None
 
     async def send(self, data: bytes) -> None:
         """Write, wait until the kernel took it; ConnectionError once the client is gone."""
         if self._reader.at_eof() or self._writer.is_closing():
             raise ConnectionResetError("the client is gone")
+        self._begin += data[: _STATUS_BYTES - len(self._begin)]
         self._writer.write(data)
         await self._writer.drain()
 

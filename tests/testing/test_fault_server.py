@@ -102,9 +102,13 @@ def test_calls_say_what_was_asked_and_their_repr_does_not(fake):
 
 
 def test_other_paths_and_methods_are_no_calls(fake):
-    """A health check uses up no fault."""
+    """A health check uses up no fault; a script may wait for it."""
     fake.fail(status=503)
-    assert httpx.get(fake.url + "/health", trust_env=False).status_code == 404
+    for path, status in (("/health", "ok"), ("/ready", "ready")):
+        got = httpx.get(fake.url + path, trust_env=False)
+        assert (got.status_code, got.json()) == (200, {"status": status})
+        assert httpx.post(fake.url + path, trust_env=False).headers["allow"] == "GET"
+    assert httpx.get(fake.url + "/v1/rerank", trust_env=False).status_code == 404
     got = httpx.get(fake.url + "/v2/rerank", trust_env=False)
     assert (got.status_code, got.headers["allow"], got.json()["message"]) == (405, "POST", "method not allowed")
     assert fake.calls == [] and statuses(fake, 2) == [503, 200]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import cohere_rerank
+from cohere_rerank.testing import FaultServer
 
 HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
 CODE = """
@@ -64,6 +65,33 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving, number):
     assert process.returncode == 0 and out == ""
     assert [line.rpartition(" ")[2] for line in log.splitlines()] == ["fault", "status", "status", "fault"]
     assert "secret" not in log
+    assert log.splitlines()[0] == "1: POST /v2/rerank, status 200: no fault"
+
+
+def test_its_log_has_the_fields_of_the_real_server_s(caplog):
+    """Status, time, sizes, the fault; of a reset no status, of another path not its words, and never what was sent."""
+    caplog.set_level("INFO", "cohere_rerank.testing")
+    with FaultServer({"faults": [{"requests": 2, "status": 503}, {"requests": 3, "reset": "start"}]}) as fake:
+        assert post(fake.url) == 200
+        assert post(fake.url)[0] == 503
+        with pytest.raises(OSError):
+            post(fake.url)
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(fake.url + "/secret?key=secret", timeout=10)
+        refused.value.close()
+        urllib.request.urlopen(fake.url + "/health", timeout=10).close()
+        fake.wait_until(lambda server: server.n_in_flight == 0)
+    lines = [record.fields for record in caplog.records]
+    names = ("n", "method", "path", "status", "documents", "fault")
+    assert [tuple(line[name] for name in names) for line in lines] == [
+        (1, "POST", "/v2/rerank", 200, 1, None),
+        (2, "POST", "/v2/rerank", 503, 1, "status"),
+        (3, "POST", "/v2/rerank", None, 1, "reset"),
+        (None, "GET", "other", 404, 0, None),
+        (None, "GET", "/health", 200, 0, None),
+    ]
+    assert all(line["ms"] >= 0 and line["request_bytes"] == (0 if line["n"] is None else 72) for line in lines)
+    assert "secret" not in caplog.text + str(lines)
 
 
 def test_a_mistake_in_the_file_is_an_error_before_anything_listens(tmp_path):
