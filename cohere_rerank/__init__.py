@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from ._http import DefaultAioHttpClient as DefaultAioHttpClient
     from ._http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
     from ._retry import RetryPolicy as RetryPolicy
+    from .async_client import AsyncClientV2 as AsyncClientV2
     from .batch import BatchProgress as BatchProgress
     from .cache import ScoreCache as ScoreCache
-    from .client import AsyncClientV2 as AsyncClientV2
     from .client import ClientV2 as ClientV2
     from .cost import SearchUnitsEstimate as SearchUnitsEstimate
     from .cost import estimate_search_units as estimate_search_units
@@ -51,9 +51,10 @@ if TYPE_CHECKING:
 _MODULES = {
     "_http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
     "_retry": ("RetryPolicy",),
+    "async_client": ("AsyncClientV2",),
     "batch.rules": ("BatchProgress",),
     "cache.score_cache": ("ScoreCache",),
-    "client": ("AsyncClientV2", "ClientV2"),
+    "client": ("ClientV2",),
     "cost": ("SearchUnitsEstimate", "estimate_search_units"),
     "environment": ("ClientEnvironment",),
     "errors": (

@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 _REDIRECTS = 300
 _TOO_MANY_REQUESTS = 429
 _ERRORS = 400  # statuses from here on may hint when to come back
-
-
+PARTS_AT_ONCE = 8  # requests of one split call under way at the same time
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
 _BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases say otherwise
 

@@ -212,6 +212,13 @@ def missing_key() -> MissingApiKeyError:
     )
 
 
+def made_key(key: Any) -> Secret:
+    """What a function gave as the key."""
+    if not isinstance(key, str):
+        raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
+    return Secret(key)
+
+
 def _checked_policy(policy: Any) -> Any:
     if policy is None or hasattr(policy, "max_retries"):
         return policy

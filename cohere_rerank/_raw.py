@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._http import Reply
-    from .client import AsyncClientV2, ClientV2
+    from .async_client import AsyncClientV2
+    from .client import ClientV2
 
 
 class _NeededArguments(TypedDict):

@@ -42,6 +42,18 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         cohere_rerank.Clientv2  # noqa: B018
 
 
+def test_both_clients_can_be_had_from_the_module_of_the_clients():
+    """The asynchronous one too, by a star as well; a typing mistake stays one."""
+    from cohere_rerank import client
+
+    names: dict[str, object] = {}
+    exec("from cohere_rerank.client import *", names)
+    assert names["AsyncClientV2"] is client.AsyncClientV2 is cohere_rerank.AsyncClientV2
+    assert names["ClientV2"] is cohere_rerank.ClientV2
+    with pytest.raises(AttributeError, match="AsyncClientv2"):
+        client.AsyncClientv2  # noqa: B018
+
+
 @pytest.mark.parametrize("module_name", PUBLIC_MODULES)
 def test_every_public_module_says_what_is_public(module_name):
     """A module without underscore has an `__all__`, sorted, whose names exist, and a docstring."""

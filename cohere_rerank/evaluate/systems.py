@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from cohere_rerank.client import AsyncClientV2, ClientV2
+from cohere_rerank.async_client import AsyncClientV2
+from cohere_rerank.client import ClientV2
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.local.choose import as_scorer
 

@@ -23,7 +23,7 @@ from .errors import JobError
 from .rows import Row, outcome_record
 
 if TYPE_CHECKING:
-    from cohere_rerank.client import AsyncClientV2
+    from cohere_rerank.async_client import AsyncClientV2
 
 __all__ = ["answers", "check_copies"]
 

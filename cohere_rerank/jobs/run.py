@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import to_thread
 
-from cohere_rerank.client import AsyncClientV2
+from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import CohereRerankError
 
 from . import local

@@ -13,7 +13,7 @@ from cohere_rerank._retry import SystemClock
 
 if TYPE_CHECKING:
     from cohere_rerank._retry import Clock
-    from cohere_rerank.client import AsyncClientV2
+    from cohere_rerank.async_client import AsyncClientV2
 
     from .job import Job
     from .report import JobReport
