@@ -57,6 +57,7 @@ class FaultServer(SocketServer):
     Attributes:
         url: The ``base_url`` for clients.
         calls: Every request to the API so far, in order of arrival, as a list of `Request`.
+        unused_in_plan: The plan's faults that no request has met, by their place in the plan.
 
     Raises:
         InvalidRequestError: The plan has a mistake; names the entry.
@@ -86,6 +87,7 @@ class FaultServer(SocketServer):
         self._now_s = clock.monotonic if clock else time.monotonic
         self._queue: deque[Fault | Scorer] = deque()
         self._scripted: Scorer | None = None
+        self.unused_in_plan = dict(enumerate(self._plan.faults))
         self._n = 0
         self.calls = []
         self.requests.clear()
@@ -112,6 +114,14 @@ class FaultServer(SocketServer):
         """
         n_times = whole_number("times", times, 1) or 1
         self._queue.extend([checked(Fault, fault)] * n_times)
+
+    @property
+    def unused(self) -> list[Fault]:
+        """The faults that no request has met: those queued by `fail`, once for each time left, then the plan's.
+
+        A test that ends with ``assert not fake.unused`` cannot pass because what it tests never happened.
+        """
+        return [*(step for step in self._queue if isinstance(step, Fault)), *self.unused_in_plan.values()]
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
         """A client of this server, closed with it; *options* are those of ``ClientV2``."""
@@ -165,7 +175,9 @@ class FaultServer(SocketServer):
             return step, self._pick
         scorer = self._scripted = step or self._scripted
         pick = self._pick if scorer is None else lambda _model: scorer
-        return self._plan.fault_for(self._n), pick
+        fault = self._plan.fault_for(self._n)
+        self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
+        return fault, pick
 
     def _admitted(self, request: Request) -> tuple[Reply | None, dict[str, str]]:
         """What keys and limit say: a refusal, or the headers of the answer."""

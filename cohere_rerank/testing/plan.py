@@ -176,6 +176,9 @@ class Fault(_Checked):
             raise ValueError("give message or body, not both")
         return self
 
+    def __repr_args__(self) -> Any:
+        return [(name, value) for name, value in super().__repr_args__() if value is not None]
+
     @property
     def kind(self) -> str:
         """What it does, in a word: ``status``, ``reset``, … or ``delay``."""

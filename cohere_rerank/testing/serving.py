@@ -21,7 +21,8 @@ _log = logging.getLogger("cohere_rerank.testing")
 def serve(host: str, port: int, file: str | PathLike[str]) -> None:
     """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``.
 
-    Says on stderr where it listens and what each request met, the latter by the logger ``cohere_rerank.testing``.
+    Says on stderr where it listens, what each request met, and in the end which of the file's faults none has met; the
+    latter two by the logger ``cohere_rerank.testing``.
 
     Args:
         host: The address to listen on.
@@ -41,6 +42,9 @@ def serve(host: str, port: int, file: str | PathLike[str]) -> None:
         sys.stderr.flush()
         while not stop.wait(_TURN_S):
             pass
+    names = [f"faults[{i}] ({fault.kind})" for i, fault in server.unused_in_plan.items()]
+    if names:
+        _log.warning("no request has met %s", ", ".join(names), extra={"fields": {"unused": names}})
 
 
 @contextmanager

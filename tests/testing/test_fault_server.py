@@ -351,6 +351,19 @@ def test_times_is_a_count(fake, times):
     assert statuses(fake, 1) == [200]
 
 
+def test_faults_that_no_request_has_met_are_known(fake):
+    """Each time that is left of a queued one, and a plan's, whose repr says what was asked for and no more."""
+    assert fake.unused == []
+    fake.start_over({"faults": [{"requests": 9, "reset": "body"}, {"requests": 2, "status": 500}, {"status": 429}]})
+    fake.fail(times=2, status=503)
+    assert [fault.kind for fault in fake.unused] == ["status", "status", "reset", "status", "status"]
+    assert statuses(fake, 3) == [503, 503, 429]
+    assert repr(fake.unused) == "[Fault(requests=((9, 9.0),), reset='body'), Fault(requests=((2, 2.0),), status=500)]"
+    assert list(fake.unused_in_plan) == [0, 1]
+    fake.start_over()
+    assert fake.unused == []
+
+
 # Plans ------------------------------------------------------------------------------------------
 
 

@@ -68,6 +68,16 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving, number):
     assert log.splitlines()[0] == "1: POST /v2/rerank, status 200: no fault"
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_in_the_end_it_names_what_never_happened(serving, number):
+    """The file's faults that no request has met; without any, nothing."""
+    process, url = serving
+    assert post(url) == 200
+    process.send_signal(number)
+    _, log = process.communicate(timeout=20)
+    assert log.splitlines()[-1] == "no request has met faults[0] (status)"
+
+
 def test_its_log_has_the_fields_of_the_real_server_s(caplog):
     """Status, time, sizes, the fault; of a reset no status, of another path not its words, and never what was sent."""
     caplog.set_level("INFO", "cohere_rerank.testing")
