@@ -1,0 +1,47 @@
+"""`serve --upstream` and the key for it, which is the server's own."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.server import Server
+from tests.server_app.running import program, wait_until
+
+NOTE = "there is no key in CO_API_KEY"
+
+
+@pytest.fixture
+def upstream():
+    """One that wants a key."""
+    with Server() as server:
+        server.keys = {"upstream-key"}
+        yield server
+
+
+def test_without_a_key_it_says_at_its_start_what_will_happen(upstream):
+    """And that happens: 502, whatever key the caller shows; the caller's is not passed on."""
+    with program("--upstream", upstream.url) as started:
+        assert started.post(authorization="Bearer upstream-key").status_code == 502
+        (request,) = upstream.requests
+        assert request.header("authorization") is None
+        wait_until(lambda: any('"status": 502' in line for line in started.lines))
+        said = [line for line in started.lines if NOTE in line]
+    assert said == [started.lines[0]]
+    assert "upstream-key" not in "".join(started.lines)
+
+
+@pytest.mark.parametrize("name", ["CO_API_KEY", "COHERE_API_KEY"])
+def test_with_a_key_it_has_nothing_to_say(upstream, name):
+    """By either name; the upstream is asked with it."""
+    with program("--upstream", upstream.url, **{name: "upstream-key"}) as started:
+        assert started.post(authorization="Bearer callers").status_code == 200
+        wait_until(lambda: any('"status": 200' in line for line in started.lines))
+    assert NOTE not in "".join(started.lines)
+    assert "upstream-key" not in "".join(started.lines)
+
+
+def test_without_an_upstream_no_key_is_missed():
+    """The local engine needs none."""
+    with program() as started:
+        assert started.post().status_code == 200
+    assert NOTE not in "".join(started.lines)
