@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ hypothesis.settings.register_profile("repeatable", derandomize=True)  # a change
 
 def pytest_configure(config: pytest.Config) -> None:
     """Hold the suite's environment off, as far as fixtures cannot."""
+    # A test that imports onnxruntime itself must not have it call through the proxies of other tests.
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # A shell starts what runs in its background with Ctrl-C ignored, and every program of a test would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # On Python 3.10 asyncio takes the aborted TLS transports of the test server for unclosed ones.

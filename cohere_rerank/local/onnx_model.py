@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,27 @@ from cohere_rerank.errors import InvalidRequestError, ScorerError
 from .extras import needed
 from .model_folder import ModelFolder
 
+_TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
+
+
+def _quiet_runtime() -> Any:
+    """The runtime without its telemetry.
+
+    Some releases for Linux (1.32 is one) keep an id of the device in the user's cache folder and report to a server of
+    Microsoft's. They read the variable when they are loaded; `disable_telemetry_events` comes too late. Someone who
+    has set it, or has imported onnxruntime before us, has decided.
+    """
+    if _TELEMETRY_OFF in os.environ:
+        return needed("onnxruntime", "onnx")
+    os.environ[_TELEMETRY_OFF] = "1"
+    try:
+        return needed("onnxruntime", "onnx")
+    finally:
+        os.environ.pop(_TELEMETRY_OFF, None)
+
+
 np = needed("numpy", "onnx")
-ort = needed("onnxruntime", "onnx")
+ort = _quiet_runtime()
 tokenizers = needed("tokenizers", "onnx")
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")

