@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _HAN_KANA = "\u3041-\u3096\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 _SOUTH_EAST_ASIA = "\u0e00-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Tibetan ...
@@ -121,20 +121,6 @@ def fold(text: str) -> str:
     return f" {' '.join(''.join(parts).split())} "
 
 
-def query_grams(query: str) -> dict[str, float]:
-    """Return the character grams of *query* with their weights (> 0), in order of appearance.
-
-    A gram is counted in a document's folded text as it stands, spaces included.
-    """
-    weights: dict[str, float] = {}
-    for position, token in enumerate(query.split()):
-        word_weight = _NAMED if _is_named(token, first=position == 0) else 1.0
-        for word in fold(token).split():
-            for gram, weight in _word_grams(word):
-                weights[gram] = weights.get(gram, 0.0) + weight * word_weight
-    return {gram: math.sqrt(weight) for gram, weight in weights.items()}
-
-
 def _word_grams(word: str) -> Iterator[tuple[str, float]]:
     for stretch in _STRETCHES.finditer(word):
         script = stretch.lastindex or 0
@@ -152,6 +138,24 @@ def _word_grams(word: str) -> Iterator[tuple[str, float]]:
                 weight *= _NEXT_GRAM
             if len(starts) <= 1:  # in a longer word the last gram is an ending
                 yield text[final : final + size], weight * _FINAL_GRAM
+
+
+def query_grams(query: str, word_grams: Callable[[str], Iterator[tuple[str, float]]] = _word_grams) -> dict[str, float]:
+    """Return the character grams of *query* with their weights (> 0), in order of appearance.
+
+    A gram is counted in a document's folded text as it stands, spaces included.
+
+    Args:
+        query: As the caller wrote it: capitals tell names.
+        word_grams: Cuts a folded word into grams with weights.
+    """
+    weights: dict[str, float] = {}
+    for position, token in enumerate(query.split()):
+        word_weight = _NAMED if _is_named(token, first=position == 0) else 1.0
+        for word in fold(token).split():
+            for gram, weight in word_grams(word):
+                weights[gram] = weights.get(gram, 0.0) + weight * word_weight
+    return {gram: math.sqrt(weight) for gram, weight in weights.items()}
 
 
 def _starts(text: str, size: int) -> range:

@@ -12,12 +12,14 @@ from collections.abc import Sequence
 
 from .analysis import fold, query_grams, word_starts
 from .calibration import calibrate
+from .sounds import scripts, sound_grams, sounds
 
 # Fitted on dev, see docs/decisions/0003.
 _K1 = 1.2
 _BREVITY_WEIGHT = 0.4
 _STRETCH_WEIGHT = 0.8
 _PAIR_WEIGHT = 0.3
+_SOUND_WEIGHT = 0.4  # of sound grams; 1.0 lets documents in another script win by chance
 
 _MAX_QUERY_CHARS = 1_000
 _MIN_REFINED = 12  # the best by grams that are read a second time: these, or one in eight
@@ -37,7 +39,7 @@ class LexicalScorer:
     """
 
     name = "local-lexical"
-    version = "1"
+    version = "2"
     pointwise = False
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
@@ -53,20 +55,36 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
     """
     query = query[:_MAX_QUERY_CHARS]
     folded, grams = fold(query), query_grams(query)
+    heard: dict[str, float] = {}
     if grams:
         texts = [fold(document) for document in documents]
+        heard = _hear(query, folded, texts)
     else:  # punctuation alone is looked for as it stands
         folded, grams, texts = query, dict.fromkeys(query.split(), 1.0), list(documents)
-    scores = _gram_scores(grams, texts)
+    scores = _gram_scores({**grams, **heard}, texts)
     _refine(scores, folded, texts)
     if not any(scores):
         return scores, 0.0
     best = texts[scores.index(max(scores))]
+    return scores, max(_share_held(grams, best), _share_held(heard, best))
+
+
+def _hear(query: str, folded: str, texts: list[str]) -> dict[str, float]:
+    """Return the sound grams of *query* if some texts are in other scripts, and add their sounds to these."""
+    own = scripts(folded)
+    is_foreign = [bool(theirs) and own.isdisjoint(theirs) for theirs in map(scripts, texts)]
+    heard = sound_grams(query) if own and any(is_foreign) else {}
+    if heard:
+        texts[:] = [text + sounds(text) if foreign else text for text, foreign in zip(texts, is_foreign)]
+    return {gram: _SOUND_WEIGHT * weight for gram, weight in heard.items()}
+
+
+def _share_held(grams: dict[str, float], text: str) -> float:
     held = total = 0.0
     for gram, weight in grams.items():
         total += weight
-        held += weight if gram in best else 0.0
-    return scores, held / total
+        held += weight if gram in text else 0.0
+    return held / total if total else 0.0
 
 
 def _refine(scores: list[float], query: str, texts: Sequence[str]) -> None:

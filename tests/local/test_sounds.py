@@ -1,0 +1,174 @@
+"""Consonants across scripts: what names sound like, which scripts a text is in, whom that helps and whom not."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cohere_rerank.local import sounds as module
+from cohere_rerank.local.analysis import fold
+from cohere_rerank.local.lexical import LexicalScorer, evidence
+from cohere_rerank.local.sounds import scripts, sound_grams, sounds
+
+UDHR = [
+    json.loads(line)
+    for line in (Path(__file__).parent / "data" / "udhr.jsonl").read_text(encoding="utf-8").splitlines()
+]
+
+
+def heard(text):
+    """The sounds of a text as a caller wrote it."""
+    return sounds(fold(text)).strip()
+
+
+@pytest.mark.parametrize(
+    ("consonants", "names"),
+    [
+        ("TSL", ["Tesla", "Тесла", "Τέσλα", "טסלה", "टेस्ला", "ტესლა", "ቴስላ", "টেসলা"]),
+        ("LNDN", ["London", "Λονδίνο", "ლონდონი", "लंदन", "לונדון", "لندن", "Լոնդոն", "লন্ডন"]),
+        ("MNTRL", ["Montréal", "Монреаль Монтреаль", "მონტრეალი", "मॉन्ट्रियल", "מונטריאול"]),
+        ("SRSL", ["Черчиль", "ჩერჩილი", "เชอร์ชิล", "ਚਰਚਿਲ", "ቸርችል"]),
+        ("PRS", ["Paris", "Париж", "პარიზი", "पेरिस", "פריז"]),
+        ("BGRD", ["Beograd", "Београд", "ბეგრადი"]),
+    ],
+)
+def test_a_name_sounds_alike_in_every_script(consonants, names):
+    """The consonants of a name are among the words heard, whatever its letters; H may stay at an end."""
+    for name in names:
+        assert consonants in [word.rstrip("H") for word in heard(name).split()], name
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Cecil Church Philip Thames Shah", "SSL KRK PLP TMS SH"),  # soft c; h after a consonant is mute
+        ("Taxi", "TKS"),
+        ("Ψυχή Ξένος", "PSK KSNS"),
+        ("Чайковский Юрьев", "SKFSK RF"),
+        ("서울 부산", "SL BSN"),
+        ("東京 テスラ", "TSR"),  # Han has no sounds
+        ("จอร์จ", "SRS"),  # neither vowels nor the sign of a mute letter
+        ("2024", ""),
+        ("aeiou", ""),
+        ("", ""),
+    ],
+)
+def test_how_letters_sound(text, expected):
+    """Consonants by their names; vowels, signs, digits and Han are silent."""
+    assert heard(text) == expected
+
+
+def test_every_letter_of_unicode_has_sounds_or_none():
+    """No character is beyond it, and none sounds like anything but ASCII capitals."""
+    for code in range(sys.maxunicode + 1):
+        sound = module._character_sounds(chr(code))
+        assert not sound or (sound.isascii() and sound.isupper()), hex(code)
+
+
+@given(st.text())
+def test_sounds_never_meet_letters(text):
+    """Capitals and spaces, where folded text has no ASCII capital: a sound gram is found among sounds alone."""
+    assert all(char == " " or "A" <= char <= "Z" for char in sounds(fold(text)))
+    assert not any("A" <= char <= "Z" for char in fold(text))
+
+
+@given(st.text())
+def test_every_sound_gram_stands_among_the_sounds_of_its_text(query):
+    """A copy of the query holds all of its sound grams, each with a weight."""
+    text = sounds(fold(query))
+    for gram, weight in sound_grams(query).items():
+        assert gram in text
+        assert weight > 0
+
+
+def test_names_weigh_more():
+    """As among letters, a name outweighs its neighbours, and the start of a word its rest."""
+    grams = sound_grams("the factory of Tesla")
+    assert grams[" TS"] > grams["TSL"] > grams["FKT"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("What is Tesla?", {"LATIN"}),
+        ("Đặng Thái Sơn", {"LATIN"}),
+        ("Что такое iPad компании Apple из Купертино?", {"CYRILLIC"}),
+        ("東京タワーの高さ", {"CJK"}),
+        ("Linux和Windows系统的区别", {"LATIN", "CJK"}),
+        ("12 345", set()),
+        ("", set()),
+    ],
+)
+def test_scripts(text, expected):
+    """Those of a quarter of the letters or more; digits and signs are in none, kana and Han are one."""
+    assert scripts(fold(text)) & expected == expected
+    if len(expected) < 2:
+        assert scripts(fold(text)) == expected
+
+
+# Who found radium, in words of our own: answer, then others of the same sort.
+IN_SCRIPTS = {
+    "English": [
+        "Marie Curie found radium in Paris.",
+        "Nikola Tesla built motors in New York.",
+        "Charles Darwin travelled on the Beagle.",
+    ],
+    "Russian": [
+        "Радий открыла в Париже Мария Кюри.",
+        "Никола Тесла строил моторы в Нью-Йорке.",
+        "Чарльз Дарвин плавал на корабле «Бигль».",
+    ],
+    "Greek": [
+        "Το ράδιο ανακάλυψε στο Παρίσι η Μαρί Κιουρί.",
+        "Ο Νίκολα Τέσλα έφτιαχνε μοτέρ στη Νέα Υόρκη.",
+        "Ο Κάρολος Δαρβίνος ταξίδεψε με το Μπιγκλ.",
+    ],
+    "Hindi": [
+        "मेरी क्यूरी ने पेरिस में रेडियम खोजा।",
+        "निकोला टेस्ला ने न्यूयॉर्क में मोटर बनाई।",
+        "चार्ल्स डार्विन ने बीगल पर यात्रा की।",
+    ],
+    "Georgian": [
+        "რადიუმი პარიზში აღმოაჩინა მარი კიურიმ.",
+        "ნიკოლა ტესლა ნიუ-იორკში მოტორებს აწყობდა.",
+        "ჩარლზ დარვინმა „ბიგლით“ იმოგზაურა.",
+    ],
+}
+
+
+@pytest.mark.parametrize("asked", IN_SCRIPTS)
+@pytest.mark.parametrize("answered", IN_SCRIPTS)
+def test_a_sentence_finds_its_translation_by_its_names(asked, answered):
+    """In each pair of scripts, the sentence with the names of the query comes first."""
+    for i, query in enumerate(IN_SCRIPTS[asked]):
+        scores = LexicalScorer().score(query, IN_SCRIPTS[answered])
+        assert scores.index(max(scores)) == i, query
+        assert scores.count(max(scores)) == 1
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_the_answer_in_the_script_of_the_question_comes_before_its_translations(place):
+    """Sounds are weaker evidence than letters: a list may mix scripts."""
+    documents = [text for texts in IN_SCRIPTS.values() for text in texts]
+    scores = LexicalScorer().score(IN_SCRIPTS["English"][place], documents)
+    assert scores.index(max(scores)) == place
+
+
+def test_lists_of_one_script_have_nothing_to_hear(monkeypatch):
+    """Where query and documents are in one script, no sound is looked for: scores are those of letters."""
+    monkeypatch.setattr("cohere_rerank.local.lexical.sound_grams", pytest.fail)
+    for language in UDHR:
+        paragraphs = [text for article in language["articles"].values() for text in article]
+        assert any(evidence(paragraphs[0], paragraphs[1:])[0]), language["language"]
+
+
+def test_a_query_without_sounds_leaves_documents_as_they_are():
+    """Han in the query says nothing of how it sounds; documents in other scripts then score as without sounds."""
+    raw, coverage = evidence("東京 2020", ["Токио 2020", "Токио"])
+    assert raw[0] > raw[1] == 0.0
+    assert 0.0 < coverage < 1.0
