@@ -26,6 +26,8 @@ try:
 except ImportError:
     raise ImportError('the server is an extra; install it with: pip install "cohere-rerank[server]"') from None
 
+from .protocol import JsonH11Protocol
+
 if TYPE_CHECKING:
     from .app import App
 
@@ -159,7 +161,7 @@ def uvicorn_options(host: str, port: int) -> dict[str, Any]:
         "port": port,
         "log_config": logs.configuration(),
         "access_log": False,  # ours has the request's id, and no query string
-        "http": "h11",  # which refuses endless headers; httptools gathers them without a bound
+        "http": JsonH11Protocol,  # h11 refuses endless headers; httptools gathers them without a bound
         "ws": "none",
         "server_header": False,
         "proxy_headers": False,

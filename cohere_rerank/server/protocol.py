@@ -1,0 +1,34 @@
+"""HTTP as uvicorn reads it, with an answer in JSON also to what is no HTTP."""
+
+from __future__ import annotations
+
+import uuid
+
+import h11
+from pydantic_core import to_json
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from .http import JSON
+
+_MESSAGE = "this is no HTTP request that the server can read"
+
+
+class JsonH11Protocol(H11Protocol):
+    """uvicorn's own but for its answer to what cannot be read, which would be plain text."""
+
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, which the log has
+        """Answer, unless an answer is out or under way, and hang up."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            request_id = str(uuid.uuid4())
+            body = to_json({"id": request_id, "message": _MESSAGE})
+            headers = {
+                "content-type": JSON,
+                "content-length": str(len(body)),
+                "x-request-id": request_id,
+                "x-content-type-options": "nosniff",
+                "connection": "close",
+            }
+            response = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
+            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+                self.transport.write(self.conn.send(event) or b"")
+        self.transport.close()

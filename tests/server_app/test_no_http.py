@@ -1,0 +1,76 @@
+"""What is no HTTP, on a raw socket: JSON with a message and an id, as for every other mistake."""
+
+from __future__ import annotations
+
+import json
+import socket
+
+import h11
+import httpx
+import pytest
+
+from tests.server_app.running import PATIENCE_S, Running, program
+
+HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+BAD_CHUNK = b"no size\r\n{}\r\n"
+NO_HTTP = {
+    "garbage": b"GARBAGE\r\n\r\n",
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    "length": HEAD + b"content-length: many\r\n\r\n",
+    "no host": b"GET /health HTTP/1.1\r\n\r\n",
+    "chunk": HEAD + b"transfer-encoding: chunked\r\n\r\n" + BAD_CHUNK,
+}
+
+
+@pytest.fixture(scope="module")
+def running():
+    with Running(max_body_bytes=1000) as started:
+        yield started
+
+
+def read(answer):
+    """Status, headers and body of the one answer in these bytes, which a strict reader finds whole."""
+    connection = h11.Connection(h11.CLIENT)
+    connection.send(h11.Request(method="GET", target="/", headers={"host": "x"}.items()))
+    connection.send(h11.EndOfMessage())
+    connection.receive_data(answer)
+    connection.receive_data(b"")
+    response, body = connection.next_event(), b""
+    while isinstance(event := connection.next_event(), h11.Data):
+        body += bytes(event.data)
+    assert isinstance(event, h11.EndOfMessage)
+    assert connection.next_event() in (h11.NEED_DATA, h11.PAUSED) or connection.their_state is h11.CLOSED
+    return response.status_code, {name.decode(): value.decode() for name, value in response.headers}, json.loads(body)
+
+
+@pytest.mark.parametrize("name", NO_HTTP)
+def test_it_is_answered_in_json(running, name):
+    """400, with the headers of every answer; the connection ends, the server goes on."""
+    status, headers, body = read(running.raw(NO_HTTP[name]))
+    assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
+    assert headers["x-content-type-options"] == "nosniff"
+    assert body == {"id": headers["x-request-id"], "message": "this is no HTTP request that the server can read"}
+    assert running.post().status_code == 200
+
+
+def test_what_comes_after_an_answer_is_no_failure_of_the_server(running, caplog):
+    """A body that is refused for its length, and then breaks off HTTP's rules: one answer, and a quiet end."""
+    with socket.create_connection(("127.0.0.1", running.port), PATIENCE_S) as connection:
+        connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n7d0\r\n" + b" " * 2000 + b"\r\n")
+        got = b""
+        while b"bytes that this server takes" not in got:
+            got += connection.recv(65536)
+        connection.sendall(BAD_CHUNK)
+        got += b"".join(iter(lambda: connection.recv(65536), b""))
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_workers_speak_the_same():
+    """They are told how by name."""
+    with program("--workers", "2") as started:
+        address = httpx.URL(started.url)
+        with socket.create_connection((address.host, address.port), PATIENCE_S) as connection:
+            connection.sendall(NO_HTTP["garbage"])
+            status, _, body = read(b"".join(iter(lambda: connection.recv(65536), b"")))
+    assert (status, list(body)) == (400, ["id", "message"])
