@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
-from cohere_rerank._config import key_from_environment
-
 from ._common import DEFAULT_MODEL, note
 
 __all__ = ["serve"]
@@ -122,11 +120,6 @@ def serve(
     )
     if not settings.api_keys and not _is_loopback(host):
         note(f"anyone who reaches {host} may call; set CO_SERVER_API_KEY to ask for a key")
-    if upstream is not None and not key_from_environment():
-        note(
-            "there is no key in CO_API_KEY, and callers' own are not passed on: if the upstream asks for one, every "
-            "request will be answered 502"
-        )
     run(settings, host=host, port=port, workers=workers)
 
 

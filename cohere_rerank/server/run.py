@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import whole_number
+from cohere_rerank._config import key_from_environment, whole_number
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from . import logs
@@ -63,12 +63,16 @@ def serve(settings: Settings, *, host: str = "127.0.0.1", port: int = 8000, work
     options = uvicorn_options(host, port)
     with bound(host, port) as listener, _signals_kept():
         if n_workers == 1:
-            _serve_alone(uvicorn.Config(app, **options), listener)
+            config = uvicorn.Config(app, **options)  # which sets up the log
+            _warn_without_key(settings)
+            _serve_alone(config, listener)
             return
         del app  # made only to find mistakes before any worker does
         with _shared_with_workers(settings):
             name = f"{__name__}:{app_of_worker.__name__}"
-            _serve_with_workers(uvicorn.Config(name, factory=True, workers=n_workers, **options), listener)
+            config = uvicorn.Config(name, factory=True, workers=n_workers, **options)
+            _warn_without_key(settings)
+            _serve_with_workers(config, listener)
 
 
 def bound(host: str, port: int) -> socket.socket:
@@ -121,6 +125,14 @@ def _serve_with_workers(config: uvicorn.Config, listener: socket.socket) -> None
         raise KeyboardInterrupt
     if any(worker.process.exitcode == _NOT_STARTED for worker in workers.processes):
         raise ScorerError("the scorer cannot be loaded; the log has the reason")
+
+
+def _warn_without_key(settings: Settings) -> None:
+    if settings.upstream is not None and not key_from_environment():
+        _log.warning(
+            "there is no key in CO_API_KEY, and callers' own are not passed on: if the upstream asks for one, every "
+            "request will be answered 502"
+        )
 
 
 def _say_where(config: uvicorn.Config, listeners: list[socket.socket]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.server import Server
@@ -18,15 +20,17 @@ def upstream():
         yield server
 
 
-def test_without_a_key_it_says_at_its_start_what_will_happen(upstream):
-    """And that happens: 502, whatever key the caller shows; the caller's is not passed on."""
-    with program("--upstream", upstream.url) as started:
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_without_a_key_it_says_at_its_start_what_will_happen(upstream, workers):
+    """Once, in the log; and that happens: 502, whatever key the caller shows; the caller's is not passed on."""
+    with program("--upstream", upstream.url, "--workers", workers) as started:
         assert started.post(authorization="Bearer upstream-key").status_code == 502
         (request,) = upstream.requests
         assert request.header("authorization") is None
         wait_until(lambda: any('"status": 502' in line for line in started.lines))
         said = [line for line in started.lines if NOTE in line]
     assert said == [started.lines[0]]
+    assert json.loads(said[0])["level"] == "warning"
     assert "upstream-key" not in "".join(started.lines)
 
 
