@@ -39,14 +39,14 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-3.42,
-    fused=2.88,
-    lead=1.23,
-    coverage=2.27,
-    coverage_in_short_lists=7.82,
-    known=-2.39,
-    cosine=5.06,
-    cosine_in_short_lists=17.42,
+    constant=-4.23,
+    fused=3.00,
+    lead=1.24,
+    coverage=3.48,
+    coverage_in_short_lists=8.35,
+    known=-2.15,
+    cosine=4.72,
+    cosine_in_short_lists=16.51,
 )
 
 
@@ -85,7 +85,7 @@ class SemanticScorer:
 
     def __init__(self) -> None:
         encoder = SentenceEncoder()
-        self.version = f"1 ({encoder.version})"
+        self.version = f"2 ({encoder.version})"
         self._table = encoder.table
         self._vectors = VectorCache(encoder.embed, _MAX_VECTORS, _size)
 
@@ -142,7 +142,8 @@ def features(found: Evidence) -> list[list[float]]:
 
 def calibrate(found: Evidence, fitted: Coefficients = FITTED) -> list[float]:
     """Map what was found to [0, 1]: a higher fused score stays higher, equal ones stay equal."""
-    logits = np.array(features(found)) @ np.array(fitted)
+    # Not @: with it, equal rows may differ in the last bit by where they stand.
+    logits = (np.array(features(found)) * np.array(fitted)).sum(axis=1)
     scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
     return [float(score) for score in scores]
 
