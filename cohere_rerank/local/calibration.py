@@ -3,7 +3,7 @@
 A score is the chance that the document answers the query, given that half of all lists hold no answer. Of the dev
 data's whole lists, with and without their answers, 0.5 keeps a document in 66 and 8 of a hundred; 0.1 in 89 and 39.
 It holds for questions in the language of the documents and for lists of one to some dozens of hard candidates. It
-says little about documents in another language: they share no words, and score low whether or not they answer.
+says little about documents in another language: they share names at most, and score low whether or not they answer.
 """
 
 from __future__ import annotations

@@ -34,8 +34,8 @@ class LexicalScorer:
     """Ranks by shared character grams, weighted by their rarity within the given list.
 
     Needs no training and no language: scripts with and without spaces, inflected words, names and identifiers all
-    match by their parts. Words of a query that stand together in a document count more. Only the first 1,000
-    characters of a query are used.
+    match by their parts, names in another script by their consonants. Words of a query that stand together in a
+    document count more. Only the first 1,000 characters of a query are used.
     """
 
     name = "local-lexical"
