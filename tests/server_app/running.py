@@ -91,6 +91,14 @@ class Held:
         return [1 / (1 + index) for index in range(len(documents))]
 
 
+def command_line(process: int) -> bytes:
+    """How a process was started (Linux); nothing of one that has ended, be it since it was listed."""
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
+
+
 class Program:
     """``cohere-rerank serve`` in a process of its own, on a free port; its log is read all the while."""
 
@@ -151,7 +159,7 @@ class Program:
         """The process ids of its workers (Linux)."""
         tasks = Path(f"/proc/{self.process.pid}/task")
         children = {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
-        return sorted(child for child in children if b"spawn_main" in Path(f"/proc/{child}/cmdline").read_bytes())
+        return sorted(child for child in children if b"spawn_main" in command_line(child))
 
     def records(self) -> list[dict[str, Any]]:
         """Its log, each line of which is JSON."""

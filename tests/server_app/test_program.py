@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server_app.running import ASKED, Program, program, wait_until
+from tests.server_app.running import ASKED, Program, command_line, program, wait_until
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 
@@ -77,9 +77,21 @@ def test_ctrl_c_ends_it_quietly(workers):
     assert "Traceback" not in "".join(started.lines)
 
 
+ANSWERED = 'cohere_rerank_requests_total{method="POST",path="/v2/rerank",status="200"}'
+
+
 def metric(started, name):
     lines = started.http.get("/metrics").text.splitlines()
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name) and "_created" not in line)
+
+
+@on_linux
+def test_a_process_that_ended_since_it_was_listed_has_no_command_line():
+    """Whoever looks for workers while one dies would fail otherwise."""
+    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    assert b"input()" in command_line(process.pid)
+    process.communicate(b"\n")
+    assert command_line(process.pid) == b""
 
 
 @on_linux
@@ -89,13 +101,14 @@ def test_a_killed_worker_is_replaced_and_the_others_serve_on(tmp_path):
         wait_until(lambda: len(started.workers()) == 2)
         for _ in range(20):
             assert started.post().status_code == 200
+        wait_until(lambda: metric(started, ANSWERED) == 20)  # each is counted once its answer is out
         victim, other = started.workers()
         os.kill(victim, signal.SIGKILL)
         wait_until(lambda: len(started.workers()) == 2 and victim not in started.workers())
         for _ in range(20):
             assert started.post().status_code == 200
         assert other in started.workers()
-        assert metric(started, 'cohere_rerank_requests_total{method="POST",path="/v2/rerank",status="200"}') == 40
+        wait_until(lambda: metric(started, ANSWERED) == 40)
         assert metric(started, "cohere_rerank_admitted") == 0
         assert list(tmp_path.glob("cohere-rerank-metrics-*/*.db"))
     assert not list(tmp_path.glob("cohere-rerank-metrics-*"))
