@@ -88,9 +88,9 @@ def metric(started, name):
 @on_linux
 def test_a_process_that_ended_since_it_was_listed_has_no_command_line():
     """Whoever looks for workers while one dies would fail otherwise."""
-    process = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
-    assert b"input()" in command_line(process.pid)
-    process.communicate(b"\n")
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        wait_until(lambda: b"input()" in command_line(process.pid))
+        process.communicate(b"\n")
     assert command_line(process.pid) == b""
 
 
