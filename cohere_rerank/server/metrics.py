@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 try:
     import prometheus_client as prometheus
     from prometheus_client import multiprocess
+    from prometheus_client.metrics_core import Metric
+    from prometheus_client.registry import Collector
 except ImportError:
     raise ImportError('the server is an extra; install it with: pip install "cohere-rerank[server]"') from None
 
@@ -72,14 +74,35 @@ class Metrics:
             return prometheus.generate_latest(self._registry)
         _forget_the_dead(Path(self._folder))
         everyone = prometheus.CollectorRegistry()
-        collect: Any = multiprocess.MultiProcessCollector
-        collect(everyone, self._folder)
+        everyone.register(_Workers(Path(self._folder)))
         return prometheus.generate_latest(everyone)
+
+
+class _Workers(Collector):
+    """The counts of all processes; the library's own collector fails on a file that a process has just opened.
+
+    Such a file is empty for a moment, and for ever if the process was killed in it.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """See `Collector`."""
+        merge: Any = multiprocess.MultiProcessCollector.merge  # without annotations
+        merged: Iterable[Metric] = merge([str(path) for path in self._folder.glob("*.db") if _has_begun(path)])
+        return merged
+
+
+def _has_begun(path: Path) -> bool:
+    with suppress(FileNotFoundError):  # of a process that has died
+        return path.stat().st_size > 0
+    return False
 
 
 def _forget_the_dead(folder: Path) -> None:
     """Leave out what processes that were killed had under way; nobody else tells the library."""
-    mark: Any = multiprocess.mark_process_dead  # without annotations, as its like above
+    mark: Any = multiprocess.mark_process_dead
     for path in folder.glob("gauge_live*.db"):
         found = _GAUGE_FILE.fullmatch(path.name)
         if found and not _is_alive(int(found[1])):

@@ -1,0 +1,19 @@
+"""What is counted by several processes together, whenever one of them starts or is killed."""
+
+from __future__ import annotations
+
+import os
+
+from tests.server_app.running import program
+
+
+def test_a_worker_that_is_just_starting_does_not_fail_a_scrape(tmp_path):
+    """The file of its counts is empty for a moment; for ever, if it was killed then."""
+    with program("--workers", "2", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as started:
+        assert started.post().status_code == 200
+        for name in ("counter", "histogram", "gauge_livesum"):
+            (tmp_path / f"{name}_{os.getpid()}.db").touch()
+        scraped = started.http.get("/metrics")
+        assert scraped.status_code == 200
+        assert "cohere_rerank_in_flight 1.0" in scraped.text
+        assert not [line for line in started.lines if '"level": "error"' in line]
