@@ -327,5 +327,7 @@ class BaseClient:
             self._shared.has_outage = True
             from logging import getLogger
 
-            getLogger("cohere_rerank").warning("the API cannot answer, the fallback does until it can: %s", error)
+            from ._retry import for_log
+
+            getLogger("cohere_rerank").warning("the fallback answers until the API can again: %s", for_log(error))
         return fallback.answer_call(call, error, self._config.fallback)
