@@ -57,7 +57,7 @@ class FaultServer(SocketServer):
     Attributes:
         url: The ``base_url`` for clients.
         calls: Every request to the API so far, in order of arrival, as a list of `Request`.
-        unused_in_plan: The plan's faults that no request has met, by their place in the plan.
+        unused_in_plan: The plan's faults that no reply has shown, by their place in the plan.
 
     Raises:
         InvalidRequestError: The plan has a mistake; names the entry.
@@ -87,6 +87,7 @@ class FaultServer(SocketServer):
         self._now_s = clock.monotonic if clock else time.monotonic
         self._queue: deque[Fault | Scorer] = deque()
         self._scripted: Scorer | None = None
+        self._came_to_nothing: list[Fault] = []
         self.unused_in_plan = dict(enumerate(self._plan.faults))
         self._n = 0
         self.calls = []
@@ -117,11 +118,13 @@ class FaultServer(SocketServer):
 
     @property
     def unused(self) -> list[Fault]:
-        """The faults that no request has met: those queued by `fail`, once for each time left, then the plan's.
+        """The faults that no reply has shown: those queued by `fail`, once for each time left, then the plan's.
 
-        A test that ends with ``assert not fake.unused`` cannot pass because what it tests never happened.
+        One that would spoil a good answer is not shown by a refusal of the request's key, rate or body. A test that
+        ends with ``assert not fake.unused`` cannot pass because what it tests never happened.
         """
-        return [*(step for step in self._queue if isinstance(step, Fault)), *self.unused_in_plan.values()]
+        queued = [step for step in self._queue.copy() if isinstance(step, Fault)]
+        return [*queued, *self._came_to_nothing, *self.unused_in_plan.values()]
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
         """A client of this server, closed with it; *options* are those of ``ClientV2``."""
@@ -154,10 +157,22 @@ class FaultServer(SocketServer):
         replying = self._without_answer(fault) if fault else None
         if replying is None:
             refused, headers = self._admitted(request)
+            if refused and fault and fault.spoils_answer:
+                self._settle(fault, is_shown=False)
+                fault = None
             replying = refused or self._answering(fault, request, pick, headers)
+        if fault and not fault.spoils_answer:
+            self._settle(fault, is_shown=True)
         if delay_s:
             replying = replies.delayed(delay_s, replying)
         return noted(replying, request, self._n, fault.kind if fault else None)
+
+    def _settle(self, fault: Fault, *, is_shown: bool) -> None:
+        """Note whether the reply to the request that drew this fault shows it."""
+        if is_shown:
+            self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
+        elif all(fault is not other for other in self._plan.faults):
+            self._came_to_nothing.append(fault)
 
     def _elsewhere(self, path: str, method: str) -> Reply:
         """What is no call: no fault meets it."""
@@ -175,9 +190,7 @@ class FaultServer(SocketServer):
             return step, self._pick
         scorer = self._scripted = step or self._scripted
         pick = self._pick if scorer is None else lambda _model: scorer
-        fault = self._plan.fault_for(self._n)
-        self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
-        return fault, pick
+        return self._plan.fault_for(self._n), pick
 
     def _admitted(self, request: Request) -> tuple[Reply | None, dict[str, str]]:
         """What keys and limit say: a refusal, or the headers of the answer."""
@@ -222,6 +235,8 @@ class FaultServer(SocketServer):
 
         async def send(exchange: Exchange) -> None:
             status, answer_headers, body = await asyncio.to_thread(_answer, request.body, pick)
+            if fault and fault.spoils_answer:
+                self._settle(fault, is_shown=not fault.wrong or status == HTTPStatus.OK)
             if fault and fault.wrong and status == HTTPStatus.OK:
                 kind, body = spoiled(body, fault.wrong, len(request.documents))
                 answer_headers = {"content-type": kind}

@@ -184,6 +184,11 @@ class Fault(_Checked):
         """What it does, in a word: ``status``, ``reset``, … or ``delay``."""
         return next((name for name in _KINDS if getattr(self, name) is not None), "delay")
 
+    @property
+    def spoils_answer(self) -> bool:
+        """Whether it changes the answer that there would be, instead of coming in its place."""
+        return self.wrong is not None or self.drip is not None
+
     def concerns(self, n: int, draws: Random) -> bool:
         """Whether it is for the n-th request, counted from 1."""
         is_drawn = self.share is None or draws.random() < self.share

@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import pytest
@@ -25,8 +26,9 @@ def fake():
         yield server
 
 
-def ask(fake, **changes):
-    return httpx.post(fake.url + "/v2/rerank", json={**CALL, **changes}, trust_env=False, timeout=5)
+def ask(fake, key="test-key", **changes):
+    headers = {"authorization": f"Bearer {key}"}
+    return httpx.post(fake.url + "/v2/rerank", json={**CALL, **changes}, headers=headers, trust_env=False, timeout=5)
 
 
 def statuses(fake, n):
@@ -361,6 +363,36 @@ def test_faults_that_no_request_has_met_are_known(fake):
     assert repr(fake.unused) == "[Fault(requests=((9, 9.0),), reset='body'), Fault(requests=((2, 2.0),), status=500)]"
     assert list(fake.unused_in_plan) == [0, 1]
     fake.start_over()
+    assert fake.unused == []
+
+
+@pytest.mark.parametrize("fault", [{"wrong": "score-nan"}, {"drip": 0.0}])
+def test_a_fault_that_a_refusal_came_before_is_unused(fake, fault):
+    """For its key or its rate no answer is made that could be spoiled; a good request shows the fault after all."""
+    fake.start_over({"keys": ["other"], "limit": {"requests": 1}, "faults": [{**fault, "requests": "1-3"}]})
+    assert ask(fake).status_code == 401
+    assert [unused.kind for unused in fake.unused] == list(fault)
+    assert ask(fake, key="other").status_code == 200
+    assert fake.unused == []
+    fake.fail(**fault)
+    assert ask(fake, key="other").status_code == 429
+    assert [unused.kind for unused in fake.unused] == list(fault)
+
+
+def test_a_wrong_answer_that_a_broken_request_came_before_is_unused(fake):
+    """Its 400 is not spoiled."""
+    fake.fail(wrong="score-nan")
+    assert httpx.post(f"{fake.url}/v2/rerank", content=b"{", trust_env=False).status_code == 400
+    assert [fault.kind for fault in fake.unused] == ["wrong"]
+
+
+def test_what_is_unused_can_be_asked_for_while_requests_come(fake):
+    """From another thread than the server's."""
+    fake.fail(times=300, status=503)
+    with ThreadPoolExecutor(2) as pool:
+        asking = [pool.submit(statuses, fake, 150) for _ in range(2)]
+        while not all(one.done() for one in asking):
+            assert len(fake.unused) <= 300
     assert fake.unused == []
 
 
