@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import uuid
 
 import h11
@@ -14,14 +15,19 @@ try:
 except ImportError:
     raise ImportError('the server is an extra; install it with: pip install "cohere-rerank[server]"') from None
 
+_log = logging.getLogger("cohere_rerank.server")
 _MESSAGE = "this is no HTTP request that the server can read"
 
 
 class JsonH11Protocol(H11Protocol):
     """uvicorn's own but for its answer to what cannot be read, which would be plain text."""
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words, which the log has
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are in the log
         """Answer, unless an answer is out or under way, and hang up."""
+        is_head = False
+        if self.cycle is not None:  # the application has the head of this request, or of the one before
+            self.cycle.disconnected = True  # so that it does not answer as well
+            is_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             request_id = str(uuid.uuid4())
             body = to_json({"id": request_id, "message": _MESSAGE})
@@ -33,6 +39,8 @@ class JsonH11Protocol(H11Protocol):
                 "connection": "close",
             }
             response = h11.Response(status_code=400, headers=list(headers.items()), reason=b"Bad Request")
-            for event in (response, h11.Data(data=body), h11.EndOfMessage()):
+            for event in (response, h11.Data(data=b"" if is_head else body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
+            fields = {"request_id": request_id}
+            _log.warning("no HTTP that can be read; request %s", request_id, extra={"fields": fields})
         self.transport.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 
 import h11
@@ -51,6 +52,35 @@ def test_it_is_answered_in_json(running, name):
     assert headers["x-content-type-options"] == "nosniff"
     assert body == {"id": headers["x-request-id"], "message": "this is no HTTP request that the server can read"}
     assert running.post().status_code == 200
+
+
+@pytest.mark.parametrize("method", ["POST", "GET", "CONNECT", "HEAD"])
+def test_a_request_that_goes_wrong_after_its_head_is_answered_once_and_quietly(running, caplog, method):
+    """The application has it already, and may answer too; a HEAD's answer has no body."""
+    sent = HEAD.replace(b"POST", method.encode()) + b"transfer-encoding: chunked\r\n\r\n" + BAD_CHUNK
+    got = running.raw(sent)
+    assert got.count(b"HTTP/1.1 ") == 1
+    assert got.startswith(b"HTTP/1.1 400 ")
+    assert got.endswith(b"\r\n\r\n" if method == "HEAD" else b"}")
+    assert running.post().status_code == 200
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
+def test_the_log_has_the_id_of_the_answer_and_nothing_that_was_sent():
+    """Every line of it is JSON."""
+    with program() as started:
+        address = httpx.URL(started.url)
+        for sent in (
+            b"SECRET\r\n\r\n",
+            HEAD.replace(b"POST", b"HEAD") + b"transfer-encoding: chunked\r\n\r\nSECRET\r\n",
+        ):
+            with socket.create_connection((address.host, address.port), PATIENCE_S) as connection:
+                connection.sendall(sent)
+                got = b"".join(iter(lambda: connection.recv(65536), b""))
+        started.stop()
+    request_id = re.search(rb"x-request-id: (\S+)", got, re.IGNORECASE)[1].decode()
+    assert request_id in [record.get("request_id") for record in started.records()]
+    assert "SECRET" not in "".join(started.lines)
 
 
 def test_what_comes_after_an_answer_is_no_failure_of_the_server(running, caplog):
