@@ -183,6 +183,7 @@ class FileStore:
                 database.execute("INSERT INTO secret VALUES (?)", [os.urandom(32)])
                 database.execute(f"PRAGMA user_version = {_VERSION}")
             elif version != _VERSION:
-                raise sqlite3.DatabaseError(f"it has format {version}, this release writes {_VERSION}")
+                advice = "delete it, or give another path"
+                raise sqlite3.DatabaseError(f"it has format {version}, this release writes {_VERSION}; {advice}")
             [secret] = database.execute("SELECT value FROM secret").fetchone()
         return bytes(secret)
