@@ -180,13 +180,7 @@ def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespo
     results.sort(key=lambda item: (-item.relevance_score, item.index))
     meta = _merged_meta([response.meta for response in responses])
     merged: V2RerankResponse = replaced(responses[0], results=results[: call.top_n], meta=meta)
-    return on_one_scale(merged, map(scale_of, responses))
-
-
-def scale_of(response: V2RerankResponse) -> str | None:
-    """What the scores are on, "unit" or "logit"; None for Cohere's own, whose replies do not say."""
-    scale = getattr(response, "score_scale", None)
-    return scale if scale in ("unit", "logit") else None
+    return on_one_scale(merged, (response.score_scale for response in responses))
 
 
 def on_one_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2RerankResponse:

@@ -211,6 +211,12 @@ class V2RerankResponse(_ResponseSlots):
         return getattr(self, "_from_fallback", False)
 
     @property
+    def score_scale(self) -> Literal["unit", "logit"] | None:
+        """What the scores are on: ``"unit"`` is [0, 1], ``"logit"`` any number; None for Cohere's own, in [0, 1]."""
+        scale = self.__dict__.get("score_scale")
+        return scale if scale in ("unit", "logit") else None
+
+    @property
     def scores(self) -> list[float | None]:
         """One score per document, in the order of the documents; None for those not in results."""
         found = {item.index: item.relevance_score for item in self.results}

@@ -410,6 +410,15 @@ class TestDocuments:
         assert repr(response) == repr(bare)
         assert repr(response.results) == repr(bare.results)
 
+    @pytest.mark.parametrize(
+        ("sent", "scale"), [({}, None), ({"score_scale": "logit"}, "logit"), ({"score_scale": "furlongs"}, None)]
+    )
+    def test_score_scale(self, sent, scale):
+        """None where nobody has said it, as in Cohere's own replies; what is in the dump stays as it was sent."""
+        response = parse_response(reply(**sent))
+        assert response.score_scale == scale
+        assert {name: value for name, value in response.dict().items() if name == "score_scale"} == sent
+
     def test_is_fallback(self):
         assert not parse_response(reply()).is_fallback
         assert not attach(parse_response(reply()), DOCUMENTS, TEXTS).is_fallback

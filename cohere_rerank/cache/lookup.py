@@ -102,7 +102,7 @@ class Lookup:
             del self._open[key]
         items = {asked[item.index]: item for item in response.results}
         self._items.update(items)
-        scale = _reply.scale_of(response)
+        scale = response.score_scale
         return {key: Entry(item.relevance_score, _packed(item.relevant_spans), scale) for key, item in items.items()}
 
     def nap_s(self) -> float:
@@ -131,7 +131,7 @@ class Lookup:
         else:  # nothing was sent, so nothing is billed: that is known
             meta = ApiMeta(billed_units=ApiMetaBilledUnits(search_units=0.0))
             response = V2RerankResponse(results=results, meta=meta)
-        scales = [*(entry.scale for entry in self._known.values()), *map(_reply.scale_of, self._fresh)]
+        scales = [*(entry.scale for entry in self._known.values()), *(response.score_scale for response in self._fresh)]
         response = _reply.on_one_scale(response, scales)
         attach(response, self._call.documents, self._call.texts)
         least = self._call.min_score
