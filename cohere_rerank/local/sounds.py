@@ -45,20 +45,11 @@ _NEXT_GRAM = 0.8
 
 
 class _SoundTable(dict[int, str]):
-    """Code point -> sounds, filled as characters are met; never larger than Unicode."""
+    """Code point -> sounds, a space stays; filled as characters are met; never larger than Unicode."""
 
     def __missing__(self, code: int) -> str:
-        sounds = self[code] = _character_sounds(chr(code))
-        return sounds
-
-
-class _WordSounds(dict[str, str]):
-    """Sounds by folded word; bounded."""
-
-    def __missing__(self, word: str) -> str:
-        sounds = _MUTE_H.sub("", _SOFT_C.sub("s", word)).translate(_SOUND)
-        if len(word) <= 20 and len(self) < 10_000:
-            self[word] = sounds
+        char = chr(code)
+        sounds = self[code] = " " if char == " " else _character_sounds(char)
         return sounds
 
 
@@ -94,7 +85,6 @@ def _letter_sounds(script: str, words: list[str]) -> str:
 
 
 _SOUND = _SoundTable()
-_WORD_SOUNDS = _WordSounds()
 _SCRIPT = _ScriptTable()
 
 
@@ -110,7 +100,8 @@ def scripts(folded: str) -> set[str]:
 
 def sounds(folded: str) -> str:
     """Return the consonants of the words of *folded*, such as ``" TSL MTRS "``."""
-    return f" {' '.join(filter(None, map(_WORD_SOUNDS.__getitem__, folded.split())))} "
+    spelt = _MUTE_H.sub("", _SOFT_C.sub("s", folded))
+    return f" {' '.join(spelt.translate(_SOUND).split())} "
 
 
 def sound_grams(query: str) -> dict[str, float]:

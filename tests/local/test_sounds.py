@@ -78,6 +78,13 @@ def test_sounds_never_meet_letters(text):
 
 
 @given(st.text())
+def test_words_are_heard_one_by_one(text):
+    """What stands beside a word does not change its sounds."""
+    words = (sounds(word).strip() for word in fold(text).split())
+    assert sounds(fold(text)).split() == [word for word in words if word]
+
+
+@given(st.text())
 def test_every_sound_gram_stands_among_the_sounds_of_its_text(query):
     """A copy of the query holds all of its sound grams, each with a weight."""
     text = sounds(fold(query))
