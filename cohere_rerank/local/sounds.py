@@ -18,18 +18,28 @@ from .analysis import query_grams
 _SOUNDS = dict(zip("BCDFGHJKLMNPQRSTVXZ", "BSDFGHSKLMNPKRSTFKS"))
 _SIBILANTS = {"CH", "DZ", "JH", "SH", "TC", "TS", "ZH"}
 _OTHERWISE = {
+    ("ARABIC", "HAMZA"): "",
     ("ARMENIAN", "VO"): "",  # an o, as Hebrew vav is one far more often than a v
+    ("CYRILLIC", "PALOCHKA"): "",
+    ("CYRILLIC", "SCHWA"): "",
+    ("CYRILLIC", "SHHA"): "H",
     ("GREEK", "CHI"): "K",
     ("GREEK", "PSI"): "PS",
     ("GREEK", "XI"): "KS",
     ("HEBREW", "VAV"): "",
     ("LATIN", "C"): "K",
+    ("LATIN", "ENG"): "N",
+    ("LATIN", "ETH"): "D",
+    ("LATIN", "SALTILLO"): "",
     ("LATIN", "SCHWA"): "",
+    ("LATIN", "STOP"): "",  # glottal
     ("LATIN", "X"): "KS",
+    ("THAI", "PAIYANNOI"): "",
 }
 _CYRILLIC_CONSONANT = re.compile("E([FLMNRS])")  # EF, EL, EM ...
 _NAME_COMES_FIRST = {"ARABIC", "LAO", "THAI"}  # ARABIC LETTER YEH BARREE, THAI CHARACTER TO TAO
 _SILENT = {"MARK", "SARA", "SIGN"}  # SARA: a Thai vowel
+_LETTERS = {"Ll", "Lo", "Lt", "Lu"}  # not Lm: marks of repetition, and what stands for an apostrophe
 
 # Latin spelling: c as s, and the h of ch, ph, sh, th.
 _SOFT_C = re.compile("c(?=[eiy])")
@@ -66,7 +76,8 @@ def _character_sounds(char: str) -> str:
     script, *words = unicodedata.name(char, "-").split()
     if "ANUSVARA" in words:
         return "N"
-    if not (words and (char.isalpha() or "SUBJOINED" in words)) or not _SILENT.isdisjoint(words):
+    is_letter = unicodedata.category(char) in _LETTERS or "SUBJOINED" in words
+    if not (words and is_letter) or not _SILENT.isdisjoint(words):
         return ""
     if script == "HANGUL":  # the name of a syllable spells it
         return "".join(_SOUNDS.get(letter, "") for letter in words[-1].replace("NG", "N"))

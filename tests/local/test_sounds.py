@@ -53,6 +53,12 @@ def test_a_name_sounds_alike_in_every_script(consonants, names):
         ("서울 부산", "SL BSN"),
         ("東京 テスラ", "TSR"),  # Han has no sounds
         ("จอร์จ", "SRS"),  # neither vowels nor the sign of a mute letter
+        ("กรุงเทพฯ เด็กๆ", "KRNTP DK"),  # signs of abbreviation and repetition
+        ("Әзірбайжан Azerbaijan", "SRBSN SRBSN"),  # schwa
+        ("һава Һиндистан", "HF HNDSTN"),
+        ("Oʻzbekiston Ўзбекистон ʿAbd Kaʻa ꞌEua ʔa", "SBKSTN SBKSTN BD K"),  # silent apostrophes
+        ("ماء гӏа", "M G"),  # hamza, palochka
+        ("Iŋari Óðinn", "NR DNN"),
         ("2024", ""),
         ("aeiou", ""),
         ("", ""),
