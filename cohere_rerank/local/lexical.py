@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .analysis import fold, query_grams, word_starts
 from .calibration import calibrate
@@ -28,6 +29,13 @@ _PREFIX = 4  # query words are looked for by their beginning
 _PAIR_GAP = 3  # in words
 
 _Pair = tuple[str, str]
+
+
+class _Layer(NamedTuple):
+    """What is counted of a query, with its weight, and where: one text per document."""
+
+    grams: dict[str, float]
+    texts: Sequence[str]
 
 
 class LexicalScorer:
@@ -55,28 +63,26 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
     """
     query = query[:_MAX_QUERY_CHARS]
     folded, grams = fold(query), query_grams(query)
-    heard: dict[str, float] = {}
     if grams:
         texts = [fold(document) for document in documents]
-        heard = _hear(query, folded, texts)
     else:  # punctuation alone is looked for as it stands
         folded, grams, texts = query, dict.fromkeys(query.split(), 1.0), list(documents)
-    scores = _gram_scores({**grams, **heard}, texts)
+    layers = [_Layer(grams, texts), _sound_layer(query, folded, texts)]
+    scores = _gram_scores(layers)
     _refine(scores, folded, texts)
     if not any(scores):
         return scores, 0.0
-    best = texts[scores.index(max(scores))]
-    return scores, max(_share_held(grams, best), _share_held(heard, best))
+    best = scores.index(max(scores))
+    return scores, max(_share_held(layer.grams, layer.texts[best]) for layer in layers)
 
 
-def _hear(query: str, folded: str, texts: list[str]) -> dict[str, float]:
-    """Return the sound grams of *query* if some texts are in other scripts, and add their sounds to these."""
+def _sound_layer(query: str, folded: str, texts: Sequence[str]) -> _Layer:
+    """Return the sounds of *query* and of the texts in other scripts; nothing if there are none."""
     own = scripts(folded)
     is_foreign = [bool(theirs) and own.isdisjoint(theirs) for theirs in map(scripts, texts)]
-    heard = sound_grams(query) if own and any(is_foreign) else {}
-    if heard:
-        texts[:] = [text + sounds(text) if foreign else text for text, foreign in zip(texts, is_foreign)]
-    return {gram: _SOUND_WEIGHT * weight for gram, weight in heard.items()}
+    grams = sound_grams(query) if own and any(is_foreign) else {}
+    spoken = [sounds(text) if grams and foreign else "" for text, foreign in zip(texts, is_foreign)]
+    return _Layer({gram: _SOUND_WEIGHT * weight for gram, weight in grams.items()}, spoken)
 
 
 def _share_held(grams: dict[str, float], text: str) -> float:
@@ -97,14 +103,27 @@ def _refine(scores: list[float], query: str, texts: Sequence[str]) -> None:
         scores[i] += _STRETCH_WEIGHT * stretch * stretch + _PAIR_WEIGHT * pair
 
 
-def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
+def _gram_scores(layers: Sequence[_Layer]) -> list[float]:
     """Return BM25 over its maximum, plus the brevity of documents that match at all."""
-    n = len(texts)
-    scores = [0.0] * n
-    mean_length = sum(map(len, texts)) / n if any(texts) else 1.0
-    norms = [_K1 * len(text) / mean_length for text in texts]
-    counters = [text.count for text in texts]
-    for gram, weight in grams.items():
+    lengths = [sum(map(len, parts)) for parts in zip(*(layer.texts for layer in layers))]
+    mean_length = sum(lengths) / len(lengths) if any(lengths) else 1.0
+    norms = [_K1 * length / mean_length for length in lengths]
+    scores = [0.0] * len(lengths)
+    for layer in layers:
+        _add_bm25(scores, layer, norms)
+    best = max(scores, default=0.0)
+    if not best:
+        return scores
+    return [
+        score / best + _BREVITY_WEIGHT * mean_length / (length + mean_length) if score else 0.0
+        for score, length in zip(scores, lengths)
+    ]
+
+
+def _add_bm25(scores: list[float], layer: _Layer, norms: Sequence[float]) -> None:
+    n = len(scores)
+    counters = [text.count for text in layer.texts]
+    for gram, weight in layer.grams.items():
         counts = [count(gram) for count in counters]
         df = n - counts.count(0)
         if not df:
@@ -113,13 +132,6 @@ def _gram_scores(grams: dict[str, float], texts: Sequence[str]) -> list[float]:
         for i, count in enumerate(counts):
             if count:
                 scores[i] += gain * count / (count + norms[i])
-    best = max(scores, default=0.0)
-    if not best:
-        return scores
-    return [
-        score / best + _BREVITY_WEIGHT * mean_length / (len(text) + mean_length) if score else 0.0
-        for score, text in zip(scores, texts)
-    ]
 
 
 def _best(scores: Sequence[float]) -> list[int]:

@@ -50,6 +50,7 @@ _N_SAMPLED = 24  # characters of a text that tell its scripts
 
 # Fitted on dev, see docs/decisions/0003.
 _MIN_SOUNDS = 3
+_MAX_GRAMS = 64  # of a query
 _GRAM_SIZE = 3  # the start of the word counts as one
 _NEXT_GRAM = 0.8
 
@@ -116,8 +117,9 @@ def sounds(folded: str) -> str:
 
 
 def sound_grams(query: str) -> dict[str, float]:
-    """Return the sound grams of *query* with their weights, as :func:`~.analysis.query_grams` does its letters."""
-    return query_grams(query, _word_grams)
+    """Return the heaviest 64 sound grams of *query*, weighted as :func:`~.analysis.query_grams` does its letters."""
+    grams = query_grams(query, _word_grams)
+    return {gram: grams[gram] for gram in sorted(grams, key=grams.__getitem__, reverse=True)[:_MAX_GRAMS]}
 
 
 def _word_grams(word: str) -> Iterator[tuple[str, float]]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cohere_rerank.local import sounds as module
-from cohere_rerank.local.analysis import fold
+from cohere_rerank.local.analysis import fold, query_grams
 from cohere_rerank.local.lexical import LexicalScorer, evidence
 from cohere_rerank.local.sounds import scripts, sound_grams, sounds
 
@@ -97,6 +98,16 @@ def test_every_sound_gram_stands_among_the_sounds_of_its_text(query):
     for gram, weight in sound_grams(query).items():
         assert gram in text
         assert weight > 0
+
+
+@pytest.mark.parametrize(("n_words", "n_letters"), [(1, 800), (150, 5), (2, 5)])
+def test_the_heaviest_sound_grams_are_kept(n_words, n_letters):
+    """At most 64 are looked for in a long word or a long query, those that weigh most."""
+    random = Random(1)
+    query = " ".join("".join(random.choices("бгдклмнпрст", k=n_letters)) for _ in range(n_words))
+    everything = query_grams(query, module._word_grams)
+    assert (len(everything) > 300) == (n_words * n_letters > 10)
+    assert sorted(sound_grams(query).values()) == sorted(everything.values())[-64:]
 
 
 def test_names_weigh_more():
