@@ -12,8 +12,8 @@ from .settings import Settings
 _Schema = dict[str, Any]
 
 _TEXT: _Schema = {"type": "string", "minLength": 1}
-# What `str.strip` takes away is more than ECMAScript's \s: a visible ASCII character is surely enough.
-_QUERY: _Schema = {"type": "string", "pattern": "[!-~]", "description": "Not blank."}
+# One character that `str.strip` leaves; it takes these five away too, which are not in ECMAScript's \s.
+_QUERY: _Schema = {"type": "string", "pattern": r"[^\s\x1c-\x1f\x85]", "description": "Not blank."}
 _COUNT: _Schema = {"type": "integer", "minimum": 1}
 _NO_LIMIT: _Schema = {"type": "integer", "minimum": 0, "description": "0: no limit."}
 _FLAG: _Schema = {"type": "boolean"}

@@ -57,6 +57,32 @@ def test_every_operation_is_tested(document):
     assert described == set(RERANK + PAGES)
 
 
+QUERIES = ["столица", "عاصمة", "राजधानी", "首都はどこ", "é", "🍵", "\u3000首都\n", "tea", "?"]
+BLANK = ["", " ", "\t\r\n", "\xa0\u3000", "\u2028\u2029", "\x1c\x1d\x1e\x1f", "\x85"]
+FORMS = {
+    "v2": ("/v2/rerank", {"model": "m", "documents": ["чай"]}),
+    "v1": ("/v1/rerank", {"documents": ["чай", {"text": "кофе"}]}),
+    "jina": ("/rerank", {"documents": ["чай"]}),
+    "tei": ("/rerank", {"texts": ["чай"]}),
+}
+
+
+@pytest.mark.parametrize("is_strict", [False, True], ids=["lenient", "strict"])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_query_in_any_script_is_valid_and_a_blank_one_is_not(form, is_strict):
+    """By the document, in all four forms, as by the server: a gateway would refuse what the document does not allow."""
+    validators = pytest.importorskip("jsonschema_rs")
+    path, options = FORMS[form]
+    with Running(is_strict=is_strict) as running:
+        described = running.http.get("/openapi.json").json()["paths"][path]["post"]["requestBody"]
+        validator = validators.validator_for(described["content"]["application/json"]["schema"])
+        for query in QUERIES + BLANK:
+            asked = {**options, "query": query}
+            is_good = query in QUERIES
+            assert validator.is_valid(asked) == is_good, ascii(query)
+            assert running.post(path, asked).status_code == (200 if is_good else 400), ascii(query)
+
+
 def test_the_document_names_every_rerank_path(served):
     """And asks for a key only where one is needed."""
     paths = served.http.get("/openapi.json").json()["paths"]
