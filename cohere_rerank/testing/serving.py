@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,10 +18,10 @@ _log = logging.getLogger("cohere_rerank.testing")
 
 
 def serve(host: str, port: int, file: str | PathLike[str]) -> None:
-    """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``.
+    """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``. After SIGTERM it returns.
 
-    Says on stderr where it listens, what each request met, and in the end which of the file's faults none has met; the
-    latter two by the logger ``cohere_rerank.testing``.
+    Says where it listens, what each request met, and in the end which of the file's faults none has met; all by the
+    logger ``cohere_rerank.testing``, on stderr.
 
     Args:
         host: The address to listen on.
@@ -32,27 +31,41 @@ def serve(host: str, port: int, file: str | PathLike[str]) -> None:
     Raises:
         InvalidRequestError: The file has a mistake; names the entry.
         OSError: It cannot be read, or the port is taken.
+        KeyboardInterrupt: After SIGINT, when all has been said.
     """
     server = FaultServer(file, host=host, port=port)
     server.keeps_requests = False
     logging.basicConfig(format="%(message)s")  # does nothing where the program has set up its own
     _log.setLevel(logging.INFO)
     with _told_to_stop() as stop, server:
-        sys.stderr.write(f"listening on {server.url}\n")
-        sys.stderr.flush()
-        while not stop.wait(_TURN_S):
+        _log.info("listening on %s", server.url, extra={"fields": {"url": server.url}})
+        while not stop.event.wait(_TURN_S):
             pass
     names = [f"faults[{i}] ({fault.kind})" for i, fault in server.unused_in_plan.items()]
     if names:
         _log.warning("no request has met %s", ", ".join(names), extra={"fields": {"unused": names}})
+    if stop.number == signal.SIGINT:
+        raise KeyboardInterrupt
+
+
+class _Stop:
+    """The first signal that came, and an event that it set."""
+
+    def __init__(self) -> None:
+        self.event = threading.Event()
+        self.number: int | None = None
+
+    def __call__(self, number: int, _frame: object) -> None:
+        self.number = number if self.number is None else self.number
+        self.event.set()
 
 
 @contextmanager
-def _told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set, in the main thread, where alone signals arrive."""
-    stop = threading.Event()
+def _told_to_stop() -> Iterator[_Stop]:
+    """What SIGINT and SIGTERM set, in the main thread, where alone signals arrive."""
+    stop = _Stop()
     signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
-    before = [signal.signal(number, lambda *_: stop.set()) for number in signals]
+    before = [signal.signal(number, stop) for number in signals]
     try:
         yield stop
     finally:

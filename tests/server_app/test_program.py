@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -212,21 +213,29 @@ def test_a_model_that_cannot_be_loaded_ends_it_with_1(workers):
     assert any("local:onnx" in json.loads(line)["message"] for line in log)
 
 
-def test_a_faults_file_takes_the_servers_place(tmp_path):
-    """The testing kit serves it."""
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "int"])
+def test_a_faults_file_takes_the_servers_place(tmp_path, how, code):
+    """The testing kit serves it; its log is JSON from the first line, its exit codes are the server's."""
     file = tmp_path / "faults.json"
-    file.write_text(json.dumps({"faults": [{"status": 503}]}))
+    file.write_text(json.dumps({"faults": [{"status": 503}, {"requests": 9, "status": 500}]}))
     process = subprocess.Popen(
         [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", "--faults", str(file)],
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     )
     try:
-        line = process.stderr.readline()
-        assert line.startswith("listening on "), line
-        reply = httpx.post(f"{line.split()[-1]}/v2/rerank", json=ASKED, headers={"authorization": "Bearer k"})
+        first = process.stderr.readline()
+        said = re.search(r'"listening on (http://127\.0\.0\.1:\d+)"', first)
+        assert said, first
+        reply = httpx.post(f"{said[1]}/v2/rerank", json=ASKED, headers={"authorization": "Bearer k"})
         assert reply.status_code == 503
+        process.send_signal(how)
+        out, log = process.communicate(timeout=20)
     finally:
-        process.terminate()
-        process.wait(20)
-        process.stderr.close()
+        process.kill()
+        process.communicate()
+    assert (process.returncode, out) == (code, "")
+    told = [json.loads(line) for line in [first, *log.splitlines()]]
+    assert [line["level"] for line in told] == ["info", "info", "warning"]
+    assert told[0]["url"] == said[1]

@@ -21,7 +21,10 @@ HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
 CODE = """
 import sys
 from cohere_rerank.testing.serving import serve
-serve("127.0.0.1", 0, sys.argv[1])
+try:
+    serve("127.0.0.1", 0, sys.argv[1])
+except KeyboardInterrupt:
+    sys.exit("interrupted")
 """
 
 
@@ -55,12 +58,11 @@ def post(url):
             return error.code, error.headers["retry-after"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_it_serves_the_file_until_it_is_told_to_stop(serving, number):
+def test_it_serves_the_file_until_it_is_told_to_stop(serving):
     """The plan's requests by their number; a log without texts or keys; exit status 0, nothing on stdout."""
     process, url = serving
     assert [post(url) for _ in range(4)] == [200, (429, "1.5"), (429, "1.5"), 200]
-    process.send_signal(number)
+    process.send_signal(signal.SIGTERM)
     out, log = process.communicate(timeout=20)
     assert process.returncode == 0 and out == ""
     assert [line.rpartition(" ")[2] for line in log.splitlines()] == ["fault", "status", "status", "fault"]
@@ -68,14 +70,17 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving, number):
     assert log.splitlines()[0] == "1: POST /v2/rerank, status 200: no fault"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_in_the_end_it_names_what_never_happened(serving, number):
-    """The file's faults that no request has met; without any, nothing."""
+@pytest.mark.parametrize(
+    ("number", "code", "end"), [(signal.SIGTERM, 0, []), (signal.SIGINT, 1, ["interrupted"])], ids=["term", "int"]
+)
+def test_in_the_end_it_names_what_never_happened(serving, number, code, end):
+    """The file's faults that no request has met; without any, nothing. Only then is Ctrl-C an interrupt."""
     process, url = serving
     assert post(url) == 200
     process.send_signal(number)
     _, log = process.communicate(timeout=20)
-    assert log.splitlines()[-1] == "no request has met faults[0] (status)"
+    assert log.splitlines()[1:] == ["no request has met faults[0] (status)", *end]
+    assert process.returncode == code
 
 
 def test_its_log_has_the_fields_of_the_real_server_s(caplog):
