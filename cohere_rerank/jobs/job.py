@@ -184,7 +184,9 @@ class Job:
         if self.stopped:
             report = self.report()
             saved = f"{report.rows} rows are saved in {self._journal.path}, and resume goes on from there"
-            if not self._journal.is_in_place():
+            if not report.rows:
+                saved = "no row was answered, so the same job may begin again"
+            elif not self._journal.is_in_place():
                 saved = f"put it back with its {report.rows} rows; without it, resume asks for all of them again"
             raise JobStoppedError(f"{self._reason}; {saved}{lost}", report) from self._cause
 

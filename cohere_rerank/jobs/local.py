@@ -1,4 +1,7 @@
-"""The same answers from this machine's cores: worker processes that each hold a client on a ``local:`` address."""
+"""The same answers from this machine's cores, each with a client on a ``local:`` address.
+
+One is this process itself; more are worker processes.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context, parent_process
+from multiprocessing import current_process, get_context, parent_process
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +28,14 @@ from .rows import Row, outcome_record
 if TYPE_CHECKING:
     from cohere_rerank.async_client import AsyncClientV2
 
-__all__ = ["answers", "check_copies"]
+__all__ = ["answers", "check_copies", "check_no_start"]
 
 _CHUNK_ROWS = 16  # what a worker is given at a time: enough that handing it over costs little
 _CHUNKS_EACH = 3  # one under way, one waiting, one whose answers are being written
+_GUARD = (
+    'each worker imports the script again, which must be a file, and run its job under if __name__ == "__main__": '
+    "(processes=1 needs neither)"
+)
 Record = dict[str, Any]
 
 
@@ -53,24 +60,48 @@ def check_copies(client: AsyncClientV2) -> None:
         raise InvalidRequestError(f"{message}; {advice}") from error
 
 
-async def answers(
+def check_no_start() -> None:
+    """Find out whether this is a worker process that only now begins: it runs the script that made it once more.
+
+    Raises:
+        JobError: It is, and the script would run its job in there too.
+    """
+    if getattr(current_process(), "_inheriting", False):  # as multiprocessing tells it itself
+        raise JobError(f"a worker process that began ran the job again: {_GUARD}")
+
+
+def answers(
     client: AsyncClientV2, rows: Iterator[Row], *, ordered: bool, processes: int
 ) -> AsyncGenerator[tuple[Row, Record], None]:
     """What becomes of each row.
 
     Args:
-        client: Has a ``local:`` address, and can be pickled.
+        client: Has a ``local:`` address, and can be pickled if there is more than one process.
         rows: Read as they are needed, a bounded number ahead.
         ordered: Answers in the order of the rows, or as they come.
-        processes: How many workers.
+        processes: How many; 1 is this one.
 
     Raises:
         JobError: A worker process died.
     """
+    return _from_here(client, rows) if processes == 1 else _from_workers(client, rows, ordered, processes)
+
+
+async def _from_here(client: AsyncClientV2, rows: Iterator[Row]) -> AsyncGenerator[tuple[Row, Record], None]:
+    with _blocking(client) as own:
+        for row in rows:
+            # In a thread, so that checkpoints and signals are seen to meanwhile.
+            yield row, await to_thread.run_sync(_answer, own, row)
+
+
+async def _from_workers(
+    client: AsyncClientV2, rows: Iterator[Row], ordered: bool, processes: int
+) -> AsyncGenerator[tuple[Row, Record], None]:
     # Spawned, not forked: this process has threads.
     spawning = get_context("spawn")
     pool = ProcessPoolExecutor(processes, spawning, initializer=_begin, initargs=(client,))
     waiting: deque[tuple[list[Row], Future[list[Record]]]] = deque()
+    where = f" before the first answer: {_GUARD}; or"
     try:
         while True:
             while len(waiting) < processes * _CHUNKS_EACH and (chunk := [*islice(rows, _CHUNK_ROWS)]):
@@ -78,10 +109,11 @@ async def answers(
             if not waiting:
                 return
             chunk, done = await _next(waiting, ordered=ordered)
+            where = ";"
             for answer in zip(chunk, done, strict=True):
                 yield answer
     except BrokenProcessPool:
-        raise JobError("a worker process died; was there too little memory for so many processes?") from None
+        raise JobError(f"a worker process died{where} was there too little memory for so many processes?") from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
@@ -108,8 +140,14 @@ def _begin(client: AsyncClientV2) -> None:
     global _client  # noqa: PLW0603 - what a worker process keeps between chunks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    _client = object.__new__(ClientV2)
-    _client.__setstate__(client.__getstate__())
+    _client = _blocking(client)
+
+
+def _blocking(client: AsyncClientV2) -> ClientV2:
+    """A client of its own with the same settings, that blocks."""
+    made = object.__new__(ClientV2)
+    made.__setstate__(client.__getstate__())
+    return made
 
 
 def _end_with_parent() -> None:
@@ -120,13 +158,13 @@ def _end_with_parent() -> None:
 
 
 def _answer_chunk(rows: list[Row]) -> list[Record]:
-    return [_answer(row) for row in rows]
+    return [_answer(_client, row) for row in rows]
 
 
-def _answer(row: Row) -> Record:
+def _answer(client: ClientV2, row: Row) -> Record:
     if row.error is not None:
         return outcome_record(row, row.error)
     try:
-        return outcome_record(row, _client.rerank(**{"model": None, **row.request}))
+        return outcome_record(row, client.rerank(**{"model": None, **row.request}))
     except CohereRerankError as error:
         return outcome_record(row, error)

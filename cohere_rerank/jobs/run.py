@@ -62,13 +62,14 @@ def run_job(
             query, documents, an id if it has a name, and any other argument of ``rerank`` that is its own.
         output: In any of these formats. JSONL without packing grows as the job goes; the others appear when it ends.
         client: Who answers; without it, one with the environment's settings and ``limit="auto"``. With a ``local:``
-            address its settings are copied to worker processes.
+            address and more than one process its settings are copied to workers.
         resume: Go on with a job that ended early; nothing happens if it was done.
         retry_errors: Go on with a job, and ask again for the rows that have an error.
         errors: A file for rows with an error, which are then not in the output.
         ordered: Rows in the order of the input; False writes each as soon as it is answered.
         concurrency: Requests under way at once, >= 1.
-        processes: Workers for a ``local:`` address, >= 1; None takes all cores.
+        processes: For a ``local:`` address, >= 1; None takes all cores. 1 is this process itself; more are workers,
+            for which a script needs ``if __name__ == "__main__":``.
         max_error_fraction: Stop when a larger share of the run's rows has failed, in [0, 1]; judged from 100 rows on,
             and of the last 1,000 rows too.
         budget_units: Stop before the next row would bring the job, with its earlier runs, above this many search
@@ -131,6 +132,7 @@ async def run_job_async(
 
 
 async def _run(settings: Settings, client: AsyncClientV2 | None, signals: Signals) -> JobReport:
+    local.check_no_start()
     if client is not None:
         return await _run_with(settings, checked_client(client), signals)
     async with AsyncClientV2(limit="auto", max_connections=max(settings.concurrency, 100)) as made:
@@ -139,7 +141,8 @@ async def _run(settings: Settings, client: AsyncClientV2 | None, signals: Signal
 
 async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals) -> JobReport:
     if client._config.is_local:
-        local.check_copies(client)
+        if settings.processes > 1:
+            local.check_copies(client)
         settings = replace(settings, budget_units=None)  # nothing costs anything
     await to_thread.run_sync(check_start, settings.input)
     source = opened_reader(settings.input)

@@ -90,7 +90,8 @@ def locked(settings: Settings, described: Mapping[str, Any]) -> Iterator[State]:
     with file:
         _lock(file, output)
         content = file.read()
-        there = [path for path in (output, settings.errors, settings.journal) if path is not None and path.exists()]
+        paths = (output, settings.errors, settings.journal)
+        there = [path for path in paths if path is not None and path.exists() and not (content and _is_empty(path))]
         if there and not (settings.resume and content):
             if not content:
                 settings.state.unlink()
@@ -102,6 +103,11 @@ def locked(settings: Settings, described: Mapping[str, Any]) -> Iterator[State]:
             state = State(file, described)
             state.write()
             yield state
+
+
+def _is_empty(path: Path) -> bool:
+    """Whether a job that left this file answered nothing: there is nothing to lose."""
+    return path.is_file() and not path.stat().st_size
 
 
 def _lock(file: IO[bytes], output: Path) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from multiprocessing import parent_process
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,17 @@ class Broken:
             os._exit(3)
         if "fault" in query:
             raise ValueError("not this one")
+        return [0.5] * len(documents)
+
+
+class Interrupting:
+    """A scorer during whose work the job is interrupted, once."""
+
+    name, version, pointwise = "interrupting", "1", True
+
+    def score(self, query, documents):
+        if query == "query 40":
+            os.kill(os.getppid() if parent_process() else os.getpid(), signal.SIGINT)
         return [0.5] * len(documents)
 
 
@@ -145,3 +157,56 @@ def test_no_worker_outlives_its_job(write, tmp_path, number):
         time.sleep(0.01)
     whole = output.read_bytes().rpartition(b"\n")[0].count(b"\n") + 1
     assert 0 < whole < 30_000
+
+
+SCRIPT = """
+import sys
+from cohere_rerank import AsyncClientV2
+from cohere_rerank.jobs import run_job
+processes = int(sys.argv[1])
+report = run_job("in.jsonl", "out.jsonl", client=AsyncClientV2(), model="m", processes=processes)
+print(report.rows)
+"""
+
+
+def run_script(folder, processes):
+    (folder / "job.py").write_text(SCRIPT)
+    command = [sys.executable, "job.py", str(processes)]
+    environment = {**os.environ, "CO_API_URL": "local:"}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout.strip(), done.stderr
+
+
+def test_a_script_without_a_main_guard_runs_with_one_process_and_is_told_of_it_with_more(write, tmp_path):
+    """The failure leaves nothing that is in the way of the next try."""
+    write(3)
+    code, _, told = run_script(tmp_path, 2)
+    assert code == 1
+    assert "a worker process died before the first answer" in told
+    assert 'if __name__ == "__main__":' in told.splitlines()[-1]
+    assert "another job" not in told
+    assert run_script(tmp_path, 1) == (0, "3", "")
+    assert len(rows_of(tmp_path / "out.jsonl")) == 3
+
+
+def test_one_process_takes_a_scorer_that_no_worker_could_have(write, tmp_path):
+    """It is this process, which has it already."""
+
+    class Inside(Broken):
+        pass
+
+    source = write([{"query": "fault", "documents": ["d"]}, {"query": "q", "documents": ["d"]}])
+    report = run(source, tmp_path / "out.jsonl", 1, client_options={"scorer": Inside()})
+    assert (report.rows, report.failed) == (2, 1)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_an_interrupted_job_goes_on_with_any_number_of_processes(write, tmp_path, processes):
+    """What is under way is answered and saved; each row is there once."""
+    source, output = write(400), tmp_path / "out.jsonl"
+    options = {"client_options": {"scorer": Interrupting()}}
+    with pytest.raises(JobStoppedError, match="interrupted") as stopped:
+        run(source, output, processes, **options)
+    assert 41 <= stopped.value.report.rows == len(rows_of(output)) < 400
+    assert run(source, output, 3 - processes, resume=True, **options).rows == 400
+    assert [row["row"] for row in rows_of(output)] == list(range(1, 401))

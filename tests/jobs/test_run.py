@@ -238,6 +238,9 @@ def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_pat
             run(source, "mine.jsonl", resume=resume)
     assert (tmp_path / "mine.jsonl").read_text() == "mine\n"
     assert not (tmp_path / "mine.jsonl.job").exists()
+    (tmp_path / "empty.jsonl").touch()
+    with pytest.raises(JobError, match=r"empty\.jsonl: exists already"):
+        run(source, "empty.jsonl")
     (tmp_path / "out.jsonl.job").write_text("nonsense")
     with pytest.raises(JobError, match="state file is broken"):
         run(source, resume=True)
