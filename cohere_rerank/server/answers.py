@@ -39,6 +39,7 @@ _log = logging.getLogger("cohere_rerank.server")
 _OK = 200
 _KEY_REFUSED = (401, 403)
 _FAILURES = range(400, 600)
+_NOT_THE_CALLERS = (502, 504)  # in our own words: an upstream that says so itself has an outage
 _OUTAGE_S = 5.0
 _ABOUT_ONE_REQUEST = (500,)  # a caller must not be able to keep all others from the upstream
 _FELL_BACK = "a fallback answered, because the upstream could not"
@@ -183,10 +184,13 @@ class UpstreamAnswers:
         except CohereRerankError as error:
             if not self._policy.is_outage(error):
                 self._outage.ended()
-                raise refusal_for(error) from error
+                refusal = refusal_for(error)
+                if refusal.status in _NOT_THE_CALLERS:
+                    _warn(refusal.message, error, request_id)
+                raise refusal from error
             if getattr(error, "status_code", None) not in _ABOUT_ONE_REQUEST:
                 self._outage.began()
-            _log_outage(error, request_id)
+            _warn("the upstream cannot answer, the local engine does", error, request_id)
             return None
         self._outage.ended()
         return response
@@ -263,11 +267,11 @@ def refusal_for(error: CohereRerankError) -> Refused:
     return Refused(502, "the upstream's answer makes no sense")
 
 
-def _log_outage(error: CohereRerankError, request_id: str) -> None:
-    """Why the local engine answered: for who runs the server, and not for who calls it."""
+def _warn(what: str, error: CohereRerankError, request_id: str) -> None:
+    """Log why the upstream gave no answer: for who runs the server, and not for who calls it."""
     status = error.status_code if isinstance(error, ApiError) else None
     fields = {"request_id": request_id, "reason": type(error).__name__, "upstream_status": status, **about(error)}
-    _log.warning("the upstream cannot answer, the local engine does", extra={"fields": fields})
+    _log.warning(what, extra={"fields": fields})
 
 
 def _message(error: ApiError) -> str:

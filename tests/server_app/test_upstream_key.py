@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.server import Server
+from tests.server import Server, error
 from tests.server_app.running import program, wait_until
 
 NOTE = "there is no key in CO_API_KEY"
@@ -32,6 +32,32 @@ def test_without_a_key_it_says_at_its_start_what_will_happen(upstream, workers):
     assert said == [started.lines[0]]
     assert json.loads(said[0])["level"] == "warning"
     assert "upstream-key" not in "".join(started.lines)
+
+
+def test_the_log_says_that_the_key_was_refused(upstream):
+    """A warning for each such request, with its id; of the upstream its status, and none of its words, nor a key."""
+    upstream.script(error(401, "invalid api token: wrong-key, secret words"), error(403, "secret words"))
+    with program("--upstream", upstream.url, CO_API_KEY="wrong-key") as started:
+        replies = [started.post(**{"x-request-id": f"r{n}"}) for n in range(2)]
+        wait_until(lambda: any('"r1"' in line and '"status": 502' in line for line in started.lines))
+        said = [record for record in started.records() if record["level"] == "warning"]
+    assert [reply.json()["message"] for reply in replies] == ["the upstream refused this server's own key"] * 2
+    told = [(line["message"], line["request_id"], line["reason"], line["upstream_status"]) for line in said]
+    assert told == [
+        ("the upstream refused this server's own key", "r0", "UnauthorizedError", 401),
+        ("the upstream refused this server's own key", "r1", "ForbiddenError", 403),
+    ]
+    assert not any(word in "".join(started.lines) for word in ("wrong-key", "secret"))
+
+
+def test_what_the_caller_did_wrong_is_no_warning(upstream):
+    """The upstream's 404 is passed on, and whoever asked for that model can read it."""
+    upstream.script(error(404, "model 'secret' not found"))
+    with program("--upstream", upstream.url, CO_API_KEY="upstream-key") as started:
+        assert started.post().status_code == 404
+        wait_until(lambda: any('"status": 404' in line for line in started.lines))
+        assert not [record for record in started.records() if record["level"] == "warning"]
+    assert "secret" not in "".join(started.lines)
 
 
 @pytest.mark.parametrize("name", ["CO_API_KEY", "COHERE_API_KEY"])
