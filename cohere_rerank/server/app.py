@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from pydantic_core import to_json
@@ -30,6 +30,7 @@ _RERANK: dict[str, dialects.Reader] = {
 }
 _TEI_ERRORS = {413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Overloaded", 500: "Backend"}
 _GONE = 499  # in logs and metrics only, as nginx has it
+_OTHER = "other"  # in logs and metrics: what a caller made up
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _Page = Callable[[Exchange], Awaitable[Reply]]
@@ -127,15 +128,16 @@ class App:
 
     def _note(self, exchange: Exchange, status: int, seconds: float, n_documents: int) -> None:
         """Log and count a request; never what it held."""
-        known = exchange.path in self._pages or exchange.path in _RERANK
-        path = exchange.path if known else "other"
-        method = exchange.method if exchange.method in _METHODS else "other"
+        known = (*_RERANK, *self._pages)  # of two that end a path, the longer stands first
+        is_known = exchange.path in known
+        path = exchange.path if is_known else _OTHER
+        method = exchange.method if exchange.method in _METHODS else _OTHER
         self._metrics.answered(path, method, status, seconds, n_documents)
         fields = {
             "request_id": exchange.request_id,
             "client": exchange.client,
             "method": method,
-            "path": path,
+            "path": path if is_known else _ending(exchange.path, known),
             "status": status,
             "ms": round(seconds * 1000, 2),
             "request_bytes": exchange.n_bytes,
@@ -163,6 +165,11 @@ class App:
 
     async def _document(self, _exchange: Exchange) -> Reply:
         return Reply(200, self._openapi)
+
+
+def _ending(path: str, known: Iterable[str]) -> str:
+    """What a log may say of a path that is none of ours: which of ours a wrong base URL was put before."""
+    return next((f"*{own}" for own in known if path.endswith(own)), _OTHER)
 
 
 def _json(value: Any) -> Reply:

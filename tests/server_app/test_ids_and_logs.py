@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import uuid
 
+import pytest
+
 from tests.server_app.running import ASKED, wait_until
 
 
@@ -31,9 +33,33 @@ def test_access_logs_tell_all_but_what_was_sent(locked, caplog):
     assert "first-key" not in str(record)
 
 
+@pytest.mark.parametrize(
+    ("path", "logged"),
+    [
+        ("/v2/v2/rerank", "*/v2/rerank"),
+        ("/secret/v1/rerank/", "*/v1/rerank"),
+        ("/v2/rerank/rerank", "*/rerank"),
+        ("/secret/v1/models", "*/v1/models"),
+        ("/secret/ready", "*/ready"),
+        ("/secretrerank", "other"),
+        ("/v2/rerank/secret", "other"),
+        ("/secret", "other"),
+    ],
+)
+def test_a_wrong_base_url_shows_in_the_log(plain, caplog, path, logged):
+    """Where a known path stands at the end of another, that is logged, and a star; never what the caller made up."""
+    caplog.set_level(logging.INFO, logger="cohere_rerank.server.access")
+    assert plain.post(path).status_code == 404
+    wait_until(lambda: caplog.records)
+    record = caplog.records[-1].fields
+    assert (record["path"], record["status"]) == (logged, 404)
+    assert "secret" not in str(record)
+
+
 def test_paths_of_callers_make_no_new_series(plain):
     """Any unknown path or method is counted as `other`."""
     plain.http.get("/made-up-path")
+    plain.http.get("/made-up-path/v2/rerank")
     plain.http.request("BREW", "/v2/rerank")
     text = plain.http.get("/metrics").text
     assert "made-up-path" not in text
