@@ -24,6 +24,12 @@ STDIN = "-"
 FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
 _BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
+# What a first line that names one column must not hold: what to call it, and what to do.
+_MARKS = {
+    ";": ("semicolon", "Save the table with commas"),
+    "\t": ("tab", "Read it with --format tsv"),
+    ",": ("comma", "Read it with --format csv"),
+}
 _AS_LINES = "--format lines takes each line as it is"
 _LONGEST_CELL = 2**31 - 1  # the most that every platform takes; the csv module's own limit is 131,072 characters
 
@@ -117,16 +123,41 @@ def _numbered(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
 
 def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
     csv.field_size_limit(_LONGEST_CELL)
-    rows = csv.DictReader(io.StringIO(_text(path, file.read()), newline=""), delimiter=delimiter, strict=True)
+    text = _text(path, file.read())
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = 1  # of the line where a row begins; it may hold more
     try:
-        _check_names(path, rows.fieldnames or ())
-        for row in rows:
-            place = f"{path}:{rows.line_num}"
-            if None in row or None in row.values():
-                raise InvalidRequestError(f"{place}: the row has not as many cells as the first line has names")
-            yield Item(dict(row), place)
+        names = next(rows, [])
+        _check_names(path, names)
+        _check_delimiter(path, text, names)
+        number = rows.line_num + 1
+        for cells in rows:
+            place, number = f"{path}:{number}", rows.line_num + 1
+            if cells:
+                yield Item(_row(place, names, cells), place)
     except csv.Error as error:
-        raise InvalidRequestError(f"{path}:{rows.line_num}: {error}") from None
+        raise InvalidRequestError(f"{path}:{number}: {error}") from None
+
+
+def _row(place: str, names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
+    if len(cells) != len(names):
+        raise InvalidRequestError(
+            f"{place}: the row has not as many cells ({len(cells)}) as the first line has names ({len(names)})"
+        )
+    return dict(zip(names, cells))
+
+
+def _check_delimiter(path: str, text: str, names: Sequence[str]) -> None:
+    """Refuse a table that other marks than those of its format seem to separate: each row would be one cell."""
+    if len(names) != 1 or text.startswith('"'):
+        return
+    found = next((mark for mark in _MARKS if mark in names[0]), None)
+    if found is not None:
+        name, way_out = _MARKS[found]
+        raise InvalidRequestError(
+            f"{path}:1: one column, whose name holds a {name}: are the cells separated by {name}s? {way_out}; "
+            "if it is one column, put its name in double quotes"
+        )
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
@@ -153,7 +184,8 @@ def _folder(folder: Path) -> Iterator[Item]:
         else:
             n_left_out += 1
     if n_left_out:
-        note(f"{folder}: {n_left_out} files are empty or no UTF-8 text, and were left out")
+        files = "1 file" if n_left_out == 1 else f"{n_left_out} files"
+        note(f"{folder}: left out {files}, empty or no UTF-8 text")
 
 
 def _text(place: str, data: bytes) -> str:

@@ -120,7 +120,46 @@ def test_tables_are_objects_by_the_names_of_their_first_line(run, tmp_path, name
     (tmp_path / name).write_text(text, encoding="utf-8")
     first, second = ranked(run("rank", "green tea of Japan", name, "--local"))
     assert first["document"] == {"title": "tea", "body": f"green{mark}\nof Japan"}
-    assert (first["place"], second["place"]) == (f"{name}:3", f"{name}:4")
+    assert (first["place"], second["place"]) == (f"{name}:2", f"{name}:4")
+
+
+def test_the_place_of_a_row_is_the_line_where_it_begins(run, tmp_path):
+    """Of rows with line breaks in them, after blank lines, and of one that is refused."""
+    table = 'title,body\n\ntea,"green\n\nof\nJapan"\n\n"cof\nfee",black\n'
+    (tmp_path / "d.csv").write_text(table)
+    results = ranked(run("rank", "tea", "d.csv", "--local"))
+    assert {result["index"]: result["place"] for result in results} == {0: "d.csv:3", 1: "d.csv:8"}
+    for wrong in ('"one\ncell"\n', '"never\n\nclosed'):
+        (tmp_path / "d.csv").write_text(table + wrong)
+        done = run("rank", "tea", "d.csv", "--local")
+        assert (done.exit_code, done.stdout) == (2, "")
+        assert "error: d.csv:10: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "mark", "said"),
+    [
+        ("d.csv", ";", "separated by semicolons? Save the table with commas;"),
+        ("d.csv", "\t", "separated by tabs? Read it with --format tsv;"),
+        ("d.tsv", ",", "separated by commas? Read it with --format csv;"),
+        ("d.tsv", ";", "separated by semicolons? Save"),
+    ],
+)
+def test_a_table_with_other_marks_is_refused(run, tmp_path, name, mark, said):
+    """Instead of ranking whole rows as the cells of one column."""
+    (tmp_path / name).write_text(f"title{mark}body\ntea{mark}green\n")
+    done = run("rank", "tea", name, "--local")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert f"error: {name}:1: one column, " in done.stderr and said in done.stderr
+    assert "green" not in done.stderr
+
+
+@pytest.mark.parametrize("names", ['"title; and body"', '"title, and body"', "title and body"])
+def test_a_table_may_have_one_column(run, tmp_path, names):
+    """Under a name with a semicolon or a comma too, if that is in quotes."""
+    (tmp_path / "d.csv").write_text(f"\ufeff{names}\ntea; green\n", encoding="utf-8")
+    (result,) = ranked(run("rank", "tea", "d.csv", "--local"))
+    assert result["document"] == {names.strip('"'): "tea; green"}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +206,9 @@ def test_each_file_of_a_folder_is_a_document(run, tmp_path):
     (tmp_path / "docs" / "empty.txt").write_text("")
     done = run("rank", "green tea", "docs", "--local")
     assert places(done) == ["docs/a.txt", "docs/sub/b.md"]
-    assert "2 files" in done.stderr
+    assert "docs: left out 2 files, empty" in done.stderr
+    (tmp_path / "docs" / "empty.txt").unlink()
+    assert "docs: left out 1 file, empty" in run("rank", "green tea", "docs", "--local").stderr
 
 
 def test_whole_files_are_documents_if_asked(run, tmp_path):
