@@ -13,7 +13,7 @@ from ._failures import FAILED, INTERRUPTED, Failure, Refusal
 
 if TYPE_CHECKING:
     from cohere_rerank.client import AsyncClientV2
-    from cohere_rerank.jobs import JobPlan
+    from cohere_rerank.jobs import JobPlan, JobReport
 
 __all__ = ["batch"]
 
@@ -151,8 +151,20 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
         raise Refusal(str(error)) from None
     note(f"done: {numbers(report)}")
     if report.failed:
-        note(f"rows with an error: {report.failed:,}; the same command with --retry-errors asks for them again")
+        _tell_failed(report)
         raise click.exceptions.Exit(FAILED)
+
+
+def _tell_failed(report: JobReport) -> None:
+    """Why most rows failed, and what mends them: the input, or asking again."""
+    note(f"commonest error: {report.commonest_error}")
+    if report.invalid:
+        them = "mend them there, and run them as a job of their own"
+        note(f"rows that are wrong in the input: {report.invalid:,}; {them}")
+    n_others = report.failed - report.invalid
+    if n_others:
+        which = "other rows" if report.invalid else "rows"
+        note(f"{which} with an error: {n_others:,}; the same command with --retry-errors asks for them again")
 
 
 def _tell_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common: dict[str, Any]) -> None:

@@ -11,8 +11,9 @@ from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobStoppedError
 from .formats import Reader
-from .journal import Journal, RowSet
+from .journal import Journal
 from .report import JobReport
+from .row_sets import RowSet
 from .rows import Row, bad_row, estimated_units, read_row
 from .seen import SeenIds
 from .settings import Settings
@@ -202,4 +203,6 @@ class Job:
             seconds=time.monotonic() - self._start_s,
             fraction=self._reader.fraction(),
             stopped=self.stopped,
+            invalid=self._journal.failed.n_invalid,
+            commonest_error=self._journal.failed.commonest(),
         )

@@ -16,42 +16,12 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from .errors import JobError
+from .row_sets import Failures, RowSet
 from .seen import SeenIds
 
-__all__ = ["Journal", "RowSet"]
+__all__ = ["Journal"]
 
 _SPARE_BYTES = 4 << 20  # room for what is under way when the disk is full
-
-
-class RowSet:
-    """A set of row numbers, at an eighth of a byte each."""
-
-    def __init__(self) -> None:
-        self._bits = bytearray()
-        self._n = 0
-
-    def __len__(self) -> int:
-        return self._n
-
-    def __contains__(self, number: int) -> bool:
-        at = number >> 3
-        return at < len(self._bits) and bool(self._bits[at] & 1 << (number & 7))
-
-    def add(self, number: int) -> None:
-        """Put a number >= 0 in."""
-        if number in self:
-            return
-        at = number >> 3
-        if at >= len(self._bits):
-            self._bits.extend(bytes(max(at + 1 - len(self._bits), len(self._bits) // 8)))
-        self._bits[at] |= 1 << (number & 7)
-        self._n += 1
-
-    def discard(self, number: int) -> None:
-        """Take a number out, if it is in."""
-        if number in self:
-            self._bits[number >> 3] &= ~(1 << (number & 7))
-            self._n -= 1
 
 
 class Journal:
@@ -78,7 +48,7 @@ class Journal:
         self.path = path
         self._seen = seen
         self.done = RowSet()
-        self.failed = RowSet()
+        self.failed = Failures()
         self.search_units = 0.0
         self.estimated_units = 0.0
         self.is_in_order = True
@@ -116,7 +86,7 @@ class Journal:
         self._last = number
         self.done.add(number)
         if "error" in record:
-            self.failed.add(number)
+            self.failed.put(number, record["error"])
         else:
             self.failed.discard(number)
         estimated = record.get("estimated_search_units", 0.0)

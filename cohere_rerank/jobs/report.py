@@ -22,6 +22,9 @@ class JobReport:
         fraction: How much of the input has been read, from 0.0 to 1.0.
         stopped: Why the run ended early: ``"interrupted"``, ``"budget"``, ``"errors"`` (too many rows failed), or
             ``"failed"``; None if it did not.
+        invalid: Rows among the failed that are wrong in the input, which asking again does not mend.
+        commonest_error: The type and status that most of the failed rows have, such as ``"NotFoundError, status 404
+            (48 of 49)"``; if they are invalid, with an example. None where none failed.
     """
 
     rows: int
@@ -33,6 +36,8 @@ class JobReport:
     seconds: float
     fraction: float
     stopped: str | None = None
+    invalid: int = 0
+    commonest_error: str | None = None
 
     @property
     def rows_per_second(self) -> float:

@@ -53,12 +53,29 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
     server.script(error(400, "no"))
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
-    assert "rows with an error: 2" in done.stderr
-    assert "--retry-errors" in done.stderr
+    assert "rows that are wrong in the input: 1; mend them there" in done.stderr
+    assert "other rows with an error: 1; the same command with --retry-errors" in done.stderr
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1, "--retry-errors")
     assert done.returncode == 1
+    assert "rows that are wrong in the input: 1" in done.stderr
+    assert "--retry-errors" not in done.stderr
+    assert "commonest error: InvalidRequestError (1 of 1), such as line 2: broken JSON" in done.stderr
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == ["a", None, "b"]
     assert ["error" in row for row in rows_of(tmp_path / "out.jsonl")] == [False, True, False]
+
+
+def test_the_commonest_error_is_told_without_a_servers_words(write, batch, server):
+    """Its type and status, and how many rows have it."""
+    from tests.server import answer, error
+
+    write(5)
+    server.script(answer(), error(400, "your query is secret"))
+    server.default = error(404, "no model for query 3")
+    done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
+    assert done.returncode == 1
+    assert "commonest error: NotFoundError, status 404 (3 of 4)\n" in done.stderr
+    assert "rows with an error: 4; the same command with --retry-errors" in done.stderr
+    assert "query" not in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

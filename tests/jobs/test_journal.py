@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank.jobs import JobError
-from cohere_rerank.jobs.journal import Journal, RowSet
+from cohere_rerank.jobs.journal import Journal
+from cohere_rerank.jobs.row_sets import Failures, RowSet
 from cohere_rerank.jobs.seen import SeenIds
 
 
@@ -30,6 +31,31 @@ def test_a_row_set_is_a_set(steps):
         (model.add if is_added else model.discard)(number)
     assert len(ours) == len(model)
     assert all((number in ours) == (number in model) for number in range(5001))
+
+
+def test_failures_are_counted_by_type_and_status_as_each_row_ended():
+    """Of a server's words nothing is told; of what is wrong in the input an example."""
+    failures = Failures()
+    assert failures.commonest() is None
+    wrong = {"type": "InvalidRequestError", "message": "line 5: the row has no documents"}
+    for number in (1, 2, 3):
+        failures.put(number, {"type": "NotFoundError", "status_code": 404, "message": "no such model"})
+    failures.put(4, {"type": "ScorerError", "message": "words of a scorer"})
+    failures.put(5, wrong)
+    failures.put(6, {**wrong, "message": "line 6: broken"})
+    assert (len(failures), failures.n_invalid) == (6, 2)
+    assert failures.commonest() == "NotFoundError, status 404 (3 of 6)"
+    failures.put(1, {"type": "ScorerError"})
+    failures.discard(2)
+    failures.discard(4)
+    assert (len(failures), failures.n_invalid) == (4, 2)
+    assert failures.commonest() == "InvalidRequestError (2 of 4), such as line 5: the row has no documents"
+    failures.discard(5)
+    failures.discard(6)
+    failures.discard(1)
+    assert failures.commonest() == "NotFoundError, status 404 (1 of 1)"
+    failures.discard(3)
+    assert (len(failures), failures.n_invalid, failures.commonest()) == (0, 0, None)
 
 
 @settings(deadline=None, max_examples=50)  # each of them opens files
