@@ -83,8 +83,9 @@ def one_line(text: str) -> str:
 
 
 def _with_hint(error: click.UsageError) -> str:
-    message = error.format_message()
-    return f"{message} See: {error.ctx.command_path} --help" if error.ctx else message
+    message = error.format_message().rstrip()
+    stop = "" if message.endswith((".", "?", "!")) else "."
+    return f"{message}{stop} See: {error.ctx.command_path} --help" if error.ctx else message
 
 
 def _os_error(error: OSError) -> str:

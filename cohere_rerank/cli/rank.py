@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cohere_rerank.errors import InvalidRequestError
+
 from ._common import Endpoint, endpoint_options, note, write_json
 from ._read import FORMATS, STDIN, Item, read_items
 
@@ -64,8 +66,8 @@ def rank(
     relevant_spans.
     """
     items = _items(query, files, kind)
-    if fields and items and not any(isinstance(item.document, dict) for item in items):
-        raise click.UsageError("--field needs objects or rows (JSON Lines, CSV); these documents are plain text.")
+    if fields:
+        _check_fields(items, fields)
     if not items:
         note("no documents to rank")
     with endpoint.client() as client:
@@ -95,9 +97,21 @@ def _items(query: str, files: Sequence[str], kind: str) -> list[Item]:
     if is_file and not items:
         raise click.UsageError(
             f"QUERY is missing, or the documents: {query!r} is a file or folder, and nothing comes from standard "
-            f"input. To rank what is in it: rank QUERY {query}"
+            f"input. `rank QUERY {query}` ranks what is in it; `rank {query} -` takes it for the query, whatever comes "
+            "from standard input"
         )
     return items
+
+
+def _check_fields(items: Sequence[Item], fields: Sequence[str]) -> None:
+    """Refuse in the words of who typed --field what the client would refuse in those of its caller."""
+    objects = [(item.place, item.document) for item in items if isinstance(item.document, dict)]
+    if items and not objects:
+        raise click.UsageError("--field needs objects or rows (JSON Lines, CSV); these documents are plain text.")
+    for place, document in objects:
+        if document.keys().isdisjoint(fields):
+            names = ", ".join(map(repr, fields))
+            raise InvalidRequestError(f"{place}: the document has none of the fields that --field names: {names}")
 
 
 def _records(response: V2RerankResponse, items: Sequence[Item]) -> Iterator[dict[str, Any]]:

@@ -16,6 +16,8 @@ def test_a_file_in_the_place_of_the_query_is_a_usage_error(run, tmp_path, name):
     done = run("rank", name, "--local", input="")
     assert (done.exit_code, done.stdout) == (2, "")
     assert f"QUERY is missing, or the documents: '{name}' is a file" in done.stderr
+    assert f"`rank {name} -`" in done.stderr
+    assert run("rank", name, "-", "--local", input="").exit_code == 0
 
 
 def test_at_a_terminal_a_file_is_not_waited_for(tmp_path):

@@ -98,6 +98,19 @@ def test_what_cannot_be_run_is_one_line_and_exit_code_2(run, args, said):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    "args", [["rank"], ["rank", "."], ["completion"], ["completion", "tcsh"], ["bogus"], ["eval", "no-such-file"]]
+)
+def test_a_usage_error_is_a_sentence_before_it_says_what_to_see(run, args):
+    """One stop, whoever worded it."""
+    command = " ".join(["cohere-rerank", *args[: args[0] != "bogus"]])
+    done = run(*args, input="")
+    assert done.exit_code == 2
+    sentence, see = done.stderr.split(" See: ")
+    assert see == f"{command} --help\n"
+    assert sentence.endswith(".") and not sentence.endswith((" .", "..", ":."))
+
+
 def test_no_arguments_show_the_help_as_usage_error(run):
     """The bare program tells a person what there is, on standard error."""
     done = run()

@@ -113,6 +113,16 @@ def test_a_field_of_plain_text_is_refused(run):
     assert "--field" in done.stderr
 
 
+def test_a_document_without_the_field_is_refused_by_its_place(run):
+    """And by the option that was typed; other texts and a document with one of several fields are taken."""
+    lines = '{"text": "green tea", "id": 1}\n"plain tea"\n\n{"id": 2, "body": "secret"}\n'
+    done = run("rank", "tea", "--local", "--field", "text", "--field", "note", input=lines)
+    assert (done.exit_code, done.stdout) == (2, "")
+    said = "-:4: the document has none of the fields that --field names: 'text', 'note'"
+    assert done.stderr == f"cohere-rerank: error: {said}\n"
+    assert len(ranked(run("rank", "tea", "--local", "--field", "text", "--field", "body", input=lines))) == 3
+
+
 @pytest.mark.parametrize(("name", "mark"), [("d.csv", ","), ("d.tsv", "\t"), ("D.CSV", ",")])
 def test_tables_are_objects_by_the_names_of_their_first_line(run, tmp_path, name, mark):
     """Quoted cells may hold line breaks and the mark; a byte order mark is none of the name."""
