@@ -140,10 +140,11 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
         with watching() as progress:
             report = run_job(source, output, client=client, progress=progress, **options)
     except JobStoppedError as error:
+        told = error.message + _next_command(error.report)
         if error.report is not None and error.report.stopped == "interrupted":
-            note(f"{error.message} (the same command with --resume)")
+            note(told)
             raise click.exceptions.Exit(INTERRUPTED) from None
-        raise Failure(f"{error.message} (the same command with --resume)") from None
+        raise Failure(told) from None
     except KeyboardInterrupt:
         note("interrupted at once; what was answered is saved (the same command with --resume)")
         raise click.exceptions.Exit(INTERRUPTED) from None
@@ -153,6 +154,15 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
     if report.failed:
         _tell_failed(report)
         raise click.exceptions.Exit(FAILED)
+
+
+def _next_command(report: JobReport | None) -> str:
+    """How a job that was stopped goes on, if it does."""
+    if report is None or not report.rows:
+        return ""
+    if report.stopped != "errors":
+        return " (the same command with --resume)"
+    return "" if report.invalid == report.failed else " (the same command with --retry-errors)"
 
 
 def _tell_failed(report: JobReport) -> None:

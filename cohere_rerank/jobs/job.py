@@ -184,12 +184,21 @@ class Job:
         self.save()
         if self.stopped:
             report = self.report()
-            saved = f"{report.rows} rows are saved in {self._journal.path}, and resume goes on from there"
-            if not report.rows:
-                saved = "no row was answered, so the same job may begin again"
-            elif not self._journal.is_in_place():
-                saved = f"put it back with its {report.rows} rows; without it, resume asks for all of them again"
-            raise JobStoppedError(f"{self._reason}; {saved}{lost}", report) from self._cause
+            raise JobStoppedError(f"{self._reason}; {self._what_now(report)}{lost}", report) from self._cause
+
+    def _what_now(self, report: JobReport) -> str:
+        """What is saved, and how a job goes on that was stopped."""
+        path = self._journal.path
+        if not report.rows:
+            return "no row was answered, so the same job may begin again"
+        if not self._journal.is_in_place():
+            return f"put it back with its {report.rows} rows; without it, resume asks for all of them again"
+        if report.stopped != "errors":
+            return f"{report.rows} rows are saved in {path}, and resume goes on from there"
+        saved = f"{report.rows - report.failed} answers and {report.failed} errors are saved in {path}"
+        if report.invalid == report.failed:
+            return f"{saved}; these rows are wrong in the input: mend it, and begin anew with another output"
+        return f"{saved}; find out why, and then retry_errors asks for those rows again and goes on"
 
     def report(self) -> JobReport:
         """The numbers up to now."""

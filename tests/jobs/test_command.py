@@ -120,6 +120,22 @@ def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
     assert len(server.requests) == 3
 
 
+def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server):
+    """That which asks again; none where the input is wrong."""
+    from tests.server import error
+
+    server.default = error(404, "no such model")
+    write(150)
+    done = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none")
+    assert done.returncode == 1
+    assert done.stderr.endswith("(the same command with --retry-errors)\n")
+    write(['{"query": "q"}'] * 150)
+    done = batch("in.jsonl", "-o", "other.jsonl")
+    assert done.returncode == 1
+    assert "the same command" not in done.stderr
+    assert "wrong in the input" in done.stderr
+
+
 def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
     """Wrong files, wrong options: one line each, and nothing is sent."""
     write(2)

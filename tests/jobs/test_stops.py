@@ -121,15 +121,39 @@ def test_a_budget_counts_by_estimate_what_answers_do_not_tell(write, run, server
 
 
 def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path):
-    """Once 100 rows tell; the error has the numbers and the last reason."""
+    """Once 100 rows tell; the error has the numbers and the last reason, and says what goes on with the job."""
     server.default = error(404, "no such model")
     with pytest.raises(JobStoppedError, match=r"100 of 100 rows failed, .* no such model") as stopped:
         run(write(300), concurrency=2)
     assert stopped.value.report.stopped == "errors"
+    assert re.search(
+        r"; 0 answers and 10\d errors are saved in .*; find out why, and then retry_errors", str(stopped.value)
+    )
+    assert "resume" not in str(stopped.value)
     assert 100 <= len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) <= 104
     server.default = answer()
     report = run(write(300), retry_errors=True)
     assert (report.rows, report.failed) == (300, 0)
+
+
+def test_too_many_rows_that_are_wrong_in_the_input_are_not_to_be_asked_for_again(write, run, tmp_path):
+    """No repeat mends them."""
+    with pytest.raises(JobStoppedError, match="wrong in the input: mend it, and begin anew") as stopped:
+        run(write(['{"query": "q"}'] * 200))
+    assert stopped.value.report.invalid == stopped.value.report.failed >= 100
+    assert "resume" not in str(stopped.value)
+
+
+@pytest.mark.parametrize("status", [401, 404])
+def test_a_job_without_an_answer_says_how_it_goes_on(write, run, server, status):
+    """Where nothing is saved there is nothing to resume."""
+    server.default = error(status, "no")
+    with pytest.raises(JobStoppedError) as stopped:
+        run(write(300), concurrency=2)
+    told = "retry_errors asks" if status == 404 else "no row was answered, so the same job may begin again"
+    assert told in str(stopped.value)
+    server.default = answer()
+    assert run(write(300), retry_errors=status == 404).failed == 0
 
 
 def test_a_job_that_is_doomed_later_stops_within_a_thousand_rows(write, run, server):
