@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -25,7 +26,9 @@ __all__ = ["print_ranking"]
 _BAR_CELLS = 10
 _PLACE_CELLS = 28
 _NUMBER_CELLS = 16  # rank, score and the space between all columns
-_LEAD = 12  # characters shown before the first relevant span, where it is far from the start
+_LEAD = 12  # characters shown at most before the best span, where it is far from the start
+_PLAIN_MARKS = ("[", "]")  # around a span, where there is no colour
+_GAP = re.compile(r"\s+")
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but Persian, Indic scripts and emoji need them
 
 
@@ -37,9 +40,14 @@ class _Console(Console):
 
 
 def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequence[Item]) -> None:
-    """Print one line a result, as wide as the terminal; NO_COLOR is heeded."""
+    """Print one line a result, as wide as the terminal; NO_COLOR is heeded.
+
+    Spans are bold and green; in brackets where the output can show neither, as a pipe or a file.
+    """
     console = _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
-    widest = min(_PLACE_CELLS, console.width // 3)
+    marks = ("", "") if console.color_system else _PLAIN_MARKS
+    places = [_shown(items[result.index].place) for result in results]
+    widest = min(_PLACE_CELLS, console.width // 3, max(map(cell_len, ("place", *places))))
     room = max(console.width - _BAR_CELLS - _NUMBER_CELLS - widest, _BAR_CELLS)
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
     table.add_column("#", justify="right")
@@ -47,28 +55,46 @@ def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequenc
     table.add_column("", width=_BAR_CELLS)
     table.add_column("place", no_wrap=True, style="dim")
     table.add_column("document", no_wrap=True, overflow="ellipsis", ratio=1)
-    for rank, result in enumerate(results, start=1):
+    for rank, (result, place) in enumerate(zip(results, places), start=1):
         share = min(max(result.relevance_score, 0.0), 1.0)
         bar = Bar(1.0, 0.0, share, width=_BAR_CELLS, color="cyan")
-        place = _shown(items[result.index].place)
-        place = place if cell_len(place) <= widest else "…" + chop_cells(place[::-1], widest - 1)[0][::-1]
-        table.add_row(
-            str(rank), f"{result.relevance_score:.3f}", bar, Text(place), _excerpt(result, room, console.width)
-        )
+        end = place if cell_len(place) <= widest else "…" + chop_cells(place[::-1], widest - 1)[0][::-1]
+        excerpt = _excerpt(result, room, 2 * console.width, marks)
+        table.add_row(str(rank), f"{result.relevance_score:.3f}", bar, Text(end), excerpt)
     console.print(table)
 
 
-def _excerpt(result: V2RerankResponseResultsItem, room: int, width: int) -> Text:
+def _excerpt(result: V2RerankResponseResultsItem, room: int, n_letters: int, marks: tuple[str, str]) -> Text:
+    """The text from its start, or from shortly before the best span if that is not in view; its spans are marked.
+
+    Args:
+        result: Of a reply; its spans stand best first.
+        room: Cells that are seen.
+        n_letters: To show at most, more than there is room for; rich cuts them to the cell.
+        marks: To put before and behind each span.
+    """
     spans = result.relevant_spans or []
-    start = max(spans[0].start - _LEAD, 0) if spans and spans[0].end > room else 0
-    end = start + 2 * width  # more than any line shows; rich cuts it to the cell
     sent: str = getattr(result, "_sent_text", "")
-    text = Text(("…" if start else "") + _shown(sent[start:end]))
-    shift = len(text) - len(sent[start:end]) - start
-    for span in spans:
-        if span.end > start and span.start < end:
-            text.stylize("bold green", max(span.start, start) + shift, min(span.end, end) + shift)
-    return text
+    is_in_view = not spans or (spans[0].end <= room and cell_len(sent[: spans[0].end]) <= room)
+    start = at = 0 if is_in_view else _start(sent, spans[0].start)
+    end = start + n_letters
+    text = Text("…" if start else "")
+    for span in sorted(spans, key=lambda span: span.start):
+        first, last = max(span.start, at), min(span.end, end)  # of another server they may overlap
+        if first < last:
+            text.append(_shown(sent[at:first]))
+            text.append(marks[0] + _shown(sent[first:last]) + marks[1], "bold green")
+            at = last
+    return text.append(_shown(sent[at:end]))
+
+
+def _start(text: str, place: int) -> int:
+    """Where to begin so that *place* is in view: at the first word that is near enough, or there itself."""
+    if place <= _LEAD:
+        return 0
+    near = place - _LEAD
+    gap = _GAP.search(text, near - 1, place)
+    return gap.end() if gap else place
 
 
 def _shown(text: str) -> str:

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from tests.cli.terminal import on_terminal
-from tests.server import answer, reply
+from tests.server import reply
 from tests.server import score as api_score
 
 KEY = "secret-key-0123456789"
@@ -345,15 +345,59 @@ def test_no_color_takes_the_colours_away(teas):
     assert COLOR.sub("", plain) == COLOR.sub("", coloured) != coloured
 
 
-def test_relevant_passages_are_marked_and_brought_into_view(run, server, tmp_path):
-    """A passage far from the start is what the line shows."""
-    document = "x " * 200 + "NEEDLE in it " + "y " * 200
+PARIS = "Lyon. Paris is the capital of France. Berlin."
+
+
+def test_without_colours_spans_stand_in_brackets(run):
+    """In a pipe; a table without --spans has none."""
+    shown = run("rank", QUERY, "--local", "--spans", "--table", input=PARIS).stdout
+    assert "Lyon. [Paris is the capital of France.] Berlin." in shown
+    assert "[" not in run("rank", QUERY, "--local", "--table", input=PARIS).stdout
+
+
+@pytest.mark.parametrize(
+    ("environment", "has_brackets"), [({"TERM": "dumb"}, True), ({}, False)], ids=["dumb", "color"]
+)
+def test_a_terminal_without_colours_shows_brackets(tmp_path, environment, has_brackets):
+    """One with colours shows none."""
+    (tmp_path / "d.txt").write_text(PARIS)
+    shown, code = on_terminal("rank", QUERY, tmp_path / "d.txt", "--local", "--spans", columns=120, env=environment)
+    assert code == 0
+    assert ("[Paris is the capital of France.]" in shown) == has_brackets
+    assert ("\x1b[1;32mParis is the capital of France.\x1b[0m" in shown) == (not has_brackets)
+
+
+@pytest.mark.parametrize(
+    ("document", "span", "shown"),
+    [
+        ("words before the NEEDLE in it and more", "NEEDLE in it", "words before the [NEEDLE in it] and more"),
+        ("x " * 50 + "before the NEEDLE in it " + "y " * 50, "NEEDLE in it", "…before the [NEEDLE in it] y y "),
+        ("x " * 50 + "somewhat before NEEDLE in it", "NEEDLE in it", "…before [NEEDLE in it]"),
+        ("x" * 100 + " NEEDLE in it", "NEEDLE in it", "…[NEEDLE in it]"),
+        ("首都" * 40 + "針はここ" + "首都" * 3, "針はここ", "…[針はここ]首都首都首都"),
+        ("NEEDLE in it" + " y" * 50, "NEEDLE in it" + " y" * 50, "[NEEDLE in it y y"),
+        ("首都" * 15 + "。針はここ", "針はここ", "…[針はここ]"),
+    ],
+    ids=["in view", "far", "after a long word", "after a longer", "in Japanese", "longer than the line", "wide"],
+)
+def test_what_is_shown_begins_at_a_word_near_the_passage(run, server, tmp_path, document, span, shown):
+    """With the start of the document, if the passage is in view then; nothing begins amid a word."""
     (tmp_path / "d.txt").write_text(document)
-    server.default = answer()
+    at = document.index(span)
+    spans = [{"start": at, "end": at + len(span), "score": 0.5}]
+    server.script(reply(200, json={"results": [{"index": 0, "relevance_score": 0.5, "relevant_spans": spans}]}))
     options = ["--base-url", server.url, "--spans", "--table"]
-    done = run("rank", "NEEDLE", "d.txt", *options, env={"CO_API_KEY": KEY})
-    assert "NEEDLE in it" in done.stdout
-    assert "…x" in done.stdout.replace("… x", "…x")
+    done = run("rank", "NEEDLE", "d.txt", *options, env={"CO_API_KEY": KEY, "COLUMNS": "80"})
+    assert f"d.txt:1  {shown}" in done.stdout
+
+
+def test_spans_that_overlap_or_stand_in_no_order_are_marked_once(run, server):
+    """Other servers may send them so; the best comes first."""
+    spans = [{"start": start, "end": end, "score": 0.5} for start, end in [(6, 9), (0, 3), (2, 5), (0, 2)]]
+    server.script(reply(200, json={"results": [{"index": 0, "relevance_score": 0.5, "relevant_spans": spans}]}))
+    options = ["--base-url", server.url, "--spans", "--table"]
+    done = run("rank", "tea", *options, input="012345678901\n", env={"CO_API_KEY": KEY})
+    assert "  [012][34]5[678]901 " in done.stdout
 
 
 def test_bars_say_the_score(run, server):
