@@ -21,6 +21,8 @@ _BREVITY_WEIGHT = 0.4
 _STRETCH_WEIGHT = 0.8
 _PAIR_WEIGHT = 0.3
 _SOUND_WEIGHT = 0.4  # of sound grams; 1.0 lets documents in another script win by chance
+_SURE_GRAMS = 6  # held by a document in another script are no chance
+_CHANCE_SOUNDS = 200  # in which one gram more is
 
 _MAX_QUERY_CHARS = 1_000
 _MIN_REFINED = 12  # the best by grams that are read a second time: these, or one in eight
@@ -59,7 +61,7 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
     """Return the raw scores of *documents*, and how much of the query the best one holds.
 
     A raw score is about 0 to 2.5, and 0 for a document that shares nothing with the query; the second number is
-    a share in [0, 1].
+    a share in [0, 1]. Both are the smaller, the likelier the best document shares sounds with the query by chance.
     """
     query = query[:_MAX_QUERY_CHARS]
     folded, grams = fold(query), query_grams(query)
@@ -73,7 +75,9 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
     if not any(scores):
         return scores, 0.0
     best = scores.index(max(scores))
-    return scores, max(_share_held(layer.grams, layer.texts[best]) for layer in layers)
+    trust = _trust(layers, best)
+    by_letters, by_sounds = (_share_held(layer.grams, layer.texts[best]) for layer in layers)
+    return [trust * score for score in scores], max(by_letters, trust * by_sounds)
 
 
 def _sound_layer(query: str, folded: str, texts: Sequence[str]) -> _Layer:
@@ -83,6 +87,15 @@ def _sound_layer(query: str, folded: str, texts: Sequence[str]) -> _Layer:
     grams = sound_grams(query) if own and any(is_foreign) else {}
     spoken = [sounds(text) if grams and foreign else "" for text, foreign in zip(texts, is_foreign)]
     return _Layer({gram: _SOUND_WEIGHT * weight for gram, weight in grams.items()}, spoken)
+
+
+def _trust(layers: Sequence[_Layer], best: int) -> float:
+    """Return in (0, 1] how far to believe in the best document: 1 in the script of the query."""
+    *_, spoken = (layer.texts[best] for layer in layers)
+    if not spoken:
+        return 1.0
+    n_held = sum(gram in layer.texts[best] for layer in layers for gram in layer.grams)
+    return min(1.0, n_held / (_SURE_GRAMS + len(spoken) / _CHANCE_SOUNDS))
 
 
 def _share_held(grams: dict[str, float], text: str) -> float:

@@ -196,3 +196,55 @@ def test_a_query_without_sounds_leaves_documents_as_they_are():
     raw, coverage = evidence("東京 2020", ["Токио 2020", "Токио"])
     assert raw[0] > raw[1] == 0.0
     assert 0.0 < coverage < 1.0
+
+
+@pytest.mark.parametrize(
+    ("query", "document"),
+    [
+        ("Peter", "Потребители довольны новым товаром."),
+        ("salad", "Следы вели к реке."),
+        ("Who founded Boston?", "Быстро пошли домой, потому что фонды найдены."),
+        ("What is the capital of Peru?", "Пароход уходит утром; капитал банка вырос."),
+        ("battery life", "Птицы летят на юг, а батрак любит отдых."),
+    ],
+)
+def test_a_few_sounds_alike_are_no_answer(query, document):
+    """Consonants of other words that happen to be those of the query keep no document at 0.5."""
+    assert 0.0 < LexicalScorer().score(query, [document])[0] < 0.5
+
+
+@pytest.mark.parametrize(("n_documents", "length"), [(1, 1), (5, 1), (20, 1), (1, 6), (5, 6)])
+def test_queries_that_nothing_answers_rarely_keep_a_document_in_another_script(n_documents, length):
+    """Everyday queries to the Declaration of Human Rights: one list in fifty at most keeps a document at 0.5."""
+    queries = ["Merkel", "battery life", "What is the capital of Peru?", "best pizza in Naples", "Who founded Tesla?"]
+    random = Random(n_documents)
+    kept = []
+    for language in UDHR:
+        paragraphs = [text for article in language["articles"].values() for text in article]
+        if "LATIN" in scripts(fold(" ".join(paragraphs))):
+            continue
+        for query in queries:
+            documents = [" ".join(random.choices(paragraphs, k=length)) for _ in range(n_documents)]
+            kept.append(max(LexicalScorer().score(query, documents)) >= 0.5)
+    assert len(kept) > 100
+    assert sum(kept) <= len(kept) / 50
+
+
+@pytest.mark.parametrize("company", [4, 23])
+def test_an_answer_in_another_script_still_stands_out(company):
+    """A sentence with both names of the query is kept at 0.5, and leaves its company far behind."""
+    others = [text for text in IN_SCRIPTS["Russian"] if "Тесла" not in text] * company
+    answer, *rest = LexicalScorer().score("Who is Nikola Tesla?", [IN_SCRIPTS["Russian"][1], *others[:company]])
+    assert answer >= 0.5
+    assert max(rest) < 0.1
+
+
+def test_sounds_say_less_in_a_long_text():
+    """The more there is to hear, the more of it is chance: the query counts as found to a smaller part."""
+    shares = [evidence("Nikola Tesla", ["Никола Тесла " + "и вода " * n])[1] for n in (0, 100, 1000)]
+    assert shares == sorted(set(shares), reverse=True)
+
+
+def test_letters_in_a_text_of_another_script_count_in_full():
+    """A name that a Russian text writes in Latin letters is no chance."""
+    assert evidence("Nikola Tesla", ["Это Nikola Tesla, вода " + "и вода " * 1000])[1] == 1.0
