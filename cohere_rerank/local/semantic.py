@@ -39,14 +39,14 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-4.23,
-    fused=3.00,
+    constant=-3.96,
+    fused=2.95,
     lead=1.24,
-    coverage=3.48,
-    coverage_in_short_lists=8.35,
+    coverage=3.09,
+    coverage_in_short_lists=8.19,
     known=-2.15,
-    cosine=4.72,
-    cosine_in_short_lists=16.51,
+    cosine=4.60,
+    cosine_in_short_lists=16.75,
 )
 
 
