@@ -65,7 +65,7 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     show_default=True,
     help="Requests under way at once.",
 )
-@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="With --local.  [default: all cores]")
+@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Only with --local.  [default: all cores]")
 @click.option(
     "--max-error-fraction",
     type=click.FloatRange(0, 1),
@@ -123,6 +123,8 @@ def batch(
     }
     key = "" if dry_run else None  # nothing is sent, so none is needed
     client = AsyncClientV2(key, **endpoint.settings, limit=limit, max_connections=max(options["concurrency"], 100))
+    if options["processes"] is not None and not client._config.is_local:
+        raise click.UsageError("--processes is for --local; how many requests are under way says --concurrency.")
     if dry_run:
         _tell_plan(source, client, options["ignore_unknown"], common)
     elif output is None:

@@ -146,6 +146,8 @@ def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
         (["in.jsonl", "-o", "there.jsonl"], "exists already"),
         (["in.jsonl", "-o", "out.txt"], "must end with"),
         (["in.jsonl", "-o", "out.jsonl", "--limit", "fast"], "requests a minute"),
+        (["in.jsonl", "-o", "out.jsonl", "--processes", 4], "--processes is for --local"),
+        (["in.jsonl", "--dry-run", "--processes", 4, "--base-url", server.url], "--processes is for --local"),
     ):
         done = batch(*arguments)
         assert done.returncode == 2
