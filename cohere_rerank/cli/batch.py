@@ -109,7 +109,7 @@ def batch(
     A job that is interrupted or killed goes on with --resume: what is in the output is not asked for again. Beside
     OUTPUT stands OUTPUT.job, which says which job it is of.
 
-    Exit code 1 also tells that some rows have an error.
+    Exit code 1 also tells that some rows have an error or, with --dry-run, cannot be sent.
     """
     from cohere_rerank.client import AsyncClientV2
 
@@ -189,6 +189,8 @@ def _tell_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common
     click.echo(f"time          {_time(plan, client)}")
     for message in plan.first_errors:
         note(message)
+    if plan.failed:
+        raise click.exceptions.Exit(FAILED)
 
 
 def _time(plan: JobPlan, client: AsyncClientV2) -> str:

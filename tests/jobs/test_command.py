@@ -158,10 +158,12 @@ def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
 
 
 def test_a_dry_run_tells_and_sends_nothing(write, batch, server, tmp_path):
-    """Rows, requests, units and time."""
+    """Rows, requests, units and time; exit code 1 if rows cannot be sent, 0 if all can."""
+    write([{"query": "q", "documents": ["d"]}])
+    assert batch("in.jsonl", "--dry-run").returncode == 0
     write([{"query": "q", "documents": ["d"]}] * 150 + ["broken"])
     done = batch("in.jsonl", "--dry-run", "--limit", 100)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert done.stdout.splitlines() == [
         "rows          151 (1 cannot be sent)",
         "requests      150",
