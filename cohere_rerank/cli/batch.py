@@ -112,6 +112,7 @@ def batch(
     Exit code 1 also tells that some rows have an error or, with --dry-run, cannot be sent.
     """
     from cohere_rerank.client import AsyncClientV2
+    from cohere_rerank.errors import MissingApiKeyError
 
     common = {
         "model": endpoint.model,
@@ -122,7 +123,11 @@ def batch(
         "relevant_spans": {"mode": "enabled"} if spans else None,
     }
     key = "" if dry_run else None  # nothing is sent, so none is needed
-    client = AsyncClientV2(key, **endpoint.settings, limit=limit, max_connections=max(options["concurrency"], 100))
+    settings = {**endpoint.settings, "limit": limit, "max_connections": max(options["concurrency"], 100)}
+    try:
+        client = AsyncClientV2(key, **settings)
+    except MissingApiKeyError:
+        raise Refusal("no API key: set CO_API_KEY (or COHERE_API_KEY); --local needs none") from None
     if options["processes"] is not None and not client._config.is_local:
         raise click.UsageError("--processes is for --local; how many requests are under way says --concurrency.")
     if dry_run:

@@ -21,12 +21,13 @@ def batch(tmp_path, server):
     environment = {**os.environ, "CO_API_KEY": "secret-key", "CO_API_URL": server.url}
     started = []
 
-    def call(*arguments, start=False):
+    def call(*arguments, start=False, unset=()):
+        env = {name: value for name, value in environment.items() if name not in unset}
         command = [sys.executable, "-m", "cohere_rerank", "batch", *map(str, arguments)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         if not start:
-            return subprocess.run(command, cwd=tmp_path, env=environment, timeout=60, check=False, **pipes)
-        started.append(subprocess.Popen(command, cwd=tmp_path, env=environment, **pipes))
+            return subprocess.run(command, cwd=tmp_path, env=env, timeout=60, check=False, **pipes)
+        started.append(subprocess.Popen(command, cwd=tmp_path, env=env, **pipes))
         return started[-1]
 
     yield call
@@ -155,6 +156,15 @@ def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
         assert done.stderr.count("\n") == 1
         assert "secret-key" not in done.stderr
     assert server.requests == []
+
+
+def test_without_a_key_the_hint_fits_the_command(write, batch, tmp_path):
+    """Which has no systems to name; nothing is begun."""
+    write(2)
+    done = batch("in.jsonl", "-o", "out.jsonl", unset=("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL"))
+    assert done.returncode == 2
+    assert done.stderr.endswith("set CO_API_KEY (or COHERE_API_KEY); --local needs none\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
 def test_a_dry_run_tells_and_sends_nothing(write, batch, server, tmp_path):
