@@ -107,11 +107,10 @@ class JsonLines(Reader[bytes]):
         except UnicodeDecodeError as error:
             raise InvalidRequestError(f"not UTF-8: byte 0x{raw[error.start]:02x} at column {error.start + 1}") from None
         try:
-            return from_json(raw, allow_inf_nan=False)
+            # With its line break the parser would tell what is missing at the end as in line 2.
+            return from_json(raw.rstrip(b"\r\n"), allow_inf_nan=False)
         except (ValueError, RecursionError) as error:
-            # The parser's own place is always "line 1": it sees no other.
-            reason = str(error).replace(" at line 1 column ", " at column ")
-            raise InvalidRequestError(f"broken JSON: {reason}") from None
+            raise InvalidRequestError(f"broken JSON: {_reason(error)}") from None
 
 
 class Csv(Reader["list[str] | csv.Error"]):
@@ -228,7 +227,13 @@ def _from_cell(name: str, cell: str) -> object:
     try:
         return from_json(cell, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
-        raise InvalidRequestError(f"{name} must be JSON, such as {_EXAMPLES.get(name, 3)}: {error}") from None
+        example = _EXAMPLES.get(name, 3)
+        raise InvalidRequestError(f"{name} must be JSON, such as {example}: {_reason(error)}") from None
+
+
+def _reason(error: Exception) -> str:
+    """What the parser says, without its own place: that of the record is told already."""
+    return str(error).replace(" at line 1 column ", " at column ")
 
 
 _EXAMPLES = {

@@ -71,7 +71,10 @@ def read_row(number: int, place: str, record: object, common: Mapping[str, Any],
     unknown = [] if ignores_unknown else sorted(str(key) for key in record.keys() - {"id", *ARGUMENTS})
     if unknown:
         known = ", ".join(ARGUMENTS)
-        message = f"a row has no {', '.join(unknown)}; it may have id, {known}, or the job may ignore unknown fields"
+        message = (
+            f"a row has no {', '.join(unknown)}; it may have id, {known}; "
+            "or have the job ignore unknown fields (ignore_unknown=True, or --ignore-unknown)"
+        )
         return bad_row(number, place, name, message)
     for needed in ("query", "documents"):
         if record.get(needed) is None:

@@ -95,8 +95,9 @@ def locked(settings: Settings, described: Mapping[str, Any]) -> Iterator[State]:
         if there and not (settings.resume and content):
             if not content:
                 settings.state.unlink()
-            advice = "no job's state is beside it" if settings.resume else "resume the job that wrote it"
-            raise JobError(f"{there[0]}: exists already; {advice}, or choose another output")
+            here = "no job's state is beside it; choose another output"
+            advice = "resume the job that wrote it (resume=True, or --resume), or choose another output"
+            raise JobError(f"{there[0]}: exists already; {here if settings.resume else advice}")
         if content and settings.resume:
             yield State(file, described, _compared(content, described, settings))
         else:

@@ -53,6 +53,8 @@ def test_a_broken_line_is_told_by_what_is_wrong_and_where_and_never_by_what_it_s
     for _, message in (found[0], found[2], found[4]):
         assert message.startswith("broken JSON: ")
         assert "secret" not in message
+        assert " at column " in message
+        assert "line" not in message  # its number is the record's
 
 
 def test_a_file_in_utf_16_is_refused_as_a_whole(tmp_path):
@@ -92,6 +94,7 @@ def test_csv_has_json_in_the_cells_of_lists_and_numbers(tmp_path):
     assert found[0] == (1, {"id": "007", "query": "two\nlines, é", "documents": ["a" * 200_000], "top_n": 2})
     assert found[1] == (2, {"id": "008", "query": "q", "documents": ["b"]})
     assert "documents must be JSON" in found[2][1]
+    assert found[2][1].endswith(" at column 2")
     assert found[3] == (4, "2 cells, but the first record names 4")
     assert csv.field_size_limit() == limit
 

@@ -90,6 +90,9 @@ def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tm
     """If the job says so, though it be when it asks again."""
     source = write([{"query": "q", "documents": ["a"], "page": 3}])
     assert run(source).failed == 1
+    told = rows_of(tmp_path / "out.jsonl")[0]["error"]["message"]
+    assert "has no page" in told
+    assert "(ignore_unknown=True, or --ignore-unknown)" in told
     report = run(source, ignore_unknown=True, retry_errors=True)
     assert report.failed == 0
     assert "page" not in server.requests[0].json
@@ -231,7 +234,9 @@ def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_pat
     source = write(2)
     run(source)
     (tmp_path / "mine.jsonl").write_text("mine\n")
-    with pytest.raises(JobError, match=r"out\.jsonl: exists already; resume"):
+    with pytest.raises(
+        JobError, match=r"out\.jsonl: exists already; resume .* \(resume=True, or --resume\), or choose"
+    ):
         run(source)
     for resume in (False, True):
         with pytest.raises(JobError, match=r"mine\.jsonl: exists already"):
