@@ -17,7 +17,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
@@ -25,13 +26,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL
+from cohere_rerank.errors import MissingApiKeyError
 
-from ._failures import one_line, silence
+from ._failures import NO_KEY, Refusal, one_line, silence
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
 
-__all__ = ["DEFAULT_MODEL", "Endpoint", "client_options", "endpoint_options", "note", "write_json"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "Endpoint",
+    "client_options",
+    "endpoint_options",
+    "is_loopback",
+    "key_wanted",
+    "note",
+    "write_json",
+]
 
 _Command = Callable[..., Any]
 
@@ -55,12 +66,51 @@ class Endpoint:
         """A client of this endpoint; use it as a context manager.
 
         Raises:
-            MissingApiKeyError: The environment holds no key, and the endpoint is not local.
+            Refusal: The environment holds no key, and the endpoint is not local.
             InvalidRequestError: A setting is out of its range.
         """
         from cohere_rerank.client import ClientV2
 
-        return ClientV2(**self.settings, **more)
+        with key_wanted(self.settings, "--local"):
+            return ClientV2(**self.settings, **more)
+
+
+@contextmanager
+def key_wanted(settings: Mapping[str, Any], keyless: str) -> Iterator[None]:
+    """Say to a person at a shell, while a client is made, how to do with a missing key.
+
+    Args:
+        settings: The client's.
+        keyless: What to type for an answer that needs no key.
+
+    Raises:
+        Refusal: There is no key.
+    """
+    try:
+        yield
+    except MissingApiKeyError:
+        is_here = is_loopback(_host(settings.get("base_url") or os.environ.get("CO_API_URL", "")))
+        any_text = "; any text will do for a server on this machine that asks for none" if is_here else ""
+        raise Refusal(f"{NO_KEY}{any_text}; {keyless} needs none") from None
+
+
+def _host(url: str) -> str | None:
+    from urllib.parse import urlsplit
+
+    try:
+        return urlsplit(url).hostname
+    except ValueError:  # of brackets without an address
+        return None
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether only this machine has this address, as far as that can be told without a look-up."""
+    from ipaddress import ip_address
+
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def client_options(command: _Command) -> _Command:

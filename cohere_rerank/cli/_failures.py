@@ -16,11 +16,11 @@ import click
 from cohere_rerank._config import key_from_environment
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
 
-__all__ = ["FAILED", "INTERRUPTED", "USAGE", "Failure", "Refusal", "one_line", "silence", "translated"]
+__all__ = ["FAILED", "INTERRUPTED", "NO_KEY", "USAGE", "Failure", "Refusal", "one_line", "silence", "translated"]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
-_NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY); --local, or local: as the system, needs none"
+NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY)"
 
 _SHORTEST_KEY = 8  # shorter ones are placeholders, and parts of words
 
@@ -64,7 +64,7 @@ def translated() -> Iterator[None]:
     except click.UsageError as error:
         raise Refusal(_with_hint(error)) from None
     except MissingApiKeyError:
-        raise Refusal(_NO_KEY) from None
+        raise Refusal(f"{NO_KEY}; --local needs none") from None
     except InvalidRequestError as error:
         raise Refusal(str(error)) from None
     except (CohereRerankError, ImportError) as error:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._config import LOCAL_SCHEME
 
+from ._common import key_wanted
+
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
     from cohere_rerank.evaluate.systems import System
@@ -31,7 +33,7 @@ class Systems:
         """The system of this name.
 
         Raises:
-            MissingApiKeyError: It is a model of the API, and there is no key.
+            Refusal: It is a model of the API, and there is no key.
         """
         if name == AS_GIVEN:
             return _as_given
@@ -40,7 +42,8 @@ class Systems:
         if self._client is None:
             from cohere_rerank.client import ClientV2
 
-            self._client = ClientV2(**self._settings)
+            with key_wanted(self._settings, "the SYSTEM local:"):
+                self._client = ClientV2(**self._settings)
         return self._client, name
 
     def close(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Sequence
 
 import click
 from click.core import ParameterSource
 
-from ._common import DEFAULT_MODEL, note
+from ._common import DEFAULT_MODEL, is_loopback, note
 
 __all__ = ["serve"]
 
@@ -118,7 +117,7 @@ def serve(
         max_body_bytes=max_body * _MEBIBYTE,
         body_timeout_s=body_timeout,
     )
-    if not settings.api_keys and not _is_loopback(host):
+    if not settings.api_keys and not is_loopback(host):
         note(f"anyone who reaches {host} may call; set CO_SERVER_API_KEY to ask for a key")
     run(settings, host=host, port=port, workers=workers)
 
@@ -142,10 +141,3 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
 
 def _is_given(ctx: click.Context, name: str | None) -> bool:
     return name is not None and ctx.get_parameter_source(name) is ParameterSource.COMMANDLINE
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

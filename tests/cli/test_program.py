@@ -98,6 +98,41 @@ def test_what_cannot_be_run_is_one_line_and_exit_code_2(run, args, said):
     assert done.stderr.count("\n") == 1
 
 
+NO_KEY = "cohere-rerank: error: no API key: set CO_API_KEY (or COHERE_API_KEY)"
+LISTS = '{"query": "tea", "documents": ["green tea", "coffee"], "relevant": [0]}\n'
+
+
+@pytest.mark.parametrize(
+    ("args", "keyless"),
+    [
+        (["rank", "tea"], "--local"),
+        (["eval", "lists.jsonl", "rerank-x"], "the SYSTEM local:"),
+        (["threshold", "lists.jsonl", "rerank-x"], "the SYSTEM local:"),
+    ],
+    ids=["rank", "eval", "threshold"],
+)
+@pytest.mark.parametrize(
+    ("url", "is_here"),
+    [
+        (None, False),
+        ("https://proxy.example:8000/localhost", False),
+        ("http://127.0.0.1:8000", True),
+        ("http://localhost:8000/v2", True),
+        ("http://[::1]:8000", True),
+        ("http://[tea]", False),
+    ],
+)
+@pytest.mark.parametrize("is_option", [False, True], ids=["variable", "option"])
+def test_who_has_no_key_learns_what_does_without(run, tmp_path, args, keyless, url, is_here, is_option):
+    """In words of the command; of a server on this machine also that any text may do for a key."""
+    (tmp_path / "lists.jsonl").write_text(LISTS)
+    option = ["--base-url", url] if url and is_option else []
+    done = run(*args, *option, input="green tea\n", env={"CO_API_URL": None if option else url})
+    hint = "; any text will do for a server on this machine that asks for none" if is_here else ""
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == f"{NO_KEY}{hint}; {keyless} needs none\n"
+
+
 @pytest.mark.parametrize(
     "args", [["rank"], ["rank", "."], ["completion"], ["completion", "tcsh"], ["bogus"], ["eval", "no-such-file"]]
 )
