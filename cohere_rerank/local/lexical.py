@@ -75,9 +75,10 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
     if not any(scores):
         return scores, 0.0
     best = scores.index(max(scores))
-    trust = _trust(layers, best)
-    by_letters, by_sounds = (_share_held(layer.grams, layer.texts[best]) for layer in layers)
-    return [trust * score for score in scores], max(by_letters, trust * by_sounds)
+    letters, heard = (_held(layer, best) for layer in layers)
+    trust = _trust(len(letters) + len(heard), layers[1].texts[best])
+    coverage = max(_share(letters, layers[0].grams), trust * _share(heard, layers[1].grams))
+    return [trust * score for score in scores], coverage
 
 
 def _sound_layer(query: str, folded: str, texts: Sequence[str]) -> _Layer:
@@ -89,21 +90,23 @@ def _sound_layer(query: str, folded: str, texts: Sequence[str]) -> _Layer:
     return _Layer({gram: _SOUND_WEIGHT * weight for gram, weight in grams.items()}, spoken)
 
 
-def _trust(layers: Sequence[_Layer], best: int) -> float:
-    """Return in (0, 1] how far to believe in the best document: 1 in the script of the query."""
-    *_, spoken = (layer.texts[best] for layer in layers)
-    if not spoken:
-        return 1.0
-    n_held = sum(gram in layer.texts[best] for layer in layers for gram in layer.grams)
-    return min(1.0, n_held / (_SURE_GRAMS + len(spoken) / _CHANCE_SOUNDS))
+def _held(layer: _Layer, document: int) -> list[str]:
+    return [gram for gram in layer.grams if gram in layer.texts[document]]
 
 
-def _share_held(grams: dict[str, float], text: str) -> float:
-    held = total = 0.0
-    for gram, weight in grams.items():
-        total += weight
-        held += weight if gram in text else 0.0
-    return held / total if total else 0.0
+def _share(held: Sequence[str], grams: dict[str, float]) -> float:
+    """Return the share of their weight."""
+    part = whole = 0.0
+    for gram in held:
+        part += grams[gram]
+    for weight in grams.values():
+        whole += weight
+    return part / whole if whole else 0.0
+
+
+def _trust(n_held: int, spoken: str) -> float:
+    """Return in (0, 1] how far to believe a document that holds so many grams: 1 in the script of the query."""
+    return min(1.0, n_held / (_SURE_GRAMS + len(spoken) / _CHANCE_SOUNDS)) if spoken else 1.0
 
 
 def _refine(scores: list[float], query: str, texts: Sequence[str]) -> None:
