@@ -146,7 +146,7 @@ def _begin(client: AsyncClientV2) -> None:
 def _blocking(client: AsyncClientV2) -> ClientV2:
     """A client of its own with the same settings, that blocks."""
     made = object.__new__(ClientV2)
-    made.__setstate__(client.__getstate__())
+    made.__setstate__({"_config": client._config})
     return made
 
 

@@ -10,6 +10,7 @@ import time
 from multiprocessing import parent_process
 from pathlib import Path
 
+import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
@@ -199,6 +200,15 @@ def test_one_process_takes_a_scorer_that_no_worker_could_have(write, tmp_path):
     source = write([{"query": "fault", "documents": ["d"]}, {"query": "q", "documents": ["d"]}])
     report = run(source, tmp_path / "out.jsonl", 1, client_options={"scorer": Inside()})
     assert (report.rows, report.failed) == (2, 1)
+
+
+def test_one_process_takes_a_client_with_connections_of_the_callers(write, tmp_path):
+    """Which cannot be copied to a worker, and are not used: the address is local."""
+    source = write(2)
+    options = {"client_options": {"httpx_client": httpx.AsyncClient()}}
+    assert run(source, tmp_path / "out.jsonl", 1, **options).failed == 0
+    with pytest.raises(InvalidRequestError, match="cannot be copied to worker processes"):
+        run(source, tmp_path / "other.jsonl", 2, **options)
 
 
 @pytest.mark.parametrize("processes", [1, 2])
