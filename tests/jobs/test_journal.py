@@ -14,8 +14,20 @@ from cohere_rerank.jobs.row_sets import Failures, RowSet
 from cohere_rerank.jobs.seen import SeenIds
 
 
+_seen = []
+
+
+@pytest.fixture(autouse=True)
+def _ids_are_closed():
+    """As a job closes them: Python 3.13 warns of a database that is left open."""
+    yield
+    while _seen:
+        _seen.pop().close()
+
+
 def opened(path):
-    return Journal(path, SeenIds())
+    _seen.append(SeenIds())
+    return Journal(path, _seen[-1])
 
 
 def record(number, **more):
