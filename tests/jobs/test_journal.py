@@ -13,7 +13,6 @@ from cohere_rerank.jobs.journal import Journal
 from cohere_rerank.jobs.row_sets import Failures, RowSet
 from cohere_rerank.jobs.seen import SeenIds
 
-
 _seen = []
 
 
