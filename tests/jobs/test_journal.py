@@ -13,7 +13,7 @@ from cohere_rerank.jobs.journal import Journal
 from cohere_rerank.jobs.row_sets import Failures, RowSet
 from cohere_rerank.jobs.seen import SeenIds
 
-_seen = []
+_seen: list[SeenIds] = []
 
 
 @pytest.fixture(autouse=True)
