@@ -76,8 +76,9 @@ def evidence(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
         return scores, 0.0
     best = scores.index(max(scores))
     letters, heard = (_held(layer, best) for layer in layers)
-    trust = _trust(len(letters) + len(heard), layers[1].texts[best])
-    coverage = max(_share(letters, layers[0].grams), trust * _share(heard, layers[1].grams))
+    spelt = _share(letters, layers[0].grams)
+    trust = max(spelt, _trust(len(letters) + len(heard), layers[1].texts[best]))  # letters are no chance
+    coverage = max(spelt, trust * _share(heard, layers[1].grams))
     return [trust * score for score in scores], coverage
 
 

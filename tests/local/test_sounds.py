@@ -248,3 +248,12 @@ def test_sounds_say_less_in_a_long_text():
 def test_letters_in_a_text_of_another_script_count_in_full():
     """A name that a Russian text writes in Latin letters is no chance."""
     assert evidence("Nikola Tesla", ["Это Nikola Tesla, вода " + "и вода " * 1000])[1] == 1.0
+
+
+@pytest.mark.parametrize("query", ["SQL", "Python", "COVID-19"])
+def test_letters_in_one_text_of_another_script_lift_no_other(query):
+    """The others share nothing with the query, by letters or by sounds, and score as if they were alone."""
+    others = ["Погода сегодня хорошая, и дождя нет. " * 200, "Борщ варят долго на малом огне. " * 200]
+    scores = LexicalScorer().score(query, [f"{others[0]} {query} {others[1]}", *others])
+    assert scores[0] > 0.9
+    assert max(scores[1:]) < 0.1
