@@ -167,17 +167,15 @@ def _next_command(report: JobReport | None) -> str:
     """How a job that was stopped goes on, if it does."""
     if report is None or not report.rows:
         return ""
-    if report.stopped != "errors":
-        return " (the same command with --resume)"
-    return "" if report.invalid == report.failed else " (the same command with --retry-errors)"
+    return f" (the same command with {'--retry-errors' if report.stopped == 'errors' else '--resume'})"
 
 
 def _tell_failed(report: JobReport) -> None:
-    """Why most rows failed, and what mends them: the input, or asking again."""
+    """Why most rows failed, and what mends them."""
     note(f"commonest error: {report.commonest_error}")
     if report.invalid:
-        them = "mend them there, and run them as a job of their own"
-        note(f"rows that are wrong in the input: {report.invalid:,}; {them}")
+        advice = "mend them, and run them as a job of their own; or add --retry-errors, if the command was wrong"
+        note(f"rows that could not be sent: {report.invalid:,}; {advice}")
     n_others = report.failed - report.invalid
     if n_others:
         which = "other rows" if report.invalid else "rows"

@@ -190,14 +190,12 @@ class Job:
         """What is saved, and how a job goes on that was stopped."""
         path = self._journal.path
         if not report.rows:
-            return "no row was answered, so the same job may begin again"
+            return "no row is saved, so the same job may begin again"
         if not self._journal.is_in_place():
             return f"put it back with its {report.rows} rows; without it, resume asks for all of them again"
         if report.stopped != "errors":
             return f"{report.rows} rows are saved in {path}, and resume goes on from there"
         saved = f"{report.rows - report.failed} answers and {report.failed} errors are saved in {path}"
-        if report.invalid == report.failed:
-            return f"{saved}; these rows are wrong in the input: mend it, and begin anew with another output"
         return f"{saved}; find out why, and then retry_errors asks for those rows again and goes on"
 
     def report(self) -> JobReport:

@@ -22,7 +22,7 @@ class JobReport:
         fraction: How much of the input has been read, from 0.0 to 1.0.
         stopped: Why the run ended early: ``"interrupted"``, ``"budget"``, ``"errors"`` (too many rows failed), or
             ``"failed"``; None if it did not.
-        invalid: Rows among the failed that are wrong in the input, which asking again does not mend.
+        invalid: Rows among the failed that could not be sent: they are wrong in the input, or the job's arguments are.
         commonest_error: The type and status that most of the failed rows have, such as ``"NotFoundError, status 404
             (48 of 49)"``; if they are invalid, with an example. None where none failed.
     """

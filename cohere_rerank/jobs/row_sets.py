@@ -57,8 +57,9 @@ class Failures(RowSet):
         self.add(number)
         status = error.get("status_code")
         kind = str(error.get("type")) + ("" if status is None else f", status {status}")
-        self._kinds.setdefault(kind, RowSet()).add(number)
-        if kind == _INVALID and self._example[0] not in self:
+        rows = self._kinds.setdefault(kind, RowSet())
+        rows.add(number)
+        if kind == _INVALID and (self._example[0] == number or self._example[0] not in rows):
             self._example = number, str(error.get("message"))
 
     def discard(self, number: int) -> None:
@@ -70,7 +71,7 @@ class Failures(RowSet):
 
     @property
     def n_invalid(self) -> int:
-        """How many cannot be sent as the input has them."""
+        """How many could not be sent."""
         return len(self._kinds.get(_INVALID, ()))
 
     def commonest(self) -> str | None:
@@ -78,5 +79,5 @@ class Failures(RowSet):
         if not self:
             return None
         kind, rows = max(self._kinds.items(), key=lambda pair: len(pair[1]))
-        example = f", such as {self._example[1]}" if kind == _INVALID and self._example[0] in self else ""
+        example = f", such as {self._example[1]}" if kind == _INVALID and self._example[0] in rows else ""
         return f"{kind} ({len(rows):,} of {len(self):,}){example}"

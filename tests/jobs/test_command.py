@@ -54,12 +54,12 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
     server.script(error(400, "no"))
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
-    assert "rows that are wrong in the input: 1; mend them there" in done.stderr
+    assert "rows that could not be sent: 1; mend them, and run them as a job of their own" in done.stderr
     assert "other rows with an error: 1; the same command with --retry-errors" in done.stderr
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1, "--retry-errors")
     assert done.returncode == 1
-    assert "rows that are wrong in the input: 1" in done.stderr
-    assert "--retry-errors" not in done.stderr
+    assert "rows that could not be sent: 1" in done.stderr
+    assert "with an error: 1; the same command" not in done.stderr
     assert "commonest error: InvalidRequestError (1 of 1), such as line 2: broken JSON" in done.stderr
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == ["a", None, "b"]
     assert ["error" in row for row in rows_of(tmp_path / "out.jsonl")] == [False, True, False]
@@ -121,20 +121,23 @@ def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
     assert len(server.requests) == 3
 
 
-def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server):
-    """That which asks again; none where the input is wrong."""
-    from tests.server import error
+def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, tmp_path):
+    """That which asks again: it mends rows that could not be sent for the command's own fault."""
+    from tests.server import answer, error
 
     server.default = error(404, "no such model")
     write(150)
     done = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none")
     assert done.returncode == 1
     assert done.stderr.endswith("(the same command with --retry-errors)\n")
-    write(['{"query": "q"}'] * 150)
+    write(['{"query": "q", "documents": ["d"], "page": 7}'] * 150)
     done = batch("in.jsonl", "-o", "other.jsonl")
     assert done.returncode == 1
-    assert "the same command" not in done.stderr
-    assert "wrong in the input" in done.stderr
+    assert done.stderr.endswith("(the same command with --retry-errors)\n")
+    server.default = answer()
+    done = batch("in.jsonl", "-o", "other.jsonl", "--ignore-unknown", "--retry-errors")
+    assert done.returncode == 0
+    assert ["error" in row for row in rows_of(tmp_path / "other.jsonl")] == [False] * 150
 
 
 def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):

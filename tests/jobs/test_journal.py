@@ -61,9 +61,12 @@ def test_failures_are_counted_by_type_and_status_as_each_row_ended():
     failures.discard(4)
     assert (len(failures), failures.n_invalid) == (4, 2)
     assert failures.commonest() == "InvalidRequestError (2 of 4), such as line 5: the row has no documents"
-    failures.discard(5)
-    failures.discard(6)
-    failures.discard(1)
+    failures.put(5, {"type": "ScorerError", "message": "words of a scorer"})
+    assert failures.commonest() == "ScorerError (2 of 4)"
+    failures.put(1, {**wrong, "message": "line 1: broken"})
+    assert failures.commonest() == "InvalidRequestError (2 of 4), such as line 1: broken"
+    for number in (5, 6, 1):
+        failures.discard(number)
     assert failures.commonest() == "NotFoundError, status 404 (1 of 1)"
     failures.discard(3)
     assert (len(failures), failures.n_invalid, failures.commonest()) == (0, 0, None)

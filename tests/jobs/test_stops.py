@@ -136,12 +136,13 @@ def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path)
     assert (report.rows, report.failed) == (300, 0)
 
 
-def test_too_many_rows_that_are_wrong_in_the_input_are_not_to_be_asked_for_again(write, run, tmp_path):
-    """No repeat mends them."""
-    with pytest.raises(JobStoppedError, match="wrong in the input: mend it, and begin anew") as stopped:
-        run(write(['{"query": "q"}'] * 200))
+def test_too_many_rows_that_could_not_be_sent_are_counted_apart(write, run):
+    """And may be asked for again: what was wrong may have been the job's own arguments."""
+    with pytest.raises(JobStoppedError, match="find out why, and then retry_errors asks") as stopped:
+        run(write(['{"query": "q", "documents": ["d"], "page": 7}'] * 200))
     assert stopped.value.report.invalid == stopped.value.report.failed >= 100
-    assert "resume" not in str(stopped.value)
+    report = run(write(['{"query": "q", "documents": ["d"], "page": 7}'] * 200), retry_errors=True, ignore_unknown=True)
+    assert (report.rows, report.failed, report.invalid) == (200, 0, 0)
 
 
 @pytest.mark.parametrize("status", [401, 404])
@@ -150,7 +151,7 @@ def test_a_job_without_an_answer_says_how_it_goes_on(write, run, server, status)
     server.default = error(status, "no")
     with pytest.raises(JobStoppedError) as stopped:
         run(write(300), concurrency=2)
-    told = "retry_errors asks" if status == 404 else "no row was answered, so the same job may begin again"
+    told = "retry_errors asks" if status == 404 else "no row is saved, so the same job may begin again"
     assert told in str(stopped.value)
     server.default = answer()
     assert run(write(300), retry_errors=status == 404).failed == 0
