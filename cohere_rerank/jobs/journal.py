@@ -21,6 +21,7 @@ from .seen import SeenIds
 
 __all__ = ["Journal"]
 
+_BEGINNING = b'{"id":'  # of every line
 _SPARE_BYTES = 4 << 20  # room for what is under way when the disk is full
 
 
@@ -170,13 +171,18 @@ def records(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
             if broken:
                 raise JobError(f"{path}: line {broken} is no row of a job; was the file changed?")
             start, end = end, end + len(line)
-            if not line.endswith(b"\n"):
-                return
-            record = _record(line)
+            record = _record(line) if line.endswith(b"\n") else None
             if record is None:
+                if number == 1 and not _may_be_torn(line):
+                    raise JobError(f"{path}: line 1 is no row of a job; was the file changed?")
                 broken = number
             else:
                 yield start, end, record
+
+
+def _may_be_torn(line: bytes) -> bool:
+    """Whether a crash may have left this of a first row: its beginning, or the zeros of a block."""
+    return line[: len(_BEGINNING)] == _BEGINNING[: len(line)] or not line.strip(b"\0")
 
 
 def _record(line: bytes) -> dict[str, Any] | None:
@@ -185,5 +191,7 @@ def _record(line: bytes) -> dict[str, Any] | None:
     except ValueError:
         return None
     if not isinstance(record, dict) or not isinstance(record.get("row"), int) or record["row"] < 1:
+        return None
+    if not isinstance(record.get("error", {}), dict):
         return None
     return record

@@ -112,6 +112,33 @@ def test_a_line_in_the_middle_that_is_no_row_is_refused(tmp_path):
     assert path.read_bytes() == content
 
 
+@pytest.mark.parametrize("content", [b"my own text, without an end", b"my own line\n", b'{"other": 1}\n', b"{}"])
+def test_a_file_of_somebody_else_is_refused(tmp_path, content):
+    """It is no torn row: nothing is cut off."""
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(JobError, match="line 1 is no row of a job"):
+        opened(path)
+    assert path.read_bytes() == content
+
+
+@pytest.mark.parametrize("content", [b"{", b'{"id":"a","ro', b"\0" * 100, b'{"id":"a","row":1,"res\n'])
+def test_a_torn_first_row_is_cut_off(tmp_path, content):
+    """What a crash may leave of it."""
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(content)
+    opened(path).close()
+    assert path.read_bytes() == b""
+
+
+def test_an_error_that_is_no_object_is_no_row(tmp_path):
+    """The file was changed by hand."""
+    path = tmp_path / "out.jsonl"
+    path.write_bytes(b'{"id":1,"row":1,"error":"text"}\n{"id":2,"row":2,"results":[]}\n')
+    with pytest.raises(JobError, match="line 1 is no row of a job"):
+        opened(path)
+
+
 def test_what_was_spent_and_what_failed_is_read_back(tmp_path):
     """Units as reported and as estimated; a row that was asked for again counts as it ended."""
     path = tmp_path / "out.jsonl"
