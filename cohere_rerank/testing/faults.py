@@ -120,11 +120,12 @@ class FaultServer(SocketServer):
     def unused(self) -> list[Fault]:
         """The faults that no reply has shown: those queued by `fail`, once for each time left, then the plan's.
 
-        One that would spoil a good answer is not shown by a refusal of the request's key, rate or body. A test that
-        ends with ``assert not fake.unused`` cannot pass because what it tests never happened.
+        One that would spoil a good answer is not shown by a refusal of the request's key, rate or body, and none by a
+        delay that its client did not wait for. A test that ends with ``assert not fake.unused`` cannot pass because
+        what it tests never happened.
         """
         queued = [step for step in self._queue.copy() if isinstance(step, Fault)]
-        return [*queued, *self._came_to_nothing, *self.unused_in_plan.values()]
+        return [*queued, *self._came_to_nothing.copy(), *self.unused_in_plan.values()]
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
         """A client of this server, closed with it; *options* are those of ``ClientV2``."""
@@ -158,21 +159,27 @@ class FaultServer(SocketServer):
         if replying is None:
             refused, headers = self._admitted(request)
             if refused and fault and fault.spoils_answer:
-                self._settle(fault, is_shown=False)
                 fault = None
             replying = refused or self._answering(fault, request, pick, headers)
         if fault and not fault.spoils_answer:
-            self._settle(fault, is_shown=True)
+            replying = self._showing(fault, replying)
         if delay_s:
             replying = replies.delayed(delay_s, replying)
         return noted(replying, request, self._n, fault.kind if fault else None)
 
-    def _settle(self, fault: Fault, *, is_shown: bool) -> None:
-        """Note whether the reply to the request that drew this fault shows it."""
-        if is_shown:
-            self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
-        elif all(fault is not other for other in self._plan.faults):
-            self._came_to_nothing.append(fault)
+    def _showing(self, fault: Fault, replying: Reply) -> Reply:
+        async def send(exchange: Exchange) -> None:
+            self._note_shown(fault)
+            await replying(exchange)
+
+        return send
+
+    def _note_shown(self, fault: Fault) -> None:
+        """The reply to a request that drew this fault is about to show it."""
+        self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
+        at = next((i for i, other in enumerate(self._came_to_nothing) if other is fault), None)
+        if at is not None:
+            del self._came_to_nothing[at]
 
     def _elsewhere(self, path: str, method: str) -> Reply:
         """What is no call: no fault meets it."""
@@ -187,6 +194,7 @@ class FaultServer(SocketServer):
         """What the next request meets, and who scores it: what is queued counts before the plan."""
         step = self._queue.popleft() if self._queue else None
         if isinstance(step, Fault):
+            self._came_to_nothing.append(step)  # until a reply shows it
             return step, self._pick
         scorer = self._scripted = step or self._scripted
         pick = self._pick if scorer is None else lambda _model: scorer
@@ -235,8 +243,8 @@ class FaultServer(SocketServer):
 
         async def send(exchange: Exchange) -> None:
             status, answer_headers, body = await asyncio.to_thread(_answer, request.body, pick)
-            if fault and fault.spoils_answer:
-                self._settle(fault, is_shown=not fault.wrong or status == HTTPStatus.OK)
+            if fault and fault.spoils_answer and (not fault.wrong or status == HTTPStatus.OK):
+                self._note_shown(fault)
             if fault and fault.wrong and status == HTTPStatus.OK:
                 kind, body = spoiled(body, fault.wrong, len(request.documents))
                 answer_headers = {"content-type": kind}

@@ -20,7 +20,7 @@ _log = logging.getLogger("cohere_rerank.testing")
 def serve(host: str, port: int, file: str | PathLike[str]) -> None:
     """Serve a faults file until SIGINT or SIGTERM; for ``cohere-rerank serve --faults FILE``. After SIGTERM it returns.
 
-    Says where it listens, what each request met, and in the end which of the file's faults none has met; all by the
+    Says where it listens, what each request met, and in the end which of the file's faults none has shown; all by the
     logger ``cohere_rerank.testing``, on stderr.
 
     Args:
@@ -43,7 +43,7 @@ def serve(host: str, port: int, file: str | PathLike[str]) -> None:
             pass
     names = [f"faults[{i}] ({fault.kind})" for i, fault in server.unused_in_plan.items()]
     if names:
-        _log.warning("no request has met %s", ", ".join(names), extra={"fields": {"unused": names}})
+        _log.warning("no reply has shown %s", ", ".join(names), extra={"fields": {"unused": names}})
     if stop.number == signal.SIGINT:
         raise KeyboardInterrupt
 

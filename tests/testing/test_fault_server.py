@@ -386,6 +386,15 @@ def test_a_wrong_answer_that_a_broken_request_came_before_is_unused(fake):
     assert [fault.kind for fault in fake.unused] == ["wrong"]
 
 
+@pytest.mark.parametrize("fault", [{"wrong": "cut-json"}, {"status": 503}])
+def test_a_fault_behind_a_delay_that_nobody_waited_for_is_unused(fake, fault):
+    """The client has left before anything was sent."""
+    fake.fail(**fault, delay=30)
+    with pytest.raises(httpx.ReadTimeout):
+        httpx.post(f"{fake.url}/v2/rerank", json=CALL, trust_env=False, timeout=0.5)
+    assert [unused.kind for unused in fake.unused] == list(fault)
+
+
 def test_what_is_unused_can_be_asked_for_while_requests_come(fake):
     """From another thread than the server's."""
     fake.fail(times=300, status=503)

@@ -74,12 +74,12 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving):
     ("number", "code", "end"), [(signal.SIGTERM, 0, []), (signal.SIGINT, 1, ["interrupted"])], ids=["term", "int"]
 )
 def test_in_the_end_it_names_what_never_happened(serving, number, code, end):
-    """The file's faults that no request has met; without any, nothing. Only then is Ctrl-C an interrupt."""
+    """The file's faults that no reply has shown; without any, nothing. Only then is Ctrl-C an interrupt."""
     process, url = serving
     assert post(url) == 200
     process.send_signal(number)
     _, log = process.communicate(timeout=20)
-    assert log.splitlines()[1:] == ["no request has met faults[0] (status)", *end]
+    assert log.splitlines()[1:] == ["no reply has shown faults[0] (status)", *end]
     assert process.returncode == code
 
 
