@@ -73,14 +73,14 @@ def _excerpt(result: V2RerankResponseResultsItem, room: int, n_letters: int, mar
         n_letters: To show at most, more than there is room for; rich cuts them to the cell.
         marks: To put before and behind each span.
     """
-    spans = result.relevant_spans or []
     sent: str = getattr(result, "_sent_text", "")
+    spans = [span for span in result.relevant_spans or [] if span.start < len(sent)]
     is_in_view = not spans or (spans[0].end <= room and cell_len(sent[: spans[0].end]) <= room)
     start = at = 0 if is_in_view else _start(sent, spans[0].start)
-    end = start + n_letters
+    end = min(start + n_letters, len(sent))
     text = Text("…" if start else "")
     for span in sorted(spans, key=lambda span: span.start):
-        first, last = max(span.start, at), min(span.end, end)  # of another server they may overlap
+        first, last = max(span.start, at), min(span.end, end)  # of another server they may overlap, or lie beyond
         if first < last:
             text.append(_shown(sent[at:first]))
             text.append(marks[0] + _shown(sent[first:last]) + marks[1], "bold green")

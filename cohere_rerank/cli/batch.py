@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._common import Endpoint, endpoint_options, note
+from ._common import Endpoint, endpoint_options, key_wanted, note
 from ._failures import FAILED, INTERRUPTED, Failure, Refusal
 
 if TYPE_CHECKING:
@@ -112,7 +112,6 @@ def batch(
     Exit code 1 also tells that some rows have an error or, with --dry-run, cannot be sent.
     """
     from cohere_rerank.client import AsyncClientV2
-    from cohere_rerank.errors import MissingApiKeyError
 
     common = {
         "model": endpoint.model,
@@ -124,10 +123,8 @@ def batch(
     }
     key = "" if dry_run else None  # nothing is sent, so none is needed
     settings = {**endpoint.settings, "limit": limit, "max_connections": max(options["concurrency"], 100)}
-    try:
+    with key_wanted(settings, "--local"):
         client = AsyncClientV2(key, **settings)
-    except MissingApiKeyError:
-        raise Refusal("no API key: set CO_API_KEY (or COHERE_API_KEY); --local needs none") from None
     if options["processes"] is not None and not client._config.is_local:
         raise click.UsageError("--processes is for --local; how many requests are under way says --concurrency.")
     if dry_run:

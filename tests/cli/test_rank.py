@@ -391,9 +391,10 @@ def test_what_is_shown_begins_at_a_word_near_the_passage(run, server, tmp_path, 
     assert f"d.txt:1  {shown}" in done.stdout
 
 
-def test_spans_that_overlap_or_stand_in_no_order_are_marked_once(run, server):
-    """Other servers may send them so; the best comes first."""
-    spans = [{"start": start, "end": end, "score": 0.5} for start, end in [(6, 9), (0, 3), (2, 5), (0, 2)]]
+def test_spans_that_overlap_stand_in_no_order_or_lie_beyond_are_marked_once(run, server):
+    """Other servers may send them so, or count in bytes; the best comes first."""
+    pairs = [(80, 90), (6, 9), (0, 3), (2, 5), (0, 2), (12, 14)]
+    spans = [{"start": start, "end": end, "score": 0.5} for start, end in pairs]
     server.script(reply(200, json={"results": [{"index": 0, "relevance_score": 0.5, "relevant_spans": spans}]}))
     options = ["--base-url", server.url, "--spans", "--table"]
     done = run("rank", "tea", *options, input="012345678901\n", env={"CO_API_KEY": KEY})
