@@ -212,7 +212,7 @@ class V2RerankResponse(_ResponseSlots):
 
     @property
     def score_scale(self) -> Literal["unit", "logit"] | None:
-        """What the scores are on: ``"unit"`` is [0, 1], ``"logit"`` any number; None for Cohere's own, in [0, 1]."""
+        """What the scores are on: ``"unit"``, [0, 1], or ``"logit"``, any; None for Cohere's and ours, in [0, 1]."""
         scale = self.__dict__.get("score_scale")
         return scale if scale in ("unit", "logit") else None
 
