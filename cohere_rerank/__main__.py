@@ -26,7 +26,9 @@ def main() -> NoReturn:
 def _missing(error: ImportError) -> str:
     """What to install, once: the extra of the server brings click too."""
     if error.name == "click" and sys.argv[1:2] == ["serve"]:
-        return 'the server is an extra; install it with: pip install "cohere-rerank[server]"'
+        from .server.extra import MISSING
+
+        return MISSING
     return str(error)
 
 

@@ -8,12 +8,13 @@ import uuid
 import h11
 from pydantic_core import to_json
 
+from .extra import MISSING
 from .http import JSON
 
 try:
     from uvicorn.protocols.http.h11_impl import H11Protocol
 except ImportError:
-    raise ImportError('the server is an extra; install it with: pip install "cohere-rerank[server]"') from None
+    raise ImportError(MISSING) from None
 
 _log = logging.getLogger("cohere_rerank.server")
 _MESSAGE = "this is no HTTP request that the server can read"

@@ -18,13 +18,14 @@ from cohere_rerank._config import key_from_environment, whole_number
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from . import logs
+from .extra import MISSING
 from .settings import Settings
 
 try:
     import uvicorn
     from uvicorn.supervisors import Multiprocess
 except ImportError:
-    raise ImportError('the server is an extra; install it with: pip install "cohere-rerank[server]"') from None
+    raise ImportError(MISSING) from None
 
 from .protocol import JsonH11Protocol
 
