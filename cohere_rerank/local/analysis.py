@@ -106,6 +106,34 @@ _CHANGED = re.compile(
 )
 
 
+# What can be part of a run of combining marks. No mark is a letter or number for `re`, except the two
+# half-width voicing marks of kana. Other signs match too: `_cut_marks` looks at each character.
+_MAX_MARKS = 30  # UAX #15, section 13, stream-safe text
+_LONG_RUN = re.compile(rf"(?:[^\w\x00-\u02ff]|[\uff9e\uff9f]){{{_MAX_MARKS + 1},}}")
+
+
+def stream_safe(text: str) -> str:
+    """Return *text* with every run of combining marks cut after 30 marks.
+
+    `unicodedata.normalize` sorts the marks of a run in quadratic time, so a long run would block the whole process.
+    No natural text has such a run.
+
+    Source: Unicode Standard Annex #15, section 13, stream-safe text format.
+    """
+    return _LONG_RUN.sub(_cut_marks, text)
+
+
+def _cut_marks(match: re.Match[str]) -> str:
+    kept: list[str] = []
+    n_marks = 0
+    for char in match.group():
+        is_mark = unicodedata.combining(unicodedata.normalize("NFKD", char)[0]) != 0
+        n_marks = n_marks + 1 if is_mark else 0
+        if n_marks <= _MAX_MARKS:
+            kept.append(char)
+    return "".join(kept)
+
+
 def fold(text: str) -> str:
     """Return the words of *text*, case and accents removed, as ``" word word "``.
 
@@ -116,7 +144,7 @@ def fold(text: str) -> str:
         return f" {' '.join(text.translate(_FOLD).split())} "
     parts = _CHANGED.split(text.lower())
     if _COMPOSING.search("".join(parts[1::2])):
-        parts = _CHANGED.split(unicodedata.normalize("NFKC", text).lower())
+        parts = _CHANGED.split(unicodedata.normalize("NFKC", stream_safe(text)).lower())
     parts[1::2] = map(_FOLD_RUNS.__getitem__, parts[1::2])
     return f" {' '.join(''.join(parts).split())} "
 

@@ -23,7 +23,10 @@ Answer = tuple[int, dict[str, str], bytes]
 
 FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority"})
 MAX_DOCUMENTS = 10_000  # the API's limit
-_MAX_TOKENS_PER_DOC = 4096  # the API's default
+MAX_FIELDS = 100  # of a request; the API has 7, and other servers' dialects add some
+MAX_NAME_CHARS = 40  # of an unknown field's name in a message
+MAX_TOKENS_PER_DOC = 1_000_000  # 30 times the longest context of a Cohere model
+_DEFAULT_TOKENS_PER_DOC = 4096  # the API's default
 _MAX_PRIORITY = 999
 _SPAN_THRESHOLD = 0.1  # the API's default
 
@@ -57,6 +60,16 @@ def answer(body: bytes, pick: Callable[[str], Scorer], max_documents: int | None
     return 200, _headers(), to_json({"id": reply_id, **reply})
 
 
+def too_many_fields(n_fields: int) -> str:
+    """The message for a request with more than `MAX_FIELDS` fields."""
+    return f"invalid request: a request must have at most {MAX_FIELDS} fields, got {n_fields}"
+
+
+def unknown_field(name: str) -> str:
+    """The API's message for a field that it does not know; a long name is cut."""
+    return f"unknown field: parameter '{name[:MAX_NAME_CHARS]}' is not a valid field"
+
+
 def _headers() -> dict[str, str]:
     return {"content-type": "application/json"}
 
@@ -68,8 +81,10 @@ def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
         raise _Refused(400, f"invalid json syntax: {error}") from None
     if not isinstance(request, dict):
         raise _Refused(400, "invalid json syntax: the body must be an object")
+    if len(request) > MAX_FIELDS:
+        raise _Refused(400, too_many_fields(len(request)))
     for name in sorted(request.keys() - FIELDS):
-        raise _Refused(422, f"unknown field: parameter '{name}' is not a valid field")
+        raise _Refused(422, unknown_field(name))
     if not isinstance(request.get("model"), str) or not request["model"]:
         raise _Refused(400, "a model parameter is required for this endpoint.")
     query = request.get("query")
@@ -77,7 +92,7 @@ def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
         raise _Refused(400, "invalid request: query must not be empty or be only whitespace")
     _check_documents(request.get("documents"), max_documents)
     _check_integer(request, "top_n", 1)
-    _check_integer(request, "max_tokens_per_doc", 1)
+    _check_integer(request, "max_tokens_per_doc", 1, MAX_TOKENS_PER_DOC)
     _check_integer(request, "priority", 0, _MAX_PRIORITY)
     if "relevant_spans" in request:
         _check_spans(request["relevant_spans"])
@@ -120,7 +135,7 @@ def _check_spans(spans: Any) -> None:
 
 def _ranked(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
     query = request["query"]
-    limit = request.get("max_tokens_per_doc", _MAX_TOKENS_PER_DOC)
+    limit = request.get("max_tokens_per_doc", _DEFAULT_TOKENS_PER_DOC)
     texts = [truncate(document, limit) for document in request["documents"]]
     scores = _scores(scorer, query, texts)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))

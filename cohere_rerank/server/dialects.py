@@ -12,7 +12,7 @@ from typing import Any
 
 from cohere_rerank._documents import to_yaml
 from cohere_rerank.errors import InvalidRequestError
-from cohere_rerank.local.endpoint import FIELDS
+from cohere_rerank.local.endpoint import FIELDS, MAX_FIELDS, MAX_NAME_CHARS, too_many_fields, unknown_field
 
 from .http import Refused
 
@@ -24,7 +24,7 @@ JINA_FIELDS = FIELDS | {"return_documents"}
 TEI_FIELDS = frozenset({"query", "texts", "raw_scores", "return_text", "truncate", "truncation_direction"})
 _TYPES = {"query": (str, "a string"), "documents": (list, "a list"), "texts": (list, "a list")}
 _MAX_CHUNKS = 10_000  # of v1: documents times chunks must stay below
-_SHOWN_FIELDS, _SHOWN_CHARS = 5, 40
+_SHOWN_FIELDS = 5
 _BYTES_PER_TOKEN = 4  # of UTF-8, on average; an estimate without a tokenizer
 _LEAST_ODDS = 1e-9  # the logit of 0 would be infinite, which JSON does not know
 _NO_TEXT = "document does not have a 'snippet' or a 'text' field that can be used for chunking and reranking"
@@ -47,7 +47,7 @@ class Asked:
     def answered(self, reply: Answer) -> Any:
         """The dialect's reply; its warnings say what was ignored."""
         if self.ignored:
-            names = ", ".join(repr(name[:_SHOWN_CHARS]) for name in self.ignored[:_SHOWN_FIELDS])
+            names = ", ".join(repr(name[:MAX_NAME_CHARS]) for name in self.ignored[:_SHOWN_FIELDS])
             more = len(self.ignored) - _SHOWN_FIELDS
             warning = f"fields without effect here: {names}" + (f" and {more} more" if more > 0 else "")
             meta = reply.setdefault("meta", {})
@@ -136,10 +136,13 @@ def jina_or_tei(request: Mapping[str, Any], model: str, is_strict: bool) -> Aske
 
 def _known(request: Mapping[str, Any], names: Iterable[str], is_strict: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
     """The fields that count, and the names of the others."""
-    unknown = tuple(sorted(request.keys() - set(names)))
+    if len(request) > MAX_FIELDS:
+        raise Refused(400, too_many_fields(len(request)))
+    known = set(names)
+    unknown = tuple(sorted(request.keys() - known))
     if is_strict and unknown:
-        raise Refused(422, f"unknown field: parameter '{unknown[0]}' is not a valid field")
-    kept = {name: value for name, value in request.items() if name not in unknown}
+        raise Refused(422, unknown_field(unknown[0]))
+    kept = {name: value for name, value in request.items() if name in known}
     _check_types(kept)
     return kept if is_strict else _tolerated(kept), unknown
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cohere_rerank._version import __version__
-from cohere_rerank.local.endpoint import MAX_DOCUMENTS
+from cohere_rerank.local.endpoint import MAX_DOCUMENTS, MAX_TOKENS_PER_DOC
 
 from .settings import Settings
 
@@ -131,7 +131,7 @@ def _spans(strict: bool) -> _Schema:
 
 def _v2_options(strict: bool) -> dict[str, _Schema]:
     return {
-        "max_tokens_per_doc": {**_COUNT, "default": 4096},
+        "max_tokens_per_doc": {**_COUNT, "maximum": MAX_TOKENS_PER_DOC, "default": 4096},
         "priority": {"type": "integer", "minimum": 0, "maximum": 999, "default": 0},
         "relevant_spans": _spans(strict),
     }
@@ -168,7 +168,8 @@ def _v1(strict: bool) -> _Schema:
 
 
 def _jina(strict: bool) -> _Schema:
-    options = {**_v2_options(strict), "top_n": _NO_LIMIT, "max_tokens_per_doc": _NO_LIMIT}
+    tokens = {**_NO_LIMIT, "maximum": MAX_TOKENS_PER_DOC}
+    options = {**_v2_options(strict), "top_n": _NO_LIMIT, "max_tokens_per_doc": tokens}
     return _request(
         strict,
         ["query", "documents"],

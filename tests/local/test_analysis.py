@@ -142,3 +142,43 @@ def test_truncate_keeps_a_prefix_that_grows(document, a, b):
     few, many = truncate(document, min(a, b)), truncate(document, max(a, b))
     assert document.startswith(many)
     assert many.startswith(few)
+
+
+# Each keeps `unicodedata.normalize` busy for minutes when it is normalized as it is: marks of different combining
+# classes that have to be sorted.
+MARK_RUNS = [
+    "a" + "\u0315\u0300\u05ae\u0300" * 40_000,
+    "e" + "\u0301\u0327" * 80_000,
+    "カ" + "\u3099\u0315" * 80_000,
+    "ｶ" + "\uff9e\u0315" * 80_000,  # a letter by its category, a mark once it is normalized
+    "क" + "\u0951\u093c" * 80_000 + "é",
+    "ก" + "\u0e38\u0e48" * 80_000 + "e\u0301",
+    "a" + "\u302e\u0302" * 80_000,  # a spacing mark
+    "a" + "\u0344\u0f73" * 80_000,  # marks that stand for two marks each
+    "a" + "\U0001d165\U0001e8d0\u0345\u0300" * 40_000,  # marks beyond the first plane
+    "".join(char for char in map(chr, range(0x300, 0x1F000)) if unicodedata.combining(char)) * 100,
+]
+
+
+def _longest_mark_run(text):
+    longest = run = 0
+    for char in unicodedata.normalize("NFKD", text):
+        run = run + 1 if unicodedata.combining(char) else 0
+        longest = max(longest, run)
+    return longest
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("text", MARK_RUNS, ids=range(len(MARK_RUNS)))
+def test_no_run_of_marks_is_long_when_it_is_normalized(text):
+    """A run of combining marks of any kind is cut after 30, so normalization stays linear."""
+    safe = analysis.stream_safe(text)
+    assert _longest_mark_run(safe) <= 2 * 30  # two where one character stands for two marks
+    assert safe[:30] == text[:30]
+    fold(text)
+
+
+@pytest.mark.parametrize("text", [*TEXTS, "-" * 100, "。、" * 50, "👩\u200d👩\u200d👧" * 40, "a" + "\u0301" * 30 + "b"])
+def test_text_without_a_long_run_of_marks_is_left_as_it_is(text):
+    """Natural text, long lines of signs included, is not cut."""
+    assert analysis.stream_safe(text) == text

@@ -81,6 +81,8 @@ REFUSED = [
     {"top_n": 1.5},
     {"top_n": True},
     {"max_tokens_per_doc": 0},
+    {"max_tokens_per_doc": 1_000_001},
+    {"max_tokens_per_doc": 10**9},
     {"max_tokens_per_doc": None},
     {"priority": -1},
     {"priority": 1000},
@@ -117,6 +119,28 @@ def test_bad_span_options_are_refused(spans):
     status, reply = post({**ASKED, "relevant_spans": spans})
     assert status in (400, 422)
     assert list(spans)[1] in reply["message"]
+
+
+@pytest.mark.timeout(20)
+def test_a_document_of_combining_marks_costs_no_more_than_another_one():
+    """The cost of a text grows with its length, whatever its characters are."""
+    document = "a" + "\u0315\u0300\u05ae\u0300" * 40_000
+    status, reply = post(changed({"documents": [document], "max_tokens_per_doc": 1_000_000}))
+    assert (status, len(reply["results"])) == (200, 1)
+
+
+def test_the_number_of_fields_is_bounded():
+    """A request with more than 100 fields is refused, whatever their names are."""
+    status, reply = post(changed({f"field{number}": 0 for number in range(40_000)}))
+    assert status == 400
+    assert "at most 100 fields, got 4000" in reply["message"]
+
+
+def test_a_long_name_is_cut_in_the_message():
+    """The name of an unknown field is shown, but not a megabyte of it."""
+    status, reply = post(changed({"z" * 10**6: 0}))
+    assert status == 422
+    assert len(reply["message"]) < 200
 
 
 BROKEN = [b"", b"{", b"[]", b"null", b'"text"', b"\xff", b"[" * 100_000, b'{"a": NaN}', b'{"a": "\\ud800"}', b"{} {}"]

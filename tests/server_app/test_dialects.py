@@ -155,10 +155,14 @@ REFUSED = [
     (dialects.v2, {"return_documents": 1}, 422, "'return_documents'"),
     (dialects.jina, {"return_documents": "no"}, 422, "'return_documents'"),
     (dialects.tei, {"texts": ["a"], "raw_scores": "no"}, 422, "'raw_scores'"),
+    *[
+        (read, {f"field{number}": 0 for number in range(40_000)}, 400, "at most 100 fields, got 4000")
+        for read in (dialects.v2, dialects.v1, dialects.jina, dialects.tei)
+    ],
 ]
 
 
-@pytest.mark.parametrize(("read", "changes", "status", "words"), REFUSED)
+@pytest.mark.parametrize(("read", "changes", "status", "words"), REFUSED, ids=range(len(REFUSED)))
 def test_a_wrong_value_of_a_dialects_own_field_is_refused(read, changes, status, words):
     """In Cohere's words where it documents some."""
     with pytest.raises(Refused) as caught:
