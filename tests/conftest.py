@@ -12,8 +12,8 @@ from typing import Any
 import hypothesis
 import pytest
 
-from tests.clock import FakeClock
-from tests.server import Server
+from cohere_rerank.testing import FakeClock
+from tests.fake_server import Server
 
 # PYTHONUNBUFFERED hides from a process what happens when it flushes a pipe that nobody reads.
 ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONUNBUFFERED")
@@ -43,7 +43,7 @@ def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server on a loopback port that answers like Cohere; see ``server.py``."""
+    """A server on a loopback port that answers like Cohere; see ``fake_server.py``."""
     with Server() as running:
         yield running
 

@@ -19,7 +19,7 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.server import Server, answer, error, hang_up, reply, reset, score
+from tests.fake_server import Server, answer, error, hang_up, reply, reset, score
 
 PACKAGE_HOME = str(Path(cohere_rerank.__file__).parents[1])
 TEXTS = [f"text {i}" for i in range(5)]

@@ -21,7 +21,7 @@ from cohere_rerank import (
     UnprocessableEntityError,
 )
 from tests.conftest import Blocking, Direct
-from tests.server import Request, Server, raw, score
+from tests.fake_server import Request, Server, raw, score
 
 QUERY, DOCUMENTS = "red apple", ["a blue car", "a red apple pie", "an apple"]
 CALL: dict[str, Any] = {"model": "m", "query": QUERY, "documents": DOCUMENTS}

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank import _http_errors, errors
 from cohere_rerank._retry import Deadline
-from tests.clock import FakeClock
+from cohere_rerank.testing import FakeClock
 
 BY_STATUS = {
     400: "BadRequestError",

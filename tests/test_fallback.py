@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cohere_rerank import ClientV2, RetryPolicy, errors
-from tests.faces import settle
-from tests.server import Server, answer, drip, error, hang, hang_up, html, redirect, refusing_url, reply, reset
+from tests.adapters import settle
+from tests.fake_server import Server, answer, drip, error, hang, hang_up, html, redirect, refusing_url, reply, reset
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "green tea", "documents": ["black coffee", "green tea, loose"]}
 LOCAL = ClientV2(base_url="local:")

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
-from tests.server import (
+from tests.fake_server import (
     Server,
     deep_json,
     drip,

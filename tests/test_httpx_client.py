@@ -16,9 +16,9 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.faces import is_async, own_client, settle
+from tests.adapters import is_async, own_client, settle
+from tests.fake_server import Server, drip, error, refusing_url, reply, respond, score
 from tests.proxy import Proxy
-from tests.server import Server, drip, error, refusing_url, reply, respond, score
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a swallow", "a train"]}
 BEST_FIRST = sorted(range(3), key=lambda index: -score(CALL["query"], CALL["documents"][index]))

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 import cohere_rerank
-from tests.server import Server, error, reply
+from tests.fake_server import Server, error, reply
 
 cohere = pytest.importorskip("cohere")
 from cohere.core.api_error import ApiError as OfficialApiError  # noqa: E402

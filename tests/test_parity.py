@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, RetryPolicy, _raw
-from tests.clock import FakeClock
-from tests.server import Server, answer, hang_up, html, redirect, reply, reset, truncated
+from cohere_rerank.testing import FakeClock
+from tests.fake_server import Server, answer, hang_up, html, redirect, reply, reset, truncated
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "q", "documents": ["a", {"text": "b"}, "c"]}
 PAIRS = [(ClientV2, AsyncClientV2), (_raw.RawClientV2, _raw.AsyncRawClientV2)]

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cohere_rerank import RetryPolicy, errors
-from tests.faces import settle
-from tests.server import answer, error, hang_up, reply
+from tests.adapters import settle
+from tests.fake_server import answer, error, hang_up, reply
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a train"]}
 EXACT = RetryPolicy(jitter=0)  # waits that can be written down

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank import _http_errors, errors
 from cohere_rerank._retry import Deadline, Retries, RetryBudget, RetryPolicy, SystemClock, retry_after_s
-from tests.clock import FakeClock
+from cohere_rerank.testing import FakeClock
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
 

@@ -16,7 +16,7 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.server import (
+from tests.fake_server import (
     Server,
     drip,
     error,

@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank import ClientV2, RetryPolicy, errors
-from tests.faces import own_client
-from tests.server import error, hang, reply, respond, score
+from tests.adapters import own_client
+from tests.fake_server import error, hang, reply, respond, score
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "q"}
 TEN = [f"document {i}" for i in range(10)]
@@ -117,7 +117,7 @@ def test_the_local_engine_is_never_split(make_either):
 
 
 def plain(request):
-    """``tests.server.respond`` without sockets, for many examples."""
+    """``tests.fake_server.respond`` without sockets, for many examples."""
     status, payload = respond(request.content)
     return httpx.Response(status, json=payload)
 

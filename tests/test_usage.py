@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cohere_rerank import ApiError, AsyncClientV2, ClientV2, RateLimit
-from tests.server import answer, reply
+from tests.fake_server import answer, reply
 
 CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
 

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
-from tests.server import score
+from tests.fake_server import score
 
 COMMON: dict[str, Any] = {"model": "rerank-v3.5"}
 DOCUMENTS = ["one", "two", "three"]

@@ -15,7 +15,7 @@ import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
 from tests.batch.driving import BACKENDS, COMMON, CUT_OFF, DOCUMENTS, PATIENCE_S, row, rows, until
-from tests.server import error, hang
+from tests.fake_server import error, hang
 
 
 def only_the_first_is_well(server):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cohere_rerank import errors
 from cohere_rerank.batch.rules import AsDone, InOrder
 from tests.batch.driving import CUT_OFF, Driver, is_right, row, rows, until
-from tests.server import error
+from tests.fake_server import error
 
 QUOTA = "You have reached your monthly limit of calls."
 

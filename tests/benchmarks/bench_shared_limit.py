@@ -20,10 +20,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
 
+from tests.fake_server import Server
 from tests.limits.processes import Processes
 from tests.limits.redis_server import PROGRAM, RedisServer
 from tests.limits.strict import Strict
-from tests.server import Server
 
 N_PROCESSES, PER_MINUTE, BURST = 4, 600, 10
 LIMIT = f"RateLimit(per_minute={PER_MINUTE}, burst={BURST}, store=store)"

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
 
-from tests.server_app.running import ASKED, Program, program, wait_until
+from tests.server.running_server import ASKED, Program, program, wait_until
 
 N_CLIENTS = 64
 WORDS = ["green", "black", "tea", "coffee", "leaf", "cup", "hot", "cold", "water", "garden", "of", "the", "in", "and"]

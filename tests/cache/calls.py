@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.server import score
+from tests.fake_server import score
 
 PATIENCE_S = 10.0
 CALL: dict[str, Any] = {"model": "rerank-v4.0-fast", "query": "q"}

@@ -14,7 +14,7 @@ import pytest
 from cohere_rerank import AsyncClientV2, ClientV2, errors
 from cohere_rerank.cache import ScoreCache
 from tests.cache.calls import ABC, CALL, PATIENCE_S, pairs, sent
-from tests.server import error, hang, score
+from tests.fake_server import error, hang, score
 
 
 def test_identical_calls_at_once_share_one_request(server, make_client):

@@ -13,7 +13,7 @@ import pytest
 from cohere_rerank import ClientV2, errors
 from cohere_rerank.cache import ScoreCache
 from tests.cache.calls import ABC, CALL, PATIENCE_S, sent
-from tests.server import score
+from tests.fake_server import score
 
 
 def test_a_file_serves_later_processes(server, make_either, tmp_path):

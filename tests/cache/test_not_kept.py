@@ -6,9 +6,9 @@ import pytest
 
 from cohere_rerank import errors
 from cohere_rerank.cache import ScoreCache
+from tests.adapters import own_client
 from tests.cache.calls import ABC, CALL, Pointwise, pairs, sent
-from tests.faces import own_client
-from tests.server import error
+from tests.fake_server import error
 
 
 def test_scorers_that_look_at_the_whole_list_are_asked_each_time(make_either):

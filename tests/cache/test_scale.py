@@ -6,7 +6,7 @@ import pytest
 
 from cohere_rerank.cache import ScoreCache
 from tests.cache.calls import CALL, sent
-from tests.server import reply
+from tests.fake_server import reply
 
 
 def logits(*scores):

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from cohere_rerank import ClientV2
 from cohere_rerank.cache import ScoreCache
 from tests.cache.calls import ABC, CALL, Pointwise, pairs, sent
-from tests.server import reply
+from tests.fake_server import reply
 
 
 def test_only_documents_without_a_score_are_sent(server, make_either, cache):

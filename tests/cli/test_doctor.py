@@ -8,7 +8,7 @@ import pytest
 
 from cohere_rerank.cli._probes import PROBES, dialect_of, gravest, judged, limits
 from tests.cli.terminal import on_terminal
-from tests.server import Server, drip, error, hang_up, html, huge, refusing_url, reply
+from tests.fake_server import Server, drip, error, hang_up, html, huge, refusing_url, reply
 
 KEY = "secret-key-0123456789"
 
@@ -249,7 +249,7 @@ def test_our_own_server_speaks_what_it_says(diagnose):
     """Its Jina form bears Cohere's ``meta`` too, and is no v1 for that."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("prometheus_client")
-    from tests.server_app.running import Running
+    from tests.server.running_server import Running
 
     with Running() as served:
         code, findings = diagnose(served.url)

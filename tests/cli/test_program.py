@@ -14,7 +14,7 @@ import pytest
 import cohere_rerank
 from cohere_rerank.cli._program import COMMANDS, program
 from tests.cli.conftest import COMMAND
-from tests.server import error, refusing_url
+from tests.fake_server import error, refusing_url
 
 FULL = Path("/dev/full")  # a disk without room
 KEY = "secret-key-0123456789"

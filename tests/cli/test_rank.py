@@ -8,8 +8,8 @@ import re
 import pytest
 
 from tests.cli.terminal import on_terminal
-from tests.server import reply
-from tests.server import score as api_score
+from tests.fake_server import reply
+from tests.fake_server import score as api_score
 
 KEY = "secret-key-0123456789"
 LINES = "Berlin is the capital of Germany\nParis is the capital of France\n\nLyon is large\n"

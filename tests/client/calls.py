@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from cohere_rerank import AsyncClientV2, ClientV2
-from tests.server import score
+from tests.fake_server import score
 
 CALL: dict[str, Any] = {
     "model": "rerank-v3.5",

@@ -10,7 +10,7 @@ import pytest
 import cohere_rerank
 from cohere_rerank import RerankRelevantSpans, errors
 from tests.client.calls import CALL
-from tests.server import error
+from tests.fake_server import error
 
 
 def test_none_means_not_given(server, make_either):

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, errors
+from tests.adapters import own_client, settle
 from tests.client.calls import BEST_FIRST, CALL, SECRET, ranking
-from tests.faces import own_client, settle
 
 
 def test_a_context_manager_closes(server):

@@ -9,7 +9,7 @@ import pytest
 
 from cohere_rerank import AsyncClientV2, errors
 from tests.client.calls import CALL, KINDS, SECRET
-from tests.server import error
+from tests.fake_server import error
 
 BOTH = {"CO_API_KEY": "first", "COHERE_API_KEY": "second"}
 

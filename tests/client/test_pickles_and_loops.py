@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, errors
+from tests.adapters import own_client, settle
 from tests.client.calls import BEST_FIRST, CALL, SECRET, ranking
-from tests.faces import own_client, settle
-from tests.server import error
+from tests.fake_server import error
 
 
 def made_key() -> str:

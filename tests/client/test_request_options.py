@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
+from tests.adapters import own_client
 from tests.client.calls import BEST_FIRST, CALL, ranking
-from tests.faces import own_client
-from tests.server import hang, reply
+from tests.fake_server import hang, reply
 
 OWN = {"connect": 5.0, "read": 5.0, "write": 5.0, "pool": 5.0}  # httpx's defaults
 

@@ -8,9 +8,9 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
+from tests.adapters import settle
 from tests.client.calls import BEST_FIRST, CALL, ranking
-from tests.faces import settle
-from tests.server import error, hang_up, reply, score
+from tests.fake_server import error, hang_up, reply, score
 
 
 def test_a_raw_response_has_the_transports_side(server, make_either):

@@ -12,7 +12,7 @@ import pytest
 
 from cohere_rerank._connections import AsyncStackTransport, StackTransport
 from tests.connections.asking import asend, ask, listener, send
-from tests.server import hang_up, huge, raw, reply, reset, truncated
+from tests.fake_server import hang_up, huge, raw, reply, reset, truncated
 
 
 def test_a_connection_closed_while_idle_is_replaced(server, transport):

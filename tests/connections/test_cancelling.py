@@ -12,7 +12,7 @@ import pytest
 
 from cohere_rerank._connections import AsyncStackTransport
 from tests.connections.asking import asend, ask, ignore_httpx_body
-from tests.server import Server
+from tests.fake_server import Server
 
 
 def test_a_request_may_be_cancelled_at_any_step(server):

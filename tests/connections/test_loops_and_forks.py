@@ -13,7 +13,7 @@ import pytest
 
 from cohere_rerank._connections import AsyncStackTransport, StackTransport
 from tests.connections.asking import LATE_S, asend, ask, send, together
-from tests.server import Server
+from tests.fake_server import Server
 
 
 @pytest.mark.parametrize("tls", [None, "trusted"])

@@ -8,7 +8,7 @@ import time
 
 from cohere_rerank._connections import AsyncStackTransport, StackTransport
 from tests.connections.asking import LATE_S, asend, ask, send
-from tests.server import Server
+from tests.fake_server import Server
 
 
 def test_a_connection_is_used_again(server, transport):

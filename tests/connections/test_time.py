@@ -15,7 +15,7 @@ import pytest
 
 from cohere_rerank._connections import AsyncStackTransport, StackTransport
 from tests.connections.asking import asend, ignore_httpx_body, left, listener, on_time, send
-from tests.server import drip, hang, reply
+from tests.fake_server import drip, hang, reply
 
 SOON_S = 0.25  # a deadline that is meant to pass
 

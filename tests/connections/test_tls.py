@@ -9,7 +9,7 @@ import pytest
 
 from cohere_rerank._connections import AsyncStackTransport, StackTransport
 from tests.connections.asking import asend, send, together
-from tests.server import Server
+from tests.fake_server import Server
 
 
 def test_tls_is_spoken_with_one_context_for_all(monkeypatch, tmp_path, run):

@@ -12,7 +12,7 @@ import pytest
 import cohere_rerank
 from cohere_rerank.errors import InvalidRequestError, ScorerError, ServiceUnavailableError
 from cohere_rerank.evaluate import LabelledList, Report, evaluate
-from tests.server import reply
+from tests.fake_server import reply
 
 LISTS = [
     LabelledList("capital of France", ["Lyon is large.", "Paris is the capital of France."], [0, 1]),

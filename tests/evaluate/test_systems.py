@@ -9,7 +9,7 @@ import pytest
 import cohere_rerank
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, ServiceUnavailableError
 from cohere_rerank.evaluate.systems import NOT_RETURNED, as_function
-from tests.server import reply
+from tests.fake_server import reply
 
 QUERY, DOCUMENTS = "green tea", ["black coffee", "green tea", {"title": "tea"}]
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import cohere_rerank
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 from cohere_rerank.evaluate import LabelledList, borderline_threshold, recommend_threshold
-from tests.server import reply
+from tests.fake_server import reply
 
 share = st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.5000001, 0.9, 1.0])
 judged_lists = st.lists(st.lists(st.tuples(share, st.booleans()), min_size=1, max_size=6), min_size=1, max_size=4)

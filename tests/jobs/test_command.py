@@ -48,7 +48,7 @@ def test_a_job_from_the_command_line(write, batch, server, tmp_path):
 
 def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, tmp_path):
     """Exit code 1, and the words for the next command; what cannot be mended stays an error."""
-    from tests.server import error
+    from tests.fake_server import error
 
     write([{"id": "a", "query": "q", "documents": ["d"]}, "broken", {"id": "b", "query": "q", "documents": ["d"]}])
     server.script(error(400, "no"))
@@ -67,7 +67,7 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
 
 def test_the_commonest_error_is_told_without_a_servers_words(write, batch, server):
     """Its type and status, and how many rows have it."""
-    from tests.server import answer, error
+    from tests.fake_server import answer, error
 
     write(5)
     server.script(answer(), error(400, "your query is secret"))
@@ -123,7 +123,7 @@ def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
 
 def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, tmp_path):
     """That which asks again: it mends rows that could not be sent for the command's own fault."""
-    from tests.server import answer, error
+    from tests.fake_server import answer, error
 
     server.default = error(404, "no such model")
     write(150)
@@ -200,7 +200,7 @@ def test_offline_the_same_command_needs_neither_key_nor_network(write, batch, se
 def test_a_terminal_has_a_bar(write, server, monkeypatch, tmp_path):
     """With rows, speed and units; it is gone when the job is done."""
     terminal = pytest.importorskip("tests.cli.terminal", reason="no terminals here", exc_type=ImportError)
-    from tests.server import answer, delayed
+    from tests.fake_server import answer, delayed
 
     source = write(3)
     server.script(answer(), answer(), delayed(2, answer()))

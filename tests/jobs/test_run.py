@@ -12,8 +12,8 @@ import pytest
 from cohere_rerank import AsyncClientV2, ClientV2
 from cohere_rerank.errors import InvalidRequestError, MissingApiKeyError
 from cohere_rerank.jobs import JobError, JobStoppedError, run_job, run_job_async
+from tests.fake_server import answer, delayed, error
 from tests.jobs.conftest import QUICK, rows_of
-from tests.server import answer, delayed, error
 
 
 def test_each_row_is_answered_as_rerank_answers_it(write, run, server, tmp_path):
@@ -110,7 +110,7 @@ def test_rows_stand_in_order_though_answers_come_in_another(write, run, server, 
 
 def test_an_answer_that_does_not_say_what_it_cost_is_counted_by_estimate(write, run, server, tmp_path):
     """And marked so; 101 documents are two units."""
-    from tests.server import reply
+    from tests.fake_server import reply
 
     server.default = reply(200, json={"results": [{"index": 0, "relevance_score": 0.5}]})
     report = run(write([{"query": "q", "documents": ["a"] * 101}]), top_n=1)

@@ -17,8 +17,8 @@ import pytest
 from cohere_rerank import RetryPolicy
 from cohere_rerank.jobs import JobError, JobStoppedError
 from cohere_rerank.limits import RateLimit
+from tests.fake_server import answer, error, reply
 from tests.jobs.conftest import rows_of
-from tests.server import answer, error, reply
 
 
 @contextmanager
@@ -72,7 +72,7 @@ def test_a_signal_does_not_wait_for_rows_that_wait_for_their_turn(write, run, se
 
 def test_a_signal_does_not_wait_for_rows_that_wait_for_a_repeat(write, run, server, tmp_path):
     """What is answered beside them is saved, whatever its place."""
-    from tests.server import delayed
+    from tests.fake_server import delayed
 
     source = write(3)
     server.script(error(503, "overloaded"), delayed(0.5, answer()), delayed(0.5, answer()))
@@ -195,7 +195,7 @@ def test_a_key_that_no_longer_works_stops_the_job_and_not_its_rows(write, run, s
 
 def test_an_answer_past_the_failure_is_kept_and_order_restored(write, run, server, tmp_path):
     """What was paid for is saved though a row before it has no answer yet."""
-    from tests.server import delayed
+    from tests.fake_server import delayed
 
     source = write(8)
     server.script(answer(), delayed(0.3, error(429, "monthly limit")), answer(), answer(), answer())
@@ -233,7 +233,7 @@ def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
         thread.start()
         thread.join()
 
-    from tests.server import delayed
+    from tests.fake_server import delayed
 
     server.script(delayed(1.1, answer()))
     assert run(source, concurrency=1, progress=second).rows == 4
@@ -245,7 +245,7 @@ def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
 @pytest.mark.parametrize("replaces", [False, True])
 def test_an_output_that_is_moved_away_stops_the_job(write, run, server, tmp_path, name, replaces):
     """Soon, though no answer comes meanwhile; put back, it goes on."""
-    from tests.server import delayed
+    from tests.fake_server import delayed
 
     source, journal = write(4), tmp_path / ("out.jsonl" if name == "out.jsonl" else "out.csv.part")
     server.script(answer(), answer(), delayed(2, answer()))

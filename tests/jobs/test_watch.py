@@ -7,7 +7,7 @@ import pytest
 
 from cohere_rerank import AsyncClientV2
 from cohere_rerank.jobs.watch import GivenUp, beside, impatient
-from tests.clock import FakeClock
+from cohere_rerank.testing import FakeClock
 
 
 async def fail(error):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from tests.fake_server import Server, answer, error
 from tests.limits.servers import Bucket
-from tests.server import Server, answer, error
 
 
 class Strict:

@@ -11,7 +11,7 @@ from cohere_rerank import AsyncClientV2, ClientV2, RateLimit
 from cohere_rerank._retry import Deadline, SystemClock
 from cohere_rerank.limits import gate as gate_module
 from cohere_rerank.limits.gate import gate_for
-from tests.clock import FakeClock
+from cohere_rerank.testing import FakeClock
 
 
 def gate_of(key="k", url="https://api.example", limit="trial", client=ClientV2, **options):

@@ -13,8 +13,8 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import ClientV2, QuotaExceededError, RateLimit, RateLimitWaitError, TooManyRequestsError
+from tests.fake_server import answer, error, reply
 from tests.limits.servers import Bucket
-from tests.server import answer, error, reply
 
 CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
 STRICT = RateLimit(requests=20, period_s=1, burst=10)

@@ -15,7 +15,7 @@ from cohere_rerank import AsyncClientV2, ClientV2, errors
 from cohere_rerank.local.choose import chooser
 from cohere_rerank.local.endpoint import answer
 from cohere_rerank.local.transport import LocalTransport
-from tests.faces import settle
+from tests.adapters import settle
 
 CALL: dict[str, Any] = {"model": "any", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
 URL = "http://local.invalid/v2/rerank"

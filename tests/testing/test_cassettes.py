@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import cohere_rerank as ours
 from cohere_rerank.testing import cassette
 from cohere_rerank.testing.redaction import Redaction
-from tests.server import answer, error, reply
+from tests.fake_server import answer, error, reply
 
 pytest.importorskip("vcr")
 
@@ -124,7 +124,7 @@ def test_split_lists_and_repeats_are_recorded_one_by_one(server, tmp_path):
         with ours.ClientV2(KEY, base_url=server.url, max_documents_per_request=10, clock=Clock()) as client:
             return client.rerank(**{**CALL, "documents": documents}).results
 
-    from tests.clock import FakeClock as Clock
+    from cohere_rerank.testing import FakeClock as Clock
 
     with cassette(tmp_path / "one.yaml"):
         recorded = call()

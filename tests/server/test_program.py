@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server_app.running import ASKED, Program, command_line, program, wait_until
+from tests.server.running_server import ASKED, Program, command_line, program, wait_until
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 

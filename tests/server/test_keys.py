@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server_app.asking import KEYS, sentence
+from tests.server.request_helpers import KEYS, sentence
 
 
 @pytest.mark.parametrize("header", [f"{word} {key}" for word in ("Bearer", "bearer", "BEARER") for key in KEYS])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server_app.running import Running
+from tests.server.running_server import Running
 
 schemathesis = pytest.importorskip("schemathesis")
 from hypothesis import HealthCheck, given, settings  # noqa: E402

@@ -7,7 +7,7 @@ import uuid
 
 import pytest
 
-from tests.server_app.running import ASKED, wait_until
+from tests.server.running_server import ASKED, wait_until
 
 
 def test_a_callers_request_id_is_kept_and_others_are_made(plain):

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from tests.server_app.asking import head_of, sentence
-from tests.server_app.running import ASKED, Running, wait_until
+from tests.server.request_helpers import head_of, sentence
+from tests.server.running_server import ASKED, Running, wait_until
 
 LIMIT = 100_000  # of the shared server
 

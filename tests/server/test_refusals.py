@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank.local.endpoint import FIELDS
-from tests.server_app.asking import sentence
-from tests.server_app.running import ASKED, Running
+from tests.server.request_helpers import sentence
+from tests.server.running_server import ASKED, Running
 
 MALFORMED = {
     "empty": b"",

@@ -8,7 +8,7 @@ import pytest
 
 from cohere_rerank.local.choose import by_name
 from cohere_rerank.local.endpoint import answer
-from tests.server_app.running import ASKED
+from tests.server.running_server import ASKED
 
 
 def test_v2_answers_what_the_endpoint_answers(plain):

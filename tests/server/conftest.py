@@ -11,7 +11,7 @@ pytest.importorskip("prometheus_client")
 @pytest.fixture(scope="session")
 def plain():
     """A server that all may call, on the lexical scorer; shared, so it keeps nothing between requests."""
-    from tests.server_app.running import Running
+    from tests.server.running_server import Running
 
     with Running(max_body_bytes=100_000) as running:
         yield running
@@ -20,8 +20,8 @@ def plain():
 @pytest.fixture(scope="module")
 def locked():
     """A server that wants a key."""
-    from tests.server_app.asking import KEYS
-    from tests.server_app.running import Running
+    from tests.server.request_helpers import KEYS
+    from tests.server.running_server import Running
 
     with Running(api_keys=KEYS) as running:
         yield running

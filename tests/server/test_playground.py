@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank._documents import to_yaml
 from examples.demo import QUERY, TEXTS, TITLES
-from tests.server_app.running import Running
+from tests.server.running_server import Running
 
 KEY = "an-open-sesame-of-the-server"
 RECORDS = [{"Title": title, "Content": text} for title, text in zip(TITLES, TEXTS, strict=True)]
@@ -32,11 +32,11 @@ AWKWARD = ['it\'s "quoted" \\ \\n $HOME `id`', "END", "👩🏽‍🚀 tea 🙂\
 @pytest.fixture(scope="module")
 def browser():
     pytest.importorskip("selenium")
-    from tests.server_app import browsing
+    from tests.server import browser as chromium
 
-    if not browsing.BROWSER or not browsing.DRIVER:
+    if not chromium.BROWSER or not chromium.DRIVER:
         pytest.skip("Chromium and its driver are not installed (Debian: chromium, chromium-driver)")
-    started = browsing.start_browser()
+    started = chromium.start_browser()
     yield started
     started.quit()
 
@@ -44,7 +44,7 @@ def browser():
 @pytest.fixture
 def opened(browser):
     """Opens the playground of a server."""
-    from tests.server_app.browsing import Page
+    from tests.server.browser import Page
 
     return lambda served: Page(browser, served.url)
 
@@ -381,7 +381,7 @@ def test_keyboard_is_enough(page):
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
 def test_nothing_is_wider_than_the_screen(page, width):
     """Not with a word of a thousand letters, two columns and long lines of code."""
-    from tests.server_app.browsing import size
+    from tests.server.browser import size
 
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(width, 740))
     page.choose("second", "…")
@@ -394,7 +394,7 @@ def test_nothing_is_wider_than_the_screen(page, width):
 
 def test_phones_show_the_answer(page):
     """It stands below the form, and is brought into view."""
-    from tests.server_app.browsing import size
+    from tests.server.browser import size
 
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(360, 740))
     page.press("example-texts")

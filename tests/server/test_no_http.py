@@ -10,7 +10,7 @@ import h11
 import httpx
 import pytest
 
-from tests.server_app.running import PATIENCE_S, Running, program
+from tests.server.running_server import PATIENCE_S, Running, program
 
 HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BAD_CHUNK = b"no size\r\n{}\r\n"

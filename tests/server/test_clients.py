@@ -13,9 +13,9 @@ from cohere_rerank.local.lexical import LexicalScorer
 from cohere_rerank.server import Settings, dialects
 from cohere_rerank.server.answers import Outage, Question, UpstreamAnswers
 from cohere_rerank.server.threads import Threads
-from tests.clock import FakeClock
-from tests.server import Server, error, reply
-from tests.server_app.running import ASKED, Running
+from cohere_rerank.testing import FakeClock
+from tests.fake_server import Server, error, reply
+from tests.server.running_server import ASKED, Running
 
 cohere = pytest.importorskip("cohere")
 

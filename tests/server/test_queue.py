@@ -6,8 +6,8 @@ import json
 import socket
 import threading
 
-from tests.server_app.asking import head_of, sentence
-from tests.server_app.running import ASKED, Held, Running, wait_until
+from tests.server.request_helpers import head_of, sentence
+from tests.server.running_server import ASKED, Held, Running, wait_until
 
 
 def in_thread(running, path="/v2/rerank", **changes):

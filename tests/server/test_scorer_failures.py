@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
-from tests.server_app.asking import sentence
-from tests.server_app.running import ASKED, Running
+from tests.server.request_helpers import sentence
+from tests.server.running_server import ASKED, Running
 
 
 def broken(query, documents):

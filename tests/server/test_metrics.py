@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from tests.server_app.running import program
+from tests.server.running_server import program
 
 
 def test_a_worker_that_is_just_starting_does_not_fail_a_scrape(tmp_path):

@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clock import FakeClock
-from tests.server import (
+from cohere_rerank.testing import FakeClock
+from tests.fake_server import (
     Server,
     answer,
     deep_json,

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from tests.server import Server, error
-from tests.server_app.running import program, wait_until
+from tests.fake_server import Server, error
+from tests.server.running_server import program, wait_until
 
 NOTE = "there is no key in CO_API_KEY"
 

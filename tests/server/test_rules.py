@@ -21,7 +21,7 @@ from cohere_rerank.server.logs import JsonFormatter
 from cohere_rerank.server.run import serve
 from cohere_rerank.server.settings import keys_from
 from cohere_rerank.server.threads import Threads
-from tests.server_app.running import ASKED, wait_until
+from tests.server.running_server import ASKED, wait_until
 
 # Settings -----------------------------------------------------------------------------------------
 
