@@ -330,4 +330,4 @@ class BaseClient:
             from ._retry import for_log
 
             getLogger("cohere_rerank").warning("the fallback answers until the API can again: %s", for_log(error))
-        return fallback.answer_call(call, error, self._config.fallback)
+        return fallback.fallback_response(call, error, self._config.fallback)

@@ -20,9 +20,9 @@ def endpoint(config: Config, call: Call) -> str | None:
     """Who scores; None if scores must not be kept, since they depend on the other documents of the list."""
     if not config.is_local:
         return f"{config.dialect} {rerank_url(config.base_url)}"
-    from cohere_rerank.local.choose import chooser
+    from cohere_rerank.local.registry import scorer_resolver
 
-    scorer = chooser(config.base_url, config.scorer)(call.body["model"])
+    scorer = scorer_resolver(config.base_url, config.scorer)(call.body["model"])
     return f"local:{scorer.name}:{scorer.version}" if scorer.pointwise else None
 
 

@@ -139,9 +139,9 @@ class Lookup:
 
     def by_fallback(self, response: V2RerankResponse) -> V2RerankResponse:
         """The fallback's answer to the whole call, after it has answered `part`: its scores go with no others."""
-        from cohere_rerank.local.fallback import answer_call
+        from cohere_rerank.local.fallback import fallback_response
 
-        whole = answer_call(self._call, CohereRerankError("see above"), self._client._config.fallback)
+        whole = fallback_response(self._call, CohereRerankError("see above"), self._client._config.fallback)
         answered: V2RerankResponse = replaced(whole, meta=response.meta)
         return answered
 

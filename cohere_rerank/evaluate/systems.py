@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.client import ClientV2
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
-from cohere_rerank.local.choose import as_scorer
+from cohere_rerank.local.registry import as_scorer
 
 if TYPE_CHECKING:
     from cohere_rerank.local.scorer import ScoreFunction, Scorer

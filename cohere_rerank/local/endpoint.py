@@ -19,7 +19,7 @@ from .analysis import truncate
 from .scorer import Scorer, check_scores
 from .spans import find_spans
 
-Answer = tuple[int, dict[str, str], bytes]
+EndpointResponse = tuple[int, dict[str, str], bytes]
 
 FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority"})
 MAX_DOCUMENTS = 10_000  # the API's limit
@@ -37,12 +37,14 @@ class _Refused(Exception):
         self.status = status
 
 
-def answer(body: bytes, pick: Callable[[str], Scorer], max_documents: int | None = MAX_DOCUMENTS) -> Answer:
-    """Answer one request.
+def handle(
+    body: bytes, scorer_for: Callable[[str], Scorer], max_documents: int | None = MAX_DOCUMENTS
+) -> EndpointResponse:
+    """Handle one request.
 
     Args:
         body: A ``POST /v2/rerank`` body, JSON in UTF-8.
-        pick: Gives the scorer for a model name.
+        scorer_for: Gives the scorer for a model name.
         max_documents: Longer lists are refused; None takes any.
 
     Returns:
@@ -54,7 +56,7 @@ def answer(body: bytes, pick: Callable[[str], Scorer], max_documents: int | None
     reply_id = str(uuid.UUID(bytes=hashlib.blake2b(body, digest_size=16).digest(), version=4))
     try:
         request = _parsed(body, max_documents)
-        reply = _ranked(request, pick(request["model"]))
+        reply = _ranked(request, scorer_for(request["model"]))
     except _Refused as refusal:
         return refusal.status, _headers(), to_json({"id": reply_id, "message": str(refusal)})
     return 200, _headers(), to_json({"id": reply_id, **reply})

@@ -10,15 +10,15 @@ from cohere_rerank._request import packed
 from cohere_rerank.errors import CohereRerankError, ScorerError
 from cohere_rerank.types import V2RerankResponse, attach, parse_response
 
-from .choose import as_scorer, by_name
-from .endpoint import FIELDS, answer
+from .endpoint import FIELDS, handle
+from .registry import as_scorer, get_scorer
 from .scorer import Scorer
 
 if TYPE_CHECKING:
     from cohere_rerank._request import Call
 
 
-def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:
+def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:
     """Score the whole list here, whatever the API did with parts of it.
 
     Args:
@@ -28,10 +28,10 @@ def answer_call(call: Call, error: CohereRerankError, fallback: Any) -> V2Rerank
     Raises:
         ScorerError: The fallback failed too; the text says what the API answered and why the fallback did not.
     """
-    scorer: Scorer = by_name("lexical") if fallback == "local" else as_scorer(fallback)
+    scorer: Scorer = get_scorer("lexical") if fallback == "local" else as_scorer(fallback)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
     try:
-        status, _, body = answer(packed(known), lambda _model: scorer, max_documents=None)
+        status, _, body = handle(packed(known), lambda _model: scorer, max_documents=None)
     except ScorerError as failure:
         raise ScorerError(f"{error}; then the fallback failed: {failure}") from failure
     reply = from_json(body)

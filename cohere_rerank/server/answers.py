@@ -21,7 +21,7 @@ from cohere_rerank.errors import (
     ScorerError,
 )
 from cohere_rerank.local import endpoint
-from cohere_rerank.local.choose import as_scorer, by_name, chooser
+from cohere_rerank.local.registry import as_scorer, get_scorer, scorer_resolver
 
 from .http import Refused
 from .logs import about, log_failure
@@ -108,15 +108,15 @@ class LocalAnswers:
 
     def __init__(self, settings: Settings, threads: Threads) -> None:
         self._threads, self._model = threads, settings.model
-        self._pick = _picker(settings)
+        self._scorer_for = _picker(settings)
 
     async def answer(self, question: Question) -> Outcome:
         """The answer, made in a thread."""
-        return await self._threads.run(_answer_locally, question, self._pick)
+        return await self._threads.run(_answer_locally, question, self._scorer_for)
 
     def load(self) -> None:
         """Load the scorer."""
-        self._pick(self._model)
+        self._scorer_for(self._model)
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
@@ -174,7 +174,7 @@ class UpstreamAnswers:
         asked = await self._threads.run(_checked, question)
         response = await self._asked_upstream(asked, question.request_id) if self._outage.may_ask() else None
         if response is None:
-            return await self._threads.run(_answer_locally, question, lambda _model: by_name("lexical"), _FELL_BACK)
+            return await self._threads.run(_answer_locally, question, lambda _model: get_scorer("lexical"), _FELL_BACK)
         return await self._threads.run(question.outcome, asked, response.model_dump(exclude_none=True))
 
     async def _asked_upstream(self, asked: Asked, request_id: str) -> V2RerankResponse | None:
@@ -210,22 +210,22 @@ def answers_of(settings: Settings, threads: Threads) -> Answers:
 
 def _picker(settings: Settings) -> Callable[[str], Scorer]:
     scorer = settings.scorer or ""
-    choose = chooser(f"local:{scorer}") if isinstance(scorer, str) else chooser("local:", scorer)
+    choose = scorer_resolver(f"local:{scorer}") if isinstance(scorer, str) else scorer_resolver("local:", scorer)
 
-    def pick(model: str) -> Scorer:
+    def scorer_for(model: str) -> Scorer:
         try:
             return choose(model)
         except (ImportError, InvalidRequestError) as error:
             raise Refused(404, f"model {model!r} not found: {error}") from None
 
-    return pick
+    return scorer_for
 
 
-def _answer_locally(question: Question, pick: Callable[[str], Scorer], warning: str | None = None) -> Outcome:
+def _answer_locally(question: Question, scorer_for: Callable[[str], Scorer], warning: str | None = None) -> Outcome:
     asked = question.asked()
     content = question.content if asked is None else to_json(asked.body)
     try:
-        status, _, reply = endpoint.answer(content, pick)
+        status, _, reply = endpoint.handle(content, scorer_for)
     except ScorerError as error:
         log_failure(_log, "a scorer failed", error, question.request_id)
         raise Refused(500, "the scorer failed; the server's log has the request's id") from None
@@ -241,7 +241,7 @@ def _checked(question: Question) -> Asked:
     """What is asked, after the checks of the endpoint."""
     asked = question.asked()
     content = question.content if asked is None else to_json(asked.body)
-    status, _, reply = endpoint.answer(content, lambda _model: _UNSCORED)
+    status, _, reply = endpoint.handle(content, lambda _model: _UNSCORED)
     if asked is None or status != _OK:
         raise _refused(status, reply)
     return asked

@@ -15,8 +15,8 @@ from uuid import UUID
 
 from cohere_rerank._config import whole_number
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
-from cohere_rerank.local.choose import as_scorer, chooser
-from cohere_rerank.local.endpoint import MAX_DOCUMENTS, Answer, answer
+from cohere_rerank.local.endpoint import MAX_DOCUMENTS, EndpointResponse, handle
+from cohere_rerank.local.registry import as_scorer, scorer_resolver
 from cohere_rerank.local.scorer import FunctionScorer, ScoreFunction, Scorer
 
 from . import replies
@@ -76,7 +76,7 @@ class FaultServer(SocketServer):
         clock: Clock | None = None,
     ) -> None:
         super().__init__(host=host, port=port)
-        self._pick = chooser(scorer) if isinstance(scorer, str) else chooser("local:", scorer)
+        self._scorer_for = scorer_resolver(scorer) if isinstance(scorer, str) else scorer_resolver("local:", scorer)
         self._clients: list[ClientV2] = []
         self.start_over(plan, clock=clock)
 
@@ -153,14 +153,14 @@ class FaultServer(SocketServer):
         self._n += 1
         if self.keeps_requests:
             self.calls.append(request)
-        fault, pick = self._next_step()
+        fault, scorer_for = self._next_step()
         delay_s = self._plan.delay_s(self._n, fault)
         replying = self._without_answer(fault) if fault else None
         if replying is None:
             refused, headers = self._admitted(request)
             if refused and fault and fault.spoils_answer:
                 fault = None
-            replying = refused or self._answering(fault, request, pick, headers)
+            replying = refused or self._answering(fault, request, scorer_for, headers)
         if fault and not fault.spoils_answer:
             replying = self._showing(fault, replying)
         if delay_s:
@@ -195,10 +195,10 @@ class FaultServer(SocketServer):
         step = self._queue.popleft() if self._queue else None
         if isinstance(step, Fault):
             self._came_to_nothing.append(step)  # until a reply shows it
-            return step, self._pick
+            return step, self._scorer_for
         scorer = self._scripted = step or self._scripted
-        pick = self._pick if scorer is None else lambda _model: scorer
-        return self._plan.fault_for(self._n), pick
+        scorer_for = self._scorer_for if scorer is None else lambda _model: scorer
+        return self._plan.fault_for(self._n), scorer_for
 
     def _admitted(self, request: Request) -> tuple[Reply | None, dict[str, str]]:
         """What keys and limit say: a refusal, or the headers of the answer."""
@@ -237,12 +237,12 @@ class FaultServer(SocketServer):
         return replies.reply(status, json=body, headers=headers)
 
     def _answering(
-        self, fault: Fault | None, request: Request, pick: Callable[[str], Scorer], headers: dict[str, str]
+        self, fault: Fault | None, request: Request, scorer_for: Callable[[str], Scorer], headers: dict[str, str]
     ) -> Reply:
         """A good answer, or one that the fault spoils or slows down."""
 
         async def send(exchange: Exchange) -> None:
-            status, answer_headers, body = await asyncio.to_thread(_answer, request.body, pick)
+            status, answer_headers, body = await asyncio.to_thread(_answer, request.body, scorer_for)
             if fault and fault.spoils_answer and (not fault.wrong or status == HTTPStatus.OK):
                 self._note_shown(fault)
             if fault and fault.wrong and status == HTTPStatus.OK:
@@ -257,9 +257,9 @@ class FaultServer(SocketServer):
         return send
 
 
-def _answer(body: bytes, pick: Callable[[str], Scorer]) -> Answer:
+def _answer(body: bytes, scorer_for: Callable[[str], Scorer]) -> EndpointResponse:
     try:
-        return answer(body, pick, MAX_DOCUMENTS)
+        return handle(body, scorer_for, MAX_DOCUMENTS)
     except CohereRerankError as error:  # of the scores: the test's mistake, which no client should repeat
         told = json.dumps({"message": str(error)}).encode()
         return HTTPStatus.BAD_REQUEST, {"content-type": "application/json"}, told

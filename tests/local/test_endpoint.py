@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank import errors
-from cohere_rerank.local.choose import as_scorer, by_name, chooser
-from cohere_rerank.local.endpoint import answer
+from cohere_rerank.local.endpoint import handle
+from cohere_rerank.local.registry import as_scorer, get_scorer, scorer_resolver
 
 ASKED: dict[str, Any] = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
 
 
 def lexical(model):
-    return by_name("lexical")
+    return get_scorer("lexical")
 
 
 def scored(*scores):
@@ -26,10 +26,10 @@ def scored(*scores):
     return lambda model: as_scorer(lambda query, documents: list(scores))
 
 
-def post(asked, pick=lexical, **options):
+def post(asked, scorer_for=lexical, **options):
     """Status and JSON of an answer."""
     body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
-    status, headers, content = answer(body, pick, **options)
+    status, headers, content = handle(body, scorer_for, **options)
     assert headers == {"content-type": "application/json"}
     return status, json.loads(content)
 
@@ -179,9 +179,9 @@ def test_any_bytes_get_an_answer(body):
 def test_the_limit_of_the_api_is_a_setting():
     """A server keeps it; a client, which splits what is longer, takes any length here."""
     asked = {**ASKED, "documents": ["a"] * 10_001}
-    pick = scored(*[0.5] * 10_001)
-    assert "10000" in post(asked, pick)[1]["message"]
-    assert post(asked, pick, max_documents=None)[0] == 200
+    scorer_for = scored(*[0.5] * 10_001)
+    assert "10000" in post(asked, scorer_for)[1]["message"]
+    assert post(asked, scorer_for, max_documents=None)[0] == 200
     assert post(ASKED, max_documents=2)[0] == 400
 
 
@@ -191,7 +191,7 @@ def test_the_limit_of_the_api_is_a_setting():
 def test_the_same_request_gets_the_same_bytes():
     """The id too, which is a UUID as the API's; another request has another."""
     body, other = json.dumps(ASKED).encode(), json.dumps({**ASKED, "top_n": 1}).encode()
-    assert answer(body, lexical) == answer(body, lexical)
+    assert handle(body, lexical) == handle(body, lexical)
     name = post(body)[1]["id"]
     assert uuid.UUID(name).version == 4
     assert str(uuid.UUID(name)) == name != post(other)[1]["id"]
@@ -216,7 +216,7 @@ def test_top_n_is_the_head_of_the_whole(top_n):
 def test_meta_says_who_answered_and_bills_nothing():
     """Nobody takes these scores for Cohere's: the scorer's name and version stand in a warning."""
     meta = post(ASKED)[1]["meta"]
-    scorer = by_name("lexical")
+    scorer = get_scorer("lexical")
     assert scorer.name in meta["warnings"][0]
     assert scorer.version in meta["warnings"][0]
     assert "not by a Cohere model" in meta["warnings"][0]
@@ -234,11 +234,11 @@ def test_long_documents_are_cut_before_they_are_scored():
 
     asked = {**ASKED, "documents": ["word " * 10, "word " * 10_000]}
 
-    def pick(model):
+    def scorer_for(model):
         return as_scorer(lengths)
 
-    whole = post(asked, pick)[1]["meta"]["warnings"]
-    cut = post({**asked, "max_tokens_per_doc": 2}, pick)[1]["meta"]["warnings"]
+    whole = post(asked, scorer_for)[1]["meta"]["warnings"]
+    cut = post({**asked, "max_tokens_per_doc": 2}, scorer_for)[1]["meta"]["warnings"]
     assert seen[0][0] == 50
     assert seen[0][1] < 50_000
     assert max(seen[1]) < 50
@@ -308,27 +308,27 @@ def test_the_model_name_picks_the_scorer():
     """``local-NAME`` picks by name where the address names none; any other model gets the default."""
     asked: list[str] = []
 
-    def pick(model):
+    def scorer_for(model):
         asked.append(model)
-        return by_name("lexical")
+        return get_scorer("lexical")
 
-    post({**ASKED, "model": "rerank-v4.0-pro"}, pick)
+    post({**ASKED, "model": "rerank-v4.0-pro"}, scorer_for)
     assert asked == ["rerank-v4.0-pro"]
-    default = by_name("lexical")
+    default = get_scorer("lexical")
     for address, model in [("local:", "rerank-v3.5"), ("local:", "local-lexical"), ("local:lexical", "local-other")]:
-        assert chooser(address)(model) is default
+        assert scorer_resolver(address)(model) is default
 
 
 def test_a_scorer_given_outranks_the_address():
     """It is used for every model."""
     mine = as_scorer(lambda query, documents: [0.5])
-    assert chooser("local:lexical", mine)("local-lexical") is mine
+    assert scorer_resolver("local:lexical", mine)("local-lexical") is mine
 
 
 def test_an_unknown_scorer_is_named():
     """With those that are known."""
     with pytest.raises(errors.InvalidRequestError, match=r"'bm52'.*local:lexical"):
-        chooser("local:bm52")
+        scorer_resolver("local:bm52")
 
 
 @pytest.mark.parametrize("thing", [5, "lexical", object()])

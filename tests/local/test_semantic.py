@@ -18,8 +18,8 @@ import numpy as np  # noqa: E402
 from cohere_rerank import AsyncClientV2, ClientV2  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError  # noqa: E402
 from cohere_rerank.local import tokens  # noqa: E402
-from cohere_rerank.local.choose import by_name  # noqa: E402
 from cohere_rerank.local.lexical import LexicalScorer, evidence  # noqa: E402
+from cohere_rerank.local.registry import get_scorer  # noqa: E402
 from cohere_rerank.local.semantic import Evidence, calibrate  # noqa: E402
 from cohere_rerank.local.sentences import Embedded, SentenceEncoder, windows  # noqa: E402
 from cohere_rerank.local.vectors import VectorCache  # noqa: E402
@@ -52,7 +52,7 @@ OTHERS = [
 
 @pytest.fixture(scope="module")
 def scorer():
-    return by_name("semantic")
+    return get_scorer("semantic")
 
 
 @pytest.fixture(scope="module")
@@ -70,18 +70,18 @@ def test_address_and_model_name_pick_the_one_shared_scorer(scorer):
         response = ClientV2(base_url=address).rerank(model=model, query="tea", documents=["coffee", "tea"])
         assert response.results[0].index == 1
         assert f"local-semantic {scorer.version}" in response.meta.warnings[0]
-    assert by_name("semantic") is scorer
+    assert get_scorer("semantic") is scorer
 
 
 def test_first_stage_bounds_what_is_embedded(scorer):
     """The lexical scorer picks two; the one semantic scorer reads these alone."""
-    two_stages = by_name("semantic?first_stage=2")
+    two_stages = get_scorer("semantic?first_stage=2")
     before = len(scorer._vectors)
     scores = two_stages.score("fresh mint tea", ["lemon tea, fresh", "stones", "mint tea is fresh", "sand"])
     assert len(scorer._vectors) == before + 3  # the query's too
     assert set(ranked(scores)[:2]) == {0, 2}
     with pytest.raises(InvalidRequestError, match="local:semantic has no option 'colour'; known are first_stage"):
-        by_name("semantic?colour=red")
+        get_scorer("semantic?colour=red")
 
 
 @pytest.mark.parametrize("as_dicts", [False, True])
@@ -235,8 +235,8 @@ def test_threads_share_the_scorer(scorer):
 def test_threads_that_ask_first_get_one_scorer():
     """The model is loaded once, however many ask at the same time."""
     code = (
-        "import threading\nfrom cohere_rerank.local.choose import by_name\nfound = []\n"
-        "threads = [threading.Thread(target=lambda: found.append(by_name('semantic'))) for _ in range(4)]\n"
+        "import threading\nfrom cohere_rerank.local.registry import get_scorer\nfound = []\n"
+        "threads = [threading.Thread(target=lambda: found.append(get_scorer('semantic'))) for _ in range(4)]\n"
         "[t.start() for t in threads]; [t.join() for t in threads]\nprint(len(found), len(set(map(id, found))))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True)

@@ -12,14 +12,14 @@ import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from cohere_rerank.local.choose import chooser
-from cohere_rerank.local.endpoint import answer
+from cohere_rerank.local.endpoint import handle
+from cohere_rerank.local.registry import scorer_resolver
 from cohere_rerank.local.transport import LocalTransport
 from tests.adapters import settle
 
 CALL: dict[str, Any] = {"model": "any", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
 URL = "http://local.invalid/v2/rerank"
-PICK = chooser("local:")
+SCORER_FOR = scorer_resolver("local:")
 
 
 def ranking(response):
@@ -218,32 +218,32 @@ def test_it_answers_what_the_endpoint_answers():
     bodies = [json.dumps(CALL).encode(), b"{", json.dumps({**CALL, "x": 1}).encode()]
 
     async def main():
-        async with httpx.AsyncClient(transport=LocalTransport(PICK)) as client:
+        async with httpx.AsyncClient(transport=LocalTransport(SCORER_FOR)) as client:
             return [await client.post(URL, content=body) for body in bodies]
 
-    with httpx.Client(transport=LocalTransport(PICK)) as client:
+    with httpx.Client(transport=LocalTransport(SCORER_FOR)) as client:
         blocking = [client.post(URL, content=body) for body in bodies]
     for body, *replies in zip(bodies, blocking, asyncio.run(main()), strict=True):
-        status, headers, content = answer(body, PICK)
+        status, headers, content = handle(body, SCORER_FOR)
         for reply in replies:
             assert (reply.status_code, dict(reply.headers), reply.content) == (status, headers, content)
 
 
 def test_it_serves_a_client_of_the_api():
     """``ClientV2(httpx_client=httpx.Client(transport=LocalTransport(...)))``, with the API's limits."""
-    with ClientV2("k", httpx_client=httpx.Client(transport=LocalTransport(PICK))) as client:
+    with ClientV2("k", httpx_client=httpx.Client(transport=LocalTransport(SCORER_FOR))) as client:
         assert client.rerank(**CALL) == ClientV2(base_url="local:").rerank(**CALL)
-    reply = httpx.Client(transport=LocalTransport(PICK)).post(URL, json={**CALL, "documents": ["x"] * 10_001})
+    reply = httpx.Client(transport=LocalTransport(SCORER_FOR)).post(URL, json={**CALL, "documents": ["x"] * 10_001})
     assert reply.status_code == 400
 
 
 def test_a_scorer_whose_file_is_missing_says_so(local, monkeypatch):
     """Making a scorer may fail too; its own error comes through."""
-    from cohere_rerank.local import choose
+    from cohere_rerank.local import registry
 
     def missing(_options):
         raise FileNotFoundError("no model.onnx")
 
-    monkeypatch.setitem(choose.NAMES, "missing", missing)
+    monkeypatch.setitem(registry.FACTORIES, "missing", missing)
     with pytest.raises(FileNotFoundError, match=r"model\.onnx"):
         local(base_url="local:missing").rerank(**CALL)

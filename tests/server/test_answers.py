@@ -6,14 +6,14 @@ import json
 
 import pytest
 
-from cohere_rerank.local.choose import by_name
-from cohere_rerank.local.endpoint import answer
+from cohere_rerank.local.endpoint import handle
+from cohere_rerank.local.registry import get_scorer
 from tests.server.running_server import ASKED
 
 
 def test_v2_answers_what_the_endpoint_answers(plain):
     """The same bytes, but for the id, which is the request's."""
-    _, _, expected = answer(json.dumps(ASKED).encode(), lambda _: by_name("lexical"))
+    _, _, expected = handle(json.dumps(ASKED).encode(), lambda _: get_scorer("lexical"))
     got = plain.post(asked=ASKED)
     assert got.status_code == 200
     assert {**got.json(), "id": ""} == {**json.loads(expected), "id": ""}

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
-from cohere_rerank.local.choose import by_name
+from cohere_rerank.local.registry import get_scorer
 from cohere_rerank.server import Settings, answers, create_app, metrics, models
 from cohere_rerank.server.http import Refused
 from cohere_rerank.server.logs import JsonFormatter
@@ -116,7 +116,7 @@ def test_a_variable_without_a_key_does_not_open_the_server(text):
 def test_a_scorer_object_cannot_go_to_workers():
     """It would have to be sent to other processes."""
     with pytest.raises(errors.InvalidRequestError, match="workers"):
-        serve(Settings(scorer=by_name("lexical")), workers=2)
+        serve(Settings(scorer=get_scorer("lexical")), workers=2)
 
 
 def test_only_models_with_an_effect_are_listed():

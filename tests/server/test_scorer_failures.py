@@ -45,7 +45,7 @@ def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
     def fail(*_):
         raise KeyError("secret-document")
 
-    monkeypatch.setattr(answers.endpoint, "answer", fail)
+    monkeypatch.setattr(answers.endpoint, "handle", fail)
     with Running() as running:
         refused = running.post()
     assert sentence(refused, 500).startswith("internal server error")

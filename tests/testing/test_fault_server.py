@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 import cohere_rerank as ours
-from cohere_rerank.local.endpoint import answer
+from cohere_rerank.local.endpoint import handle
 from cohere_rerank.testing import FakeClock, FaultServer
 from cohere_rerank.testing.spoiled import SPOILED
 
@@ -40,11 +40,11 @@ def statuses(fake, n):
 
 def test_it_answers_what_local_answers(fake):
     """To the byte, refusals too: there is one API."""
-    from cohere_rerank.local.choose import chooser
+    from cohere_rerank.local.registry import scorer_resolver
 
     for body in (json.dumps(CALL), "{", json.dumps({**CALL, "top_k": 1}), json.dumps({**CALL, "documents": []})):
         got = httpx.post(fake.url + "/v2/rerank", content=body, trust_env=False)
-        status, _, content = answer(body.encode(), chooser("local:"))
+        status, _, content = handle(body.encode(), scorer_resolver("local:"))
         assert (got.status_code, got.content) == (status, content)
 
 

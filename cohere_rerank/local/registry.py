@@ -14,7 +14,7 @@ from .scorer import FunctionScorer, ScoreFunction, Scorer
 _SCHEME = "local:"
 
 
-def chooser(address: str, scorer: Any = None) -> Callable[[str], Scorer]:
+def scorer_resolver(address: str, scorer: Any = None) -> Callable[[str], Scorer]:
     """A function from model names to scorers, for ``local:`` addresses.
 
     Args:
@@ -29,13 +29,13 @@ def chooser(address: str, scorer: Any = None) -> Callable[[str], Scorer]:
         fixed = as_scorer(scorer)
         return lambda _model: fixed
     named = address.removeprefix(_SCHEME)
-    default = by_name(named or "lexical")
+    default = get_scorer(named or "lexical")
 
-    def pick(model: str) -> Scorer:
+    def scorer_for(model: str) -> Scorer:
         name = model.removeprefix("local-")
-        return by_name(name) if not named and name != model and name in NAMES else default
+        return get_scorer(name) if not named and name != model and name in FACTORIES else default
 
-    return pick
+    return scorer_for
 
 
 def as_scorer(scorer: Any) -> Scorer:
@@ -52,21 +52,21 @@ def as_scorer(scorer: Any) -> Scorer:
     )
 
 
-def by_name(name: str) -> Scorer:
+def get_scorer(name: str) -> Scorer:
     """The one shared scorer of this name, and of these options where a question mark follows."""
-    if name not in _SHARED:
+    if name not in _SCORERS:
         with _LOADING:
-            if name not in _SHARED:
-                _SHARED[name] = _new(name)
-    return _SHARED[name]
+            if name not in _SCORERS:
+                _SCORERS[name] = _new(name)
+    return _SCORERS[name]
 
 
 def _new(name: str) -> Scorer:
     kind, _, options = name.partition("?")
-    if kind not in NAMES:
-        known = ", ".join(f"local:{known}" for known in NAMES)
+    if kind not in FACTORIES:
+        known = ", ".join(f"local:{known}" for known in FACTORIES)
         raise InvalidRequestError(f"there is no local scorer {kind!r}; known are {known}")
-    return NAMES[kind](options)
+    return FACTORIES[kind](options)
 
 
 def _lexical(options: str) -> Scorer:
@@ -80,7 +80,7 @@ def _semantic(options: str) -> Scorer:
     from .stages import TwoStageScorer
 
     k = read_options("semantic", options, {"first_stage": int}).get("first_stage")
-    return SemanticScorer() if k is None else TwoStageScorer(by_name("semantic"), k)
+    return SemanticScorer() if k is None else TwoStageScorer(get_scorer("semantic"), k)
 
 
 def _onnx(options: str) -> Scorer:
@@ -89,7 +89,7 @@ def _onnx(options: str) -> Scorer:
     return from_options(options)
 
 
-NAMES: dict[str, Callable[[str], Scorer]] = {"lexical": _lexical, "semantic": _semantic, "onnx": _onnx}
+FACTORIES: dict[str, Callable[[str], Scorer]] = {"lexical": _lexical, "semantic": _semantic, "onnx": _onnx}
 
-_SHARED: dict[str, Scorer] = {}
+_SCORERS: dict[str, Scorer] = {}
 _LOADING = threading.RLock()  # a scorer may be made of another
