@@ -1,6 +1,6 @@
-"""The main job, with no key and no network: two lists of documents, reranked by the engine inside this process.
+"""Rank Cohere's two published examples, a list of texts and a list of records, with the local engine.
 
-The query and documents are those of Cohere's overview of Rerank; the second list is structured, and goes out as YAML.
+The query and the documents are from Cohere's overview of Rerank. This example needs no key and no network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ BAR = 20  # characters for a score of 1
 
 
 def show(title: str, response: cohere.V2RerankResponse) -> None:
-    """Print a ranking: rank, score and its bar, index, start of the text."""
+    """Print the rank, score, bar, index and first words of each result."""
     print(f"\n{title}")
     for rank, result in enumerate(response.results, start=1):
         bar = "█" * round(result.relevance_score * BAR)
@@ -48,12 +48,12 @@ def show(title: str, response: cohere.V2RerankResponse) -> None:
 
 
 def main() -> None:
-    """Rerank texts, then records."""
+    """Rank the texts, then the records."""
     print(f"Query: {QUERY}")
     with cohere.ClientV2(base_url="local:") as client:
         show("Plain texts", client.rerank(model="rerank-v4.0-pro", query=QUERY, documents=TEXTS))
         records = [{"Title": title, "Content": text} for title, text in zip(TITLES, TEXTS, strict=True)]
-        show("Dicts, sent as YAML", client.rerank(model="rerank-v4.0-pro", query=QUERY, documents=records))
+        show("Records, sent as YAML", client.rerank(model="rerank-v4.0-pro", query=QUERY, documents=records))
 
 
 if __name__ == "__main__":

@@ -1,15 +1,14 @@
-"""Is a reranker better than the order that search gave, is the difference real, and where should one cut?
-
-Labelled lists of a help desk: a question, the articles that search found in that order, and which of them answer it.
-Add ``"api": (cohere.ClientV2(), "rerank-v4.0-fast")`` to the systems to see a model of the API beside them.
-"""
+"""Measure whether a reranker improves the order of a search, and find the score below which a result is not shown."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 
+import cohere_rerank as cohere
 from cohere_rerank.evaluate import LabelledList, evaluate, recommend_threshold
 
+# The articles of a help desk, in the order in which its search returns them for every question.
 ARTICLES = [
     "Gift cards: buy one, check its balance, redeem it.",
     "Returns: how to send back an item within 30 days.",
@@ -19,7 +18,7 @@ ARTICLES = [
     "Passwords: reset a password that you forgot.",
 ]
 
-# A question, and which articles answer it; the last one has no answer, which the threshold should learn.
+# Each question with the articles that answer it. No article answers the last one: the threshold needs such questions.
 QUESTIONS = {
     "How do I send back an item?": {1},
     "track a parcel": {2},
@@ -38,22 +37,28 @@ LISTS = [
 ]
 
 
-def as_found(query: str, documents: Sequence[str]) -> list[float]:  # noqa: ARG001 - the form of a scorer
-    """The order that search gave: the baseline that a reranker has to beat."""
+def search_order(query: str, documents: Sequence[str]) -> list[float]:  # noqa: ARG001 - the signature of a scorer
+    """Score the documents by their place: the baseline that a reranker must beat."""
     return [1 - rank / len(documents) for rank in range(len(documents))]
 
 
 def main() -> None:
-    """Compare two systems, then find the score from which on an article is worth showing."""
-    report = evaluate(LISTS, {"search": as_found, "reranked": "local:"})
+    """Compare the reranker with the order of the search, then find a threshold."""
+    if not any(map(os.environ.get, ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL"))):
+        os.environ["CO_API_URL"] = "local:"
+        print("CO_API_KEY is not set: the local engine answers.")
+    with cohere.ClientV2() as client:
+        reranker = (client, "rerank-v4.0-fast")
+        report = evaluate(LISTS, {"search": search_order, "reranked": reranker})
+        threshold = recommend_threshold(LISTS, reranker)
     print(report)
 
     comparison = report.compare("search", "reranked", "mrr@10")
     difference = comparison.difference
-    print(f"\nMRR@10 {difference.mean:+.3f}, 95 % interval {difference.low:+.3f} to {difference.high:+.3f}")
-    print(f"Chance alone would do as much with a probability of {comparison.p_value:.3f}.\n")
-
-    print(recommend_threshold(LISTS, "local:", min_precision=0.9))
+    interval = f"{difference.low:+.3f} to {difference.high:+.3f}"
+    print(f"\nMRR@10 changes by {difference.mean:+.3f} (95 % interval: {interval}).")
+    print(f"The probability of such a difference by chance is {comparison.p_value:.3f}.\n")
+    print(threshold)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,14 @@
-"""Rerank a few texts. Runs offline with CO_API_URL=local:, against Cohere with CO_API_KEY."""
+"""Rank three texts by how well they answer a query."""
 
 from __future__ import annotations
 
+import os
+
 import cohere_rerank as cohere
+
+if not any(map(os.environ.get, ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL"))):
+    os.environ["CO_API_URL"] = "local:"
+    print("CO_API_KEY is not set: the local engine answers.")
 
 documents = [
     "To reset your password, open Settings and choose Security.",

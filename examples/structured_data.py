@@ -1,19 +1,21 @@
-"""Rerank records: dicts, dataclasses and pydantic models go in as they are and come back as they were.
-
-Runs offline with CO_API_URL=local:, against Cohere with CO_API_KEY.
-"""
+"""Rank records: dicts, dataclasses and pydantic models can be documents, and each result holds the original object."""
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from datetime import date
 
 import cohere_rerank as cohere
 
+if not any(map(os.environ.get, ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL"))):
+    os.environ["CO_API_URL"] = "local:"
+    print("CO_API_KEY is not set: the local engine answers.")
+
 
 @dataclass
 class Ticket:
-    """A record of one's own."""
+    """A record of a help desk."""
 
     title: str
     body: str
@@ -32,10 +34,10 @@ with cohere.ClientV2() as client:
         model="rerank-v4.0-fast",
         query="VPN connection keeps dropping",
         documents=tickets,
-        rank_fields=["title", "body"],  # what the model reads, in this order; the rest stays here
+        rank_fields=["title", "body"],  # only these fields are sent, in this order
     )
 
 best = response.results[0]
-assert best.document is tickets[best.index]  # your own object, not a copy
+assert best.document is tickets[best.index]  # the original object, not a copy
 for result in response.results:
     print(f"{result.relevance_score:.3f}  {result.document}")

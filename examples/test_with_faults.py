@@ -1,4 +1,7 @@
-"""Test code that reranks with the pytest plugin: exact scores, outages, a limit. Run it, or give it to pytest."""
+"""Test code that reranks with the pytest plugin: exact scores, outages and a rate limit.
+
+Run this file, or give it to pytest. It needs no key.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,13 @@ from cohere_rerank.testing import FakeClock, FaultServer
 
 
 class Search:
-    """Code under test: the best passages, or all of them as they are when the reranker is down."""
+    """The code under test: a search that keeps working when the reranker fails."""
 
     def __init__(self, client: cohere.ClientV2) -> None:
         self.client = client
 
     def best(self, question: str, passages: list[str], n: int = 1) -> list[str]:
-        """At most *n* passages, best first."""
+        """Return at most *n* passages, the best first; during an outage, the first ones."""
         try:
             response = self.client.rerank(model="rerank-v4.0-fast", query=question, documents=passages, top_n=n)
         except (cohere.ApiError, cohere.ConnectionFailedError):
@@ -29,8 +32,8 @@ class Search:
 PASSAGES = ["about coffee", "about tea", "about water"]
 
 
-def test_the_order_is_that_of_the_scores(fake_cohere: FaultServer) -> None:
-    """Exact scores, by text."""
+def test_passages_are_ordered_by_score(fake_cohere: FaultServer) -> None:
+    """The fake server returns the score that the test gives to each text."""
     fake_cohere.reply({"about tea": 0.9, "about water": 0.4})
     assert Search(fake_cohere.client()).best("tea?", PASSAGES, n=2) == ["about tea", "about water"]
     assert fake_cohere.calls[0].json["top_n"] == 2
@@ -41,15 +44,15 @@ def test_the_order_is_that_of_the_scores(fake_cohere: FaultServer) -> None:
     [{"status": 503}, {"reset": "body"}, {"truncated": "chunked"}, {"hang": True}],
     ids=str,
 )
-def test_an_outage_leaves_the_order_as_it_was(fake_cohere: FaultServer, fault: dict[str, object]) -> None:
-    """Whatever kind of outage."""
+def test_an_outage_keeps_the_original_order(fake_cohere: FaultServer, fault: dict[str, object]) -> None:
+    """The search works with every kind of failure."""
     fake_cohere.start_over({"faults": [fault]})
     search = Search(fake_cohere.client(timeout=0.5, max_retries=0))
     assert search.best("tea?", PASSAGES) == ["about coffee"]
 
 
-def test_the_trial_limit_is_waited_out(fake_cohere: FaultServer) -> None:
-    """Eleven calls of a key that may make ten a minute; the minute passes at once."""
+def test_calls_wait_for_the_trial_limit(fake_cohere: FaultServer) -> None:
+    """A trial key may make ten calls a minute. The eleventh call waits, on a clock that skips the minute."""
     clock = FakeClock()
     fake_cohere.start_over({"limit": "trial"}, clock=clock)
     fake_cohere.reply({"about tea": 0.9})

@@ -1,7 +1,8 @@
-"""Every program in examples/ runs as it is: no key, no network, nothing but the local engine."""
+"""Every script in examples/ runs as it is: without a key, a network, an argument or an environment variable."""
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
@@ -9,30 +10,65 @@ from pathlib import Path
 
 import pytest
 
-EXAMPLES = sorted((Path(__file__).resolve().parent.parent / "examples").glob("[!_]*.py"))
+from tests.fake_server import Server
 
-# What a bare shell has; without a key, a proxy, or a setting of ours other than the engine.
-SHELL = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+FOLDER = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = sorted(FOLDER.glob("[!_]*.py"))
+CLUSTER_EXAMPLES = sorted(FOLDER.glob("clusters/with_*.py"))
+NEEDS_NO_KEY = {"demo", "errors_and_retries", "offline_tests", "test_with_faults"}
+CALLS_THE_API = [path for path in EXAMPLES if path.stem not in NEEDS_NO_KEY]
+SAYS_LOCAL = "CO_API_KEY is not set: the local engine answers.\n"
+
+# The environment of a new shell. SYSTEMROOT and TEMP are for Windows.
+SHELL = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TEMP", "TMPDIR") if name in os.environ}
 
 
-@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
-def test_example_runs_and_says_something(example, tmp_path):
-    """It ends well within a minute, prints a result, warns of nothing."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", example],
-        cwd=tmp_path,
-        env={**SHELL, "CO_API_URL": "local:", "HOME": str(tmp_path), "PYTHONIOENCODING": "utf-8"},
+def run(*command, cwd, **environment):
+    """Run Python with these arguments in an environment that holds nothing else of ours."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", *map(str, command)],
+        cwd=cwd,
+        env={**SHELL, "HOME": str(cwd), "PYTHONIOENCODING": "utf-8", **environment},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
         encoding="utf-8",
         timeout=60,
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    assert done.stdout.strip()
 
 
-def test_there_are_examples():
-    """An empty folder would make the test above pass for nothing."""
-    assert EXAMPLES
+@pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)
+def test_example_runs_without_a_key_and_prints_a_result(example, tmp_path):
+    """A script ends with exit code 0, without a warning, and says once if the local engine replaced the API."""
+    done = run(example, cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count(SAYS_LOCAL) == (example in CALLS_THE_API)
+    assert done.stdout.removeprefix(SAYS_LOCAL).strip()
+
+
+@pytest.mark.parametrize("example", CALLS_THE_API, ids=lambda path: path.stem)
+def test_example_calls_the_api_with_a_key(example, tmp_path):
+    """Every request goes to the API, with the key of CO_API_KEY or COHERE_API_KEY."""
+    variable = "COHERE_API_KEY" if example.stem == "quickstart" else "CO_API_KEY"
+    with Server() as server:
+        done = run(example, cwd=tmp_path, CO_API_URL=server.url, **{variable: "an-api-key"})
+        assert done.returncode == 0, done.stderr
+        assert {request.header("authorization") for request in server.requests} == {"Bearer an-api-key"}
+    assert SAYS_LOCAL not in done.stdout
+
+
+@pytest.mark.parametrize("example", [*EXAMPLES, *CLUSTER_EXAMPLES], ids=lambda path: path.stem)
+def test_example_is_short_and_starts_with_one_sentence(example):
+    """The first line of a script says what it shows."""
+    source = example.read_text(encoding="utf-8")
+    first = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")[0]
+    assert first.endswith(".") and first.count(". ") == 0
+    assert len(source.splitlines()) <= 80
+
+
+@pytest.mark.parametrize("name", ["offline_tests", "test_with_faults"])
+def test_pytest_runs_an_example_alone(name, tmp_path):
+    """The tests among the examples need no plugin but the package's own."""
+    plugins = ["-p", "no:timeout", "-p", "no:xdist", "-p", "no:cacheprovider"]
+    done = run("-m", "pytest", "-q", *plugins, FOLDER / f"{name}.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stdout
