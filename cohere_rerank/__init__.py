@@ -16,16 +16,16 @@ Names are imported when first used (PEP 562), so that ``import cohere_rerank`` c
 # ruff: noqa: F405 - the errors' names come by a star import, for type checkers only
 from __future__ import annotations
 
-from ._late import late_names
+from ._lazy import late_names
 from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import core as core
     from . import errors as errors
-    from ._http import DefaultAioHttpClient as DefaultAioHttpClient
-    from ._http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
     from ._retry import RetryPolicy as RetryPolicy
+    from ._transport.http import DefaultAioHttpClient as DefaultAioHttpClient
+    from ._transport.http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
     from .async_client import AsyncClientV2 as AsyncClientV2
     from .batch import BatchProgress as BatchProgress
     from .cache import ScoreCache as ScoreCache
@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from .usage import ClientUsage as ClientUsage
 
 _MODULES = {
-    "_http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
+    "_transport.http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
     "_retry": ("RetryPolicy",),
     "async_client": ("AsyncClientV2",),
     "batch.rules": ("BatchProgress",),

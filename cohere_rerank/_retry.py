@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import random
-import time as _time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from .errors import (
     ApiError,
@@ -22,68 +21,14 @@ from .errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Callable
 
     from tenacity import AsyncRetrying, RetryCallState, Retrying
 
+    from ._clock import Clock, Deadline
+
 
 _REQUEST_ID = r"[\w.:/+=@-]{1,128}"  # such as servers give; anything else may be a text
-
-
-class Clock(Protocol):
-    """The time, as the client sees it. Tests pass their own, so that no test ever sleeps."""
-
-    def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
-        ...
-
-    def time(self) -> float:
-        """Seconds since the epoch, for headers that hold a date."""
-        ...
-
-    def sleep(self, seconds: float) -> None:
-        """Wait in a thread."""
-        ...
-
-    def async_sleep(self, seconds: float) -> Awaitable[None]:
-        """Wait in a task."""
-        ...
-
-
-class SystemClock:
-    """The real time."""
-
-    monotonic = staticmethod(_time.monotonic)
-    time = staticmethod(_time.time)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait in a thread."""
-        _time.sleep(seconds)
-
-    async def async_sleep(self, seconds: float) -> None:
-        """Wait in a task."""
-        import anyio  # comes with httpx; waits under asyncio and trio alike
-
-        await anyio.sleep(seconds)
-
-
-class Deadline:
-    """The moment by which a whole call, its attempts and its waits, must have ended."""
-
-    __slots__ = ("_clock", "_end", "seconds")
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self.seconds = seconds
-        self._clock = clock
-        self._end = clock.monotonic() + seconds
-
-    def left(self) -> float:
-        """Seconds left; zero or less once it has passed."""
-        return self._end - self._clock.monotonic()
-
-    def end(self) -> None:
-        """Let it pass now, for all that share it."""
-        self._end = -math.inf
 
 
 @dataclass(frozen=True)
@@ -290,49 +235,3 @@ def for_log(error: CohereRerankError) -> str:
     if error.request_id is not None and re.fullmatch(_REQUEST_ID, error.request_id, re.ASCII):
         said.append(f"request id {error.request_id}")
     return ", ".join(said)
-
-
-def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a reply asks to wait, or None without a (readable) hint.
-
-    Args:
-        headers: The reply's headers, names in lower case.
-        now: Seconds since the epoch, to turn a date into a wait.
-
-    Source: RFC 9110, section 10.2.3 for ``Retry-After``; ``retry-after-ms`` and ``x-ratelimit-reset`` (seconds since
-    the epoch, or from now where the number is small) as other APIs' gateways send them.
-    """
-    milliseconds = _number(headers.get("retry-after-ms"))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = headers.get("retry-after")
-    seconds = _number(value)
-    if seconds is None and value is not None:
-        seconds = _seconds_until(value, now)
-    if seconds is not None:
-        return seconds
-    reset = _number(headers.get("x-ratelimit-reset"))
-    if reset is None:
-        return None
-    # No interval is anywhere near this long, and no date anywhere near this early (2001).
-    return max(0.0, reset - now) if reset > 1e9 else reset
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        number = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    return max(0.0, number) if math.isfinite(number) else None
-
-
-def _seconds_until(date: str, now: float) -> float | None:
-    from email.utils import mktime_tz, parsedate_tz
-
-    parsed = parsedate_tz(date)
-    if parsed is None:
-        return None
-    try:
-        return max(0.0, mktime_tz(parsed) - now)
-    except (OverflowError, ValueError):
-        return None

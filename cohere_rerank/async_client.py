@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from . import _config, _reply, _request
-from ._base import PARTS_AT_ONCE, BaseClient
+from ._base_client import PARTS_AT_ONCE, BaseClient
+from ._settings import made_key, missing_key
+from ._wire.request import encode
+from ._wire.response import answer, empty_answer, locate
 from .errors import CohereRerankError
 
 TYPE_CHECKING = False
@@ -14,11 +16,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ._config import Secret
-    from ._http import AsyncHttp, Reply
-    from ._raw import AsyncRawClientV2
-    from ._request import Call, Part
-    from ._retry import Deadline
+    from ._clock import Deadline
+    from ._raw_response import AsyncRawClientV2
+    from ._settings import Secret
+    from ._transport.http import AsyncHttp, Reply
+    from ._wire.call import Call, Part
     from .batch import AsyncBatch, BatchProgress
     from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
 
@@ -58,7 +60,7 @@ class AsyncClientV2(BaseClient):
     @property
     def with_raw_response(self) -> AsyncRawClientV2:
         """The same methods, with status and headers beside the response."""
-        from ._raw import AsyncRawClientV2
+        from ._raw_response import AsyncRawClientV2
 
         return AsyncRawClientV2(self)
 
@@ -79,7 +81,7 @@ class AsyncClientV2(BaseClient):
         deadline: float | None = None,
     ) -> V2RerankResponse:
         """As `ClientV2.rerank`."""
-        call = _request.encode(
+        call = encode(
             self._config,
             model=model,
             query=query,
@@ -121,7 +123,7 @@ class AsyncClientV2(BaseClient):
 
     async def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
-            return _reply.empty_answer(call), None
+            return empty_answer(call), None
         try:
             if self._config.cache is None:
                 answered = await self._answer_fresh(call)
@@ -149,7 +151,7 @@ class AsyncClientV2(BaseClient):
             from anyio import to_thread
 
             return await to_thread.run_sync(self._fallback_answer, call, error), None
-        return _reply.answer(call, parts, [response for response, _ in answers]), answers[0][1]
+        return answer(call, parts, [response for response, _ in answers]), answers[0][1]
 
     async def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
         from anyio import CapacityLimiter, create_task_group
@@ -179,7 +181,7 @@ class AsyncClientV2(BaseClient):
             answer = await self._attempt(part, deadline)
         except CohereRerankError as error:
             retries = self._retries(part, deadline, error)
-            _reply.locate(error, part)
+            locate(error, part)
             if retries is None:
                 raise
         else:
@@ -218,7 +220,7 @@ class AsyncClientV2(BaseClient):
     def _http(self) -> AsyncHttp:
         http: AsyncHttp | None = self._shared.http
         if http is None:
-            from ._http import AsyncHttp
+            from ._transport.http import AsyncHttp
 
             self._check_open()
             http = self._shared.use(AsyncHttp(self._config, self._httpx_client))
@@ -227,16 +229,16 @@ class AsyncClientV2(BaseClient):
     async def _key(self, deadline: Deadline) -> Secret | None:
         secret = self._config.api_key
         if secret is None and not self._config.is_local:
-            raise _config.missing_key()
+            raise missing_key()
         if secret is None or isinstance(secret.value, str):
             return secret
         made: Any = secret.value()
         if not hasattr(made, "__await__"):
-            return _config.made_key(made)
+            return made_key(made)
         from anyio import move_on_after
 
         with move_on_after(deadline.left()):
-            return _config.made_key(await made)
-        from ._http_errors import past
+            return made_key(await made)
+        from ._transport.errors import past
 
         raise past(deadline)

@@ -6,8 +6,10 @@ a response or an error of it, ``_retry`` decides about a repeat. All imports tha
 
 from __future__ import annotations
 
-from . import _config, _reply, _request
-from ._base import PARTS_AT_ONCE, BaseClient
+from ._base_client import PARTS_AT_ONCE, BaseClient
+from ._settings import made_key, missing_key
+from ._wire.request import encode
+from ._wire.response import answer, empty_answer, locate
 from .errors import CohereRerankError, InvalidRequestError
 
 TYPE_CHECKING = False
@@ -18,11 +20,11 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self
 
-    from ._config import Secret
-    from ._http import Http, Reply
-    from ._raw import RawClientV2
-    from ._request import Call, Part
-    from ._retry import Deadline
+    from ._clock import Deadline
+    from ._raw_response import RawClientV2
+    from ._settings import Secret
+    from ._transport.http import Http, Reply
+    from ._wire.call import Call, Part
     from .async_client import AsyncClientV2
     from .batch import Batch, BatchProgress
     from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
@@ -61,7 +63,7 @@ class ClientV2(BaseClient):
     @property
     def with_raw_response(self) -> RawClientV2:
         """The same methods, with status and headers beside the response."""
-        from ._raw import RawClientV2
+        from ._raw_response import RawClientV2
 
         return RawClientV2(self)
 
@@ -111,7 +113,7 @@ class ClientV2(BaseClient):
 
         Source: Cohere API reference, POST /v2/rerank.
         """
-        call = _request.encode(
+        call = encode(
             self._config,
             model=model,
             query=query,
@@ -176,7 +178,7 @@ class ClientV2(BaseClient):
 
     def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
-            return _reply.empty_answer(call), None
+            return empty_answer(call), None
         try:
             if self._config.cache is None:
                 answered = self._answer_fresh(call)
@@ -202,7 +204,7 @@ class ClientV2(BaseClient):
             if not self._may_fall_back(call, error):
                 raise
             return self._fallback_answer(call, error), None
-        return _reply.answer(call, parts, [response for response, _ in answers]), answers[0][1]
+        return answer(call, parts, [response for response, _ in answers]), answers[0][1]
 
     def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
         from queue import SimpleQueue
@@ -240,7 +242,7 @@ class ClientV2(BaseClient):
             answer = self._attempt(part, deadline)
         except CohereRerankError as error:
             retries = self._retries(part, deadline, error)
-            _reply.locate(error, part)
+            locate(error, part)
             if retries is None:
                 raise
         else:
@@ -279,7 +281,7 @@ class ClientV2(BaseClient):
     def _http(self) -> Http:
         http: Http | None = self._shared.http
         if http is None:
-            from ._http import Http
+            from ._transport.http import Http
 
             self._check_open()
             http = self._shared.use(Http(self._config, self._httpx_client))
@@ -288,7 +290,7 @@ class ClientV2(BaseClient):
     def _key(self) -> Secret | None:
         secret = self._config.api_key
         if secret is None and not self._config.is_local:
-            raise _config.missing_key()
+            raise missing_key()
         if secret is None or isinstance(secret.value, str):
             return secret
         made: Any = secret.value()
@@ -296,7 +298,7 @@ class ClientV2(BaseClient):
             if hasattr(made, "close"):
                 made.close()  # a coroutine that nobody will await
             raise InvalidRequestError("the api_key function is asynchronous; it works with AsyncClientV2")
-        return _config.made_key(made)
+        return made_key(made)
 
 
 if not TYPE_CHECKING:

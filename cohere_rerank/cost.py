@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from . import _config, _documents
+from ._settings import MAX_DOCUMENTS
+from ._validators import whole_number
+from ._wire.documents import to_texts
 from .errors import InvalidRequestError
 
 __all__ = ["SearchUnitsEstimate", "estimate_search_units"]
@@ -84,9 +86,9 @@ def estimate_search_units(
     """
     if not isinstance(query, str):
         raise InvalidRequestError(f"query must be a string, got {type(query).__name__}")
-    most = _config.whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or _MAX_TOKENS_PER_DOC
+    most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or _MAX_TOKENS_PER_DOC
     size = _whole_part(max_documents_per_request)
-    texts = _documents.to_texts(documents, rank_fields)[1]
+    texts = to_texts(documents, rank_fields)[1]
     n_query = _n_tokens(query)
     room = _TOKENS_IN_A_CHUNK - min(n_query, _TOKENS_IN_A_CHUNK // 2)
     tokens = [min(_n_tokens(text), most) for text in texts]
@@ -103,8 +105,8 @@ def estimate_search_units(
 
 
 def _whole_part(size: Any) -> int:
-    checked = _config.whole_number("max_documents_per_request", size, 1, _config.MAX_DOCUMENTS)
-    return checked or _config.MAX_DOCUMENTS
+    checked = whole_number("max_documents_per_request", size, 1, MAX_DOCUMENTS)
+    return checked or MAX_DOCUMENTS
 
 
 def _edges(n_documents: int, size: int) -> list[tuple[int, int]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from ._config import PRODUCTION_URL
+from ._addresses import PRODUCTION_URL
 
 
 class ClientEnvironment(enum.Enum):

@@ -12,8 +12,7 @@ from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, ValidationError, core_schema
 
 # Real pydantic dataclasses on purpose, though pydantic_core alone would import faster: decision note 9.
-from ._value import Value
-from ._value import replaced as replaced  # noqa: PLC0414 - for our other modules too
+from ._result_base import Value, replaced
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ._ledger import BILLED
+from ._counters import BILLED
 
 if TYPE_CHECKING:
-    from ._ledger import Ledger
+    from ._counters import Ledger
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,9 @@ from cohere.core.api_error import ApiError as OfficialApiError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cohere_rerank import _http_errors, errors
-from cohere_rerank._retry import Deadline
+from cohere_rerank import errors
+from cohere_rerank._clock import Deadline
+from cohere_rerank._transport import errors as _http_errors
 from cohere_rerank.testing import FakeClock
 
 BY_STATUS = {

@@ -43,11 +43,11 @@ OTHER_PYTHONS = [v for v in ("3.10", "3.11", "3.12", "3.13", "3.14") if v != THI
 # What says in seconds whether an interpreter or a dependency version can carry the package.
 SMOKE = [
     "client",
-    "connections",
-    "test_documents.py",
     "test_examples.py",
     "test_exports.py",
     "test_light_import.py",
+    "transport",
+    "wire/test_documents.py",
 ]
 # Rooms with files that are no modules, or with entry points: what a wheel may lack.
 ROOMS_WITH_DATA = ["cli", "local/test_calibration.py", "local/test_lexical.py", "testing"]

@@ -15,8 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cohere_rerank import _http_errors, errors
-from cohere_rerank._retry import Deadline, Retries, RetryBudget, RetryPolicy, SystemClock, retry_after_s
+from cohere_rerank import errors
+from cohere_rerank._clock import Deadline, SystemClock
+from cohere_rerank._retry import Retries, RetryBudget, RetryPolicy
+from cohere_rerank._transport import errors as _http_errors
+from cohere_rerank._wire.retry_after import retry_after_s
 from cohere_rerank.testing import FakeClock
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from cohere_rerank import types
+from cohere_rerank._result_base import replaced
 from cohere_rerank.types import (
     ApiMeta,
     ApiMetaBilledUnits,
@@ -25,7 +26,6 @@ from cohere_rerank.types import (
     V2RerankResponseResultsItem,
     attach,
     parse_response,
-    replaced,
 )
 
 SPAN = {"start": 4, "end": 7, "score": 0.8}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank import _config
-from cohere_rerank._raw import RerankArguments
+from cohere_rerank._raw_response import RerankArguments
+from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import (
     ClientClosedError,
     CohereRerankError,
@@ -22,9 +22,9 @@ from cohere_rerank.errors import (
 )
 
 if TYPE_CHECKING:
-    from cohere_rerank._base import BaseClient
-    from cohere_rerank._request import Call
-    from cohere_rerank._retry import Clock
+    from cohere_rerank._base_client import BaseClient
+    from cohere_rerank._clock import Clock
+    from cohere_rerank._wire.call import Call
     from cohere_rerank.types import V2RerankResponse
 
     Outcome = tuple[Any, V2RerankResponse | CohereRerankError]  # a row's id, and what became of it
@@ -86,7 +86,7 @@ class Rules:
     ) -> None:
         if isinstance(requests, (str, bytes, Mapping)):
             raise InvalidRequestError(f"requests must be an iterable of mappings, got {type(requests).__name__}")
-        n_at_once = _config.whole_number("concurrency", concurrency, 1)
+        n_at_once = whole_number("concurrency", concurrency, 1)
         if n_at_once is None:
             raise InvalidRequestError("concurrency must be a whole number, at least 1, got None")
         if on_error not in ("return", "raise"):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream
 
-    from cohere_rerank._request import Call
+    from cohere_rerank._wire.call import Call
     from cohere_rerank.async_client import AsyncClientV2
     from cohere_rerank.types import V2RerankResponse
 

@@ -7,7 +7,7 @@ from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._retry import SystemClock
+from cohere_rerank._clock import SystemClock
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, RateLimitWaitError
 
 from .rules import LONGEST_NAP_S, Rules, iterator
@@ -15,8 +15,8 @@ from .rules import LONGEST_NAP_S, Rules, iterator
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from cohere_rerank._request import Call
-    from cohere_rerank._retry import Clock
+    from cohere_rerank._clock import Clock
+    from cohere_rerank._wire.call import Call
     from cohere_rerank.client import ClientV2
     from cohere_rerank.types import V2RerankResponse
 

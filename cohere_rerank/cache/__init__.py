@@ -12,8 +12,8 @@ from .lookup import Lookup
 from .score_cache import ScoreCache
 
 if TYPE_CHECKING:
-    from cohere_rerank._http import Reply
-    from cohere_rerank._request import Call
+    from cohere_rerank._transport.http import Reply
+    from cohere_rerank._wire.call import Call
     from cohere_rerank.client import AsyncClientV2, ClientV2
     from cohere_rerank.types import V2RerankResponse
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from cohere_rerank._config import rerank_url
-from cohere_rerank._request import packed
+from cohere_rerank._addresses import rerank_url
+from cohere_rerank._wire.call import packed
 
 if TYPE_CHECKING:
-    from cohere_rerank._config import Config
-    from cohere_rerank._request import Call
+    from cohere_rerank._settings import Config
+    from cohere_rerank._wire.call import Call
 
 KEY_BYTES = 16
 _NO_MATTER = ("documents", "top_n", "priority")  # to the score of a document

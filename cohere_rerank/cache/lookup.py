@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from cohere_rerank import _reply
-from cohere_rerank._request import Call
+from cohere_rerank._result_base import replaced
+from cohere_rerank._wire.call import Call
+from cohere_rerank._wire.response import merged_meta, on_one_scale
 from cohere_rerank.errors import CohereRerankError
 from cohere_rerank.types import (
     ApiMeta,
@@ -18,7 +19,6 @@ from cohere_rerank.types import (
     V2RerankResponse,
     V2RerankResponseResultsItem,
     attach,
-    replaced,
 )
 
 from . import keys
@@ -27,7 +27,7 @@ from .stores import Entry
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from cohere_rerank._base import BaseClient
+    from cohere_rerank._base_client import BaseClient
 
     from .score_cache import ScoreCache
 
@@ -113,7 +113,7 @@ class Lookup:
         """
         if not self._cache._is_flying(self._open):
             return 0.0
-        from cohere_rerank._http_errors import past
+        from cohere_rerank._transport.errors import past
 
         if self._deadline.left() <= 0:
             raise past(self._deadline)
@@ -126,13 +126,13 @@ class Lookup:
         results.sort(key=lambda item: (-item.relevance_score, item.index))
         results = results[: self._call.top_n]
         if self._fresh:
-            meta = _reply._merged_meta([response.meta for response in self._fresh])
+            meta = merged_meta([response.meta for response in self._fresh])
             response: V2RerankResponse = replaced(self._fresh[0], results=results, meta=meta)
         else:  # nothing was sent, so nothing is billed: that is known
             meta = ApiMeta(billed_units=ApiMetaBilledUnits(search_units=0.0))
             response = V2RerankResponse(results=results, meta=meta)
         scales = [*(entry.scale for entry in self._known.values()), *(response.score_scale for response in self._fresh)]
-        response = _reply.on_one_scale(response, scales)
+        response = on_one_scale(response, scales)
         attach(response, self._call.documents, self._call.texts)
         least = self._call.min_score
         return response if least is None else response.filter(min_score=least)

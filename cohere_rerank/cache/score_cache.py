@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import seconds, whole_number
+from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:

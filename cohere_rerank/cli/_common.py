@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL
+from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
 from cohere_rerank.errors import MissingApiKeyError
 
 from ._failures import NO_KEY, Refusal, one_line, silence

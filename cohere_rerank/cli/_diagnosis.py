@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from cohere_rerank._config import key_from_environment, rerank_url
+from cohere_rerank._addresses import rerank_url
+from cohere_rerank._settings import key_from_environment
 from cohere_rerank._version import __version__
 from cohere_rerank.errors import CohereRerankError
 

@@ -13,7 +13,7 @@ from typing import IO, Any
 
 import click
 
-from cohere_rerank._config import key_from_environment
+from cohere_rerank._settings import key_from_environment
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
 
 __all__ = ["FAILED", "INTERRUPTED", "NO_KEY", "USAGE", "Failure", "Refusal", "one_line", "silence", "translated"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import LOCAL_SCHEME
+from cohere_rerank._addresses import LOCAL_SCHEME
 
 from ._common import key_wanted
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 
 import click
 
-from cohere_rerank._config import LOCAL_SCHEME, PRODUCTION_URL, Config, key_from_environment
+from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
+from cohere_rerank._settings import Config, key_from_environment
 
 from ._common import DEFAULT_MODEL, write_json
 from ._failures import FAILED, one_line

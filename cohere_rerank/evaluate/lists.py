@@ -11,7 +11,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from cohere_rerank._documents import to_texts
+from cohere_rerank._wire.documents import to_texts
 from cohere_rerank.errors import InvalidRequestError
 
 __all__ = ["LabelledList", "gather", "load_lists"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import seconds, whole_number
+from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.batch.rules import ENDING, check_names
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
-from cohere_rerank.limits.store import MemoryStore
+from cohere_rerank.limits.memory import MemoryStore
 
 from .arrow import RerankBatch
 

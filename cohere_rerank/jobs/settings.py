@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from cohere_rerank import _config
+from cohere_rerank._validators import number, whole_number
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 
@@ -89,12 +89,12 @@ class Settings:
         )
 
     def __post_init__(self) -> None:
-        _config.whole_number("concurrency", self.concurrency, 1)
-        _config.whole_number("processes", self.processes, 1)
-        fraction = _config.number("max_error_fraction", self.max_error_fraction)
+        whole_number("concurrency", self.concurrency, 1)
+        whole_number("processes", self.processes, 1)
+        fraction = number("max_error_fraction", self.max_error_fraction)
         if fraction is None or not 0 <= fraction <= 1:
             raise InvalidRequestError(f"max_error_fraction must be from 0 to 1, got {fraction}")
-        budget = _config.number("budget_units", self.budget_units)
+        budget = number("budget_units", self.budget_units)
         if budget is not None and not budget >= 0:
             raise InvalidRequestError(f"budget_units must be at least 0, got {budget}")
         if not callable(self.progress):

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
-from cohere_rerank._retry import SystemClock
+from cohere_rerank._clock import SystemClock
 
 if TYPE_CHECKING:
-    from cohere_rerank._retry import Clock
+    from cohere_rerank._clock import Clock
     from cohere_rerank.async_client import AsyncClientV2
 
     from .job import Job

@@ -11,10 +11,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cohere_rerank._late import late_names
+from cohere_rerank._lazy import late_names
 
-from .rate_limit import RateLimit
-from .store import Store
+from .rate_limit import RateLimit, Store
 
 if TYPE_CHECKING:
     from .file import FileStore

@@ -6,7 +6,7 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
-from .decisions import Gcra, Window
+from .algorithms import Gcra, Window
 from .rate_limit import RateLimit
 
 if TYPE_CHECKING:

@@ -3,19 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
-from cohere_rerank._config import seconds, whole_number
+from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
-if TYPE_CHECKING:
-    from .store import Store
-
-__all__ = ["PRESETS", "RateLimit"]
+__all__ = ["PRESETS", "RateLimit", "Store"]
 
 _MARGIN = 0.01  # of the period: two clocks never agree, and a send that comes early costs a 429
 _MIN_DELAY_S = 0.25  # between letting a send go and its arrival, even where a hundredth of the period is less
 _MAX_PERIOD_S = 366 * 86_400.0
+
+
+class Store(Protocol):
+    """Counts the sends of all who share a limit. Hashable and picklable, like the RateLimit that holds it.
+
+    A store whose answer takes time may also have ``take_async`` and ``pause_async``, coroutine functions of the same
+    arguments; without them ``take`` and ``pause`` run in a worker thread when an event loop is waiting.
+    """
+
+    def take(self, limit: RateLimit, now_s: float) -> float:
+        """Ask for one send.
+
+        Args:
+            limit: What is allowed.
+            now_s: This process's monotonic clock, for stores without a clock of their own.
+
+        Returns:
+            0.0: the send is granted, and counted, in one step. Else the seconds after which to ask again.
+
+        Raises:
+            RateLimitStoreError: The store cannot say.
+        """
+        ...
+
+    def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
+        """Let nobody who shares the limit send for so many seconds from now; a longer pause stays."""
+        ...
 
 
 @dataclass(frozen=True, init=False)

@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import seconds
+from cohere_rerank._validators import seconds
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
 from .counts import Counts

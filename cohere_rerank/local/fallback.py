@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
-from cohere_rerank._request import packed
+from cohere_rerank._wire.call import packed
 from cohere_rerank.errors import CohereRerankError, ScorerError
 from cohere_rerank.types import V2RerankResponse, attach, parse_response
 
@@ -15,7 +15,7 @@ from .registry import as_scorer, get_scorer
 from .scorer import Scorer
 
 if TYPE_CHECKING:
-    from cohere_rerank._request import Call
+    from cohere_rerank._wire.call import Call
 
 
 def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:

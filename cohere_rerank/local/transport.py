@@ -12,7 +12,7 @@ from .registry import scorer_resolver
 from .scorer import Scorer
 
 if TYPE_CHECKING:
-    from cohere_rerank._config import Config
+    from cohere_rerank._settings import Config
 
 
 class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):

@@ -9,7 +9,7 @@ dialects into its words, and keeps the machine alive under load. Names are impor
 
 from __future__ import annotations
 
-from cohere_rerank._late import late_names
+from cohere_rerank._lazy import late_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

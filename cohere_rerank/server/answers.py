@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pydantic_core import from_json, to_json
 
-from cohere_rerank._config import key_from_environment
-from cohere_rerank._retry import RetryPolicy, SystemClock
+from cohere_rerank._clock import SystemClock
+from cohere_rerank._retry import RetryPolicy
+from cohere_rerank._settings import key_from_environment
 from cohere_rerank.errors import (
     ApiError,
     CohereRerankError,
@@ -27,7 +28,7 @@ from .http import Refused
 from .logs import about, log_failure
 
 if TYPE_CHECKING:
-    from cohere_rerank._retry import Clock
+    from cohere_rerank._clock import Clock
     from cohere_rerank.local.scorer import Scorer
     from cohere_rerank.types import V2RerankResponse
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from cohere_rerank._documents import to_yaml
+from cohere_rerank._wire.documents import to_yaml
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.local.endpoint import FIELDS, MAX_FIELDS, MAX_NAME_CHARS, too_many_fields, unknown_field
 

@@ -14,7 +14,8 @@ from contextlib import contextmanager, suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import key_from_environment, whole_number
+from cohere_rerank._settings import key_from_environment
+from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from . import logs

@@ -6,7 +6,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._config import LOCAL_SCHEME, header_text, seconds, whole_number
+from cohere_rerank._addresses import LOCAL_SCHEME
+from cohere_rerank._validators import header_text, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ Names are imported when first used (PEP 562): the plugin costs a suite that does
 
 from __future__ import annotations
 
-from cohere_rerank._late import late_names
+from cohere_rerank._lazy import late_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

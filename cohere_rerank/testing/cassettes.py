@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 import httpx
 
-from cohere_rerank._connections import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
 from cohere_rerank.errors import InvalidRequestError
 
 from .redaction import Redaction

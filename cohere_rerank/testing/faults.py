@@ -13,7 +13,7 @@ from os import PathLike
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from cohere_rerank._config import whole_number
+from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.local.endpoint import MAX_DOCUMENTS, EndpointResponse, handle
 from cohere_rerank.local.registry import as_scorer, scorer_resolver
@@ -30,7 +30,7 @@ from .wire import Exchange, Reply, Request, phrase
 
 if TYPE_CHECKING:
     from cohere_rerank import AsyncClientV2, ClientV2
-    from cohere_rerank._retry import Clock
+    from cohere_rerank._clock import Clock
 
 __all__ = ["FaultServer"]
 

@@ -36,7 +36,7 @@ def test_batches_and_single_calls_share_a_client(server, backend):
 
 def test_rows_of_a_batch_let_single_calls_go_first(monkeypatch, driver):
     """They wait for their turn in the bulk lane."""
-    from cohere_rerank import _http
+    from cohere_rerank._transport import http as _http
 
     lanes = []
     for name in ("Http", "AsyncHttp"):

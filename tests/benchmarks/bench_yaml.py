@@ -16,7 +16,7 @@ from functools import partial
 
 import yaml
 
-from cohere_rerank._documents import to_yaml
+from cohere_rerank._wire.documents import to_yaml
 
 WIDE = {"sort_keys": False, "allow_unicode": True, "width": 2**31 - 1}
 WORDS = ["carson", "city", "nevada", "capital", "mariana", "pacific", "ocean", "population", "census", "café", "the"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from cohere_rerank import RateLimit
-from cohere_rerank._retry import Deadline
-from cohere_rerank.limits.gate import Gate
-from cohere_rerank.limits.store import MemoryStore
+from cohere_rerank._clock import Deadline
+from cohere_rerank.limits.limiter import Gate
+from cohere_rerank.limits.memory import MemoryStore
 from tests.limits.timeline import Timeline
 
 BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank.limits import RateLimit
 from cohere_rerank.limits.counts import Counts
-from cohere_rerank.limits.store import MemoryStore
+from cohere_rerank.limits.memory import MemoryStore
 
 PERIODS = st.sampled_from([0.5, 1.0, 60.0])
 WINDOWS = st.builds(RateLimit, requests=st.integers(1, 12), period_s=PERIODS)

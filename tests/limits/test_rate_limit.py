@@ -9,8 +9,8 @@ import pickle
 import pytest
 
 from cohere_rerank import InvalidRequestError, RateLimit
+from cohere_rerank.limits.memory import MemoryStore
 from cohere_rerank.limits.rate_limit import PRESETS
-from cohere_rerank.limits.store import MemoryStore
 
 
 def test_per_minute_is_short_for_requests_in_sixty_seconds():

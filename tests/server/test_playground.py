@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cohere_rerank._documents import to_yaml
+from cohere_rerank._wire.documents import to_yaml
 from examples.demo import QUERY, TEXTS, TITLES
 from tests.server.running_server import Running
 

@@ -1,0 +1,61 @@
+"""Addresses of servers: which ones are valid, and where the requests of each one go. Pure."""
+
+from __future__ import annotations
+
+from .errors import InvalidRequestError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PRODUCTION_URL = "https://api.cohere.com"
+LOCAL_SCHEME = "local:"
+
+
+def rerank_url(base_url: str) -> str:
+    """The address that requests go to: a base, a base with a version, or the full endpoint itself.
+
+    >>> rerank_url("https://api.cohere.com"), rerank_url("https://proxy.example/co/v1/")
+    ('https://api.cohere.com/v2/rerank', 'https://proxy.example/co/v2/rerank')
+    """
+    scheme, _, rest = base_url.rstrip("/").partition("://")
+    host, *path = rest.split("/")
+    if path[-1:] != ["rerank"]:
+        path = path[:-1] if path[-1:] in (["v1"], ["v2"]) else path
+        path += ["v2", "rerank"]
+    return "/".join([f"{scheme}://{host}", *path])
+
+
+def checked_base_url(url: Any) -> str:
+    if not isinstance(url, str):
+        raise InvalidRequestError(f"base_url must be a string, got {type(url).__name__}")
+    if url.startswith(LOCAL_SCHEME):
+        return url
+    scheme, _, rest = url.partition("://")
+    host = rest.split("/", 1)[0]
+    has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])
+    if not has_shape or not url.isprintable() or " " in url:
+        raise InvalidRequestError(
+            f"base_url must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
+        )
+    if "@" in host:
+        raise InvalidRequestError(
+            "base_url must not hold a user name or password; pass api_key=, or additional_headers for another scheme"
+        )
+    if "?" in rest or "#" in rest:
+        raise InvalidRequestError(
+            "base_url must have no query or fragment; "
+            "pass request_options={'additional_query_parameters': {...}} instead"
+        )
+    return url
+
+
+def _is_port(host: str) -> bool:
+    """Whether the port after a host, if there is one, is a port."""
+    port = host.rpartition("]")[2].partition(":")[2]  # the colons of an IPv6 address stand in brackets
+    return not port or (port.isdecimal() and int(port) < 65_536)
+
+
+def _without_userinfo(url: str) -> str:
+    head, at, tail = url.rpartition("@")
+    return f"…@{tail}" if at else head + tail

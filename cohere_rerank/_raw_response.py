@@ -1,0 +1,86 @@
+"""``client.with_raw_response``: a response with status and headers beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ._wire.request import encode
+from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
+
+if TYPE_CHECKING:
+    import httpx
+    from typing_extensions import Unpack
+
+    from ._transport.http import Reply
+    from .async_client import AsyncClientV2
+    from .client import ClientV2
+
+
+class _NeededArguments(TypedDict):
+    model: str
+    query: str
+    documents: Iterable[object]
+
+
+class RerankArguments(_NeededArguments, total=False):
+    """The arguments of `ClientV2.rerank`, for type checkers and completion."""
+
+    top_n: int | None
+    max_tokens_per_doc: int | None
+    relevant_spans: RerankRelevantSpans | Mapping[str, Any] | None
+    priority: int | None
+    request_options: RequestOptions | None
+    rank_fields: Sequence[str] | None
+    min_score: float | None
+    max_documents_per_request: int | None
+    deadline: float | None
+
+
+class RawResponse:
+    """A response with its transport's side.
+
+    Attributes:
+        data: The parsed response.
+        response: The ``httpx.Response``; of the first part when a long list was split, None when nothing was sent
+            or a fallback answered.
+    """
+
+    def __init__(self, data: V2RerankResponse, reply: Reply | None) -> None:
+        self.data = data
+        self.response: httpx.Response | None = None if reply is None else reply.whole_response()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """The reply's headers, names in lower case; empty without a reply."""
+        return {} if self.response is None else dict(self.response.headers)
+
+    @property
+    def status_code(self) -> int | None:
+        """The reply's status; None without a reply."""
+        return None if self.response is None else self.response.status_code
+
+    def __repr__(self) -> str:
+        return f"RawResponse(status_code={self.status_code}, data={self.data!r})"
+
+
+class RawClientV2:
+    """What ``client.with_raw_response`` gives."""
+
+    def __init__(self, client: ClientV2) -> None:
+        self._client = client
+
+    def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
+        """As `ClientV2.rerank`, with status and headers beside the response."""
+        return RawResponse(*self._client._answer(encode(self._client._config, **arguments)))
+
+
+class AsyncRawClientV2:
+    """What ``client.with_raw_response`` gives."""
+
+    def __init__(self, client: AsyncClientV2) -> None:
+        self._client = client
+
+    async def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
+        """As `AsyncClientV2.rerank`, with status and headers beside the response."""
+        return RawResponse(*await self._client._answer(encode(self._client._config, **arguments)))

@@ -1,0 +1,213 @@
+"""What a client was told, checked once: key, address, times and limits. Pure; reads the environment when asked to.
+
+Constructing a client is on every program's start-up path, so nothing heavier than ``os`` is imported here.
+"""
+
+from __future__ import annotations
+
+import os
+
+from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url
+from ._validators import header_text, seconds, whole_number
+from .errors import InvalidRequestError, MissingApiKeyError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import Any
+
+    from ._clock import Clock
+    from ._retry import RetryPolicy
+    from .cache import ScoreCache
+    from .limits import RateLimit
+    from .local.scorer import ScoreFunction, Scorer
+
+    ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
+    Fallback = str | Scorer | ScoreFunction
+
+DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
+DEFAULT_DEADLINE_S = 300.0
+DEFAULT_CONNECT_TIMEOUT_S = 10.0
+_IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
+_DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
+LIMITS = ("trial", "production", "auto")
+MAX_DOCUMENTS = 10_000  # hard limit of the API for one request
+DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
+
+
+class Secret:
+    """A key, or a function that gives one, which no repr, log or traceback shows.
+
+    Raises:
+        InvalidRequestError: It is neither, or no HTTP header may hold it.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: ApiKey) -> None:
+        if not callable(value):
+            header_text("api_key", value, "a string or a function")
+        self.value = value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+
+class Config:
+    """The checked settings of a client. Immutable by convention; ``but()`` gives a changed copy."""
+
+    def __init__(
+        self,
+        *,
+        api_key: ApiKey | Secret | None,
+        base_url: str | None,
+        environment: Any = None,
+        client_name: str | None = None,
+        timeout: float | None = None,
+        connect_timeout: float | None = None,
+        deadline: float | None = None,
+        max_retries: int | None = None,
+        retry_policy: RetryPolicy | None = None,
+        max_documents_per_request: int | None = None,
+        max_connections: int | None = None,
+        max_response_bytes: int | None = None,
+        fallback: Fallback | None = None,
+        scorer: Scorer | ScoreFunction | None = None,
+        limit: RateLimit | str | None = None,
+        cache: ScoreCache | None = None,
+        tag: str | None = None,
+        dialect: str | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.base_url = checked_base_url(
+            base_url or os.environ.get("CO_API_URL") or getattr(environment, "value", environment) or PRODUCTION_URL
+        )
+        self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
+        self.client_name = None if client_name is None else header_text("client_name", client_name)
+        self.timeout = seconds("timeout", timeout)
+        self.connect_timeout = seconds("connect_timeout", connect_timeout)
+        self.deadline = seconds("deadline", deadline)
+        self.max_retries = whole_number("max_retries", max_retries, 0)
+        self.retry_policy: RetryPolicy | None = _checked_policy(retry_policy)
+        self.max_documents_per_request = (
+            whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
+        )
+        self.max_connections = whole_number("max_connections", max_connections, 1) or 100
+        self.max_response_bytes = (
+            whole_number("max_response_bytes", max_response_bytes, 1) or DEFAULT_MAX_RESPONSE_BYTES
+        )
+        self.fallback: Fallback | None = _checked_fallback(fallback)
+        if scorer is not None and not self.is_local:
+            raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
+        self.scorer = scorer
+        self.limit: RateLimit | str | None = _checked_limit(limit)
+        self.cache: ScoreCache | None = _checked_cache(cache)
+        self.tag: str | None = _checked_tag(tag)
+        self.dialect: str | None = _checked_dialect(dialect)
+        self.clock = clock
+
+    @property
+    def is_local(self) -> bool:
+        """Whether answers come from this process."""
+        return self.base_url.startswith(LOCAL_SCHEME)
+
+    def but(self, **changes: Any) -> Config:
+        """A copy with these settings changed; None keeps what was set."""
+        return Config(**{**vars(self), **{name: value for name, value in changes.items() if value is not None}})
+
+    def __repr__(self) -> str:
+        return f"<Config {getattr(self, 'base_url', 'unfinished')}>"  # a debugger may look at one half made
+
+    def __copy__(self) -> Config:
+        return self  # nothing in it changes, and a copy by way of a pickle would lose the key
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Config:
+        return self
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Pickles lie on disks and in brokers: a key stays behind, and the process that loads the pickle
+        # takes its own from its environment. A function that fetches the key travels, as a name.
+        state = dict(vars(self))
+        if self.api_key is not None and isinstance(self.api_key.value, str) and self.api_key.value:
+            state["api_key"] = None
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        if self.api_key is None:
+            key = key_from_environment()
+            self.api_key = None if key is None else Secret(key)
+
+
+def _find_key(api_key: ApiKey | None, is_local: bool) -> Secret | None:
+    """The key in the official order: the argument, CO_API_KEY, COHERE_API_KEY. An empty one means: send none."""
+    if api_key is None:
+        api_key = key_from_environment()
+    if api_key is None:
+        if is_local:
+            return None
+        raise missing_key()
+    return Secret(api_key)
+
+
+def key_from_environment() -> str | None:
+    """CO_API_KEY, else COHERE_API_KEY."""
+    key = os.environ.get("CO_API_KEY")
+    return key if key is not None else os.environ.get("COHERE_API_KEY")
+
+
+def missing_key() -> MissingApiKeyError:
+    """The error for a client that has no key and needs one."""
+    return MissingApiKeyError(
+        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:', or CO_API_URL=local:"
+        " in the environment, needs none"
+    )
+
+
+def made_key(key: Any) -> Secret:
+    """What a function gave as the key."""
+    if not isinstance(key, str):
+        raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
+    return Secret(key)
+
+
+def _checked_policy(policy: Any) -> Any:
+    if policy is None or hasattr(policy, "max_retries"):
+        return policy
+    raise InvalidRequestError(f"retry_policy must be a RetryPolicy, got {type(policy).__name__}")
+
+
+def _checked_fallback(fallback: Any) -> Any:
+    if getattr(getattr(fallback, "__code__", None), "co_flags", 0) & _IS_COROUTINE:
+        raise InvalidRequestError("fallback must not be an async function: it runs in a worker thread")
+    if fallback is None or fallback == "local" or callable(fallback) or hasattr(fallback, "score"):
+        return fallback
+    raise InvalidRequestError(
+        f"fallback must be 'local', a scorer, or a function of (query, documents), got {type(fallback).__name__}"
+    )
+
+
+def _checked_limit(limit: Any) -> Any:
+    if limit is None or (isinstance(limit, str) and limit in LIMITS) or hasattr(limit, "period_s"):
+        return limit
+    shown = repr(limit) if isinstance(limit, (str, int, float)) else type(limit).__name__
+    raise InvalidRequestError(f"limit must be a RateLimit or one of {', '.join(map(repr, LIMITS))}, got {shown}")
+
+
+def _checked_cache(cache: Any) -> Any:
+    if cache is None or hasattr(cache, "max_entries"):
+        return cache
+    raise InvalidRequestError(f"cache must be a ScoreCache, got {type(cache).__name__}")
+
+
+def _checked_dialect(dialect: Any) -> Any:
+    if dialect is None or (isinstance(dialect, str) and dialect in _DIALECTS):
+        return dialect
+    shown = repr(dialect) if isinstance(dialect, str) else type(dialect).__name__
+    raise InvalidRequestError(f"dialect must be one of {', '.join(map(repr, _DIALECTS))}, got {shown}")
+
+
+def _checked_tag(tag: Any) -> Any:
+    if tag is None or isinstance(tag, str):
+        return tag
+    raise InvalidRequestError(f"tag must be a string, got {type(tag).__name__}")

@@ -1,0 +1,58 @@
+"""Checks of single values, with errors that name the argument, the value and what is allowed. Pure."""
+
+from __future__ import annotations
+
+from .errors import InvalidRequestError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def header_text(name: str, value: Any, kinds: str = "a string") -> str:
+    """What an HTTP header may hold; the error never shows it, since it may be a key."""
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{name} must be {kinds}, got {type(value).__name__}")
+    if not (value.isascii() and value.isprintable() and value == value.strip()):
+        raise InvalidRequestError(f"{name} must be printable ASCII without line breaks or spaces around it")
+    return value
+
+
+def seconds(name: str, value: Any) -> float | None:
+    """A span of time in seconds, > 0; None stays None."""
+    span_s = number(name, value)
+    if span_s is not None and span_s <= 0:
+        raise InvalidRequestError(f"{name} must be a number of seconds above 0, got {span_s:g}")
+    return span_s
+
+
+def number(name: str, value: Any) -> float | None:
+    """A number (numpy's too), but not NaN; None stays None."""
+    if value is None:
+        return None
+    try:
+        real = float("nan") if isinstance(value, (bool, str, bytes, bytearray)) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        real = float("nan")
+    if real != real:
+        raise InvalidRequestError(f"{name} must be a number, got {_shown(value)}")
+    return real
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int | None:
+    """An integer (numpy's too) in the range; None stays None."""
+    if value is None:
+        return None
+    try:
+        # numpy's bool, whose name has changed, is an index in its older releases
+        integer = None if type(value).__name__ in ("bool", "bool_") else value.__index__()
+    except (AttributeError, TypeError):  # TypeError: a class, an array
+        integer = None
+    if integer is None or integer < least or (most is not None and integer > most):
+        allowed = f"at least {least}" if most is None else f"between {least} and {most}"
+        raise InvalidRequestError(f"{name} must be a whole number, {allowed}, got {_shown(value)}")
+    return int(integer)
+
+
+def _shown(value: Any) -> str:
+    return repr(value) if isinstance(value, (int, float)) else type(value).__name__

@@ -1,0 +1,185 @@
+"""Arguments to request bytes: pure, no I/O, no httpx.
+
+The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI file behind it).
+"""
+
+from __future__ import annotations
+
+from cohere_rerank._settings import DEFAULT_DEADLINE_S, MAX_DOCUMENTS
+from cohere_rerank._validators import header_text, number, seconds, whole_number
+from cohere_rerank.errors import InvalidRequestError
+
+from .call import INTERACTIVE, Call
+from .documents import to_texts
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from typing import Any
+
+    from cohere_rerank._settings import Config
+    from cohere_rerank.types import RequestOptions
+
+REQUEST_OPTIONS = frozenset(
+    {
+        "additional_body_parameters",
+        "additional_headers",
+        "additional_query_parameters",
+        "chunk_size",  # of downloads, and the stream_ keys of streams: rerank has neither
+        "deadline",
+        "max_retries",
+        "max_stream_reconnection_attempts",
+        "retry_remote_protocol_errors",
+        "stream_reconnection_enabled",
+        "timeout",
+        "timeout_in_seconds",
+    }
+)
+_MAX_PRIORITY = 999
+_OURS_ALONE = ("content-length", "transfer-encoding")  # a second one, or another, breaks the framing of the request
+_IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
+
+
+def encode(
+    config: Config,
+    *,
+    model: str,
+    query: str,
+    documents: Iterable[object],
+    top_n: int | None = None,
+    max_tokens_per_doc: int | None = None,
+    relevant_spans: Any = None,
+    priority: int | None = None,
+    request_options: RequestOptions | None = None,
+    rank_fields: Sequence[str] | None = None,
+    min_score: float | None = None,
+    max_documents_per_request: int | None = None,
+    deadline: float | None = None,
+) -> Call:
+    """Check the arguments and pack them once; None means "not given" and never goes out as null.
+
+    Raises:
+        InvalidRequestError: An argument is of the wrong type or out of its range.
+    """
+    options = _checked_options(request_options)
+    call = Call()
+    call.lane = INTERACTIVE
+    call.dialect = None
+    given = {
+        "model": model,
+        "query": query,
+        "documents": documents,
+        "top_n": top_n,
+        "max_tokens_per_doc": max_tokens_per_doc,
+        "relevant_spans": relevant_spans,
+        "priority": priority,
+        **_mapping(options, "additional_body_parameters"),
+    }
+    call.documents, call.texts = to_texts(given["documents"], rank_fields)
+    call.top_n = whole_number("top_n", given["top_n"], 1)
+    call.min_score = number("min_score", min_score)
+    checked = {
+        "model": _checked_text("model", given["model"]),
+        "query": _checked_text("query", given["query"]),
+        "documents": call.texts,
+        "top_n": call.top_n,
+        "max_tokens_per_doc": whole_number("max_tokens_per_doc", given["max_tokens_per_doc"], 1),
+        "relevant_spans": _spans(given["relevant_spans"]),
+        "priority": whole_number("priority", given["priority"], 0, _MAX_PRIORITY),
+    }
+    call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
+    call.headers = _headers(_mapping(options, "additional_headers"))
+    call.params = _query_pairs(_mapping(options, "additional_query_parameters"))
+    timeout = options.get("timeout")
+    call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
+    call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
+    call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
+    per_call = deadline if deadline is not None else options.get("deadline")
+    call.deadline_s = (
+        seconds("deadline", per_call)
+        or config.deadline
+        or max(DEFAULT_DEADLINE_S, call.timeout_s or config.timeout or 0)  # who allows a phase more means it
+    )
+    call.max_documents_per_request = (
+        whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS)
+        or config.max_documents_per_request
+    )
+    if config.is_local:  # a scorer may look at the whole list
+        call.max_documents_per_request = len(call.texts) or 1
+    return call
+
+
+def _checked_text(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidRequestError(f"{name} must be a string, got {type(value).__name__}")
+    if not value.strip():
+        raise InvalidRequestError(f"{name} must not be empty or only white space")
+    return value
+
+
+def _checked_options(options: Any) -> Mapping[str, Any]:
+    if options is None:
+        return {}
+    if not hasattr(options, "get") or not hasattr(options, "keys"):
+        raise InvalidRequestError(f"request_options must be a mapping, got {type(options).__name__}")
+    unknown = sorted(str(key) for key in options.keys() - REQUEST_OPTIONS)
+    if unknown:
+        raise InvalidRequestError(
+            f"request_options has no {', '.join(unknown)}; it may hold {', '.join(sorted(REQUEST_OPTIONS))}"
+        )
+    return options  # type: ignore[no-any-return]
+
+
+def _mapping(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """One of the ``additional_`` options, without what is None."""
+    value = options.get(name)
+    if value is None:
+        return {}
+    if not hasattr(value, "items") or not all(isinstance(key, str) for key in value):
+        raise InvalidRequestError(f"{name} must be a mapping from names to values, got {type(value).__name__}")
+    return {key: item for key, item in value.items() if item is not None}
+
+
+def _headers(headers: dict[str, Any]) -> dict[str, str]:
+    texts = {}
+    for name, value in headers.items():
+        if not name or not name.isascii() or not all(c.isalnum() or c in _IN_HEADER_NAMES for c in name):
+            raise InvalidRequestError(f"additional_headers: {name!r} is no name for a header")
+        if name.lower() in _OURS_ALONE:
+            raise InvalidRequestError(
+                f"additional_headers must not hold {name}: the client sets it for the body it sends"
+            )
+        text = value if isinstance(value, str) else str(value)
+        texts[name] = header_text(f"additional_headers: the value of {name}", text)
+    return texts
+
+
+def _query_pairs(params: Any, name: str = "") -> list[tuple[str, Any]]:
+    """The official client's encoding: a list repeats its name, a mapping puts its keys in brackets."""
+    if hasattr(params, "items"):
+        return [
+            pair for key, item in params.items() for pair in _query_pairs(item, f"{name}[{key}]" if name else f"{key}")
+        ]
+    if isinstance(params, (list, tuple)):
+        return [pair for item in params for pair in _query_pairs(item, name)]
+    return [(name, params)]
+
+
+def _spans(spans: Any) -> dict[str, Any] | None:
+    """The wire form of ``relevant_spans``: ours, the official class or a mapping."""
+    if spans is None:
+        return None
+    names = ("mode", "threshold", "max_spans")
+    given = spans if hasattr(spans, "keys") else {name: getattr(spans, name, None) for name in names}
+    mode = getattr(given.get("mode"), "value", given.get("mode"))
+    if not isinstance(mode, str):
+        raise InvalidRequestError(
+            "relevant_spans must be RerankRelevantSpans or a mapping with a mode of 'enabled' or 'disabled', "
+            f"got {type(spans).__name__} without one"
+        )
+    threshold = number("relevant_spans.threshold", given.get("threshold"))
+    if threshold in (float("inf"), float("-inf")):
+        raise InvalidRequestError(f"relevant_spans.threshold must be finite, got {threshold}")
+    max_spans = whole_number("relevant_spans.max_spans", given.get("max_spans"), 1)
+    wire = {**given, "mode": mode, "threshold": threshold, "max_spans": max_spans}
+    return {name: value for name, value in wire.items() if value is not None}

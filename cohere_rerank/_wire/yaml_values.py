@@ -1,0 +1,144 @@
+"""Python values to what YAML has a form for: one step at a time, no library imported for it.
+
+A value of a library's type can only be there when the library is loaded, so types are looked up in ``sys.modules``.
+``docs/explanation/documents.md`` has the table of forms for users.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from .yaml import Bare, dump, number, refused
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from .yaml import Where
+
+
+def fields_of(value: Any) -> dict[Any, object] | None:
+    """The fields of a structured value in their order, or None for any other value."""
+    kind: type[Any] = type(value)
+    if kind is dict:
+        return value  # type: ignore[no-any-return]
+    if isinstance(value, Mapping):
+        return dict(value)
+    names = getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
+    if names is not None:  # a named tuple
+        return dict(zip(names, value, strict=True))
+    if _is(value, "pydantic.root_model", "RootModel"):
+        return fields_of(value.root)
+    if _is(value, "pydantic.main", "BaseModel"):
+        return _model_fields(value)
+    if hasattr(kind, "__dataclass_fields__"):
+        from dataclasses import fields
+
+        names = [field.name for field in fields(value)]
+    else:
+        attributes = getattr(kind, "__attrs_attrs__", None)
+        if attributes is None:
+            return None
+        names = [attribute.name for attribute in attributes]
+    return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _model_fields(model: Any) -> dict[Any, object]:
+    """The keys of pydantic's ``model_dump()``, with Python values: declared, extra, then computed fields."""
+    kind = type(model)
+    names = [name for name, field in kind.model_fields.items() if field.exclude is not True]
+    fields: dict[Any, object] = {name: model.__dict__[name] for name in names if name in model.__dict__}
+    fields.update(model.model_extra or {})
+    fields.update({name: getattr(model, name) for name in kind.model_computed_fields})
+    return fields
+
+
+def simplify(value: Any, where: Where) -> object:
+    """A value that `dump` writes, or one a step nearer to it; *where* is its place, for the error if there is none."""
+    for module, name, convert in _FORMS:
+        if _is(value, module, name):
+            return convert(value)
+    fields = fields_of(value)
+    if fields is not None:
+        return fields
+    if isinstance(value, (list, tuple)):
+        return list(value)
+    if isinstance(value, (set, frozenset)):
+        return _ordered(value, where)
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        raise refused(where, f"is {type_name(value)}; decode it to a str first")
+    raise refused(where, f"is {type_name(value)}, which has no form in YAML; pass a str, a number, a list or a mapping")
+
+
+def type_name(value: object) -> str:
+    """How an error names what was given, without showing it."""
+    if value is None:
+        return "None"
+    kind = type(value)
+    if isinstance(value, type):
+        return f"the class {value.__qualname__} (not an instance)"
+    module = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
+    return f"of type {module}{kind.__qualname__}"
+
+
+def _is(value: object, module: str, name: str) -> bool:
+    """``isinstance`` for a type of a library that may not be loaded."""
+    return isinstance(value, getattr(sys.modules.get(module), name, ()))
+
+
+def _ordered(items: Any, where: Where) -> list[object]:
+    kinds = set(map(type, items))
+    if kinds <= {str}:
+        return sorted(items)
+    if kinds <= {int, float}:
+        return sorted(items, key=lambda item: (item != item, item))  # NaN has no order: last
+    return sorted(items, key=lambda item: dump({"item": item}, where, simplify))
+
+
+def _datetime(value: Any) -> Bare | None:
+    # pandas.NaT is a datetime that is not equal to itself.
+    return Bare(value.isoformat(" ")) if value == value else None
+
+
+def _timedelta(value: Any) -> str:
+    # str() of minus one hour is "-1 day, 23:00:00".
+    return f"-{-value}" if value.days < 0 else str(value)
+
+
+def _numpy_time(value: Any) -> object:
+    item = value.item()
+    if isinstance(item, int):  # nanoseconds, which Python's types do not hold
+        item = value.astype(f"{value.dtype.kind}8[us]").item()
+    return str(value) if isinstance(item, int) else item
+
+
+def _array(value: Any) -> object:
+    if value.dtype.kind not in "mM":
+        return value.tolist()
+    return list(value) if value.ndim else value[()]
+
+
+# The first that fits. Subclasses of plain types (numpy's float64 is one) lose their class.
+_FORMS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
+    ("enum", "Enum", lambda value: value.value),
+    ("builtins", "str", str.__str__),
+    ("builtins", "int", int.__int__),
+    ("builtins", "float", float.__float__),
+    ("datetime", "datetime", _datetime),
+    ("datetime", "date", lambda value: Bare(value.isoformat())),
+    ("datetime", "time", lambda value: value.isoformat()),
+    ("datetime", "timedelta", _timedelta),
+    ("decimal", "Decimal", lambda value: Bare(number(str(value)))),
+    ("uuid", "UUID", str),
+    ("pathlib", "PurePath", str),
+    ("pydantic.root_model", "RootModel", lambda value: value.root),
+    ("pydantic.networks", "AnyUrl", str),
+    ("numpy", "ndarray", _array),
+    ("numpy", "datetime64", _numpy_time),
+    ("numpy", "timedelta64", _numpy_time),  # before the integers, of which it is one
+    ("numpy", "bool_", bool),
+    ("numpy", "integer", int),
+    ("numpy", "floating", float),
+)

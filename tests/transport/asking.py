@@ -1,0 +1,76 @@
+"""How the tests of connections ask, and the ports that answer nobody."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+
+from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+
+LATE_S = 2.0  # what came after this did not end on time
+# Trio warns when a request's body is dropped between two of its pieces; that generator is httpx's.
+ignore_httpx_body = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
+
+
+def ask(url: str, query: str = "q", content: bytes | None = None, **limits: Any) -> httpx.Request:
+    """A request to rerank; ``deadline`` is a function, other limits are httpx's timeouts."""
+    deadline = {"deadline": limits.pop("deadline")} if "deadline" in limits else {}
+    extensions = {"timeout": limits, **deadline}
+    url = f"{url}/v2/rerank"
+    if content is not None:
+        return httpx.Request("POST", url, content=content, extensions=extensions)
+    body = {"model": "m", "query": query, "documents": ["a", "b"]}
+    return httpx.Request("POST", url, json=body, extensions=extensions)
+
+
+def send(transport: StackTransport, *args: Any, **limits: Any) -> httpx.Response:
+    response = transport.handle_request(ask(*args, **limits))
+    response.read()
+    response.close()
+    return response
+
+
+async def asend(transport: AsyncStackTransport, *args: Any, **limits: Any) -> httpx.Response:
+    response = await transport.handle_async_request(ask(*args, **limits))
+    try:
+        await response.aread()
+    finally:
+        await response.aclose()
+    return response
+
+
+async def together(transport: AsyncStackTransport, url: str, n: int) -> None:
+    async with anyio.create_task_group() as tasks:
+        for i in range(n):
+            tasks.start_soon(asend, transport, url, str(i))
+
+
+def left(seconds: float) -> Callable[[], float]:
+    ends_s = time.monotonic() + seconds
+    return lambda: ends_s - time.monotonic()
+
+
+@contextmanager
+def on_time() -> Iterator[None]:
+    start_s = time.monotonic()
+    try:
+        yield
+    finally:
+        assert time.monotonic() - start_s < LATE_S
+
+
+@contextmanager
+def listener(backlog: int = 8) -> Iterator[tuple[str, socket.socket]]:
+    """A port where connections are made, and nobody reads or answers."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        sock.bind(("127.0.0.1", 0))
+        sock.listen(backlog)
+        yield f"http://127.0.0.1:{sock.getsockname()[1]}", sock
