@@ -26,9 +26,9 @@ def main() -> NoReturn:
 def _missing(error: ImportError) -> str:
     """What to install, once: the extra of the server brings click too."""
     if error.name == "click" and sys.argv[1:2] == ["serve"]:
-        from .server.extra import MISSING
+        from ._extras import missing_extra
 
-        return MISSING
+        return missing_extra("server", "The server", error.__cause__)
     return str(error)
 
 

@@ -13,6 +13,7 @@ from urllib.request import getproxies
 import httpx
 
 from cohere_rerank._addresses import rerank_url
+from cohere_rerank._extras import importing
 from cohere_rerank._settings import DEFAULT_CONNECT_TIMEOUT_S, DEFAULT_TIMEOUT_S
 from cohere_rerank._version import __version__
 from cohere_rerank._wire.decompress import ACCEPT_ENCODING, Body
@@ -299,10 +300,8 @@ def DefaultAioHttpClient(**kwargs: Any) -> httpx.AsyncClient:  # noqa: N802 - th
     Raises:
         ImportError: The extra is not installed.
     """
-    try:
+    with importing("aiohttp", "DefaultAioHttpClient"):
         from httpx_aiohttp import HttpxAiohttpClient
-    except ImportError:
-        raise ImportError('aiohttp is an extra: pip install "cohere-rerank[aiohttp]"') from None
     kwargs.setdefault("timeout", DEFAULT_TIMEOUT_S)
     client: httpx.AsyncClient = HttpxAiohttpClient(**kwargs)
     return client

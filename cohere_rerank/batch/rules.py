@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._progress import progress_bar
 from cohere_rerank._raw_response import RerankArguments
 from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import (
@@ -211,12 +212,8 @@ def _told(progress: Progress, n_total: int | None, clock: Clock) -> Iterator[Cal
     if callable(progress):
         yield _counter(progress, n_total, clock)
     elif progress:
-        try:
-            from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
-        except ImportError:
-            raise ImportError('the progress bar is an extra: pip install "cohere-rerank[progress]"') from None
-        with tqdm(total=n_total, unit="request") as bar:
-            yield lambda _: bar.update()
+        with progress_bar(n_total, "request") as advance:
+            yield lambda _: advance()
     else:
         yield lambda _: None
 

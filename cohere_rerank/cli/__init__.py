@@ -8,9 +8,7 @@ Exit codes: 0 done, 1 the API or a scorer failed, 2 the command as given cannot 
 
 from __future__ import annotations
 
-try:
+from cohere_rerank._extras import importing
+
+with importing("cli", "The command line"):
     import click as click
-except ImportError:
-    raise ImportError(
-        'the command line is an extra; install it with: pip install "cohere-rerank[cli]"', name="click"
-    ) from None

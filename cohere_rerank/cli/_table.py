@@ -7,14 +7,14 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-try:
+from cohere_rerank._extras import importing
+
+with importing("cli", "The table"):
     from rich.bar import Bar
     from rich.cells import cell_len, chop_cells
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
-except ImportError:
-    raise ImportError('the table needs rich; pip install "cohere-rerank[cli]", or ask for --json') from None
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponseResultsItem

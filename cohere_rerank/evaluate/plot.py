@@ -5,6 +5,8 @@ from __future__ import annotations
 from os import PathLike
 from typing import TYPE_CHECKING
 
+from cohere_rerank._extras import importing
+
 if TYPE_CHECKING:
     from .comparison import Report
 
@@ -17,11 +19,9 @@ def plot_report(report: Report, path: str | PathLike[str]) -> None:
     Raises:
         ImportError: matplotlib is not installed.
     """
-    try:
+    with importing("plot", "A plot"):
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError('plots are an extra: pip install "cohere-rerank[plot]"') from None
     systems, names = list(report.values), list(next(iter(report.values.values())))
     figure = Figure(figsize=(max(6.0, 1.5 + 1.6 * len(names)), 3.6), layout="constrained")
     FigureCanvasAgg(figure)  # no window, no global state

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 
+from cohere_rerank._progress import progress_bar
+
 __all__ = ["steps"]
 
 
@@ -24,11 +26,7 @@ def steps(progress: bool | Callable[[int, int], object], total: int) -> Iterator
         done = count(1)
         yield lambda: progress(next(done), total)
     elif progress:
-        try:
-            from tqdm import tqdm  # type: ignore[import-untyped, unused-ignore]
-        except ImportError:
-            raise ImportError('the progress bar is an extra: pip install "cohere-rerank[progress]"') from None
-        with tqdm(total=total, unit="ranking") as bar:
-            yield bar.update
+        with progress_bar(total, "ranking") as advance:
+            yield advance
     else:
         yield lambda: None

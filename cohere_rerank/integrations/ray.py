@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._extras import require
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 from cohere_rerank.limits.memory import MemoryStore
 
@@ -92,10 +93,4 @@ def _counter(name: str) -> Any:
 
 
 def _ray() -> Any:
-    try:
-        import ray
-    except ImportError as error:
-        raise ImportError(
-            f'a limit in Ray needs ray ({error}); install it with: pip install "cohere-rerank[ray]"'
-        ) from error
-    return ray
+    return require("ray", "ray", "A limit in Ray")

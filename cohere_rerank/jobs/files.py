@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
+from cohere_rerank._extras import importing
 from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
@@ -69,8 +70,6 @@ def arrow() -> Any:
     Raises:
         ImportError: It is not installed; names the extra that brings it.
     """
-    try:
+    with importing("arrow", "Parquet"):
         import pyarrow.parquet  # type: ignore[import-untyped, unused-ignore]
-    except ImportError:
-        raise ImportError('Parquet needs pyarrow; install it with: pip install "cohere-rerank[arrow]"') from None
     return pyarrow

@@ -8,6 +8,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._extras import importing
 from cohere_rerank._validators import seconds
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
@@ -236,11 +237,7 @@ def _log(message: str, *values: object) -> None:
 
 
 def _redis() -> Any:
-    try:
+    with importing("redis", "A limit in Redis"):
         import redis.backoff
         import redis.retry
-    except ImportError as error:
-        raise ImportError(
-            f'a limit in Redis needs redis ({error}); install it with: pip install "cohere-rerank[redis]"'
-        ) from error
     return redis

@@ -6,9 +6,9 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
+from cohere_rerank._extras import require
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
-from .extras import needed
 from .model_folder import ModelFolder
 from .onnx_model import OnnxModel
 from .options import read_options
@@ -16,7 +16,7 @@ from .scorer import Scorer
 from .stages import TwoStageScorer
 from .vectors import VectorCache
 
-np = needed("numpy", "onnx")
+np = require("numpy", "onnx", "local:onnx")
 
 _LEAST_TOKENS = 16
 _MAX_VECTORS = 50_000  # 77 MB at 384 dimensions

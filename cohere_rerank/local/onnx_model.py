@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from cohere_rerank._extras import require
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
-from .extras import needed
 from .model_folder import ModelFolder
 
 _TELEMETRY_OFF = "ORT_DISABLE_TELEMETRY"
@@ -23,17 +23,17 @@ def _quiet_runtime() -> Any:
     has set it, or has imported onnxruntime before us, has decided.
     """
     if _TELEMETRY_OFF in os.environ:
-        return needed("onnxruntime", "onnx")
+        return require("onnxruntime", "onnx", "local:onnx")
     os.environ[_TELEMETRY_OFF] = "1"
     try:
-        return needed("onnxruntime", "onnx")
+        return require("onnxruntime", "onnx", "local:onnx")
     finally:
         os.environ.pop(_TELEMETRY_OFF, None)
 
 
-np = needed("numpy", "onnx")
+np = require("numpy", "onnx", "local:onnx")
 ort = _quiet_runtime()
-tokenizers = needed("tokenizers", "onnx")
+tokenizers = require("tokenizers", "onnx", "local:onnx")
 
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _INTEGERS = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}

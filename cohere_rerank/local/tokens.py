@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from .extras import needed
+from cohere_rerank._extras import require
 
-np = needed("numpy", "semantic")
+np = require("numpy", "semantic", "local:semantic")
 
 _FIRST_PIECE = 6  # before it: unknown, beginning, end and the like
 _MOST_QUERY_TOKENS = 256

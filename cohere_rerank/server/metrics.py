@@ -9,15 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from .extra import MISSING
+from cohere_rerank._extras import importing
 
-try:
+with importing("server", "The server"):
     import prometheus_client as prometheus
     from prometheus_client import multiprocess
     from prometheus_client.metrics_core import Metric
     from prometheus_client.registry import Collector
-except ImportError:
-    raise ImportError(MISSING) from None
 
 FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # where the library lets processes write their counts
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST

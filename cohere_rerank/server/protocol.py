@@ -8,13 +8,12 @@ import uuid
 import h11
 from pydantic_core import to_json
 
-from .extra import MISSING
+from cohere_rerank._extras import importing
+
 from .http import JSON
 
-try:
+with importing("server", "The server"):
     from uvicorn.protocols.http.h11_impl import H11Protocol
-except ImportError:
-    raise ImportError(MISSING) from None
 
 _log = logging.getLogger("cohere_rerank.server")
 _MESSAGE = "this is no HTTP request that the server can read"

@@ -14,21 +14,18 @@ from contextlib import contextmanager, suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._extras import importing
 from cohere_rerank._settings import key_from_environment
 from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from . import logs
-from .extra import MISSING
+from .protocol import JsonH11Protocol
 from .settings import Settings
 
-try:
+with importing("server", "The server"):
     import uvicorn
     from uvicorn.supervisors import Multiprocess
-except ImportError:
-    raise ImportError(MISSING) from None
-
-from .protocol import JsonH11Protocol
 
 if TYPE_CHECKING:
     from .app import App

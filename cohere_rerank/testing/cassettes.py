@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import httpx
 
+from cohere_rerank._extras import importing
 from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
 from cohere_rerank.errors import InvalidRequestError
 
@@ -48,10 +49,8 @@ def cassette(path: str | PathLike[str], *, record: Record = "once", redact_texts
         ImportError: The extra is not installed.
         vcr.errors.CannotOverwriteExistingCassetteException: Out of the client's call: the cassette has no such request.
     """
-    try:
+    with importing("testing", "A cassette"):
         import vcr
-    except ImportError:
-        raise ImportError('cassettes are an extra: pip install "cohere-rerank[testing]"') from None
     if record not in _MODES:
         raise InvalidRequestError(f"record must be one of {', '.join(_MODES)}, got {record!r}")
     redaction = Redaction(texts=redact_texts)
