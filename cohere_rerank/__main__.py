@@ -15,15 +15,15 @@ def main() -> NoReturn:
     try:
         from .cli._program import program
     except ImportError as error:
-        print(f"cohere-rerank: error: {_missing(error)}", file=sys.stderr)  # noqa: T201 - no click to say it with
+        print(f"cohere-rerank: error: {_what_to_install(error)}", file=sys.stderr)  # noqa: T201 - no click to say it with
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    _prepare()
+    _prepare_process()
     program.main(prog_name="cohere-rerank")
 
 
-def _missing(error: ImportError) -> str:
+def _what_to_install(error: ImportError) -> str:
     """What to install, once: the extra of the server brings click too."""
     if error.name == "click" and sys.argv[1:2] == ["serve"]:
         from ._extras import missing_extra
@@ -32,7 +32,7 @@ def _missing(error: ImportError) -> str:
     return str(error)
 
 
-def _prepare() -> None:
+def _prepare_process() -> None:
     """Make of the process what a program is: three streams, and one line a warning."""
     if sys.stdin is None:  # closed by a shell's <&-
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives

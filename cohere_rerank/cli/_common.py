@@ -28,7 +28,7 @@ import click
 from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
 from cohere_rerank.errors import MissingApiKeyError
 
-from ._failures import NO_KEY, Refusal, one_line, silence
+from ._failures import NO_KEY, UsageFailure, discard_output, one_line
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
@@ -38,9 +38,9 @@ __all__ = [
     "Endpoint",
     "client_options",
     "endpoint_options",
+    "explain_missing_key",
     "is_loopback",
-    "key_wanted",
-    "note",
+    "notice",
     "write_json",
 ]
 
@@ -66,17 +66,17 @@ class Endpoint:
         """A client of this endpoint; use it as a context manager.
 
         Raises:
-            Refusal: The environment holds no key, and the endpoint is not local.
+            UsageFailure: The environment holds no key, and the endpoint is not local.
             InvalidRequestError: A setting is out of its range.
         """
         from cohere_rerank.client import ClientV2
 
-        with key_wanted(self.settings, "--local"):
+        with explain_missing_key(self.settings, "--local"):
             return ClientV2(**self.settings, **more)
 
 
 @contextmanager
-def key_wanted(settings: Mapping[str, Any], keyless: str) -> Iterator[None]:
+def explain_missing_key(settings: Mapping[str, Any], keyless: str) -> Iterator[None]:
     """Say to a person at a shell, while a client is made, how to do with a missing key.
 
     Args:
@@ -84,14 +84,14 @@ def key_wanted(settings: Mapping[str, Any], keyless: str) -> Iterator[None]:
         keyless: What to type for an answer that needs no key.
 
     Raises:
-        Refusal: There is no key.
+        UsageFailure: There is no key.
     """
     try:
         yield
     except MissingApiKeyError:
         is_here = is_loopback(_host(settings.get("base_url") or os.environ.get("CO_API_URL", "")))
         any_text = "; any text will do for a server on this machine that asks for none" if is_here else ""
-        raise Refusal(f"{NO_KEY}{any_text}; {keyless} needs none") from None
+        raise UsageFailure(f"{NO_KEY}{any_text}; {keyless} needs none") from None
 
 
 def _host(url: str) -> str | None:
@@ -193,9 +193,9 @@ def write_json(values: Iterable[object]) -> None:
     out.flush()
 
 
-def note(text: str) -> None:
+def notice(text: str) -> None:
     """Tell the person something that is no data: one line on standard error, if anybody reads it."""
     try:
         click.echo(f"cohere-rerank: {one_line(text)}", err=True)
     except OSError:
-        silence()
+        discard_output()

@@ -14,8 +14,8 @@ from cohere_rerank._settings import key_from_environment
 from cohere_rerank._version import __version__
 from cohere_rerank.errors import CohereRerankError
 
-from ._network import reach
-from ._probes import PROBES, Finding, Probe, dialect_of, gravest, judged, limits
+from ._network import check_connection
+from ._probes import PROBES, Finding, Probe, dialect_of, interpret, limits, most_severe
 
 if TYPE_CHECKING:
     import httpx
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["diagnose", "diagnose_local"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_MOST_BYTES = 1_000_000  # of a reply to a request with two documents
+_MAX_REPLY_BYTES = 1_000_000  # of a reply to a request with two documents
 _SLOW_S = 2.0
 
 
 @dataclass(frozen=True)
-class _Answer:
+class _Reply:
     status: int
     headers: Mapping[str, str]
     reply: Any
@@ -46,11 +46,11 @@ def diagnose(base_url: str, model: str, timeout_s: float) -> Iterator[Finding]:
     root = rerank_url(base_url).removesuffix("/rerank").removesuffix("/v2")
     url = urlsplit(root)
     yield _address(url)
-    for finding in reach(url, timeout_s):
+    for finding in check_connection(url, timeout_s):
         yield finding
         if finding.status == "fail":
             return
-    yield from _ask(root, model, timeout_s)
+    yield from _send_probes(root, model, timeout_s)
 
 
 def diagnose_local(base_url: str) -> Iterator[Finding]:
@@ -76,7 +76,7 @@ def _address(url: SplitResult) -> Finding:
     return Finding("address", "ok", shown)
 
 
-def _ask(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
+def _send_probes(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
     import httpx
 
     key = key_from_environment()
@@ -89,7 +89,7 @@ def _ask(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
                 for probe, answer in answers
                 if answer.status == 200 and (dialect := dialect_of(probe.path, answer.reply))
             ]
-            yield from _conclusions(root, answers, ranking, bool(key))
+            yield from _interpret_all(root, answers, ranking, bool(key))
             if ranking:
                 yield _latency(_post(client, root, ranking[0][0], model, timeout_s))
         except httpx.HTTPError as error:
@@ -97,7 +97,7 @@ def _ask(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
             yield Finding("connect", "fail", f"no complete answer: {reason}", "look into the log of the server")
 
 
-def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: float) -> _Answer:
+def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: float) -> _Reply:
     """Ask, and read no more and no longer than a reply of this size may take."""
     import httpx
 
@@ -106,7 +106,7 @@ def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: 
     with client.stream("POST", root + probe.path, json=probe.body(model)) as response:
         for piece in response.iter_bytes():
             body += piece
-            if len(body) > _MOST_BYTES or time.monotonic() - started > timeout_s:
+            if len(body) > _MAX_REPLY_BYTES or time.monotonic() - started > timeout_s:
                 raise httpx.ReadError("the reply to two documents does not end")
     text = body.decode("utf-8", "replace")
     try:
@@ -114,19 +114,19 @@ def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: 
     except (ValueError, RecursionError):
         reply = text
     names = {name.lower(): value for name, value in response.headers.items()}
-    return _Answer(response.status_code, names, reply, time.monotonic() - started)
+    return _Reply(response.status_code, names, reply, time.monotonic() - started)
 
 
-def _conclusions(
-    root: str, answers: list[tuple[Probe, _Answer]], ranking: list[tuple[Probe, str]], has_key: bool
+def _interpret_all(
+    root: str, answers: list[tuple[Probe, _Reply]], ranking: list[tuple[Probe, str]], has_key: bool
 ) -> Iterator[Finding]:
     if ranking:
         yield Finding("key", "ok", "accepted" if has_key else "none set, and none asked for")
         yield _dialects(root, ranking)
         yield _limits([answer for _, answer in answers])
         return
-    found = [judged(probe, answer.status, answer.headers, answer.reply) for probe, answer in answers]
-    yield gravest(filter(None, found)) or Finding(
+    found = [interpret(probe, answer.status, answer.headers, answer.reply) for probe, answer in answers]
+    yield most_severe(filter(None, found)) or Finding(
         "dialect", "fail", "no rerank path is there", "check the address: a prefix such as /api may be missing"
     )
 
@@ -140,7 +140,7 @@ def _dialects(root: str, ranking: list[tuple[Probe, str]]) -> Finding:
     return Finding("dialect", "warn", spoken, advice)
 
 
-def _limits(answers: list[_Answer]) -> Finding:
+def _limits(answers: list[_Reply]) -> Finding:
     stated = {name: None for answer in answers for name in limits(answer.headers)}
     is_limited = any(answer.status == 429 for answer in answers)
     if is_limited:
@@ -148,7 +148,7 @@ def _limits(answers: list[_Answer]) -> Finding:
     return Finding("limits", "ok", ", ".join(stated) or "none stated in the headers")
 
 
-def _latency(answer: _Answer) -> Finding:
+def _latency(answer: _Reply) -> Finding:
     message = f"{1000 * answer.took_s:.0f} ms for two documents"
     if answer.status != 200:
         return Finding("latency", "warn", f"not measured: the last request was answered {answer.status}")

@@ -16,7 +16,17 @@ import click
 from cohere_rerank._settings import key_from_environment
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
 
-__all__ = ["FAILED", "INTERRUPTED", "NO_KEY", "USAGE", "Failure", "Refusal", "one_line", "silence", "translated"]
+__all__ = [
+    "FAILED",
+    "INTERRUPTED",
+    "NO_KEY",
+    "USAGE",
+    "Failure",
+    "UsageFailure",
+    "discard_output",
+    "map_errors",
+    "one_line",
+]
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -35,17 +45,17 @@ class Failure(click.ClickException):
         try:
             click.echo(f"cohere-rerank: error: {one_line(self.message)}", err=True)
         except OSError:
-            silence()
+            discard_output()
 
 
-class Refusal(Failure):
+class UsageFailure(Failure):
     """The command as given cannot be run: an option, an input or a setting is wrong."""
 
     exit_code = USAGE
 
 
 @contextmanager
-def translated() -> Iterator[None]:
+def map_errors() -> Iterator[None]:
     """Let click see only its own exceptions, each with our exit code.
 
     Raises:
@@ -57,20 +67,20 @@ def translated() -> Iterator[None]:
     except KeyboardInterrupt:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
-        silence()
+        discard_output()
         raise click.exceptions.Exit(0) from None  # `| head` had what it wanted
     except click.exceptions.NoArgsIsHelpError:
         raise  # which shows the help
     except click.UsageError as error:
-        raise Refusal(_with_hint(error)) from None
+        raise UsageFailure(_with_hint(error)) from None
     except MissingApiKeyError:
-        raise Refusal(f"{NO_KEY}; --local needs none") from None
+        raise UsageFailure(f"{NO_KEY}; --local needs none") from None
     except InvalidRequestError as error:
-        raise Refusal(str(error)) from None
+        raise UsageFailure(str(error)) from None
     except (CohereRerankError, ImportError) as error:
         raise Failure(str(error)) from None
     except OSError as error:
-        silence()  # it may have been the output: a full disk
+        discard_output()  # it may have been the output: a full disk
         raise Failure(_os_error(error)) from None
 
 
@@ -93,7 +103,7 @@ def _os_error(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
-def silence() -> None:
+def discard_output() -> None:
     """Send what a stream still buffers and cannot write nowhere: the interpreter flushes once more at its exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from ._common import note
+from ._common import notice
 
 if TYPE_CHECKING:
     from cohere_rerank.jobs import JobReport
 
     Show = Callable[[JobReport], None]
 
-__all__ = ["duration", "numbers", "watching"]
+__all__ = ["duration", "progress_display", "summary"]
 
 _LINE_EVERY_S = 30.0
 _FINISHING = "finishing what is under way; interrupt again to leave at once"
@@ -36,7 +36,7 @@ def duration(seconds: float) -> str:
     return " ".join(parts[:2])
 
 
-def numbers(report: JobReport) -> str:
+def summary(report: JobReport) -> str:
     """A report in one line."""
     parts = [f"{report.rows:,} rows"]
     if report.failed:
@@ -50,7 +50,7 @@ def numbers(report: JobReport) -> str:
 
 
 @contextmanager
-def watching() -> Iterator[Show]:
+def progress_display() -> Iterator[Show]:
     """What to give each report to."""
     if sys.stderr.isatty():
         with _bar() as show:
@@ -60,17 +60,17 @@ def watching() -> Iterator[Show]:
 
 
 def _lines() -> Show:
-    due_s, is_told = time.monotonic() + _LINE_EVERY_S, False
+    due_s, is_announced = time.monotonic() + _LINE_EVERY_S, False
 
     def show(report: JobReport) -> None:
-        nonlocal due_s, is_told
-        if report.stopped == "interrupted" and not is_told:
-            is_told = True
-            note(_FINISHING)
+        nonlocal due_s, is_announced
+        if report.stopped == "interrupted" and not is_announced:
+            is_announced = True
+            notice(_FINISHING)
         if time.monotonic() >= due_s:
             due_s = time.monotonic() + _LINE_EVERY_S
             left = report.seconds_left
-            note(numbers(report) + (f", {duration(left)} left" if left is not None else ""))
+            notice(summary(report) + (f", {duration(left)} left" if left is not None else ""))
 
     return show
 
@@ -86,9 +86,9 @@ def _bar() -> Iterator[Show]:
 
         def show(report: JobReport) -> None:
             left = report.seconds_left
-            told = numbers(report) + (f", {duration(left)} left" if left is not None else "")
+            text = summary(report) + (f", {duration(left)} left" if left is not None else "")
             if report.stopped == "interrupted":
-                told = _FINISHING
-            progress.update(task, completed=report.fraction, description=told)
+                text = _FINISHING
+            progress.update(task, completed=report.fraction, description=text)
 
         yield show

@@ -11,13 +11,13 @@ from urllib.request import getproxies, proxy_bypass
 
 from ._probes import Finding
 
-__all__ = ["reach"]
+__all__ = ["check_connection"]
 
 _DAY_S = 86_400.0
 _EXPIRES_SOON_DAYS = 14
 
 
-def reach(url: SplitResult, timeout_s: float) -> Iterator[Finding]:
+def check_connection(url: SplitResult, timeout_s: float) -> Iterator[Finding]:
     """Look the name up, connect, and shake hands; the first failure is the last finding.
 
     Args:

@@ -8,12 +8,12 @@ from typing import Any
 
 from cohere_rerank.errors import _server_message as server_message
 
-__all__ = ["PROBES", "Finding", "Probe", "dialect_of", "gravest", "judged", "limits"]
+__all__ = ["PROBES", "Finding", "Probe", "dialect_of", "interpret", "limits", "most_severe"]
 
 _QUERY = "capital of France"
 _DOCUMENTS = ["Paris is the capital of France.", "Berlin is the capital of Germany."]
 _LIMIT_MARKS = ("ratelimit", "rate-limit", "call-limit", "call-remaining", "retry-after")
-_MEND_FIRST = ("key", "limits", "model", "dialect")
+_FIX_FIRST = ("key", "limits", "model", "dialect")
 _MESSAGE_LIMIT = 200  # characters
 
 
@@ -75,7 +75,7 @@ def _are_results(results: Any, score: str) -> bool:
     )
 
 
-def judged(probe: Probe, status: int, headers: Mapping[str, str], reply: Any) -> Finding | None:
+def interpret(probe: Probe, status: int, headers: Mapping[str, str], reply: Any) -> Finding | None:
     """What a reply without a ranking says; None where it only says that the path is not there.
 
     Args:
@@ -103,9 +103,9 @@ def judged(probe: Probe, status: int, headers: Mapping[str, str], reply: Any) ->
     return Finding("dialect", "fail", f"{place}, without a ranking", "is this a page in front of the server?")
 
 
-def gravest(findings: Iterable[Finding]) -> Finding | None:
+def most_severe(findings: Iterable[Finding]) -> Finding | None:
     """The one to mend first; None if there are none."""
-    return min(findings, key=lambda finding: _MEND_FIRST.index(finding.check), default=None)
+    return min(findings, key=lambda finding: _FIX_FIRST.index(finding.check), default=None)
 
 
 def limits(headers: Mapping[str, str]) -> list[str]:

@@ -11,7 +11,7 @@ import click
 
 from cohere_rerank._version import __version__
 
-from ._failures import translated
+from ._failures import map_errors
 
 __all__ = ["program"]
 
@@ -37,12 +37,12 @@ class Program(click.Group):
         """Read the arguments that are the program's own, and NO_COLOR."""
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
-        with translated():
+        with map_errors():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command, and let its output go."""
-        with translated():
+        with map_errors():
             result = super().invoke(ctx)
             sys.stdout.flush()
             return result

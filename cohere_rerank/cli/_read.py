@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from cohere_rerank.errors import InvalidRequestError
 
-from ._common import note
+from ._common import notice
 
 __all__ = ["FORMATS", "STDIN", "Item", "read_items", "read_records"]
 
@@ -25,13 +25,13 @@ FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
 _BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 # What a first line that names one column must not hold: what to call it, and what to do.
-_MARKS = {
+_OTHER_DELIMITERS = {
     ";": ("semicolon", "Save the table with commas"),
     "\t": ("tab", "Read it with --format tsv"),
     ",": ("comma", "Read it with --format csv"),
 }
 _AS_LINES = "--format lines takes each line as it is"
-_LONGEST_CELL = 2**31 - 1  # the most that every platform takes; the csv module's own limit is 131,072 characters
+_MAX_CELL_CHARS = 2**31 - 1  # the most that every platform takes; the csv module's own limit is 131,072 characters
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def read_items(paths: Sequence[str], kind: str = "auto") -> list[Item]:
 
 def read_records(path: str) -> Iterator[tuple[str, Any]]:
     """The place and the value of each line of JSON Lines."""
-    with _opened(path) as lines:
-        for place, text in _numbered(path, lines):
+    with _open(path) as lines:
+        for place, text in _numbered_lines(path, lines):
             yield place, _decoded(place, text, "each line must be JSON by itself")
 
 
@@ -70,7 +70,7 @@ def _read(path: str, kind: str) -> Iterator[Item]:
         return
     if kind == "auto":
         kind = _BY_ENDING.get(Path(path).suffix.lower(), "auto")
-    with _opened(path) as file:
+    with _open(path) as file:
         if kind in _DELIMITERS:
             yield from _table(path, file, _DELIMITERS[kind])
         elif kind == "json":
@@ -91,14 +91,14 @@ def _array(path: str, file: IO[bytes]) -> Iterator[Item]:
         )
     for index, document in enumerate(documents):
         place = f"{path}[{index}]"
-        yield Item(_checked(place, document), place)
+        yield Item(_check_document(place, document), place)
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[bytes]]:
+def _open(path: str) -> Iterator[IO[bytes]]:
     if path == STDIN:
         if sys.stdin.isatty():
-            note("reading from the terminal, one document a line; Ctrl-D ends")
+            notice("reading from the terminal, one document a line; Ctrl-D ends")
         yield sys.stdin.buffer
     else:
         with Path(path).open("rb") as file:
@@ -106,13 +106,13 @@ def _opened(path: str) -> Iterator[IO[bytes]]:
 
 
 def _lines(path: str, file: IO[bytes], kind: str) -> Iterator[Item]:
-    for place, text in _numbered(path, file):
+    for place, text in _numbered_lines(path, file):
         if kind == "auto":
             kind = "jsonl" if _is_object(text) else "lines"
-        yield Item(_checked(place, _decoded(place, text, _AS_LINES)) if kind == "jsonl" else text, place)
+        yield Item(_check_document(place, _decoded(place, text, _AS_LINES)) if kind == "jsonl" else text, place)
 
 
-def _numbered(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
+def _numbered_lines(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
     """The place and the text of each line that is not blank."""
     for number, line in enumerate(lines, start=1):
         place = f"{path}:{number}"
@@ -122,7 +122,7 @@ def _numbered(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
 
 
 def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
-    csv.field_size_limit(_LONGEST_CELL)
+    csv.field_size_limit(_MAX_CELL_CHARS)
     text = _text(path, file.read())
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1  # of the line where a row begins; it may hold more
@@ -151,11 +151,11 @@ def _check_delimiter(path: str, text: str, names: Sequence[str]) -> None:
     """Refuse a table that other marks than those of its format seem to separate: each row would be one cell."""
     if len(names) != 1 or text.startswith('"'):
         return
-    found = next((mark for mark in _MARKS if mark in names[0]), None)
+    found = next((mark for mark in _OTHER_DELIMITERS if mark in names[0]), None)
     if found is not None:
-        name, way_out = _MARKS[found]
+        name, advice = _OTHER_DELIMITERS[found]
         raise InvalidRequestError(
-            f"{path}:1: one column, whose name holds a {name}: are the cells separated by {name}s? {way_out}; "
+            f"{path}:1: one column, whose name holds a {name}: are the cells separated by {name}s? {advice}; "
             "if it is one column, put its name in double quotes"
         )
 
@@ -185,7 +185,7 @@ def _folder(folder: Path) -> Iterator[Item]:
             n_left_out += 1
     if n_left_out:
         files = "1 file" if n_left_out == 1 else f"{n_left_out} files"
-        note(f"{folder}: left out {files}, empty or no UTF-8 text")
+        notice(f"{folder}: left out {files}, empty or no UTF-8 text")
 
 
 def _text(place: str, data: bytes) -> str:
@@ -224,7 +224,7 @@ def _finite(number: str) -> float:
     return value
 
 
-def _checked(place: str, value: Any) -> str | dict[str, Any]:
+def _check_document(place: str, value: Any) -> str | dict[str, Any]:
     if isinstance(value, (str, dict)) and value:
         return value
     kind = "empty" if isinstance(value, (str, dict)) else type(value).__name__

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._addresses import LOCAL_SCHEME
 
-from ._common import key_wanted
+from ._common import explain_missing_key
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
@@ -29,11 +29,11 @@ class Systems:
         self._settings = settings
         self._client: ClientV2 | None = None
 
-    def named(self, name: str) -> System:
+    def get(self, name: str) -> System:
         """The system of this name.
 
         Raises:
-            Refusal: It is a model of the API, and there is no key.
+            UsageFailure: It is a model of the API, and there is no key.
         """
         if name == AS_GIVEN:
             return _as_given
@@ -42,7 +42,7 @@ class Systems:
         if self._client is None:
             from cohere_rerank.client import ClientV2
 
-            with key_wanted(self._settings, "the SYSTEM local:"):
+            with explain_missing_key(self._settings, "the SYSTEM local:"):
                 self._client = ClientV2(**self._settings)
         return self._client, name
 

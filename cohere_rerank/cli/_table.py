@@ -26,9 +26,9 @@ __all__ = ["print_ranking"]
 _BAR_CELLS = 10
 _PLACE_CELLS = 28
 _NUMBER_CELLS = 16  # rank, score and the space between all columns
-_LEAD = 12  # characters shown at most before the best span, where it is far from the start
+_CONTEXT_CHARS = 12  # characters shown at most before the best span, where it is far from the start
 _PLAIN_MARKS = ("[", "]")  # around a span, where there is no colour
-_GAP = re.compile(r"\s+")
+_WHITESPACE = re.compile(r"\s+")
 _JOINERS = "\u200c\u200d"  # not printable by themselves, but Persian, Indic scripts and emoji need them
 
 
@@ -46,9 +46,9 @@ def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequenc
     """
     console = _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     marks = ("", "") if console.color_system else _PLAIN_MARKS
-    places = [_shown(items[result.index].place) for result in results]
+    places = [_printable(items[result.index].place) for result in results]
     widest = min(_PLACE_CELLS, console.width // 3, max(map(cell_len, ("place", *places))))
-    room = max(console.width - _BAR_CELLS - _NUMBER_CELLS - widest, _BAR_CELLS)
+    n_cells = max(console.width - _BAR_CELLS - _NUMBER_CELLS - widest, _BAR_CELLS)
     table = Table(box=None, pad_edge=False, expand=True, header_style="dim")
     table.add_column("#", justify="right")
     table.add_column("score", justify="right")
@@ -59,44 +59,44 @@ def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequenc
         share = min(max(result.relevance_score, 0.0), 1.0)
         bar = Bar(1.0, 0.0, share, width=_BAR_CELLS, color="cyan")
         end = place if cell_len(place) <= widest else "…" + chop_cells(place[::-1], widest - 1)[0][::-1]
-        excerpt = _excerpt(result, room, 2 * console.width, marks)
+        excerpt = _excerpt(result, n_cells, 2 * console.width, marks)
         table.add_row(str(rank), f"{result.relevance_score:.3f}", bar, Text(end), excerpt)
     console.print(table)
 
 
-def _excerpt(result: V2RerankResponseResultsItem, room: int, n_letters: int, marks: tuple[str, str]) -> Text:
+def _excerpt(result: V2RerankResponseResultsItem, n_cells: int, max_chars: int, marks: tuple[str, str]) -> Text:
     """The text from its start, or from shortly before the best span if that is not in view; its spans are marked.
 
     Args:
         result: Of a reply; its spans stand best first.
-        room: Cells that are seen.
-        n_letters: To show at most, more than there is room for; rich cuts them to the cell.
+        n_cells: Cells that are seen.
+        max_chars: To show at most, more than there is n_cells for; rich cuts them to the cell.
         marks: To put before and behind each span.
     """
     sent: str = getattr(result, "_sent_text", "")
     spans = [span for span in result.relevant_spans or [] if span.start < len(sent)]
-    is_in_view = not spans or (spans[0].end <= room and cell_len(sent[: spans[0].end]) <= room)
-    start = at = 0 if is_in_view else _start(sent, spans[0].start)
-    end = min(start + n_letters, len(sent))
+    is_in_view = not spans or (spans[0].end <= n_cells and cell_len(sent[: spans[0].end]) <= n_cells)
+    start = at = 0 if is_in_view else _excerpt_start(sent, spans[0].start)
+    end = min(start + max_chars, len(sent))
     text = Text("…" if start else "")
     for span in sorted(spans, key=lambda span: span.start):
         first, last = max(span.start, at), min(span.end, end)  # of another server they may overlap, or lie beyond
         if first < last:
-            text.append(_shown(sent[at:first]))
-            text.append(marks[0] + _shown(sent[first:last]) + marks[1], "bold green")
+            text.append(_printable(sent[at:first]))
+            text.append(marks[0] + _printable(sent[first:last]) + marks[1], "bold green")
             at = last
-    return text.append(_shown(sent[at:end]))
+    return text.append(_printable(sent[at:end]))
 
 
-def _start(text: str, place: int) -> int:
+def _excerpt_start(text: str, place: int) -> int:
     """Where to begin so that *place* is in view: at the first word that is near enough, or there itself."""
-    if place <= _LEAD:
+    if place <= _CONTEXT_CHARS:
         return 0
-    near = place - _LEAD
-    gap = _GAP.search(text, near - 1, place)
+    near = place - _CONTEXT_CHARS
+    gap = _WHITESPACE.search(text, near - 1, place)
     return gap.end() if gap else place
 
 
-def _shown(text: str) -> str:
+def _printable(text: str) -> str:
     """The text, letter by letter, on one line and without what a terminal would obey."""
     return "".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in text)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._common import Endpoint, endpoint_options, key_wanted, note
-from ._failures import FAILED, INTERRUPTED, Failure, Refusal
+from ._common import Endpoint, endpoint_options, explain_missing_key, notice
+from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure
 
 if TYPE_CHECKING:
     from cohere_rerank.client import AsyncClientV2
@@ -123,12 +123,12 @@ def batch(
     }
     key = "" if dry_run else None  # nothing is sent, so none is needed
     settings = {**endpoint.settings, "limit": limit, "max_connections": max(options["concurrency"], 100)}
-    with key_wanted(settings, "--local"):
+    with explain_missing_key(settings, "--local"):
         client = AsyncClientV2(key, **settings)
     if options["processes"] is not None and not client._config.is_local:
         raise click.UsageError("--processes is for --local; how many requests are under way says --concurrency.")
     if dry_run:
-        _tell_plan(source, client, options["ignore_unknown"], common)
+        _print_plan(source, client, options["ignore_unknown"], common)
     elif output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
     else:
@@ -138,48 +138,48 @@ def batch(
 def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, Any]) -> None:
     from cohere_rerank.jobs import JobError, JobStoppedError, run_job
 
-    from ._job_progress import numbers, watching
+    from ._job_progress import progress_display, summary
 
     try:
-        with watching() as progress:
+        with progress_display() as progress:
             report = run_job(source, output, client=client, progress=progress, **options)
     except JobStoppedError as error:
-        told = error.message + _next_command(error.report)
+        text = error.message + _resume_hint(error.report)
         if error.report is not None and error.report.stopped == "interrupted":
-            note(told)
+            notice(text)
             raise click.exceptions.Exit(INTERRUPTED) from None
-        raise Failure(told) from None
+        raise Failure(text) from None
     except KeyboardInterrupt:
-        note("interrupted at once; what was answered is saved (the same command with --resume)")
+        notice("interrupted at once; what was answered is saved (the same command with --resume)")
         raise click.exceptions.Exit(INTERRUPTED) from None
     except JobError as error:
-        raise Refusal(str(error)) from None
-    note(f"done: {numbers(report)}")
+        raise UsageFailure(str(error)) from None
+    notice(f"done: {summary(report)}")
     if report.failed:
-        _tell_failed(report)
+        _report_failed_rows(report)
         raise click.exceptions.Exit(FAILED)
 
 
-def _next_command(report: JobReport | None) -> str:
+def _resume_hint(report: JobReport | None) -> str:
     """How a job that was stopped goes on, if it does."""
     if report is None or not report.rows:
         return ""
     return f" (the same command with {'--retry-errors' if report.stopped == 'errors' else '--resume'})"
 
 
-def _tell_failed(report: JobReport) -> None:
+def _report_failed_rows(report: JobReport) -> None:
     """Why most rows failed, and what mends them."""
-    note(f"commonest error: {report.commonest_error}")
+    notice(f"commonest error: {report.commonest_error}")
     if report.invalid:
         advice = "mend them, and run them as a job of their own; or add --retry-errors, if the command was wrong"
-        note(f"rows that could not be sent: {report.invalid:,}; {advice}")
+        notice(f"rows that could not be sent: {report.invalid:,}; {advice}")
     n_others = report.failed - report.invalid
     if n_others:
         which = "other rows" if report.invalid else "rows"
-        note(f"{which} with an error: {n_others:,}; the same command with --retry-errors asks for them again")
+        notice(f"{which} with an error: {n_others:,}; the same command with --retry-errors asks for them again")
 
 
-def _tell_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common: dict[str, Any]) -> None:
+def _print_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common: dict[str, Any]) -> None:
     from cohere_rerank.jobs import plan_job
 
     plan = plan_job(source, client=client, ignore_unknown=ignore_unknown, **common)
@@ -188,7 +188,7 @@ def _tell_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common
     click.echo(f"search units  about {plan.search_units:,.0f}")
     click.echo(f"time          {_time(plan, client)}")
     for message in plan.first_errors:
-        note(message)
+        notice(message)
     if plan.failed:
         raise click.exceptions.Exit(FAILED)
 

@@ -7,15 +7,15 @@ from click.shell_completion import get_completion_class
 
 __all__ = ["completion"]
 
-_INTO = {
+_SETUP_LINES = {
     "bash": 'eval "$(cohere-rerank completion bash)"  # in ~/.bashrc',
     "zsh": 'eval "$(cohere-rerank completion zsh)"  # in ~/.zshrc',
     "fish": "cohere-rerank completion fish > ~/.config/fish/completions/cohere-rerank.fish",
 }
 
 
-@click.command(epilog="\b\n" + "\n".join(_INTO.values()))
-@click.argument("shell", type=click.Choice(list(_INTO)))
+@click.command(epilog="\b\n" + "\n".join(_SETUP_LINES.values()))
+@click.argument("shell", type=click.Choice(list(_SETUP_LINES)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
     """Print a script that lets SHELL complete commands and options."""

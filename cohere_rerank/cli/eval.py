@@ -43,7 +43,7 @@ def eval(  # noqa: A001 - the command's name
     from cohere_rerank.evaluate.comparison import METRICS
 
     with closing(Systems(settings)) as known, _progress() as progress:
-        named = {name: known.named(name) for name in systems or (AS_GIVEN, "local:")}
+        named = {name: known.get(name) for name in systems or (AS_GIVEN, "local:")}
         report = evaluate(lists, named, names=metrics or METRICS, progress=progress)
     click.echo(report.to_json() if as_json else str(report))
 

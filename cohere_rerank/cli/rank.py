@@ -11,7 +11,7 @@ import click
 
 from cohere_rerank.errors import InvalidRequestError
 
-from ._common import Endpoint, endpoint_options, note, write_json
+from ._common import Endpoint, endpoint_options, notice, write_json
 from ._read import FORMATS, STDIN, Item, read_items
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def rank(
     if fields:
         _check_fields(items, fields)
     if not items:
-        note("no documents to rank")
+        notice("no documents to rank")
     with endpoint.client() as client:
         response = client.rerank(
             model=endpoint.model,
@@ -81,7 +81,7 @@ def rank(
             min_score=min_score,
         )
     for warning in (response.meta and response.meta.warnings) or []:
-        note(warning)
+        notice(warning)
     if as_json or (as_json is None and not sys.stdout.isatty()):
         write_json(_records(response, items))
     else:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
-from ._common import DEFAULT_MODEL, is_loopback, note
+from ._common import DEFAULT_MODEL, is_loopback, notice
 
 __all__ = ["serve"]
 
@@ -118,7 +118,7 @@ def serve(
         body_timeout_s=body_timeout,
     )
     if not settings.api_keys and not is_loopback(host):
-        note(f"anyone who reaches {host} may call; set CO_SERVER_API_KEY to ask for a key")
+        notice(f"anyone who reaches {host} may call; set CO_SERVER_API_KEY to ask for a key")
     run(settings, host=host, port=port, workers=workers)
 
 

@@ -58,9 +58,9 @@ def threshold(
         raise click.UsageError("borderline pairs say nothing of precision and recall; leave --borderline out.")
     with closing(Systems(settings)) as known:
         if borderline:
-            found = borderline_threshold(_pairs(lists), known.named(system))
+            found = borderline_threshold(_pairs(lists), known.get(system))
         else:
-            found = recommend_threshold(lists, known.named(system), min_precision=min_precision, min_recall=min_recall)
+            found = recommend_threshold(lists, known.get(system), min_precision=min_precision, min_recall=min_recall)
     click.echo(json.dumps(asdict(found), indent=1) if as_json else str(found))
 
 

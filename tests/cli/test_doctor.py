@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from cohere_rerank.cli._probes import PROBES, dialect_of, gravest, judged, limits
+from cohere_rerank.cli._probes import PROBES, dialect_of, interpret, limits, most_severe
 from tests.cli.terminal import on_terminal
 from tests.fake_server import Server, drip, error, hang_up, html, huge, refusing_url, reply
 
@@ -261,11 +261,11 @@ def test_our_own_server_speaks_what_it_says(diagnose):
 
 def test_the_gravest_finding_is_the_one_to_mend_first():
     """A refused key comes before a form that is not known."""
-    found = [judged(PROBES[0], status, {}, {"message": "no"}) for status in (422, 404, 401)]
-    finding = gravest(filter(None, found))
+    found = [interpret(PROBES[0], status, {}, {"message": "no"}) for status in (422, 404, 401)]
+    finding = most_severe(filter(None, found))
     assert finding is not None
     assert finding.check == "key"
-    assert gravest([]) is None
+    assert most_severe([]) is None
 
 
 def test_only_headers_about_limits_are_shown():
