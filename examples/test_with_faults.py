@@ -46,7 +46,7 @@ def test_passages_are_ordered_by_score(fake_cohere: FaultServer) -> None:
 )
 def test_an_outage_keeps_the_original_order(fake_cohere: FaultServer, fault: dict[str, object]) -> None:
     """The search works with every kind of failure."""
-    fake_cohere.start_over({"faults": [fault]})
+    fake_cohere.load_plan({"faults": [fault]})
     search = Search(fake_cohere.client(timeout=0.5, max_retries=0))
     assert search.best("tea?", PASSAGES) == ["about coffee"]
 
@@ -54,7 +54,7 @@ def test_an_outage_keeps_the_original_order(fake_cohere: FaultServer, fault: dic
 def test_calls_wait_for_the_trial_limit(fake_cohere: FaultServer) -> None:
     """A trial key may make ten calls a minute. The eleventh call waits, on a clock that skips the minute."""
     clock = FakeClock()
-    fake_cohere.start_over({"limit": "trial"}, clock=clock)
+    fake_cohere.load_plan({"limit": "trial"}, clock=clock)
     fake_cohere.reply({"about tea": 0.9})
     search = Search(fake_cohere.client(clock=clock))
     assert [search.best("tea?", PASSAGES) for _ in range(11)] == [["about tea"]] * 11

@@ -1,4 +1,4 @@
-"""Fixtures of the whole suite: a real server, a clock that nobody waits for, clients to close."""
+"""Fixtures of the whole suite: a real server, a fake clock, and clients that are closed after each test."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import pytest
 from cohere_rerank.testing import FakeClock
 from tests.fake_server import Server
 
-# PYTHONUNBUFFERED hides from a process what happens when it flushes a pipe that nobody reads.
+# PYTHONUNBUFFERED hides from a process what happens when it flushes a pipe without a reader.
 ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONUNBUFFERED")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
-hypothesis.settings.register_profile("repeatable", derandomize=True)  # a change passes or fails for what it changed
+hypothesis.settings.register_profile("repeatable", derandomize=True)  # the result depends on the change, not on chance
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hold the suite's environment off, as far as fixtures cannot."""
-    # A test that imports onnxruntime itself must not have it call through the proxies of other tests.
+    """Isolate the suite from the environment where fixtures cannot."""
+    # onnxruntime must send no telemetry through the proxies of other tests.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    # A shell starts what runs in its background with Ctrl-C ignored, and every program of a test would inherit that.
+    # A shell starts background jobs with Ctrl-C ignored, and every program that a test starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # On Python 3.10 asyncio takes the aborted TLS transports of the test server for unclosed ones.
+    # On Python 3.10 asyncio reports the aborted TLS transports of the test server as unclosed.
     if sys.version_info < (3, 11):
         ignored = "ignore:Exception ignored in. <function _SSLProtocolTransport.__del__"
         config.addinivalue_line("filterwarnings", f"{ignored}:pytest.PytestUnraisableExceptionWarning")
@@ -36,26 +36,26 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No setting of the machine reaches a test."""
+    """Hide the settings of this machine from the tests."""
     for name in (*ENVIRONMENT, *PROXIES, *(name.lower() for name in PROXIES)):
         monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    """A server on a loopback port that answers like Cohere; see ``fake_server.py``."""
+    """A server on a loopback port that behaves like Cohere's API; see ``fake_server.py``."""
     with Server() as running:
         yield running
 
 
 @pytest.fixture
 def clock() -> FakeClock:
-    """Time that passes only when someone sleeps."""
+    """A clock whose time passes only when code sleeps on it."""
     return FakeClock()
 
 
-class Blocking:
-    """An AsyncClientV2 called like a ClientV2, on its own loop: one scenario drives both."""
+class AsyncAdapter:
+    """Calls an AsyncClientV2 like a ClientV2, on an event loop of its own, so that one test covers both clients."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -73,8 +73,8 @@ class Blocking:
         self._loop.close()
 
 
-class Direct:
-    """A ClientV2 with the face of ``Blocking``."""
+class SyncAdapter:
+    """Calls a ClientV2 through the same methods as ``AsyncAdapter``."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -85,7 +85,7 @@ class Direct:
 
 @pytest.fixture
 def make_client(server: Server) -> Iterator[Callable[..., Any]]:
-    """``make_client(**options) -> ClientV2`` of the server; closed after the test."""
+    """``make_client(**options) -> ClientV2`` for the server. The clients are closed after the test."""
     from cohere_rerank import ClientV2
 
     made: list[Any] = []
@@ -101,7 +101,7 @@ def make_client(server: Server) -> Iterator[Callable[..., Any]]:
 
 @pytest.fixture
 def make_async_client(server: Server) -> Callable[..., Any]:
-    """``make_async_client(**options) -> AsyncClientV2``; close it in the loop that used it."""
+    """``make_async_client(**options) -> AsyncClientV2``. Close each client in the event loop that used it."""
     from cohere_rerank import AsyncClientV2
 
     def make(api_key: Any = "test-key", **options: Any) -> Any:
@@ -112,15 +112,17 @@ def make_async_client(server: Server) -> Callable[..., Any]:
 
 @pytest.fixture(params=["sync", "async"])
 def make_either(request: pytest.FixtureRequest, server: Server) -> Iterator[Callable[..., Any]]:
-    """``make_either(**options)``: a blocking face on a ClientV2, then on an AsyncClientV2."""
+    """``make_either(**options)``: an adapter for a ClientV2, then one for an AsyncClientV2."""
     from cohere_rerank import AsyncClientV2, ClientV2
 
-    made: list[Direct | Blocking] = []
+    made: list[SyncAdapter | AsyncAdapter] = []
 
-    def make(api_key: Any = "test-key", **options: Any) -> Direct | Blocking:
+    def make(api_key: Any = "test-key", **options: Any) -> SyncAdapter | AsyncAdapter:
         options = {"base_url": server.url, **options}
         is_sync = request.param == "sync"
-        made.append(Direct(ClientV2(api_key, **options)) if is_sync else Blocking(AsyncClientV2(api_key, **options)))
+        made.append(
+            SyncAdapter(ClientV2(api_key, **options)) if is_sync else AsyncAdapter(AsyncClientV2(api_key, **options))
+        )
         return made[-1]
 
     yield make

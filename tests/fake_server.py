@@ -1,14 +1,14 @@
-"""A small real HTTP/1.1 server that answers like Cohere's rerank API and misbehaves on demand.
+"""A small real HTTP/1.1 server that behaves like Cohere's rerank API and fails on demand.
 
     with Server() as server:
-        server.script(reply(503), reset("body"))  # the first two; later ones get a good answer
+        server.script(reply(503), reset("body"))  # for the first two requests; later requests get a valid reply
         ClientV2(api_key="k", base_url=server.url).rerank(...)
         assert [request.json["query"] for request in server.requests] == ["q", "q", "q"]
 
-The machinery is the package's own, `cohere_rerank.testing`; the replies of the API here are not, so that no test
-compares the package with itself. A reply is an ``async def (exchange) -> None`` that writes whatever bytes it likes;
-these functions make the usual ones. Nothing needs to sleep: ``hold`` keeps replies back, ``wait_until`` waits for what
-the server has seen.
+It uses the package's own socket server, `cohere_rerank.testing`. It does not use the package's replies of the API, so
+that no test compares the package with itself. A reply is an ``async def (exchange) -> None`` that writes any bytes; the
+functions below make the usual replies. No test needs to sleep: ``hold_replies`` holds replies back, and ``wait_until``
+waits until the server has seen something.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ FIELDS = {
 # Replies ----------------------------------------------------------------------------------------
 
 
-def answer() -> Reply:
-    """What the API would answer; the server's default."""
+def good_reply() -> Reply:
+    """Reply as the API would. This is the server's default."""
 
     async def send(exchange: Exchange) -> None:
         server: Any = exchange.server
@@ -64,17 +64,17 @@ def answer() -> Reply:
 
 
 def html(status: int = 200) -> Reply:
-    """The page of a proxy or a captive portal."""
+    """Send the page of a proxy or a captive portal."""
     return reply(status, text="<!doctype html><html><body><h1>Sign in to continue</h1></body></html>")
 
 
 def redirect(status: int, location: str) -> Reply:
-    """A redirect without a body."""
+    """Send a redirect without a body."""
     return reply(status, headers={"location": location})
 
 
 def stall() -> Reply:
-    """Neither answer nor read on; as ``early``, the request's body stays unread."""
+    """Neither reply nor read. As ``reply_before_body``, it leaves the request's body unread."""
 
     async def send(exchange: Exchange) -> None:
         await asyncio.Event().wait()
@@ -83,7 +83,7 @@ def stall() -> Reply:
 
 
 def drip(where: str = "body", interval_s: float = 0.01) -> Reply:
-    """A byte of ``body`` or ``head``, or a whole ``1xx`` reply, again and again, without end."""
+    """Send a byte of the ``body`` or the ``head``, or a whole ``1xx`` reply, again and again without end."""
     body = head(200, [("content-type", "application/json"), ("content-length", "1000000")])
     start, again = {
         "body": (body + b'{"id": "', b"x"),
@@ -102,7 +102,7 @@ def drip(where: str = "body", interval_s: float = 0.01) -> Reply:
 
 
 def huge(n_bytes: int, *, chunked: bool = False) -> Reply:
-    """A valid answer of about ``n_bytes``, blanks for the most part, made while it is sent."""
+    """Send a valid reply of about ``n_bytes``. Most of them are spaces, made while the reply is sent."""
     block = b" " * 65536
     n_blocks = n_bytes // len(block)
     framing = ("transfer-encoding", "chunked") if chunked else ("content-length", str(n_blocks * len(block) + 15))
@@ -118,7 +118,7 @@ def huge(n_bytes: int, *, chunked: bool = False) -> Reply:
 
 @functools.cache
 def gzip_bomb(n_bytes: int) -> Reply:
-    """A valid answer of about ``n_bytes`` once decompressed, a thousandth of that on the wire."""
+    """Send a valid reply of about ``n_bytes`` after decompression, and a thousandth of that on the wire."""
     packer = zlib.compressobj(wbits=31)
     block = b" " * 1_000_000
     packed = [
@@ -130,7 +130,7 @@ def gzip_bomb(n_bytes: int) -> Reply:
 
 
 def deep_json(depth: int = 100_000) -> Reply:
-    """Lists within lists, deeper than any recursive parser goes."""
+    """Send nested lists, deeper than any recursive parser can read."""
     return reply(body=b'{"results": ' + b"[" * depth + b"]" * depth + b"}")
 
 
@@ -138,25 +138,25 @@ def deep_json(depth: int = 100_000) -> Reply:
 
 
 def score(query: str, document: str) -> float:
-    """A document's score, in [0, 1): of the two texts alone, so splitting a list changes none."""
+    """Return a document's score in [0, 1). It depends on the two texts only, so splitting a list changes no score."""
     text = f"{query}\0{document}".encode("utf-8", "surrogatepass")
     return zlib.crc32(text) / 2**32
 
 
 def respond(body: bytes) -> tuple[int, dict[str, Any]]:
-    """The API as a function of a request's body: (status, answer)."""
+    """Return the API's reply to a request's body as (status, data)."""
     try:
-        asked = json_.loads(body)
+        request = json_.loads(body)
     except ValueError as cause:
         return _error(400, f"invalid json syntax: {cause}")
-    problem = _problem(asked)
+    problem = _problem(request)
     if problem is not None:
         return _error(*problem)
-    query, documents = asked["query"], asked["documents"]
+    query, documents = request["query"], request["documents"]
     ranking = sorted(((-score(query, document), index) for index, document in enumerate(documents)))
     results: list[dict[str, Any]] = [{"index": index, "relevance_score": -minus} for minus, index in ranking]
-    results = results[: asked.get("top_n", len(documents))]
-    spans = asked.get("relevant_spans")
+    results = results[: request.get("top_n", len(documents))]
+    spans = request.get("relevant_spans")
     if spans is not None and spans.get("mode") == "enabled":
         for result in results:
             result["relevant_spans"] = _spans(query, documents[result["index"]], spans)
@@ -168,7 +168,7 @@ def respond(body: bytes) -> tuple[int, dict[str, Any]]:
 
 
 def _spans(query: str, document: str, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Each word of the document that is also in the query, scored like a document."""
+    """Return the words of the document that are also in the query, scored like documents."""
     found, start = [], 0
     for word in document.split():
         start = document.index(word, start)
@@ -183,11 +183,11 @@ def _error(status: int, message: str) -> tuple[int, dict[str, Any]]:
     return status, {"id": str(uuid.uuid4()), "message": message}
 
 
-def _problem(asked: Any) -> tuple[int, str] | None:
-    """What Cohere would find wrong with a request, in its documented words where there are some."""
-    if not isinstance(asked, dict):
+def _problem(request: Any) -> tuple[int, str] | None:
+    """Return the error that Cohere would report for a request, in its documented words where they exist."""
+    if not isinstance(request, dict):
         return 400, "invalid json syntax: expected an object"
-    for name, value in asked.items():
+    for name, value in request.items():
         if name not in FIELDS:
             return 422, (
                 f"unknown field: parameter '{name}' is not a valid field. For proper usage, please "
@@ -195,11 +195,11 @@ def _problem(asked: Any) -> tuple[int, str] | None:
             )
         if value is None:
             return 422, f"invalid type: parameter '{name}' must not be null"
-    if not isinstance(asked.get("model"), str) or not asked["model"]:
+    if not isinstance(request.get("model"), str) or not request["model"]:
         return 400, "a model parameter is required for this endpoint."
-    if not isinstance(asked.get("query"), str) or not asked["query"].strip():
+    if not isinstance(request.get("query"), str) or not request["query"].strip():
         return 400, "invalid request: query must not be empty or be only whitespace"
-    documents = asked.get("documents")
+    documents = request.get("documents")
     if not isinstance(documents, list) or not documents:
         return 400, "invalid request: list of documents must not be empty"
     if len(documents) > 10_000:
@@ -217,7 +217,7 @@ def _problem(asked: Any) -> tuple[int, str] | None:
         ("max_tokens_per_doc", 1, None),
         ("priority", 0, 999),
     ):
-        value = asked.get(name, low)
+        value = request.get(name, low)
         if type(value) is not int:
             return 422, f"invalid type: parameter '{name}' must be an integer"
         if value < low or (high is not None and value > high):
@@ -229,63 +229,63 @@ def _problem(asked: Any) -> tuple[int, str] | None:
 
 
 class Server(SocketServer):
-    """The server, in a thread of its own, on a free port of 127.0.0.1.
+    """The server. It runs in a thread of its own, on a free port of 127.0.0.1.
 
     Args:
-        tls: ``"trusted"``: a certificate of an authority that ``client_ssl_context()`` trusts;
-            ``"self-signed"``: one that nobody trusts; None: plain HTTP.
-        path: The one path that is answered; others are 404.
+        tls: ``"trusted"``: use a certificate from an authority that ``client_ssl_context()`` trusts.
+            ``"self-signed"``: use a certificate that no client trusts. None: plain HTTP.
+        path: The only path of the API; other paths get 404.
 
     Attributes:
-        default: The reply once the script is used up.
-        keys: The API keys that are accepted; None accepts any request, without a key too.
+        default: The reply after the script is used up.
+        keys: The accepted API keys. None: accept every request, also without a key.
     """
 
     def __init__(self, *, tls: str | None = None, path: str = "/v2/rerank") -> None:
         super().__init__(tls=_server_ssl_context(tls) if tls else None)
         self.path = path
-        self.default: Reply = answer()
+        self.default: Reply = good_reply()
         self.keys: set[str] | None = None
         self._script: deque[Reply] = deque()
-        self._gate: asyncio.Event | None = None
+        self._release: asyncio.Event | None = None
 
-    def start_over(self) -> None:
-        """Forget what was asked and what was arranged, for a server that several tests share."""
+    def clear(self) -> None:
+        """Remove the recorded requests and the script, for a server that several tests share."""
         self._script.clear()
         self.requests.clear()
-        self.path, self.default, self.early, self.keys = "/v2/rerank", answer(), None, None
+        self.path, self.default, self.reply_before_body, self.keys = "/v2/rerank", good_reply(), None, None
 
     def script(self, *replies: Reply) -> None:
-        """Answer the next requests with these, one each, in order of arrival."""
+        """Send these replies to the next requests, one each, in order of arrival."""
         self._script.extend(replies)
 
     def next_reply(self, request: Request) -> Reply:
         replying = self._script.popleft() if self._script else self.default
-        return replying if self._gate is None else _after(self._gate, replying)
+        return replying if self._release is None else _after(self._release, replying)
 
     @contextmanager
-    def hold(self) -> Iterator[None]:
-        """Keep every reply back until the block ends."""
-        self._gate = asyncio.Event()
+    def hold_replies(self) -> Iterator[None]:
+        """Hold every reply back until the block ends."""
+        self._release = asyncio.Event()
         try:
             yield
         finally:
-            gate, self._gate = self._gate, None
-            self._loop.call_soon_threadsafe(gate.set)
+            release, self._release = self._release, None
+            self._loop.call_soon_threadsafe(release.set)
 
     def client_ssl_context(self) -> ssl.SSLContext:
-        """A client's TLS settings that trust the ``"trusted"`` certificate."""
+        """Return TLS settings for a client that trust the ``"trusted"`` certificate."""
         context = ssl.create_default_context()
         _authority().configure_trust(context)
         return context
 
     def write_authority(self, path: Path) -> Path:
-        """Write the certificate of the authority that signed the ``"trusted"`` one, for SSL_CERT_FILE."""
+        """Write the certificate of the authority behind the ``"trusted"`` certificate, for SSL_CERT_FILE."""
         _authority().cert_pem.write_to_path(str(path))
         return path
 
     def respond(self, request: Request) -> tuple[int, dict[str, Any]]:
-        """What the API answers to a request: (status, JSON)."""
+        """Return the API's reply to a request as (status, data)."""
         if urlsplit(request.path).path != self.path or request.method != "POST":
             return _error(404, "404 page not found")
         if self.keys is not None:
@@ -297,9 +297,9 @@ class Server(SocketServer):
         return respond(request.body)
 
 
-def _after(gate: asyncio.Event, replying: Reply) -> Reply:
+def _after(release: asyncio.Event, replying: Reply) -> Reply:
     async def send(exchange: Exchange) -> None:
-        await gate.wait()
+        await release.wait()
         await replying(exchange)
 
     return send
@@ -307,7 +307,7 @@ def _after(gate: asyncio.Event, replying: Reply) -> Reply:
 
 @contextmanager
 def refusing_url() -> Iterator[str]:
-    """An address where nobody listens, and nobody else can begin to."""
+    """Yield an address that refuses connections. The port stays reserved, so no other program can listen there."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -328,7 +328,7 @@ def _server_ssl_context(kind: str) -> ssl.SSLContext:
     if kind == "trusted":
         _authority().issue_cert("127.0.0.1").configure_cert(context)
         return context
-    nobody = trustme.CA()  # its own certificate is signed by itself
-    with nobody.cert_pem.tempfile() as cert, nobody.private_key_pem.tempfile() as key:
+    untrusted = trustme.CA()  # the certificate of an authority is signed with its own key
+    with untrusted.cert_pem.tempfile() as cert, untrusted.private_key_pem.tempfile() as key:
         context.load_cert_chain(cert, key)
     return context

@@ -8,7 +8,7 @@ import threading
 import pytest
 
 from cohere_rerank import ApiError, AsyncClientV2, ClientV2, RateLimit
-from tests.fake_server import answer, reply
+from tests.fake_server import good_reply, reply
 
 CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
 
@@ -67,7 +67,7 @@ def test_units_of_a_part_count_though_its_call_fails(server, make_either):
             await asyncio.sleep(0.001)
         await reply(400)(exchange)
 
-    server.script(answer(), refused_once_the_other_was_read)
+    server.script(good_reply(), refused_once_the_other_was_read)
     client = make_either(max_documents_per_request=1)
     with pytest.raises(ApiError):
         client.rerank(**CALL)

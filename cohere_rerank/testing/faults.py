@@ -21,11 +21,11 @@ from cohere_rerank.local.scorer import FunctionScorer, ScoreFunction, Scorer
 
 from . import replies
 from .access import PROBES, RERANK, noted
+from .malformed import malformed
 from .plan import Fault, Plan
 from .plan_file import checked, read_plan
 from .quota import Quota
 from .socket_server import SocketServer
-from .spoiled import spoiled
 from .wire import Exchange, Reply, Request, phrase
 
 if TYPE_CHECKING:
@@ -78,16 +78,16 @@ class FaultServer(SocketServer):
         super().__init__(host=host, port=port)
         self._scorer_for = scorer_resolver(scorer) if isinstance(scorer, str) else scorer_resolver("local:", scorer)
         self._clients: list[ClientV2] = []
-        self.start_over(plan, clock=clock)
+        self.load_plan(plan, clock=clock)
 
-    def start_over(self, plan: PlanSource = None, *, clock: Clock | None = None) -> None:
+    def load_plan(self, plan: PlanSource = None, *, clock: Clock | None = None) -> None:
         """Go by another plan: its first request is number 1 again. What was queued or asked is forgotten."""
         self._plan = read_plan(plan)
         self._quota = Quota(self._plan.limit) if self._plan.limit else None
         self._now_s = clock.monotonic if clock else time.monotonic
         self._queue: deque[Fault | Scorer] = deque()
         self._scripted: Scorer | None = None
-        self._came_to_nothing: list[Fault] = []
+        self._not_shown: list[Fault] = []
         self.unused_in_plan = dict(enumerate(self._plan.faults))
         self._n = 0
         self.calls = []
@@ -125,7 +125,7 @@ class FaultServer(SocketServer):
         what it tests never happened.
         """
         queued = [step for step in self._queue.copy() if isinstance(step, Fault)]
-        return [*queued, *self._came_to_nothing.copy(), *self.unused_in_plan.values()]
+        return [*queued, *self._not_shown.copy(), *self.unused_in_plan.values()]
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
         """A client of this server, closed with it; *options* are those of ``ClientV2``."""
@@ -158,10 +158,10 @@ class FaultServer(SocketServer):
         replying = self._without_answer(fault) if fault else None
         if replying is None:
             refused, headers = self._admitted(request)
-            if refused and fault and fault.spoils_answer:
+            if refused and fault and fault.corrupts_reply:
                 fault = None
             replying = refused or self._answering(fault, request, scorer_for, headers)
-        if fault and not fault.spoils_answer:
+        if fault and not fault.corrupts_reply:
             replying = self._showing(fault, replying)
         if delay_s:
             replying = replies.delayed(delay_s, replying)
@@ -177,9 +177,9 @@ class FaultServer(SocketServer):
     def _note_shown(self, fault: Fault) -> None:
         """The reply to a request that drew this fault is about to show it."""
         self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
-        at = next((i for i, other in enumerate(self._came_to_nothing) if other is fault), None)
+        at = next((i for i, other in enumerate(self._not_shown) if other is fault), None)
         if at is not None:
-            del self._came_to_nothing[at]
+            del self._not_shown[at]
 
     def _elsewhere(self, path: str, method: str) -> Reply:
         """What is no call: no fault meets it."""
@@ -194,7 +194,7 @@ class FaultServer(SocketServer):
         """What the next request meets, and who scores it: what is queued counts before the plan."""
         step = self._queue.popleft() if self._queue else None
         if isinstance(step, Fault):
-            self._came_to_nothing.append(step)  # until a reply shows it
+            self._not_shown.append(step)  # until a reply shows it
             return step, self._scorer_for
         scorer = self._scripted = step or self._scripted
         scorer_for = self._scorer_for if scorer is None else lambda _model: scorer
@@ -243,10 +243,10 @@ class FaultServer(SocketServer):
 
         async def send(exchange: Exchange) -> None:
             status, answer_headers, body = await asyncio.to_thread(_answer, request.body, scorer_for)
-            if fault and fault.spoils_answer and (not fault.wrong or status == HTTPStatus.OK):
+            if fault and fault.corrupts_reply and (not fault.malformed or status == HTTPStatus.OK):
                 self._note_shown(fault)
-            if fault and fault.wrong and status == HTTPStatus.OK:
-                kind, body = spoiled(body, fault.wrong, len(request.documents))
+            if fault and fault.malformed and status == HTTPStatus.OK:
+                kind, body = malformed(body, fault.malformed, len(request.documents))
                 answer_headers = {"content-type": kind}
             data = replies.whole(status, [*answer_headers.items(), *headers.items()], body)
             if fault and fault.drip is not None:

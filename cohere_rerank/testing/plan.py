@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 __all__ = ["Delay", "Fault", "Limit", "Plan"]
 
-Wrong = Literal[
+Malformed = Literal[
     "cut-json",
     "html",
     "empty",
@@ -35,7 +35,7 @@ Count = Annotated[int, Field(ge=1, strict=True)]
 Spans = tuple[tuple[int, float], ...]
 
 _SPAN = re.compile(r"([0-9]+)(?:\s*(-)\s*([0-9]*))?")
-_KINDS = ("status", "reset", "hang_up", "truncated", "wrong", "drip", "hang")
+_KINDS = ("status", "reset", "hang_up", "truncated", "malformed", "drip", "hang")
 _OF_STATUS = ("message", "body", "retry_after", "headers")
 
 
@@ -139,7 +139,7 @@ class Fault(_Checked):
         reset: Break the connection by RST: at the ``start``, inside the ``head`` or inside the ``body``.
         hang_up: Close the connection without a byte.
         truncated: Close it in the middle of a body that is framed by its ``length`` or ``chunked``.
-        wrong: A 200 that is no good answer; see the table in the reference.
+        malformed: A 200 that is no good answer; see the table in the reference.
         drip: The real answer byte by byte, with so many seconds between two.
         hang: Read the request and never answer.
         delay: Wait first; a number of seconds or a `Delay`. Alone, a good answer follows.
@@ -159,7 +159,7 @@ class Fault(_Checked):
     reset: Literal["start", "head", "body"] | None = None
     hang_up: Literal[True] | None = None
     truncated: Literal["length", "chunked"] | None = None
-    wrong: Wrong | None = None
+    malformed: Malformed | None = None
     drip: Seconds | None = None
     hang: Literal[True] | None = None
     delay: Annotated[Delay | None, BeforeValidator(_in_seconds)] = None
@@ -185,9 +185,9 @@ class Fault(_Checked):
         return next((name for name in _KINDS if getattr(self, name) is not None), "delay")
 
     @property
-    def spoils_answer(self) -> bool:
+    def corrupts_reply(self) -> bool:
         """Whether it changes the answer that there would be, instead of coming in its place."""
-        return self.wrong is not None or self.drip is not None
+        return self.malformed is not None or self.drip is not None
 
     def concerns(self, n: int, draws: Random) -> bool:
         """Whether it is for the n-th request, counted from 1."""

@@ -55,7 +55,7 @@ class SocketServer:
     Attributes:
         url: Where it listens, such as ``http://127.0.0.1:40123``; `port` alone is the number.
         requests: What was asked, in order of arrival, while `keeps_requests` is true.
-        early: What to answer to the mere headers of a request, its body unread; None: read it first.
+        reply_before_body: What to answer to the mere headers of a request, its body unread; None: read it first.
         n_connections, n_open: Connections accepted, and open now.
         n_in_flight, max_in_flight: Requests read and not yet answered.
     """
@@ -67,7 +67,7 @@ class SocketServer:
         self.port = port
         self.requests: list[Request] = []
         self.keeps_requests = True
-        self.early: Reply | None = None
+        self.reply_before_body: Reply | None = None
         self.n_connections = self.n_open = self.n_in_flight = self.max_in_flight = 0
         self._ssl_context = tls
         self._changed = threading.Condition()
@@ -166,8 +166,8 @@ class SocketServer:
         try:
             while (request := await requests.head()) is not None:
                 exchange = Exchange(self, request, reader, writer)
-                if self.early is not None:
-                    await self.early(exchange)
+                if self.reply_before_body is not None:
+                    await self.reply_before_body(exchange)
                     return await _drain(reader, writer)
                 await requests.body(request)
                 if not await self._answered(exchange):

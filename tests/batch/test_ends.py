@@ -138,7 +138,7 @@ def test_ctrl_c_ends_a_batch_at_once(server, no_threads_left):
         server.wait_until(lambda s: s.n_in_flight == 4)
         os.kill(os.getpid(), signal.SIGINT)
 
-    with ClientV2("test-key", base_url=server.url) as client, server.hold():
+    with ClientV2("test-key", base_url=server.url) as client, server.hold_replies():
         threading.Thread(target=interrupt, daemon=True).start()
         with pytest.raises(KeyboardInterrupt):
             list(client.rerank_many(rows(50), concurrency=4, **COMMON))

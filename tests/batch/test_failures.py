@@ -51,7 +51,7 @@ def test_raise_ends_with_the_first_error_in_order(server, driver, no_threads_lef
 @CUT_OFF
 def test_raise_does_not_wait_for_what_is_under_way(server, driver, no_threads_left):
     """As completed, the error comes while another row hangs."""
-    with server.hold():
+    with server.hold_replies():
         with pytest.raises(errors.InvalidRequestError):
             driver.run([row(0), row(1, top_n=0)], concurrency=2, ordered=False, on_error="raise")
     assert driver.given == []

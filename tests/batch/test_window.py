@@ -69,7 +69,7 @@ def test_rows_are_taken_as_there_is_room_by_tasks(server, backend, ordered):
 
 def test_as_many_are_under_way_as_asked_for(server, driver):
     """And not one more."""
-    with server.hold():
+    with server.hold_replies():
         done = threading.Thread(target=driver.run, args=(rows(8),), kwargs={"concurrency": 4}, daemon=True)
         done.start()
         server.wait_until(lambda s: s.n_in_flight == 4)

@@ -21,7 +21,7 @@ def test_identical_calls_at_once_share_one_request(server, make_client):
     """Threads."""
     client = make_client(cache=ScoreCache())
     answers: list[Any] = []
-    with server.hold():
+    with server.hold_replies():
         threads = [
             threading.Thread(target=lambda: answers.append(client.rerank(**CALL, documents=ABC)), daemon=True)
             for _ in range(8)
@@ -94,7 +94,7 @@ def test_a_failed_call_does_not_fail_others(server, make_client):
             outcomes.append(failure)
 
     server.script(error(503, "down"))
-    with server.hold():
+    with server.hold_replies():
         threads = [threading.Thread(target=ask, daemon=True) for _ in range(2)]
         for thread in threads:
             thread.start()
@@ -135,7 +135,7 @@ def test_event_loops_share_a_cache(server):
         async with AsyncClientV2("test-key", base_url=server.url, cache=cache) as client:
             answers.append(pairs(await client.rerank(**CALL, documents=ABC)))
 
-    with server.hold():
+    with server.hold_replies():
         threads = [threading.Thread(target=lambda: asyncio.run(ask()), daemon=True) for _ in range(3)]
         for thread in threads:
             thread.start()

@@ -6,7 +6,7 @@ import pytest
 
 from cohere_rerank import errors
 from cohere_rerank.cache import ScoreCache
-from tests.adapters import own_client
+from tests.adapters import client_with_handler
 from tests.cache.calls import ABC, CALL, Pointwise, pairs, sent
 from tests.fake_server import error
 
@@ -101,7 +101,7 @@ def test_unknown_fields_of_a_reply_are_kept_for_that_reply_only(make_either):
         results = [{"index": 0, "relevance_score": 0.5, "extra": 1}]
         return httpx.Response(200, json={"id": "x", "results": results, "more": 2})
 
-    client = own_client(make_either, handler, cache=ScoreCache())
+    client = client_with_handler(make_either, handler, cache=ScoreCache())
     first, again = (client.rerank(**CALL, documents=["a"]) for _ in range(2))
     assert (first.results[0].extra, first.more, first.id) == (1, 2, "x")
     assert not hasattr(again.results[0], "extra")

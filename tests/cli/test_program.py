@@ -298,7 +298,7 @@ def test_a_full_disk_is_an_error(start, form):
 
 def test_an_interrupt_during_a_request_is_quiet(start, server):
     """Ctrl-C: exit code 130, and no word."""
-    with server.hold():
+    with server.hold_replies():
         process = start("rank", "tea", "--base-url", server.url, env={"CO_API_KEY": KEY})
         process.stdin.write(b"green tea\n")
         process.stdin.close()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.adapters import own_client, settle
+from tests.adapters import client_with_handler, resolve
 from tests.client.calls import BEST_FIRST, CALL, SECRET, ranking
 
 
@@ -40,36 +40,36 @@ def test_an_async_context_manager_closes(server):
 
 def test_closing_twice_or_unused_is_fine(make_either):
     """close() before any call, and again."""
-    face = make_either()
-    settle(face, face.client.close())
-    settle(face, face.client.close())
+    adapter = make_either()
+    resolve(adapter, adapter.client.close())
+    resolve(adapter, adapter.client.close())
     with pytest.raises(errors.ClientClosedError):
-        face.rerank(**CALL)
+        adapter.rerank(**CALL)
 
 
 def test_a_copy_shares_the_connections(server, make_either):
     """with_options changes the copy alone; one connection serves both."""
-    face = make_either()
-    twin = face.client.with_options(client_name="twin", api_key="other", timeout=None).with_options(max_retries=0)
-    face.rerank(**CALL)
-    settle(face, twin.rerank(**CALL))
-    face.rerank(**CALL)
+    adapter = make_either()
+    twin = adapter.client.with_options(client_name="twin", api_key="other", timeout=None).with_options(max_retries=0)
+    adapter.rerank(**CALL)
+    resolve(adapter, twin.rerank(**CALL))
+    adapter.rerank(**CALL)
     assert [request.header("x-client-name") for request in server.requests] == [None, "twin", None]
     assert [request.header("authorization") for request in server.requests][:2] == ["Bearer test-key", "Bearer other"]
     assert server.n_connections == 1
-    assert type(twin) is type(face.client)
+    assert type(twin) is type(adapter.client)
 
 
 @pytest.mark.parametrize("is_used", [True, False])
 def test_closing_closes_copies_too(server, make_either, is_used):
     """They share the connections, so they share their end; from either side."""
-    face = make_either()
-    twin = face.client.with_options(max_retries=0)
+    adapter = make_either()
+    twin = adapter.client.with_options(max_retries=0)
     if is_used:
-        face.rerank(**CALL)
-    settle(face, twin.close())
+        adapter.rerank(**CALL)
+    resolve(adapter, twin.close())
     with pytest.raises(errors.ClientClosedError):
-        face.rerank(**CALL)
+        adapter.rerank(**CALL)
 
 
 @pytest.mark.parametrize("name", ["httpx_client", "retries", "environment"])
@@ -82,16 +82,16 @@ def test_with_options_names_what_it_does_not_take(make_either, name):
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
 def test_a_client_can_be_copied(server, make_either, duplicate):
     """Frameworks deep-copy what they hold: the copy works like the original, key included."""
-    face = make_either(SECRET)
-    twin = duplicate(face.client)
-    assert ranking(settle(face, twin.rerank(**CALL))) == BEST_FIRST
+    adapter = make_either(SECRET)
+    twin = duplicate(adapter.client)
+    assert ranking(resolve(adapter, twin.rerank(**CALL))) == BEST_FIRST
     assert server.requests[0].header("authorization") == f"Bearer {SECRET}"
 
 
 def test_a_client_with_its_own_httpx_client_can_be_copied(make_either):
     """What cannot be pickled can still be shared."""
-    face = own_client(make_either, lambda request: httpx.Response(200, json={"results": []}))
-    assert settle(face, copy.deepcopy(face.client).rerank(**CALL)).results == []
+    adapter = client_with_handler(make_either, lambda request: httpx.Response(200, json={"results": []}))
+    assert resolve(adapter, copy.deepcopy(adapter.client).rerank(**CALL)).results == []
 
 
 def test_a_copy_for_another_local_scorer_is_answered_by_it():

@@ -19,7 +19,7 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.fake_server import Server, answer, error, hang_up, reply, reset, score
+from tests.fake_server import Server, error, good_reply, hang_up, reply, reset, score
 
 PACKAGE_HOME = str(Path(cohere_rerank.__file__).parents[1])
 TEXTS = [f"text {i}" for i in range(5)]
@@ -44,7 +44,7 @@ def sometimes(fault, every):
     counter = iter(range(1_000_000))
 
     async def send(exchange):
-        await (fault if next(counter) % every == every - 1 else answer())(exchange)
+        await (fault if next(counter) % every == every - 1 else good_reply())(exchange)
 
     return send
 
@@ -96,7 +96,7 @@ def test_copies_share_connections_between_threads(server, make_client):
 def test_the_cap_holds_back_and_keeps_order(server, make_client):
     """With one connection, calls that wait are served one after the other, none is lost."""
     client = make_client(max_connections=1)
-    with ThreadPoolExecutor(8) as threads, server.hold():
+    with ThreadPoolExecutor(8) as threads, server.hold_replies():
         jobs = [threads.submit(ask, client, number) for number in range(8)]
         server.wait_until(lambda s: s.n_in_flight == 1)
     assert [pairs(job.result()) for job in jobs] == [right(number) for number in range(8)]
@@ -107,7 +107,7 @@ def test_waiting_for_a_connection_is_bounded(server, make_client):
     """A full pool is a timeout of ours, and the deadline counts the wait in it."""
     client = make_client(max_connections=1, max_retries=0)
     with ThreadPoolExecutor(1) as threads:
-        with server.hold():
+        with server.hold_replies():
             first = threads.submit(ask, client, 0)
             server.wait_until(lambda s: s.n_in_flight == 1)
             with pytest.raises(errors.RequestTimedOutError) as caught:
@@ -124,7 +124,7 @@ def test_closing_while_a_call_is_under_way_ends_in_an_answer_or_a_typed_error(se
     """Neither a hang nor a bare RuntimeError; later calls say that the client is closed."""
     client = make_client(max_retries=0)
     with ThreadPoolExecutor(4) as threads:
-        with server.hold():
+        with server.hold_replies():
             jobs = [threads.submit(ask, client, number) for number in range(4)]
             server.wait_until(lambda s: s.n_in_flight == 4)
             client.close()
@@ -201,7 +201,7 @@ def test_a_loop_closed_under_a_call_leaves_the_client_usable(server, make_async_
         await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
         assert not task.done()  # asyncio.run cancels it on the way out
 
-    with server.hold():
+    with server.hold_replies():
         asyncio.run(interrupted())
     assert pairs(asyncio.run(ask(client, 1))) == right(1)
     asyncio.run(client.aclose())
@@ -241,7 +241,7 @@ def test_a_cancelled_wait_for_a_connection_gives_its_place_up(server, make_async
 
     async def main():
         async with make_async_client(max_connections=1) as client:
-            with server.hold():
+            with server.hold_replies():
                 tasks = [asyncio.ensure_future(ask(client, number)) for number in range(6)]
                 await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
                 for task in tasks[1:5]:
@@ -258,7 +258,7 @@ def test_a_cancelled_split_call_cancels_its_parts(server, make_async_client):
 
     async def main():
         async with make_async_client(max_documents_per_request=1) as client:
-            with server.hold():
+            with server.hold_replies():
                 task = asyncio.ensure_future(ask(client, 0))
                 await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == len(TEXTS))
                 task.cancel()
@@ -308,7 +308,7 @@ def test_a_timeout_scope_around_a_call_is_obeyed(server, make_async_client):
 
     async def main():
         async with make_async_client() as client:
-            with server.hold(), pytest.raises(asyncio.TimeoutError) as caught:
+            with server.hold_replies(), pytest.raises(asyncio.TimeoutError) as caught:
                 await asyncio.wait_for(ask(client, 0), 0.1)
             assert not isinstance(caught.value, errors.CohereRerankError)
             return await ask(client, 1)
@@ -322,7 +322,7 @@ def test_a_tasks_wait_for_a_connection_is_bounded(server, make_async_client):
 
     async def main():
         async with make_async_client(max_connections=1, max_retries=0) as client:
-            with server.hold():
+            with server.hold_replies():
                 first = asyncio.ensure_future(ask(client, 0))
                 await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
                 with pytest.raises(errors.RequestTimedOutError) as caught:
@@ -347,7 +347,7 @@ def test_the_slowest_call_holds_up_no_other(server, make_async_client):
             async def held(exchange):
                 done = asyncio.run_coroutine_threadsafe(release.wait(), loop)
                 await asyncio.wrap_future(done)
-                await answer()(exchange)
+                await good_reply()(exchange)
 
             server.script(held)
             slow = asyncio.ensure_future(ask(client, 0))

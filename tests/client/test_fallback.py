@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from cohere_rerank import ClientV2, RetryPolicy, errors
-from tests.adapters import settle
-from tests.fake_server import Server, answer, drip, error, hang, hang_up, html, redirect, refusing_url, reply, reset
+from tests.adapters import resolve
+from tests.fake_server import Server, drip, error, good_reply, hang, hang_up, html, redirect, refusing_url, reply, reset
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "green tea", "documents": ["black coffee", "green tea, loose"]}
 LOCAL = ClientV2(base_url="local:")
@@ -129,10 +129,10 @@ def test_bad_input_is_raised(server, make_either):
 
 def test_a_closed_client_is_closed(make_either):
     """The fallback is no way around it."""
-    face = make_either(fallback="local")
-    settle(face, face.client.close())
+    adapter = make_either(fallback="local")
+    resolve(adapter, adapter.client.close())
     with pytest.raises(errors.ClientClosedError):
-        face.rerank(**CALL)
+        adapter.rerank(**CALL)
 
 
 def test_what_a_key_function_raises_is_raised(server, make_either):
@@ -284,9 +284,9 @@ def test_the_raw_response_has_no_transport_side(down, clock, make_either):
 
 def test_it_can_be_set_for_a_copy(down, clock, make_either):
     """with_options, with its own retries."""
-    face = make_either(clock=clock)
-    twin = face.client.with_options(fallback="local", max_retries=0)
-    assert settle(face, twin.rerank(**CALL)).is_fallback
+    adapter = make_either(clock=clock)
+    twin = adapter.client.with_options(fallback="local", max_retries=0)
+    assert resolve(adapter, twin.rerank(**CALL)).is_fallback
     assert len(down.requests) == 1
 
 
@@ -314,16 +314,16 @@ def test_it_leaves_the_event_loop_free(down, clock, make_async_client):
 
 def test_an_outage_is_logged_once(server, clock, make_either, caplog):
     """A warning when it begins, one more when the next begins; not one a call, and without the server's words."""
-    face = make_either(clock=clock, fallback=by_length)
-    twin = face.client.with_options(max_retries=0)
+    adapter = make_either(clock=clock, fallback=by_length)
+    twin = adapter.client.with_options(max_retries=0)
     for n_outages in (1, 2):
         server.default = error(503, "down for maintenance")
         for _ in range(3):
-            face.rerank(**CALL)
-            settle(face, twin.rerank(**CALL))
+            adapter.rerank(**CALL)
+            resolve(adapter, twin.rerank(**CALL))
         assert len(warnings_logged(caplog)) == n_outages
-        server.default = answer()
-        assert not face.rerank(**CALL).is_fallback
+        server.default = good_reply()
+        assert not adapter.rerank(**CALL).is_fallback
     assert "ServiceUnavailableError, status 503" in warnings_logged(caplog)[0].getMessage()
     assert "maintenance" not in caplog.text
 

@@ -186,7 +186,7 @@ async def refuse_and_reset(exchange):
 def test_an_early_refusal_of_a_large_request_is_read(server, clock, make_either, refusal):
     """A server that answers 413 to the headers alone is heard, though it never took the body."""
     client = make_either(clock=clock)
-    server.early = refusal
+    server.reply_before_body = refusal
     with pytest.raises(errors.PayloadTooLargeError):
         client.rerank(**{**CALL, "documents": ["x" * 10_000_000] * 2})
 
@@ -236,7 +236,7 @@ def test_the_deadline_of_a_call_outranks_the_clients(server, make_either):
 def test_a_request_that_nobody_reads_is_given_up(server, clock, make_either, options, kind):
     """A server that takes no more bytes is a write timeout, or the deadline if that is sooner."""
     client = make_either(max_retries=0, **options)
-    server.early = stall()
+    server.reply_before_body = stall()
     with pytest.raises(errors.RequestTimedOutError) as caught:
         client.rerank(**{**CALL, "documents": ["x" * 10_000_000] * 2})
     assert isinstance(caught.value, kind)

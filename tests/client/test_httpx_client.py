@@ -16,7 +16,7 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.adapters import is_async, own_client, settle
+from tests.adapters import client_with_handler, is_async, resolve
 from tests.fake_server import Server, drip, error, refusing_url, reply, respond, score
 from tests.proxy import Proxy
 
@@ -30,7 +30,7 @@ def ranking(response):
 
 @pytest.fixture
 def bring(make_either):
-    """``bring(httpx_options, **options)``: a face whose client brings an httpx client of these options."""
+    """``bring(httpx_options, **options)``: a adapter whose client brings an httpx client of these options."""
 
     def make(httpx_options=None, **options):
         kind = httpx.AsyncClient if is_async(make_either(base_url="local:")) else httpx.Client
@@ -89,19 +89,19 @@ def test_its_redirects_stay_off(server, bring):
 
 def test_it_is_closed_with_the_client(make_either, bring):
     """As the official client does."""
-    face = bring()
-    own = face.client._httpx_client
-    settle(face, face.client.close())
+    adapter = bring()
+    own = adapter.client._httpx_client
+    resolve(adapter, adapter.client.close())
     assert own.is_closed
 
 
 def test_its_end_is_a_typed_error(bring):
     """Closed by its owner, it is named; the error is a RuntimeError, as httpx's."""
-    face = bring()
-    own = face.client._httpx_client
-    settle(face, own.aclose() if is_async(face) else own.close())
+    adapter = bring()
+    own = adapter.client._httpx_client
+    resolve(adapter, own.aclose() if is_async(adapter) else own.close())
     with pytest.raises(errors.ClientClosedError, match="httpx_client"):
-        face.rerank(**CALL)
+        adapter.rerank(**CALL)
 
 
 def test_a_local_address_outranks_it(make_either, monkeypatch):
@@ -111,7 +111,7 @@ def test_a_local_address_outranks_it(make_either, monkeypatch):
     def refuse(request):
         raise AssertionError("a request was sent")
 
-    client = own_client(make_either, refuse, base_url=None)
+    client = client_with_handler(make_either, refuse, base_url=None)
     assert client.rerank(**CALL).results
 
 
@@ -126,14 +126,14 @@ def test_a_blocking_deadline_ends_a_dripped_body(server, make_client):
 # Event hooks -------------------------------------------------------------------------------------
 
 
-def hooks(face_is_async, on_request=None, on_response=None):
+def hooks(client_is_async, on_request=None, on_response=None):
     def wrap(function):
         async def hook(message):
             result = function(message)
             if hasattr(result, "__await__"):
                 await result
 
-        return hook if face_is_async else function
+        return hook if client_is_async else function
 
     events = {"request": on_request, "response": on_response}
     return {name: [wrap(function)] for name, function in events.items() if function is not None}
@@ -144,7 +144,7 @@ def hooks(face_is_async, on_request=None, on_response=None):
 def test_event_hooks_run(server, make_either, encoding, reads):
     """Hooks see request and response, may change headers, and may read the body before us."""
     seen = []
-    face_is_async = is_async(make_either(base_url="local:"))
+    client_is_async = is_async(make_either(base_url="local:"))
 
     def on_request(request):
         request.headers["x-hook"] = "yes"
@@ -152,11 +152,11 @@ def test_event_hooks_run(server, make_either, encoding, reads):
     def on_response(response):
         seen.append(response.status_code)
         if reads:
-            return response.aread() if face_is_async else response.read()
+            return response.aread() if client_is_async else response.read()
         return None
 
-    kind = httpx.AsyncClient if face_is_async else httpx.Client
-    client = make_either(httpx_client=kind(event_hooks=hooks(face_is_async, on_request, on_response)))
+    kind = httpx.AsyncClient if client_is_async else httpx.Client
+    client = make_either(httpx_client=kind(event_hooks=hooks(client_is_async, on_request, on_response)))
     server.default = reply(json={"results": [{"index": 2, "relevance_score": 0.5}]}, encoding=encoding)
     raw = client.raw_rerank(**CALL)
     assert ranking(raw.data) == [2]
@@ -168,21 +168,21 @@ def test_event_hooks_run(server, make_either, encoding, reads):
 @pytest.mark.parametrize("reads", [False, True])
 def test_a_hook_that_raises_for_status_changes_nothing(server, clock, make_either, reads):
     """httpx's own example of a hook: the error is ours for the status, and 503 is repeated as ever."""
-    face_is_async = is_async(make_either(base_url="local:"))
+    client_is_async = is_async(make_either(base_url="local:"))
 
     async def read_and_raise(response):
         await response.aread()
         response.raise_for_status()
 
     def on_response(response):
-        if reads and face_is_async:
+        if reads and client_is_async:
             return read_and_raise(response)
         if reads:
             response.read()
         return response.raise_for_status() and None
 
-    kind = httpx.AsyncClient if face_is_async else httpx.Client
-    client = make_either(httpx_client=kind(event_hooks=hooks(face_is_async, None, on_response)), clock=clock)
+    kind = httpx.AsyncClient if client_is_async else httpx.Client
+    client = make_either(httpx_client=kind(event_hooks=hooks(client_is_async, None, on_response)), clock=clock)
     server.script(error(503, "later"), error(429, "slow down", headers={"retry-after": "7"}))
     assert ranking(client.rerank(**CALL)) == BEST_FIRST
     assert clock.sleeps[1] == 7
@@ -200,13 +200,13 @@ def test_what_a_hook_raises_comes_through(server, make_either):
     class OverBudgetError(Exception):
         pass
 
-    face_is_async = is_async(make_either(base_url="local:"))
+    client_is_async = is_async(make_either(base_url="local:"))
 
     def on_request(request):
         raise OverBudgetError
 
-    kind = httpx.AsyncClient if face_is_async else httpx.Client
-    client = make_either(httpx_client=kind(event_hooks=hooks(face_is_async, on_request)))
+    kind = httpx.AsyncClient if client_is_async else httpx.Client
+    client = make_either(httpx_client=kind(event_hooks=hooks(client_is_async, on_request)))
     with pytest.raises(OverBudgetError):
         client.rerank(**CALL)
     assert server.requests == []
@@ -265,7 +265,7 @@ def test_http2_is_an_httpx_client_away(bring, clock):
         assert ranking(client.rerank(**CALL)) == BEST_FIRST
         with pytest.raises(errors.UnprocessableEntityError):
             client.rerank(**CALL, request_options={"additional_body_parameters": {"top_k": 1}})
-        settle(client, client.client.close())
+        resolve(client, client.client.close())
     assert versions == ["2", "2"]
 
 
@@ -313,7 +313,7 @@ def test_https_goes_through_a_tunnel(proxy, make_either, monkeypatch, tmp_path):
         assert ranking(client.rerank(**CALL)) == BEST_FIRST
         assert proxy.targets == [f"CONNECT 127.0.0.1:{server.port}"]
         assert b"test-key" not in proxy.headers[0]
-        settle(client, client.client.close())
+        resolve(client, client.client.close())
 
 
 def test_a_proxy_that_refuses_is_a_connection_error(clock, make_either, monkeypatch):

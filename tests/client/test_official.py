@@ -20,7 +20,7 @@ CALL = {"model": "rerank-v4.0-fast", "query": "what flies", "documents": ["a kit
 
 
 class Clients:
-    """The official client and ours, both sync or both async, called through one blocking face.
+    """The official client and ours, both sync or both async, called through one blocking adapter.
 
     One pair serves all tests, since the official client takes 50 ms to make.
     """
@@ -69,7 +69,7 @@ def shared_server():
 
 @pytest.fixture
 def server(shared_server):
-    shared_server.start_over()
+    shared_server.clear()
     return shared_server
 
 

@@ -12,7 +12,7 @@ import pytest
 from cohere_rerank import AsyncClientV2, ClientV2, RetryPolicy
 from cohere_rerank import _raw_response as _raw
 from cohere_rerank.testing import FakeClock
-from tests.fake_server import Server, answer, hang_up, html, redirect, reply, reset, truncated
+from tests.fake_server import Server, good_reply, hang_up, html, redirect, reply, reset, truncated
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "q", "documents": ["a", {"text": "b"}, "c"]}
 PAIRS = [(ClientV2, AsyncClientV2), (_raw.RawClientV2, _raw.AsyncRawClientV2)]
@@ -203,7 +203,7 @@ def test_both_do_the_same(name):
         with Server() as server:
             scenario, clock = SCENARIOS[name](), FakeClock()
             server.script(*scenario.replies)
-            server.default = answer()
+            server.default = good_reply()
             outcomes = run(server, scenario, clock)
             results.append((outcomes, seen(server), clock.sleeps))
     assert results[0] == results[1]

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, errors
-from tests.adapters import own_client, settle
+from tests.adapters import client_with_handler, resolve
 from tests.client.calls import BEST_FIRST, CALL, SECRET, ranking
 from tests.fake_server import error
 
@@ -20,43 +20,43 @@ def made_key() -> str:
 
 def test_a_pickled_client_leaves_its_key_behind(server, make_either, monkeypatch):
     """A key has no place on a disk; the process that loads the client uses its own. Settings travel."""
-    face = make_either(SECRET, client_name="shop", max_retries=0)
-    face.rerank(**CALL)
-    data = pickle.dumps(face.client)
+    adapter = make_either(SECRET, client_name="shop", max_retries=0)
+    adapter.rerank(**CALL)
+    data = pickle.dumps(adapter.client)
     assert SECRET.encode() not in data
     monkeypatch.setenv("CO_API_KEY", "of this process")
     loaded = pickle.loads(data)
-    assert ranking(settle(face, loaded.rerank(**CALL))) == BEST_FIRST
-    settle(face, loaded.close())
+    assert ranking(resolve(adapter, loaded.rerank(**CALL))) == BEST_FIRST
+    resolve(adapter, loaded.close())
     assert server.requests[1].header("authorization") == "Bearer of this process"
     assert server.requests[1].header("x-client-name") == "shop"
-    assert face.rerank(**CALL) is not None  # closing the one closes nothing of the other
+    assert adapter.rerank(**CALL) is not None  # closing the one closes nothing of the other
 
 
 def test_a_pickled_client_without_a_key_at_its_new_home_says_so(make_either):
     """Not when it is loaded but when it is used, as a client that lacks one."""
-    face = make_either(SECRET)
-    loaded = pickle.loads(pickle.dumps(face.client))
+    adapter = make_either(SECRET)
+    loaded = pickle.loads(pickle.dumps(adapter.client))
     with pytest.raises(errors.MissingApiKeyError, match="CO_API_KEY"):
-        settle(face, loaded.rerank(**CALL))
+        resolve(adapter, loaded.rerank(**CALL))
 
 
 @pytest.mark.parametrize(("key", "sent"), [(made_key, "Bearer made at home"), ("", None)])
 def test_a_key_function_and_an_empty_key_travel(server, make_either, monkeypatch, key, sent):
     """They are no secrets."""
     monkeypatch.setenv("CO_API_KEY", "other")
-    face = make_either(key)
-    loaded = pickle.loads(pickle.dumps(face.client))
-    settle(face, loaded.rerank(**CALL))
-    settle(face, loaded.close())
+    adapter = make_either(key)
+    loaded = pickle.loads(pickle.dumps(adapter.client))
+    resolve(adapter, loaded.rerank(**CALL))
+    resolve(adapter, loaded.close())
     assert server.requests[0].header("authorization") == sent
 
 
 def test_what_cannot_travel_is_named(make_either):
     """A client that brings its own httpx client says why it cannot be pickled."""
-    face = own_client(make_either, lambda request: httpx.Response(200))
+    adapter = client_with_handler(make_either, lambda request: httpx.Response(200))
     with pytest.raises(TypeError, match="httpx_client"):
-        pickle.dumps(face.client)
+        pickle.dumps(adapter.client)
 
 
 def test_several_event_loops_in_a_row_share_a_client(server, make_async_client):

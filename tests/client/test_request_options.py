@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
-from tests.adapters import own_client
+from tests.adapters import client_with_handler
 from tests.client.calls import BEST_FIRST, CALL, ranking
 from tests.fake_server import hang, reply
 
@@ -39,7 +39,7 @@ def test_timeouts_reach_the_transport(clock, make_either, settings, options, exp
         seen.append(request.extensions["timeout"])
         return httpx.Response(200, json={"results": []})
 
-    client = own_client(make_either, answer, clock=clock, **settings)
+    client = client_with_handler(make_either, answer, clock=clock, **settings)
     client.rerank(**CALL, request_options=options)
     assert seen == [expected]
 

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
-from tests.adapters import settle
+from tests.adapters import resolve
 from tests.client.calls import BEST_FIRST, CALL, ranking
 from tests.fake_server import error, hang_up, reply, score
 
@@ -29,9 +29,9 @@ def test_a_raw_response_has_the_transports_side(server, make_either):
 
 def test_v2_is_the_client(make_either, server):
     """``client.v2.rerank`` and ``client.v2.with_raw_response.rerank`` are what they are without v2."""
-    face = make_either()
-    assert ranking(settle(face, face.client.v2.rerank(**CALL))) == BEST_FIRST
-    assert settle(face, face.client.v2.with_raw_response.rerank(**CALL)).status_code == 200
+    adapter = make_either()
+    assert ranking(resolve(adapter, adapter.client.v2.rerank(**CALL))) == BEST_FIRST
+    assert resolve(adapter, adapter.client.v2.with_raw_response.rerank(**CALL)).status_code == 200
 
 
 def test_raw_errors_are_the_same_errors(server, make_either):

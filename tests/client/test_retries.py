@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cohere_rerank import RetryPolicy, errors
-from tests.adapters import settle
-from tests.fake_server import answer, error, hang_up, reply
+from tests.adapters import resolve
+from tests.fake_server import error, good_reply, hang_up, reply
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a train"]}
 EXACT = RetryPolicy(jitter=0)  # waits that can be written down
@@ -40,12 +40,12 @@ def test_two_repeats_are_the_default(server, clock, make_either):
 def test_max_retries_counts_the_repeats(server, clock, make_either, n):
     """0 means one request: for the client, for a copy, and for a call."""
     server.default = error(500, "no")
-    face = make_either(clock=clock, max_retries=n)
-    assert fails(face).attempts == n + 1
+    adapter = make_either(clock=clock, max_retries=n)
+    assert fails(adapter).attempts == n + 1
     assert fails(make_either(clock=clock), request_options={"max_retries": n}).attempts == n + 1
-    face = make_either(clock=clock)
+    adapter = make_either(clock=clock)
     with pytest.raises(errors.InternalServerError) as caught:
-        settle(face, face.client.with_options(max_retries=n).rerank(**CALL))
+        resolve(adapter, adapter.client.with_options(max_retries=n).rerank(**CALL))
     assert caught.value.attempts == n + 1
     assert len(server.requests) == 3 * (n + 1)
 
@@ -268,13 +268,13 @@ def test_an_outage_is_not_met_with_a_multiple_of_the_load(server, clock, make_ei
 def test_copies_share_the_budget(server, clock, make_either):
     """with_options is no way around it."""
     server.default = error(503, "down")
-    face = make_either(clock=clock, retry_policy=RetryPolicy(budget=3))
-    twin = face.client.with_options(max_retries=5)
-    assert fails(face).attempts == 3
+    adapter = make_either(clock=clock, retry_policy=RetryPolicy(budget=3))
+    twin = adapter.client.with_options(max_retries=5)
+    assert fails(adapter).attempts == 3
     with pytest.raises(errors.ServiceUnavailableError) as caught:
-        settle(face, twin.rerank(**CALL))
+        resolve(adapter, twin.rerank(**CALL))
     assert caught.value.attempts == 2
-    assert fails(face).attempts == 1
+    assert fails(adapter).attempts == 1
 
 
 def test_successes_refill_the_budget(server, clock, make_either):
@@ -285,7 +285,7 @@ def test_successes_refill_the_budget(server, clock, make_either):
         assert client.rerank(**CALL).results
     server.default = error(503, "down")
     assert [fails(client).attempts for _ in range(3)] == [2, 1, 1]
-    server.default = answer()
+    server.default = good_reply()
     for _ in range(11):
         client.rerank(**CALL)
     server.default = error(503, "down")

@@ -245,11 +245,11 @@ def test_a_refused_certificate_shows_no_secret(clock, make_either):
     assert not leaks("".join(traceback.format_exception(caught.value)))
 
 
-@pytest.mark.parametrize("early", [stall, reset])
-def test_a_broken_upload_shows_no_secret(server, clock, make_either, caplog, early):
+@pytest.mark.parametrize("broken_reply", [stall, reset])
+def test_a_broken_upload_shows_no_secret(server, clock, make_either, caplog, broken_reply):
     """The request is half written then, so its headers are near at hand."""
     caplog.set_level(logging.DEBUG)
-    server.early = early()
+    server.reply_before_body = broken_reply()
     client = make_either(KEY, clock=clock, max_retries=0, timeout=0.2)
     with pytest.raises(errors.ConnectionFailedError) as caught:
         client.rerank(**call(documents=[DOCUMENTS[0] * 150_000] * 2))

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank import ClientV2, RetryPolicy, errors
-from tests.adapters import own_client
+from tests.adapters import client_with_handler
 from tests.fake_server import error, hang, reply, respond, score
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "q"}
@@ -142,7 +142,7 @@ def test_split_equals_whole(documents, limit, top_n, min_score):
 def test_ties_across_shares_go_by_index(make_either):
     """However the shares come back."""
     same = httpx.Response(200, json={"results": [{"index": i, "relevance_score": 0.5} for i in (1, 0)]})
-    client = own_client(make_either, lambda request: same)
+    client = client_with_handler(make_either, lambda request: same)
     assert ranking(client.rerank(**CALL, documents=list("abcdef"), max_documents_per_request=2)) == list(range(6))
 
 
@@ -170,7 +170,7 @@ def meta_handler(request):
 
 def test_meta_is_that_of_all_shares(make_either):
     """Units and tokens are summed, warnings joined, each once and in order; the rest is the first share's."""
-    client = own_client(make_either, meta_handler)
+    client = client_with_handler(make_either, meta_handler)
     response = client.rerank(**CALL, documents=TEN, max_documents_per_request=4)
     assert response.meta.billed_units.search_units == 10
     assert response.meta.billed_units.new_units == 6
@@ -185,7 +185,7 @@ def test_meta_is_that_of_all_shares(make_either):
 
 def test_shares_without_meta_are_merged_too(make_either):
     """Some servers send none."""
-    client = own_client(make_either, lambda request: httpx.Response(200, json={"results": []}))
+    client = client_with_handler(make_either, lambda request: httpx.Response(200, json={"results": []}))
     assert client.rerank(**CALL, documents=TEN, max_documents_per_request=4).meta is None
 
 
@@ -202,11 +202,11 @@ def test_the_raw_response_is_the_first_shares(server, make_either):
 
 def test_shares_go_out_together_but_not_all_at_once(server, make_either):
     """Concurrently, and never so many that one call crowds out the others."""
-    face = make_either(max_documents_per_request=1)
+    adapter = make_either(max_documents_per_request=1)
     documents = [str(i) for i in range(40)]
     with ThreadPoolExecutor(1) as pool:
-        with server.hold():
-            call = pool.submit(face.rerank, **CALL, documents=documents)
+        with server.hold_replies():
+            call = pool.submit(adapter.rerank, **CALL, documents=documents)
             server.wait_until(lambda s: s.n_in_flight == 8)
         assert ranking(call.result(10)) == order(documents)
     assert server.max_in_flight == 8
@@ -233,7 +233,7 @@ def test_a_share_that_fails_fails_the_call(server, clock, make_either):
             return httpx.Response(422, json={"message": "odd document", "id": "r7"})
         return plain(request)
 
-    client = own_client(make_either, answer, clock=clock)
+    client = client_with_handler(make_either, answer, clock=clock)
     with pytest.raises(errors.UnprocessableEntityError, match="odd document") as caught:
         client.rerank(**CALL, documents=TEN, max_documents_per_request=2)
     assert caught.value.part == "documents 6 to 7"
@@ -249,7 +249,7 @@ def test_a_share_that_fails_after_repeats_says_which(clock, make_either):
             return httpx.Response(503, json={"message": "busy"})
         return plain(request)
 
-    client = own_client(make_either, answer, clock=clock)
+    client = client_with_handler(make_either, answer, clock=clock)
     with pytest.raises(errors.ServiceUnavailableError) as caught:
         client.rerank(**CALL, documents=TEN, max_documents_per_request=2)
     assert (caught.value.part, caught.value.attempts) == ("documents 6 to 7", 3)
@@ -258,7 +258,7 @@ def test_a_share_that_fails_after_repeats_says_which(clock, make_either):
 def test_an_invalid_answer_to_a_share_fails_the_call(make_either):
     """The contract is checked share by share: an index past its end is not taken for another share's."""
     wrong = httpx.Response(200, json={"results": [{"index": 2, "relevance_score": 0.5}]})
-    client = own_client(make_either, lambda request: wrong)
+    client = client_with_handler(make_either, lambda request: wrong)
     with pytest.raises(errors.InvalidResponseError, match="index 2") as caught:
         client.rerank(**CALL, documents=TEN, max_documents_per_request=2)
     assert caught.value.part is not None
@@ -306,9 +306,9 @@ def test_shares_under_way_are_not_repeated_once_another_has_failed(server, make_
 
     server.default = by_content
     endless = RetryPolicy(max_retries=10**9, wait_initial_s=0, budget=10**9)
-    face = make_either(retry_policy=endless, deadline=10**6)
+    adapter = make_either(retry_policy=endless, deadline=10**6)
     with pytest.raises(errors.UnauthorizedError):
-        face.rerank(**CALL, documents=TEN, max_documents_per_request=1)
+        adapter.rerank(**CALL, documents=TEN, max_documents_per_request=1)
     for thread in threading.enumerate():
         if thread.name == "cohere_rerank":  # those of a call; a server of another test may still have its own
             thread.join(5)

@@ -67,10 +67,10 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
 
 def test_the_commonest_error_is_told_without_a_servers_words(write, batch, server):
     """Its type and status, and how many rows have it."""
-    from tests.fake_server import answer, error
+    from tests.fake_server import error, good_reply
 
     write(5)
-    server.script(answer(), error(400, "your query is secret"))
+    server.script(good_reply(), error(400, "your query is secret"))
     server.default = error(404, "no model for query 3")
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
@@ -98,7 +98,7 @@ def test_an_interrupt_saves_and_says_how_to_go_on(write, batch, server, tmp_path
 def test_a_second_interrupt_says_how_to_go_on_too(write, batch, server, tmp_path):
     """Though an answer does not come."""
     write(4)
-    with server.hold():
+    with server.hold_replies():
         job = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none", start=True)
         server.wait_until(lambda s: len(s.requests) >= 4)
         job.send_signal(signal.SIGINT)
@@ -123,7 +123,7 @@ def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
 
 def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, tmp_path):
     """That which asks again: it mends rows that could not be sent for the command's own fault."""
-    from tests.fake_server import answer, error
+    from tests.fake_server import error, good_reply
 
     server.default = error(404, "no such model")
     write(150)
@@ -134,7 +134,7 @@ def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, t
     done = batch("in.jsonl", "-o", "other.jsonl")
     assert done.returncode == 1
     assert done.stderr.endswith("(the same command with --retry-errors)\n")
-    server.default = answer()
+    server.default = good_reply()
     done = batch("in.jsonl", "-o", "other.jsonl", "--ignore-unknown", "--retry-errors")
     assert done.returncode == 0
     assert ["error" in row for row in rows_of(tmp_path / "other.jsonl")] == [False] * 150
@@ -200,10 +200,10 @@ def test_offline_the_same_command_needs_neither_key_nor_network(write, batch, se
 def test_a_terminal_has_a_bar(write, server, monkeypatch, tmp_path):
     """With rows, speed and units; it is gone when the job is done."""
     terminal = pytest.importorskip("tests.cli.terminal", reason="no terminals here", exc_type=ImportError)
-    from tests.fake_server import answer, delayed
+    from tests.fake_server import delayed, good_reply
 
     source = write(3)
-    server.script(answer(), answer(), delayed(2, answer()))
+    server.script(good_reply(), good_reply(), delayed(2, good_reply()))
     environment = {"CO_API_KEY": "k", "CO_API_URL": server.url}
     options = [source, "-o", tmp_path / "out.jsonl", "--concurrency", "1"]
     shown, code = terminal.on_terminal("batch", *options, env=environment, columns=120)

@@ -12,7 +12,7 @@ import pytest
 from cohere_rerank import AsyncClientV2, ClientV2
 from cohere_rerank.errors import InvalidRequestError, MissingApiKeyError
 from cohere_rerank.jobs import JobError, JobStoppedError, run_job, run_job_async
-from tests.fake_server import answer, delayed, error
+from tests.fake_server import delayed, error, good_reply
 from tests.jobs.conftest import QUICK, rows_of
 
 
@@ -101,7 +101,7 @@ def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tm
 def test_rows_stand_in_order_though_answers_come_in_another(write, run, server, tmp_path):
     """Unless they are wanted as they come."""
     for ordered in (True, False):
-        server.script(delayed(0.2, answer()))
+        server.script(delayed(0.2, good_reply()))
         run(write(20), f"{ordered}.jsonl", ordered=ordered, concurrency=4)
         ids = [row["id"] for row in rows_of(tmp_path / f"{ordered}.jsonl")]
         assert sorted(ids) == list(range(20))
@@ -125,8 +125,8 @@ def test_rows_the_api_refuses_are_kept_apart_and_asked_for_again_alone(write, ru
     source = write(6)
     for options in ({}, {"errors": tmp_path / "errors.jsonl"}):
         output = f"out{len(options)}.jsonl"
-        server.default, bad = answer(), error(400, "no such luck")
-        server.script(answer(), bad, answer(), bad)
+        server.default, bad = good_reply(), error(400, "no such luck")
+        server.script(good_reply(), bad, good_reply(), bad)
         assert run(source, output, concurrency=1, **options).failed == 2
         made = rows_of(tmp_path / output)
         if options:
@@ -150,7 +150,7 @@ def test_rows_the_api_refuses_are_kept_apart_and_asked_for_again_alone(write, ru
 def stopped_at(write, run, server, n_rows, at, **options):
     """A job that ends after so many rows, for a quota."""
     source = write(n_rows)
-    server.script(*[answer()] * at, error(429, "You have reached your monthly limit"))
+    server.script(*[good_reply()] * at, error(429, "You have reached your monthly limit"))
     with pytest.raises(JobStoppedError, match="monthly"):
         run(source, concurrency=1, **options)
     return source
@@ -302,7 +302,7 @@ def test_without_a_client_the_environment_says_who_answers(write, server, tmp_pa
 
 def test_progress_is_told_while_the_job_runs(write, run, server):
     """Growing numbers, the last ones of the end included in what is returned."""
-    server.script(*[delayed(0.5, answer())] * 3)
+    server.script(*[delayed(0.5, good_reply())] * 3)
     told = []
     report = run(write(6), concurrency=1, progress=told.append)
     assert told
@@ -325,7 +325,7 @@ def test_what_is_answered_is_saved_and_told_while_no_answer_comes(write, run, se
             raise LookupError
 
     monkeypatch.setattr(os, "fsync", noted)
-    server.script(answer(), delayed(60, answer()))
+    server.script(good_reply(), delayed(60, good_reply()))
     with pytest.raises(LookupError):
         run(write(2), concurrency=1, progress=tell)
 
@@ -360,7 +360,7 @@ def test_in_a_loop_of_ones_own_a_job_is_awaited_and_cancelled(write, server, tmp
     async def scenario():
         async with AsyncClientV2("k", base_url=server.url, retry_policy=QUICK) as client:
             options = {"client": client, "model": "m", "concurrency": 1}
-            server.script(answer(), answer(), delayed(60, answer()))
+            server.script(good_reply(), good_reply(), delayed(60, good_reply()))
             task = asyncio.ensure_future(run_job_async(source, tmp_path / "out.jsonl", **options))
             await asyncio.to_thread(server.wait_until, lambda s: len(s.requests) == 3)
             task.cancel()

@@ -17,7 +17,7 @@ import pytest
 from cohere_rerank import RetryPolicy
 from cohere_rerank.jobs import JobError, JobStoppedError
 from cohere_rerank.limits import RateLimit
-from tests.fake_server import answer, error, reply
+from tests.fake_server import error, good_reply, reply
 from tests.jobs.conftest import rows_of
 
 
@@ -75,7 +75,7 @@ def test_a_signal_does_not_wait_for_rows_that_wait_for_a_repeat(write, run, serv
     from tests.fake_server import delayed
 
     source = write(3)
-    server.script(error(503, "overloaded"), delayed(0.5, answer()), delayed(0.5, answer()))
+    server.script(error(503, "overloaded"), delayed(0.5, good_reply()), delayed(0.5, good_reply()))
     with signalled(server, 3, signal.SIGINT), pytest.raises(JobStoppedError, match="interrupted") as stopped:
         run(source, client_options={"retry_policy": PATIENT})
     assert (stopped.value.report.rows, stopped.value.report.failed) == (2, 0)
@@ -92,7 +92,7 @@ def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path, caplog):
         if report.stopped == "interrupted" and once_more:
             os.kill(os.getpid(), once_more.pop())
 
-    with server.hold(), signalled(server, 4, signal.SIGINT), pytest.raises(KeyboardInterrupt):
+    with server.hold_replies(), signalled(server, 4, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         run(source, concurrency=4, progress=tell)
     assert not [record for record in caplog.records if record.name == "asyncio" and record.levelname == "ERROR"]
     assert run(source, resume=True).rows == 20
@@ -131,7 +131,7 @@ def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path)
     )
     assert "resume" not in str(stopped.value)
     assert 100 <= len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) <= 104
-    server.default = answer()
+    server.default = good_reply()
     report = run(write(300), retry_errors=True)
     assert (report.rows, report.failed) == (300, 0)
 
@@ -153,7 +153,7 @@ def test_a_job_without_an_answer_says_how_it_goes_on(write, run, server, status)
         run(write(300), concurrency=2)
     told = "retry_errors asks" if status == 404 else "no row is saved, so the same job may begin again"
     assert told in str(stopped.value)
-    server.default = answer()
+    server.default = good_reply()
     assert run(write(300), retry_errors=status == 404).failed == 0
 
 
@@ -181,13 +181,13 @@ def test_a_few_errors_do_not(write, run, server):
 def test_a_key_that_no_longer_works_stops_the_job_and_not_its_rows(write, run, server, tmp_path, status):
     """No row is spoilt; with a key that works the job goes on."""
     source = write(20)
-    server.script(*[answer()] * 5)
+    server.script(*[good_reply()] * 5)
     server.default = error(status, "not with this key")
     with pytest.raises(JobStoppedError, match="not with this key") as stopped:
         run(source, concurrency=2)
     assert stopped.value.report.stopped == "failed"
     assert stopped.value.report.failed == 0
-    server.default = answer()
+    server.default = good_reply()
     report = run(source, resume=True)
     assert (report.rows, report.failed) == (20, 0)
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(20))
@@ -198,7 +198,7 @@ def test_an_answer_past_the_failure_is_kept_and_order_restored(write, run, serve
     from tests.fake_server import delayed
 
     source = write(8)
-    server.script(answer(), delayed(0.3, error(429, "monthly limit")), answer(), answer(), answer())
+    server.script(good_reply(), delayed(0.3, error(429, "monthly limit")), good_reply(), good_reply(), good_reply())
     with pytest.raises(JobStoppedError):
         run(source, concurrency=2)
     n_paid = len(server.requests) - 1
@@ -235,7 +235,7 @@ def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
 
     from tests.fake_server import delayed
 
-    server.script(delayed(1.1, answer()))
+    server.script(delayed(1.1, good_reply()))
     assert run(source, concurrency=1, progress=second).rows == 4
     assert len(refusals) == 1
     assert len(server.requests) == 4
@@ -248,7 +248,7 @@ def test_an_output_that_is_moved_away_stops_the_job(write, run, server, tmp_path
     from tests.fake_server import delayed
 
     source, journal = write(4), tmp_path / ("out.jsonl" if name == "out.jsonl" else "out.csv.part")
-    server.script(answer(), answer(), delayed(2, answer()))
+    server.script(good_reply(), good_reply(), delayed(2, good_reply()))
 
     def move(report):
         if report.stopped is None:
@@ -273,7 +273,7 @@ def test_an_output_that_is_removed_at_the_end_is_told(write, run, server, tmp_pa
         (tmp_path / "out.jsonl").unlink()
         holding.close()
 
-    holding.enter_context(server.hold())
+    holding.enter_context(server.hold_replies())
     thread = threading.Thread(target=remove)
     thread.start()
     with pytest.raises(JobStoppedError, match=r"out\.jsonl was moved, removed"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from tests.fake_server import Server, answer, error
+from tests.fake_server import Server, error, good_reply
 from tests.limits.servers import Bucket
 
 
@@ -25,7 +25,7 @@ class Strict:
         hint_s = self._bucket.wait_s(now_s)
         self.replied.append((now_s, 429 if hint_s else 200))
         refusal = error(429, "please wait and try again later", headers={"retry-after": f"{hint_s:g}"})
-        await (refusal if hint_s else answer())(exchange)
+        await (refusal if hint_s else good_reply())(exchange)
 
     def n(self, status: int) -> int:
         """How many replies had this status."""

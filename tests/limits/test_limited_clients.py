@@ -13,7 +13,7 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank import ClientV2, QuotaExceededError, RateLimit, RateLimitWaitError, TooManyRequestsError
-from tests.fake_server import answer, error, reply
+from tests.fake_server import error, good_reply, reply
 from tests.limits.servers import Bucket
 
 CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
@@ -28,7 +28,7 @@ def strict(server):
     async def send(exchange):
         hint_s = bucket.wait_s(time.monotonic())
         refusal = error(429, "please wait and try again later", headers={"retry-after": f"{hint_s:g}"})
-        await (refusal if hint_s else answer())(exchange)
+        await (refusal if hint_s else good_reply())(exchange)
 
     server.default = send
     return server

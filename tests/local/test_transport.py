@@ -15,7 +15,7 @@ from cohere_rerank import AsyncClientV2, ClientV2, errors
 from cohere_rerank.local.endpoint import handle
 from cohere_rerank.local.registry import scorer_resolver
 from cohere_rerank.local.transport import LocalTransport
-from tests.adapters import settle
+from tests.adapters import resolve
 
 CALL: dict[str, Any] = {"model": "any", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
 URL = "http://local.invalid/v2/rerank"
@@ -28,7 +28,7 @@ def ranking(response):
 
 @pytest.fixture
 def local(make_either):
-    """``local(**options)``: a face on a client of a ``local:`` address."""
+    """``local(**options)``: a adapter on a client of a ``local:`` address."""
     return lambda api_key=None, **options: make_either(api_key, **{"base_url": "local:", **options})
 
 
@@ -109,35 +109,35 @@ def test_an_unknown_scorer_is_an_error(local):
 
 def test_a_copy_may_have_another_engine(local):
     """with_options changes scorer or address; the original keeps its own."""
-    face = local()
-    zero = face.client.with_options(scorer=lambda query, documents: [0.0] * len(documents))
-    assert settle(face, zero.rerank(**CALL)).scores == [0, 0, 0]
-    assert face.rerank(**CALL).scores != [0, 0, 0]
+    adapter = local()
+    zero = adapter.client.with_options(scorer=lambda query, documents: [0.0] * len(documents))
+    assert resolve(adapter, zero.rerank(**CALL)).scores == [0, 0, 0]
+    assert adapter.rerank(**CALL).scores != [0, 0, 0]
 
 
 def test_a_client_of_the_api_may_go_local(server, make_either):
     """And the copy leaves the network alone."""
-    face = make_either()
-    offline = face.client.with_options(base_url="local:")
-    assert settle(face, offline.rerank(**CALL)).results
+    adapter = make_either()
+    offline = adapter.client.with_options(base_url="local:")
+    assert resolve(adapter, offline.rerank(**CALL)).results
     assert server.n_connections == 0
-    face.rerank(**CALL)
+    adapter.rerank(**CALL)
     assert len(server.requests) == 1
 
 
 def test_a_local_client_travels(local):
     """Without a key there is nothing to leave behind."""
-    face = local()
-    assert settle(face, pickle.loads(pickle.dumps(face.client)).rerank(**CALL)) == face.rerank(**CALL)
+    adapter = local()
+    assert resolve(adapter, pickle.loads(pickle.dumps(adapter.client)).rerank(**CALL)) == adapter.rerank(**CALL)
 
 
 def test_closing_works_as_ever(local):
     """A closed client is closed, though there is no connection."""
-    face = local()
-    face.rerank(**CALL)
-    settle(face, face.client.close())
+    adapter = local()
+    adapter.rerank(**CALL)
+    resolve(adapter, adapter.client.close())
     with pytest.raises(errors.ClientClosedError):
-        face.rerank(**CALL)
+        adapter.rerank(**CALL)
 
 
 def test_the_event_loop_is_not_blocked():

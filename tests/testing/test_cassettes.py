@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import cohere_rerank as ours
 from cohere_rerank.testing import cassette
 from cohere_rerank.testing.redaction import Redaction
-from tests.fake_server import answer, error, reply
+from tests.fake_server import error, good_reply, reply
 
 pytest.importorskip("vcr")
 
@@ -187,7 +187,7 @@ def test_modes_are_vcrpy_s(server, tmp_path):
 
 def test_nothing_is_logged(server, tmp_path, caplog):
     """vcrpy logs replies at INFO; with us it does not, and its level is as before."""
-    server.script(error(400, "Quokka is no document"), answer())
+    server.script(error(400, "Quokka is no document"), good_reply())
     with caplog.at_level(logging.DEBUG), cassette(tmp_path / "one.yaml"):
         with pytest.raises(ours.BadRequestError):
             call_ours(server.url)

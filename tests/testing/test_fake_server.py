@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from cohere_rerank.testing import FakeClock
 from tests.fake_server import (
     Server,
-    answer,
     deep_json,
     delayed,
     drip,
     error,
+    good_reply,
     gzip_bomb,
     hang,
     hang_up,
@@ -117,7 +117,7 @@ def test_requests_are_recorded(server, http):
 
 def test_a_script_is_used_up_in_order(server, http):
     """Scripted replies come first and once; then the default."""
-    server.script(error(503, "later"), reply(418, text="teapot"), answer())
+    server.script(error(503, "later"), reply(418, text="teapot"), good_reply())
     assert [ask(http).status_code for _ in range(4)] == [503, 418, 200, 200]
     server.default = html(502)
     assert ask(http).headers["content-type"] == "text/html"
@@ -231,7 +231,7 @@ def test_a_hold_keeps_replies_back(server):
         statuses.append(httpx.post(server.url + "/v2/rerank", json=ASK).status_code)
 
     threads = [threading.Thread(target=one) for _ in range(4)]
-    with server.hold():
+    with server.hold_replies():
         for thread in threads:
             thread.start()
         server.wait_until(lambda s: s.n_in_flight == 4)
@@ -246,7 +246,7 @@ def test_a_dropped_connection_is_replaced(server, http):
     ask(http)
     server.drop_connections()
     ask(http)
-    server.script(reply(json={}, close=True), delayed(0.0, answer()))
+    server.script(reply(json={}, close=True), delayed(0.0, good_reply()))
     ask(http)
     server.wait_until(lambda s: s.n_open == 0)
     assert ask(http).status_code == 200 and server.n_connections == 3

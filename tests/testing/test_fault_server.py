@@ -15,7 +15,7 @@ import pytest
 import cohere_rerank as ours
 from cohere_rerank.local.endpoint import handle
 from cohere_rerank.testing import FakeClock, FaultServer
-from cohere_rerank.testing.spoiled import SPOILED
+from cohere_rerank.testing.malformed import MALFORMED
 
 CALL = {"model": "rerank-v4.0-fast", "query": "red kite", "documents": ["a stone", "a kite", "a bee"]}
 
@@ -66,14 +66,14 @@ def test_given_scores_are_the_answer(fake, scores, expected):
 
 
 def test_what_is_queued_comes_in_order_and_the_last_scores_stay(fake):
-    """Two replies, a fault between them; then the second for ever, until start_over."""
+    """Two replies, a fault between them; then the second for ever, until load_plan."""
     fake.reply([0.1, 0.2, 0.3])
     fake.fail(times=2, status=503)
     fake.reply([0.6, 0.5, 0.4])
     got = [ask(fake) for _ in range(5)]
     assert [g.status_code for g in got] == [200, 503, 503, 200, 200]
     assert [g.json()["results"][0]["relevance_score"] for g in (got[0], got[3], got[4])] == [0.3, 0.6, 0.6]
-    fake.start_over()
+    fake.load_plan()
     assert fake.calls == []
     assert ask(fake).json()["results"][0]["relevance_score"] not in (0.3, 0.6)
 
@@ -146,6 +146,9 @@ def test_the_async_client_is_served_too(fake):
 # Faults -----------------------------------------------------------------------------------------
 
 
+READABLE = ("unsorted", "bare-list")  # clients accept these malformed replies
+
+
 @pytest.mark.parametrize(
     ("fault", "error"),
     [
@@ -163,7 +166,11 @@ def test_the_async_client_is_served_too(fake):
         ({"hang_up": True}, ours.ConnectionFailedError),
         ({"truncated": "length"}, ours.ConnectionFailedError),
         ({"truncated": "chunked"}, ours.ConnectionFailedError),
-        *(({"wrong": wrong}, ours.InvalidResponseError) for wrong in SPOILED if wrong not in ("unsorted", "bare-list")),
+        *(
+            ({"malformed": kind}, ours.InvalidResponseError)
+            for kind in MALFORMED
+            if kind not in ("unsorted", "bare-list")
+        ),
     ],
     ids=str,
 )
@@ -177,12 +184,12 @@ def test_every_fault_is_the_error_it_should_be(fake, fault, error):
     assert client.rerank(**CALL).results[0].index == 1
 
 
-@pytest.mark.parametrize("wrong", SPOILED)
-def test_a_wrong_answer_is_wrong_in_its_own_way_only(fake, wrong):
-    """HTTP around it is sound: status 200, the length as stated, the connection goes on."""
+@pytest.mark.parametrize("kind", MALFORMED)
+def test_a_malformed_reply_differs_in_its_body_only(fake, kind):
+    """Its HTTP is valid: status 200, the declared length, a connection that stays open."""
     with httpx.Client(base_url=fake.url, trust_env=False) as http:
         good = http.post("/v2/rerank", json=CALL).content
-        fake.fail(wrong=wrong)
+        fake.fail(malformed=kind)
         got = http.post("/v2/rerank", json=CALL)
         assert got.status_code == 200 and got.content != good
         assert len(got.content) == int(got.headers["content-length"])
@@ -191,15 +198,15 @@ def test_a_wrong_answer_is_wrong_in_its_own_way_only(fake, wrong):
 
 
 def test_results_out_of_order_are_the_same_results(fake):
-    """Unsorted is wrong for a server, and right for a client that sorts."""
-    fake.fail(wrong="unsorted")
+    """An unsorted list breaks the contract of the server, but a client that sorts can use it."""
+    fake.fail(malformed="unsorted")
     http = ask(fake).json()["results"]
     assert [r["relevance_score"] for r in http] == sorted(r["relevance_score"] for r in http)
 
 
-def test_a_refusal_cannot_be_spoiled(fake):
-    """A wrong answer needs a good one; a bad request stays a bad request."""
-    fake.fail(wrong="index-twice")
+def test_a_rejected_request_is_not_malformed(fake):
+    """A fault changes a valid reply only: an invalid request still gets its 400."""
+    fake.fail(malformed="index-twice")
     assert ask(fake, documents=[]).status_code == 400
 
 
@@ -356,20 +363,20 @@ def test_times_is_a_count(fake, times):
 def test_faults_that_no_request_has_met_are_known(fake):
     """Each time that is left of a queued one, and a plan's, whose repr says what was asked for and no more."""
     assert fake.unused == []
-    fake.start_over({"faults": [{"requests": 9, "reset": "body"}, {"requests": 2, "status": 500}, {"status": 429}]})
+    fake.load_plan({"faults": [{"requests": 9, "reset": "body"}, {"requests": 2, "status": 500}, {"status": 429}]})
     fake.fail(times=2, status=503)
     assert [fault.kind for fault in fake.unused] == ["status", "status", "reset", "status", "status"]
     assert statuses(fake, 3) == [503, 503, 429]
     assert repr(fake.unused) == "[Fault(requests=((9, 9.0),), reset='body'), Fault(requests=((2, 2.0),), status=500)]"
     assert list(fake.unused_in_plan) == [0, 1]
-    fake.start_over()
+    fake.load_plan()
     assert fake.unused == []
 
 
-@pytest.mark.parametrize("fault", [{"wrong": "score-nan"}, {"drip": 0.0}])
+@pytest.mark.parametrize("fault", [{"malformed": "score-nan"}, {"drip": 0.0}])
 def test_a_fault_that_a_refusal_came_before_is_unused(fake, fault):
-    """For its key or its rate no answer is made that could be spoiled; a good request shows the fault after all."""
-    fake.start_over({"keys": ["other"], "limit": {"requests": 1}, "faults": [{**fault, "requests": "1-3"}]})
+    """A request that the key or the rate limit rejects does not use the fault; the next valid request does."""
+    fake.load_plan({"keys": ["other"], "limit": {"requests": 1}, "faults": [{**fault, "requests": "1-3"}]})
     assert ask(fake).status_code == 401
     assert [unused.kind for unused in fake.unused] == list(fault)
     assert ask(fake, key="other").status_code == 200
@@ -380,13 +387,13 @@ def test_a_fault_that_a_refusal_came_before_is_unused(fake, fault):
 
 
 def test_a_wrong_answer_that_a_broken_request_came_before_is_unused(fake):
-    """Its 400 is not spoiled."""
-    fake.fail(wrong="score-nan")
+    """The 400 is sent unchanged, so the fault is still unused."""
+    fake.fail(malformed="score-nan")
     assert httpx.post(f"{fake.url}/v2/rerank", content=b"{", trust_env=False).status_code == 400
-    assert [fault.kind for fault in fake.unused] == ["wrong"]
+    assert [fault.kind for fault in fake.unused] == ["malformed"]
 
 
-@pytest.mark.parametrize("fault", [{"wrong": "cut-json"}, {"status": 503}])
+@pytest.mark.parametrize("fault", [{"malformed": "cut-json"}, {"status": 503}])
 def test_a_fault_behind_a_delay_that_nobody_waited_for_is_unused(fake, fault):
     """The client has left before anything was sent."""
     fake.fail(**fault, delay=30)
@@ -410,15 +417,15 @@ def test_what_is_unused_can_be_asked_for_while_requests_come(fake):
 
 def test_a_plan_meets_requests_by_their_number(fake):
     """A burst of 429, a good one, then every third."""
-    fake.start_over({"faults": [{"requests": "1-3", "status": 429, "retry_after": 1}, {"every": 3, "status": 500}]})
+    fake.load_plan({"faults": [{"requests": "1-3", "status": 429, "retry_after": 1}, {"every": 3, "status": 500}]})
     assert statuses(fake, 9) == [429, 429, 429, 200, 200, 500, 200, 200, 500]
-    fake.start_over({"faults": [{"requests": "1-3", "status": 429}]})
+    fake.load_plan({"faults": [{"requests": "1-3", "status": 429}]})
     assert statuses(fake, 4) == [429, 429, 429, 200]
 
 
 def test_two_servers_of_one_seed_do_the_same():
     """Statuses, bodies with their ids, everything; another seed does not."""
-    faults = [{"share": 0.3, "status": 503}, {"share": 0.2, "wrong": "cut-json"}]
+    faults = [{"share": 0.3, "status": 503}, {"share": 0.2, "malformed": "cut-json"}]
     seen = []
     for seed in (1, 1, 2):
         with FaultServer({"seed": seed, "faults": faults}) as fake:
@@ -428,7 +435,7 @@ def test_two_servers_of_one_seed_do_the_same():
 
 def test_delays_are_kept(fake):
     """A fault's own delay outranks the plan's; both are real."""
-    fake.start_over({"delay": {"uniform": [0.05, 0.06]}, "faults": [{"requests": 2, "status": 503, "delay": 0.2}]})
+    fake.load_plan({"delay": {"uniform": [0.05, 0.06]}, "faults": [{"requests": 2, "status": 503, "delay": 0.2}]})
     for at_least_s, status in ((0.05, 200), (0.2, 503)):
         began_s = time.monotonic()
         assert ask(fake).status_code == status
@@ -437,7 +444,7 @@ def test_delays_are_kept(fake):
 
 def test_a_delay_holds_up_nobody_else(fake):
     """While one request waits, others are answered."""
-    fake.start_over({"faults": [{"requests": 1, "delay": 3600}]})
+    fake.load_plan({"faults": [{"requests": 1, "delay": 3600}]})
     with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
         connection.sendall(post(CALL))
         fake.wait_until(lambda server: server.n_in_flight == 1)
@@ -447,7 +454,7 @@ def test_a_delay_holds_up_nobody_else(fake):
 
 def test_keys_are_checked(fake):
     """The documented messages; the scheme in any case."""
-    fake.start_over({"keys": ["right-key"]})
+    fake.load_plan({"keys": ["right-key"]})
     for header, status, message in (
         (None, 401, "no api key supplied"),
         ("Bearer wrong", 401, "invalid api token"),
@@ -461,7 +468,7 @@ def test_keys_are_checked(fake):
 def test_a_trial_key_s_minute_can_be_waited_out_in_no_time(fake):
     """Server and client share a clock: the eleventh call waits a minute of it, for no hint is sent."""
     clock = FakeClock()
-    fake.start_over({"limit": "trial"}, clock=clock)
+    fake.load_plan({"limit": "trial"}, clock=clock)
     client = fake.client(clock=clock)
     for left in range(9, -1, -1):
         got = client.with_raw_response.rerank(**CALL)
@@ -472,7 +479,7 @@ def test_a_trial_key_s_minute_can_be_waited_out_in_no_time(fake):
 
 def test_a_monthly_quota_is_not_repeated(fake):
     """It is the error that says so, at once."""
-    fake.start_over({"limit": {"requests": 100, "per_month": 2, "trial": True}})
+    fake.load_plan({"limit": {"requests": 100, "per_month": 2, "trial": True}})
     client = fake.client()
     client.rerank(**CALL)
     client.rerank(**CALL)
@@ -484,7 +491,7 @@ def test_a_monthly_quota_is_not_repeated(fake):
 
 def test_what_a_fault_meets_does_not_count_against_the_limit(fake):
     """A request that never reached the API used up nothing of it."""
-    fake.start_over({"limit": {"requests": 1}, "faults": [{"requests": "1-2", "reset": "start"}]})
+    fake.load_plan({"limit": {"requests": 1}, "faults": [{"requests": "1-2", "reset": "start"}]})
     client = fake.client(clock=FakeClock())
     assert client.rerank(**CALL).results[0].index == 1
 

@@ -12,9 +12,9 @@ from typing import get_args
 import pytest
 import yaml
 
-from cohere_rerank.testing.plan import Wrong
+from cohere_rerank.testing.malformed import MALFORMED
+from cohere_rerank.testing.plan import Malformed
 from cohere_rerank.testing.plan_file import read_plan
-from cohere_rerank.testing.spoiled import SPOILED
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 GUIDE = (DOCS / "how-to" / "test-your-code.md").read_text(encoding="utf-8")
@@ -43,8 +43,8 @@ def test_the_plans_of_the_docs_are_plans(text):
     assert read_plan(yaml.safe_load(text)).faults
 
 
-def test_the_reference_lists_every_wrong_answer():
-    """No more and no fewer than there are."""
-    rows = re.findall(r"^\| (`.*?`) \|", REFERENCE.partition("| `wrong` |")[2], re.MULTILINE)
+def test_the_reference_lists_every_malformed_reply():
+    """The reference lists exactly the kinds that exist."""
+    rows = re.findall(r"^\| (`.*?`) \|", REFERENCE.partition("| `malformed` |")[2], re.MULTILINE)
     listed = [name for row in rows for name in re.findall("`(.*?)`", row)]
-    assert sorted(listed) == sorted(SPOILED) == sorted(get_args(Wrong))
+    assert sorted(listed) == sorted(MALFORMED) == sorted(get_args(Malformed))

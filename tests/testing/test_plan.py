@@ -22,7 +22,7 @@ delay: {lognormal: [0.2, 0.5], at_most: 2}
 faults:
   - {requests: 1-3, status: 429, retry_after: 0.5}
   - {requests: [5, 7-8], reset: body}
-  - {every: 10, wrong: index-too-large}
+  - {every: 10, malformed: index-too-large}
   - {share: 0.5, hang_up: yes, delay: 0.1}
 """
 
@@ -42,7 +42,7 @@ def test_a_file_is_read_as_it_says(tmp_path):
     assert plan.limit.trial and plan.limit.period_s == 1 and plan.keys == ("trial-key",)
     assert kinds(plan)[:3] == ["status"] * 3
     assert kinds(plan)[4] == kinds(plan)[6] == kinds(plan)[7] == "reset"
-    assert kinds(plan)[9] == kinds(plan)[19] == "wrong"
+    assert kinds(plan)[9] == kinds(plan)[19] == "malformed"
     assert {kinds(plan)[3], *kinds(plan)[10:18]} == {"hang_up", None}
 
 
@@ -69,7 +69,7 @@ def test_an_empty_file_is_a_plan_without_faults(tmp_path):
         ("faults: [{requests: 3-2, hang: yes}]", "faults[0].requests: there are no requests 3-2"),
         ("faults: [{requests: 0, hang: yes}]", "faults[0].requests: there are no requests 0"),
         ("faults: [{requests: first, hang: yes}]", 'give 3, "3-5", "3-" or a list'),
-        ("faults: [{wrong: json}]", "faults[0].wrong: input should be 'cut-json'"),
+        ("faults: [{malformed: json}]", "faults[0].malformed: input should be 'cut-json'"),
         ("faults: {status: 500}", "faults: input should be a list"),
         (
             'faults: [{status: 429, headers: {x-a: "b\\nset-cookie: c"}}]',

@@ -111,7 +111,7 @@ def test_a_storm_of_cancellations_leaves_the_stack_usable(seed, tls):
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} <= {httpx.Response, asyncio.CancelledError}
         await asyncio.to_thread(server.wait_until, lambda s: s.n_open <= 4)
-        with server.hold():
+        with server.hold_replies():
             all_at_once = asyncio.gather(*(asend(transport, server.url, pool=5) for _ in range(9)))
             await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 4)
         await all_at_once

@@ -53,7 +53,7 @@ def test_who_waits_longest_goes_first(server):
             await asend(transport, server.url, "first")
             await asend(transport, server.url, "newcomer")
 
-        with server.hold():
+        with server.hold_replies():
             tasks = [asyncio.create_task(ask_and_come_back())]
             await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
             for i in range(5):
@@ -70,7 +70,7 @@ def test_who_waits_longest_goes_first(server):
 def test_the_thread_that_waits_longest_goes_first(server):
     """The same with threads."""
     with StackTransport(max_connections=1) as transport, ThreadPoolExecutor(6) as threads:
-        with server.hold():
+        with server.hold_replies():
             first = threads.submit(lambda: [send(transport, server.url, query) for query in ("first", "newcomer")])
             server.wait_until(lambda s: s.n_in_flight == 1)
             waiting = []

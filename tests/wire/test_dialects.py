@@ -20,7 +20,7 @@ from cohere_rerank import (
     NotFoundError,
     UnprocessableEntityError,
 )
-from tests.conftest import Blocking, Direct
+from tests.conftest import AsyncAdapter, SyncAdapter
 from tests.fake_server import Request, Server, raw, score
 
 QUERY, DOCUMENTS = "red apple", ["a blue car", "a red apple pie", "an apple"]
@@ -153,11 +153,11 @@ EVERY = [*SPEAKERS, (Infinity, None), (Server, "cohere")]
 @contextmanager
 def client_of(server: Server, kind: str, **options: Any) -> Iterator[Any]:
     options = {"api_key": "k", "base_url": server.url, **options}
-    face = Direct(ClientV2(**options)) if kind == "sync" else Blocking(AsyncClientV2(**options))
+    adapter = SyncAdapter(ClientV2(**options)) if kind == "sync" else AsyncAdapter(AsyncClientV2(**options))
     try:
-        yield face
+        yield adapter
     finally:
-        face.close()
+        adapter.close()
 
 
 def ranking(response: Any) -> list[int]:
