@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from ._settings import MAX_DOCUMENTS
+from ._tokens import estimate_tokens
 from ._validators import whole_number
 from ._wire.documents import to_texts
 from .errors import InvalidRequestError
@@ -20,10 +20,6 @@ __all__ = ["SearchUnitsEstimate", "estimate_search_units"]
 _CHUNKS_IN_A_UNIT = 100
 _TOKENS_IN_A_CHUNK = 500
 _MAX_TOKENS_PER_DOC = 4096  # the API's default
-
-_CHARACTERS_IN_A_TOKEN = 4
-# Han, kana, Hangul and emoji: as the local engine counts them, each is a token
-_DENSE = re.compile("[\u3040-\u9fff\uac00-\ud7af\U0001f000-\U0010ffff]")
 
 
 @dataclass(frozen=True)
@@ -89,9 +85,9 @@ def estimate_search_units(
     most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or _MAX_TOKENS_PER_DOC
     size = _whole_part(max_documents_per_request)
     texts = to_texts(documents, rank_fields)[1]
-    n_query = _n_tokens(query)
+    n_query = estimate_tokens(query)
     room = _TOKENS_IN_A_CHUNK - min(n_query, _TOKENS_IN_A_CHUNK // 2)
-    tokens = [min(_n_tokens(text), most) for text in texts]
+    tokens = [min(estimate_tokens(text), most) for text in texts]
     chunks = [_parts(n, room) for n in tokens]
     edges = _edges(len(texts), size)
     return SearchUnitsEstimate(
@@ -118,8 +114,3 @@ def _edges(n_documents: int, size: int) -> list[tuple[int, int]]:
 
 def _parts(n: int, size: int) -> int:
     return -(-n // size)
-
-
-def _n_tokens(text: str) -> int:
-    n_dense = 0 if text.isascii() else sum(1 for _ in _DENSE.finditer(text))
-    return n_dense + _parts(len(text) - n_dense, _CHARACTERS_IN_A_TOKEN)

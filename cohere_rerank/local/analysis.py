@@ -199,29 +199,3 @@ def _is_named(token: str, *, first: bool) -> bool:
     """Tell names, numbers and identifiers by capitals and digits; a first word needs a second."""
     letters = [char for char in token if char.isalnum()]
     return any(char.isupper() or char.isdigit() for char in letters[first:])
-
-
-def truncate(document: str, max_tokens: int) -> str:
-    """Return the longest prefix of *document* of about *max_tokens* tokens.
-
-    An estimate, no tokenizer: a token is four characters in alphabetic scripts and one in Han,
-    kana, Hangul and emoji. Code points are never split.
-
-    Args:
-        document: Any text.
-        max_tokens: At least 1.
-    """
-    if len(document) <= max_tokens:
-        return document
-    if document.isascii():
-        return document[: 4 * max_tokens]
-    quarters = 0
-    for position, char in enumerate(document[: 4 * max_tokens]):
-        quarters += 4 if _is_dense(char) else 1
-        if quarters > 4 * max_tokens:
-            return document[:position]
-    return document[: 4 * max_tokens]
-
-
-def _is_dense(char: str) -> bool:
-    return "\u3040" <= char <= "\u9fff" or "\uac00" <= char <= "\ud7af" or char >= "\U0001f000"

@@ -13,9 +13,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._tokens import truncate
 from cohere_rerank.errors import CohereRerankError, ScorerError
 
-from .analysis import truncate
 from .scorer import Scorer, check_scores
 from .spans import find_spans
 

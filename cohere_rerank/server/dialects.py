@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cohere_rerank._tokens import estimate_tokens
 from cohere_rerank._wire.documents import to_yaml
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.local.endpoint import FIELDS, MAX_FIELDS, MAX_NAME_CHARS, too_many_fields, unknown_field
@@ -25,7 +26,6 @@ TEI_FIELDS = frozenset({"query", "texts", "raw_scores", "return_text", "truncate
 _TYPES = {"query": (str, "a string"), "documents": (list, "a list"), "texts": (list, "a list")}
 _MAX_CHUNKS = 10_000  # of v1: documents times chunks must stay below
 _SHOWN_FIELDS = 5
-_BYTES_PER_TOKEN = 4  # of UTF-8, on average; an estimate without a tokenizer
 _LEAST_ODDS = 1e-9  # the logit of 0 would be infinite, which JSON does not know
 _NO_TEXT = "document does not have a 'snippet' or a 'text' field that can be used for chunking and reranking"
 
@@ -100,7 +100,7 @@ def jina(request: Mapping[str, Any], model: str, is_strict: bool) -> Asked:
     echo = _with_echoes([{"text": text} for text in texts])
 
     def form(reply: Answer) -> Answer:
-        n_tokens = sum(map(_n_tokens, texts)) + len(texts) * _n_tokens(body["query"])
+        n_tokens = sum(map(estimate_tokens, texts)) + len(texts) * estimate_tokens(body["query"])
         about = {"model": body["model"], "object": "list"}
         usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
         return {**about, **(echo(reply) if is_echo else reply), "usage": usage}
@@ -239,10 +239,6 @@ def _text_of(document: Any) -> Any:
     if isinstance(document, dict) and isinstance(document.get("text"), str):
         return document["text"]
     return document
-
-
-def _n_tokens(text: str) -> int:
-    return math.ceil(len(text.encode()) / _BYTES_PER_TOKEN)
 
 
 def _logit(score: float) -> float:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohere_rerank.local import analysis
-from cohere_rerank.local.analysis import fold, query_grams, truncate, word_starts
+from cohere_rerank.local.analysis import fold, query_grams, word_starts
 
 TEXTS = [
     "Ökonomie’s Straße in İstanbul: naïve ﬁns, ½ x²",
@@ -116,32 +116,6 @@ def test_unspaced_scripts_start_anywhere():
     """Words start at each letter of a script without spaces, else at spaces."""
     assert word_starts(fold("two words")) == [0, 4, 10]
     assert len(word_starts(fold("東京タワー"))) == len(" 東京タワー ")
-
-
-@pytest.mark.parametrize(
-    ("document", "max_tokens", "kept"),
-    [
-        ("abcdefgh", 2, "abcdefgh"),
-        ("abcdefghi", 2, "abcdefgh"),
-        ("東京タワー", 2, "東京"),
-        ("서울 시청", 2, "서울"),
-        ("é" * 9, 2, "é" * 8),
-        ("ab東京", 1, "ab"),
-        ("🍕🍕", 1, "🍕"),
-        ("", 1, ""),
-    ],
-)
-def test_truncate_counts_letters_by_script(document, max_tokens, kept):
-    """Four letters a token, one in Han, kana and Hangul."""
-    assert truncate(document, max_tokens) == kept
-
-
-@given(st.text(max_size=300), st.integers(1, 80), st.integers(1, 80))
-def test_truncate_keeps_a_prefix_that_grows(document, a, b):
-    """More tokens never keep less; what is kept is a prefix."""
-    few, many = truncate(document, min(a, b)), truncate(document, max(a, b))
-    assert document.startswith(many)
-    assert many.startswith(few)
 
 
 # Each keeps `unicodedata.normalize` busy for minutes when it is normalized as it is: marks of different combining

@@ -1,0 +1,42 @@
+"""An estimate of how many tokens a text has, without a tokenizer; pure.
+
+A token is one character of a dense script (Han, kana, Hangul, emoji) or four characters of any other.
+"""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["estimate_tokens", "truncate"]
+
+_CHARS_PER_TOKEN = 4
+_DENSE = re.compile("[\u3040-\u9fff\uac00-\ud7af\U0001f000-\U0010ffff]")
+
+
+def estimate_tokens(text: str) -> int:
+    """Return about how many tokens *text* has, rounded up."""
+    n_dense = 0 if text.isascii() else sum(1 for _ in _DENSE.finditer(text))
+    return n_dense - (n_dense - len(text)) // _CHARS_PER_TOKEN
+
+
+def truncate(text: str, max_tokens: int) -> str:
+    """Return the longest prefix of *text* with at most *max_tokens* estimated tokens.
+
+    Args:
+        text: Any text. A code point is never split.
+        max_tokens: At least 1.
+    """
+    if len(text) <= max_tokens:
+        return text
+    room = _CHARS_PER_TOKEN * max_tokens
+    text = text[:room]
+    if text.isascii():
+        return text
+    n_dense, end = 0, len(text)
+    for match in _DENSE.finditer(text):
+        # A dense character takes the room of four.
+        if match.end() + (_CHARS_PER_TOKEN - 1) * (n_dense + 1) > room:
+            end = match.start()
+            break
+        n_dense += 1
+    return text[: min(end, room - (_CHARS_PER_TOKEN - 1) * n_dense)]
