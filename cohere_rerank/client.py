@@ -310,3 +310,7 @@ if not TYPE_CHECKING:
         from .async_client import AsyncClientV2
 
         return AsyncClientV2
+
+    def __dir__() -> list[str]:
+        """All public names, so that completion in a shell shows AsyncClientV2 too."""
+        return sorted({*globals(), *__all__})

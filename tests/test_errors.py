@@ -1,4 +1,4 @@
-"""The error tree against WIRE b2, b3 and the issue: which class, what it carries, what it says, who catches it."""
+"""Each failure is one error class: what it carries, what its message says, and which bases catch it."""
 
 from __future__ import annotations
 

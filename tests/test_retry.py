@@ -1,4 +1,4 @@
-"""When to repeat and how long to wait, against WIRE b2, b6 and the issue. Time is passed in; nothing sleeps."""
+"""When a call is retried and how long it waits before that. Time is passed in, so nothing sleeps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The settings of a client against WIRE b3 and the issue: keys, addresses, times, limits; and what never shows."""
+"""The settings of a client: keys, addresses, times and limits, and what is never shown."""
 
 from __future__ import annotations
 

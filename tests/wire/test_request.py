@@ -1,4 +1,4 @@
-"""Arguments to request bytes, against WIRE b1 and b3 and the issue: what goes out, what is refused, how lists split."""
+"""Arguments become the bytes of a request: what is sent, what is rejected, and how long lists are split."""
 
 from __future__ import annotations
 

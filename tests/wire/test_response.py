@@ -1,4 +1,4 @@
-"""Reply bytes to a ranking or a typed error, and parts to one answer: against WIRE b1, b4, b6 and the issue."""
+"""The bytes of a response become a ranking or a typed error, and the parts of a long list become one response."""
 
 from __future__ import annotations
 
