@@ -5,6 +5,7 @@ from __future__ import annotations
 from ._counters import Ledger
 from ._settings import Config, Secret
 from ._wire.call import BULK
+from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 from ._wire.request import encode
 from ._wire.response import decode, is_monthly_quota
 from .errors import (
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from ._clock import Clock, Deadline
-    from ._retry import Retries, RetryBudget, RetryPolicy
+    from ._retry import RetryBudget, RetryLoop, RetryPolicy
     from ._settings import ApiKey, Fallback
     from ._transport.http import Reply
     from ._wire.call import Call, Part
@@ -42,9 +43,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-_REDIRECTS = 300
-_TOO_MANY_REQUESTS = 429
-_ERRORS = 400  # statuses from here on may hint when to come back
 PARTS_AT_ONCE = 8  # requests of one split call under way at the same time
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
 _BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases say otherwise
@@ -257,22 +255,22 @@ class BaseClient:
     def _succeeded(self, n_repeats: int = 0) -> None:
         """Note that the API answers: repeats are given back, and an outage, if there was one, is over."""
         if self._shared.budget is not None:
-            self._shared.budget.succeeded(n_repeats)
+            self._shared.budget.refund(n_repeats)
         self._shared.has_outage = False
 
-    def _retries(self, part: Part, deadline: Deadline, error: CohereRerankError) -> Retries | None:
+    def _retries(self, part: Part, deadline: Deadline, error: CohereRerankError) -> RetryLoop | None:
         """The repeats that this first failure deserves; None if it deserves none."""
-        from ._retry import Retries
+        from ._retry import RetryLoop
 
         if isinstance(error, _AFTER_SENDING) and not isinstance(error, _BEFORE_SENDING):
             error.attempts = 1
         policy = self._policy(part.call)
-        if policy.max_retries == 0 or not policy.repeats(error):
+        if policy.max_retries == 0 or not policy.should_retry(error):
             return None
-        return Retries(policy, self._budget(policy), deadline, error, is_limited=self._gate() is not None)
+        return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=self._gate() is not None)
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
-        now = self._clock().time() if reply.status_code >= _ERRORS else 0.0
+        now = self._clock().time() if reply.status_code >= FIRST_ERROR else 0.0
         response = decode(part, reply.status_code, reply.headers, reply.content, now)
         self._shared.ledger.add_billed(self._config.tag, response)
         return response
@@ -290,7 +288,7 @@ class BaseClient:
         """Whether "auto" has another dialect to try after this reply; the part is written in it then."""
         if self._config.dialect != "auto" or part.dialect is None:
             return False
-        if reply.status_code < _REDIRECTS:
+        if reply.status_code < FIRST_REDIRECT:
             self._shared.dialects["auto", self._config.base_url] = part.dialect
             return False
         from ._wire.dialects import after
@@ -331,10 +329,10 @@ class BaseClient:
 
         Not of a used-up month: that no pause mends, and whoever calls next may have another key by then.
         """
-        if reply.status_code == _TOO_MANY_REQUESTS and is_monthly_quota(reply.content):
+        if reply.status_code == TOO_MANY_REQUESTS and is_monthly_quota(reply.content):
             return
         clock, hint_s = self._clock(), None
-        if reply.status_code >= _ERRORS:
+        if reply.status_code >= FIRST_ERROR:
             from ._wire.retry_after import retry_after_s
 
             hint_s = retry_after_s(reply.headers, clock.time())

@@ -1,4 +1,4 @@
-"""The clock of a client, and the deadline of one call on it."""
+"""The clock of a client, and the deadline of one call."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ if TYPE_CHECKING:
 
 
 class Clock(Protocol):
-    """The time, as the client sees it. Tests pass their own, so that no test ever sleeps."""
+    """The time as the client sees it. Tests pass their own clock, so that no test ever sleeps."""
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return seconds on a clock that never goes back."""
         ...
 
     def time(self) -> float:
-        """Seconds since the epoch, for headers that hold a date."""
+        """Return seconds since the epoch, for headers that contain a date."""
         ...
 
     def sleep(self, seconds: float) -> None:
@@ -31,7 +31,7 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The real time."""
+    """The clock of the operating system."""
 
     monotonic = staticmethod(_time.monotonic)
     time = staticmethod(_time.time)
@@ -48,19 +48,19 @@ class SystemClock:
 
 
 class Deadline:
-    """The moment by which a whole call, its attempts and its waits, must have ended."""
+    """The moment by which a whole call must end, with its attempts and waits."""
 
-    __slots__ = ("_clock", "_end", "seconds")
+    __slots__ = ("_clock", "_expires_at", "seconds")
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         self.seconds = seconds
         self._clock = clock
-        self._end = clock.monotonic() + seconds
+        self._expires_at = clock.monotonic() + seconds
 
-    def left(self) -> float:
-        """Seconds left; zero or less once it has passed."""
-        return self._end - self._clock.monotonic()
+    def remaining(self) -> float:
+        """Return the seconds that remain; zero or less once the deadline has passed."""
+        return self._expires_at - self._clock.monotonic()
 
-    def end(self) -> None:
-        """Let it pass now, for all that share it."""
-        self._end = -math.inf
+    def expire(self) -> None:
+        """Make the deadline pass now, for all requests that share it."""
+        self._expires_at = -math.inf

@@ -1,7 +1,7 @@
-"""When to send a request again, and how long to wait first: values and pure decisions on a clock that is passed in.
+"""Decide when to send a request again and how long to wait first. The caller passes the clock in.
 
-The loop itself is tenacity's. It is built for a call after that call's first failure, never shared: one tenacity
-``AsyncRetrying`` used by several tasks mixes their states, and a call that succeeds at once should not pay for it.
+The loop is tenacity's. Each call builds its own loop after its first failure. A shared ``AsyncRetrying`` would mix the
+states of several tasks, and a call that succeeds at once does not pay for a loop.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._wire.contract import FIRST_SERVER_ERROR, TOO_MANY_REQUESTS, is_request_id
 from .errors import (
     ApiError,
     CohereRerankError,
@@ -28,27 +29,26 @@ if TYPE_CHECKING:
     from ._clock import Clock, Deadline
 
 
-_REQUEST_ID = r"[\w.:/+=@-]{1,128}"  # such as servers give; anything else may be a text
-
-
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Which failures are worth a repeat, and the waits in between.
+    """Which failures are retried, and how long to wait before each retry.
 
-    Reranking only reads, so every failure that may pass is repeated, a lost answer too.
+    A rerank call only reads, so it is safe to send it again. Every failure that may pass is retried, also a request
+    whose response was lost.
 
     Args:
-        max_retries: Repeats after the first attempt, >= 0.
-        wait_initial_s: Wait before the first repeat, in seconds; doubled for each further one.
-        wait_max_s: The longest such wait, in seconds.
-        jitter: Random share added to or taken from a wait, 0 to 1, so that clients do not come back in step.
-        rate_limit_window_s: Over how many seconds the repeats of a 429 without a hint are spread; Cohere counts
-            requests by the minute, so sooner repeats are mostly wasted.
-        statuses: Statuses that are repeated besides 5xx.
-        never: Statuses of 5xx that are not repeated.
-        remote_protocol_errors: Whether a server that hung up early is asked again.
-        budget: Repeats that may be open at once over all calls of a client before an outage is no longer met with
-            more load; see RetryBudget. Rate limits do not draw on it.
+        max_retries: Retries after the first attempt, >= 0. Default: 2.
+        wait_initial_s: Wait before the first retry, in seconds. Each further wait is twice as long. Default: 0.5.
+        wait_max_s: The longest of these waits, in seconds. Default: 30.
+        jitter: Random share added to or taken from a wait, 0 to 1. It keeps clients from retrying at the same moment.
+            Default: 0.2.
+        rate_limit_window_s: Seconds over which the retries of a 429 without a hint are spread. Cohere counts requests
+            per minute, so earlier retries are mostly wasted. Default: 60.
+        retry_statuses: Statuses that are retried besides 5xx. Default: 408, 409, 425, 429.
+        no_retry_statuses: Statuses among 5xx that are not retried. Default: 501.
+        remote_protocol_errors: Whether to retry after the server closed the connection early. Default: True.
+        budget: Retries that all calls of one client may spend before successes refill the budget. It keeps an outage
+            from being met with more load; see RetryBudget. Retries of a 429 do not use it. Default: 100.
 
     Raises:
         InvalidRequestError: A value is out of range.
@@ -59,8 +59,8 @@ class RetryPolicy:
     wait_max_s: float = 30.0
     jitter: float = 0.2
     rate_limit_window_s: float = 60.0
-    statuses: frozenset[int] = frozenset({408, 409, 425, 429})
-    never: frozenset[int] = frozenset({501})
+    retry_statuses: frozenset[int] = frozenset({408, 409, 425, 429})
+    no_retry_statuses: frozenset[int] = frozenset({501})
     remote_protocol_errors: bool = True
     budget: int = 100
 
@@ -74,32 +74,34 @@ class RetryPolicy:
             if not isinstance(value, (int, float)) or not 0 <= value <= most:
                 raise InvalidRequestError(f"{name} must be a number between 0 and {most}, got {value!r}")
 
-    def repeats(self, error: BaseException) -> bool:
-        """Whether a repeat may help against this failure."""
+    def should_retry(self, error: BaseException) -> bool:
+        """Return whether a retry may help after this failure."""
         if isinstance(error, QuotaExceededError):
             return False
         if isinstance(error, ApiError):
             status = error.status_code or 0
-            return status in self.statuses or (500 <= status < 600 and status not in self.never)
+            return status in self.retry_statuses or (
+                FIRST_SERVER_ERROR <= status < 600 and status not in self.no_retry_statuses
+            )
         if isinstance(error, DeadlineExceededError) or not isinstance(error, ConnectionFailedError):
             return False
-        return error.is_transient and (self.remote_protocol_errors or not error.is_early_hang_up)
+        return error.is_transient and (self.remote_protocol_errors or not error.is_disconnect)
 
     def is_outage(self, error: BaseException) -> bool:
-        """Whether the API, and not the caller, is to blame, so that a fallback may answer."""
+        """Return whether the server failed and not the caller, so that a fallback may answer."""
         if isinstance(error, ConnectionFailedError):
             return error.is_transient
         status = (error.status_code or 0) if isinstance(error, ApiError) else 0
-        return status == 429 or status >= 500 or self.repeats(error)
+        return status == TOO_MANY_REQUESTS or status >= FIRST_SERVER_ERROR or self.should_retry(error)
 
-    def wait_s(
+    def backoff_s(
         self, error: BaseException, n_failed: int, left_s: float, draw: Callable[[], float] = random.random
     ) -> float:
-        """Seconds to wait after the n-th failed attempt (from 1), with ``left_s`` seconds of the deadline left."""
+        """Return the seconds to wait after attempt *n_failed* (from 1) failed, with *left_s* seconds remaining."""
         hint = getattr(error, "retry_after", None)
         if hint is not None:
             return float(hint)
-        if isinstance(error, ApiError) and error.status_code == 429:
+        if isinstance(error, ApiError) and error.status_code == TOO_MANY_REQUESTS:
             n_left = max(1, self.max_retries - n_failed + 1)
             share = self.rate_limit_window_s / max(1, self.max_retries) * (1 + self.jitter * draw())
             return min(share, max(0.0, left_s) / (n_left + 1))
@@ -108,32 +110,32 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """Repeats that a client's calls share, so that an outage is not met with a multiple of the load.
+    """A token bucket of retries that all calls of a client share, so that an outage is not met with a multiple of load.
 
-    Each repeat takes one; a repeat that succeeds gives it back, and any other success gives back a tenth. When the
-    budget is empty, failures are raised at once. The scheme of the AWS SDKs' standard retry mode.
+    Each retry takes one token. A retry that succeeds returns its token, and any other success returns a tenth of one.
+    When the bucket is empty, failures are raised at once. This is the standard retry mode of the AWS SDKs.
     """
 
     def __init__(self, size: int) -> None:
         self._size = size
-        self._left = float(size)
+        self._n_tokens = float(size)
 
-    def take(self) -> bool:
-        """Whether one more repeat may be sent."""
-        # No lock: a count lost between threads does no harm, a lock held over a fork would.
-        if self._left < 1:
+    def try_acquire(self) -> bool:
+        """Take one token. Return False if there is none: then no retry may be sent."""
+        # No lock: a token lost between threads does no harm, but a lock that is held during a fork does.
+        if self._n_tokens < 1:
             return False
-        self._left -= 1
+        self._n_tokens -= 1
         return True
 
-    def succeeded(self, n_repeats: int = 0) -> None:
-        """A call succeeded after this many repeats."""
-        if self._left < self._size:
-            self._left = min(self._size, self._left + (n_repeats or 0.1))
+    def refund(self, n_tokens: int = 0) -> None:
+        """Return the tokens of a call that succeeded; a tenth of one if it took none."""
+        if self._n_tokens < self._size:
+            self._n_tokens = min(self._size, self._n_tokens + (n_tokens or 0.1))
 
 
-class Retries:
-    """The repeats of one call, from its first failure on."""
+class RetryLoop:
+    """The retries of one call, from its first failure on."""
 
     def __init__(
         self,
@@ -149,89 +151,90 @@ class Retries:
         self._budget = budget
         self._deadline = deadline
         self._first = first
-        self.n_drawn = 0
+        self.n_tokens = 0
 
-    def blocking(self, clock: Clock) -> Retrying:
-        """A fresh loop for one call in a thread. Its first turn is the attempt that has already failed."""
+    def attempts(self, clock: Clock) -> Retrying:
+        """Return a new loop for one call in a thread. Its first attempt is the one that has already failed."""
         from tenacity import Retrying
 
-        return Retrying(sleep=clock.sleep, **self._decisions())
+        return Retrying(sleep=clock.sleep, **self._tenacity_options())
 
-    def awaiting(self, clock: Clock) -> AsyncRetrying:
-        """The same in a task."""
+    def async_attempts(self, clock: Clock) -> AsyncRetrying:
+        """Return the same loop for a task."""
         from tenacity import AsyncRetrying
 
-        return AsyncRetrying(sleep=clock.async_sleep, **self._decisions())
+        return AsyncRetrying(sleep=clock.async_sleep, **self._tenacity_options())
 
-    def replay(self, n_attempt: int) -> None:
-        """Raise the first failure on the loop's first turn; do nothing on later ones."""
+    def reraise_first(self, n_attempt: int) -> None:
+        """Raise the first failure in the loop's first attempt; do nothing in later ones."""
         if n_attempt == 1:
             raise self._first
 
-    def _decisions(self) -> dict[str, Any]:
+    def _tenacity_options(self) -> dict[str, Any]:
         return {
-            "retry": self._repeats,
+            "retry": self._should_retry,
             "wait": self._wait,
             "stop": self._stop,
-            "before_sleep": _log_repeat,
+            "before_sleep": _log_retry,
             "reraise": True,
         }
 
-    def _repeats(self, state: RetryCallState) -> bool:
+    def _should_retry(self, state: RetryCallState) -> bool:
         error = state.outcome.exception() if state.outcome is not None else None
         if isinstance(error, CohereRerankError):
             error.attempts = state.attempt_number
             error.waited_s = state.idle_for
             error.part = self._first.part
-        return error is not None and self._policy.repeats(error)
+        return error is not None and self._policy.should_retry(error)
 
     def _wait(self, state: RetryCallState) -> float:
         error = _failure(state)
-        if self._is_limited and error.retry_after is None and getattr(error, "status_code", None) == 429:
-            return 0.0  # the limit, which all who share it now wait for, says when
-        return self._policy.wait_s(error, state.attempt_number, self._deadline.left())
+        if self._is_limited and error.retry_after is None and getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
+            return 0.0  # the shared limiter pauses all its requests, this one too
+        return self._policy.backoff_s(error, state.attempt_number, self._deadline.remaining())
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _failure(state)
         if state.attempt_number > self._policy.max_retries:
             return True
-        wait_s, left_s = state.upcoming_sleep, self._deadline.left()
+        wait_s, left_s = state.upcoming_sleep, self._deadline.remaining()
         if wait_s >= left_s:
             if error.retry_after is not None:
                 error.message += (
-                    f"; the server asks to wait {wait_s:g} s, longer than the {max(0.0, left_s):.3g} s left"
+                    f"; the server asks to wait {wait_s:g} s, but only {max(0.0, left_s):.3g} s of the deadline remain"
                 )
             return True
-        if getattr(error, "status_code", None) == 429:
+        if getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
             return False
-        if not self._budget.take():
-            error.message += "; not repeated, since this client's retry budget is used up"
+        if not self._budget.try_acquire():
+            error.message += "; not retried, because this client's retry budget is used up"
             return True
-        self.n_drawn += 1
+        self.n_tokens += 1
         return False
 
 
 def _failure(state: RetryCallState) -> CohereRerankError:
     error = state.outcome.exception() if state.outcome is not None else None
-    assert isinstance(error, CohereRerankError), error  # RetryPolicy.repeats lets nothing else come here
+    assert isinstance(error, CohereRerankError), error  # RetryPolicy.should_retry is False for all others
     return error
 
 
-def _log_repeat(state: RetryCallState) -> None:
+def _log_retry(state: RetryCallState) -> None:
     from logging import getLogger
 
     getLogger("cohere_rerank").info(
-        "attempt %d failed: %s; next in %.3g s", state.attempt_number, for_log(_failure(state)), state.upcoming_sleep
+        "attempt %d failed: %s; retrying in %.3g s",
+        state.attempt_number,
+        for_log(_failure(state)),
+        state.upcoming_sleep,
     )
 
 
 def for_log(error: CohereRerankError) -> str:
-    """An error's type, status and request id; not its text, in which a server may quote what it was sent."""
-    import re
-
+    """Return an error's type, status and request id; not its text, in which a server may quote documents."""
     said = [type(error).__name__]
     if (status := getattr(error, "status_code", None)) is not None:
         said.append(f"status {status}")
-    if error.request_id is not None and re.fullmatch(_REQUEST_ID, error.request_id, re.ASCII):
+    if is_request_id(error.request_id):
         said.append(f"request id {error.request_id}")
     return ", ".join(said)

@@ -9,6 +9,7 @@ import os
 
 from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url
 from ._validators import header_text, seconds, whole_number
+from ._wire.contract import MAX_DOCUMENTS
 from .errors import InvalidRequestError, MissingApiKeyError
 
 TYPE_CHECKING = False
@@ -31,7 +32,6 @@ DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
 LIMITS = ("trial", "production", "auto")
-MAX_DOCUMENTS = 10_000  # hard limit of the API for one request
 DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
 
 

@@ -187,12 +187,12 @@ class AsyncClientV2(BaseClient):
         else:
             self._succeeded()
             return answer
-        async for attempt in retries.awaiting(self._clock()):
+        async for attempt in retries.async_attempts(self._clock()):
             with attempt:
-                retries.replay(attempt.retry_state.attempt_number)
+                retries.reraise_first(attempt.retry_state.attempt_number)
                 self._count("retries")
                 answer = await self._attempt(part, deadline)
-                self._succeeded(retries.n_drawn)
+                self._succeeded(retries.n_tokens)
                 return answer
         raise AssertionError("unreachable: the loop returns or raises")
 
@@ -237,7 +237,7 @@ class AsyncClientV2(BaseClient):
             return made_key(made)
         from anyio import move_on_after
 
-        with move_on_after(deadline.left()):
+        with move_on_after(deadline.remaining()):
             return made_key(await made)
         from ._transport.errors import past
 

@@ -232,7 +232,7 @@ class ClientV2(BaseClient):
                     raise outcome
                 answers[part] = outcome
         except BaseException:
-            deadline.end()  # so that what is under way is not repeated, and what waits not sent
+            deadline.expire()  # so that what is under way is not repeated, and what waits not sent
             raise
         return [answers[part] for part in parts]
 
@@ -248,12 +248,12 @@ class ClientV2(BaseClient):
         else:
             self._succeeded()
             return answer
-        for attempt in retries.blocking(self._clock()):
+        for attempt in retries.attempts(self._clock()):
             with attempt:
-                retries.replay(attempt.retry_state.attempt_number)
+                retries.reraise_first(attempt.retry_state.attempt_number)
                 self._count("retries")
                 answer = self._attempt(part, deadline)
-                self._succeeded(retries.n_drawn)
+                self._succeeded(retries.n_tokens)
                 return answer
         raise AssertionError("unreachable: the loop returns or raises")
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ._settings import MAX_DOCUMENTS
 from ._tokens import estimate_tokens
 from ._validators import whole_number
+from ._wire.contract import DEFAULT_MAX_TOKENS_PER_DOC, MAX_DOCUMENTS
 from ._wire.documents import to_texts
 from .errors import InvalidRequestError
 
@@ -19,7 +19,6 @@ __all__ = ["SearchUnitsEstimate", "estimate_search_units"]
 # longer than some 500 tokens, the query included, is split into chunks that count as documents.
 _CHUNKS_IN_A_UNIT = 100
 _TOKENS_IN_A_CHUNK = 500
-_MAX_TOKENS_PER_DOC = 4096  # the API's default
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ def estimate_search_units(
     """
     if not isinstance(query, str):
         raise InvalidRequestError(f"query must be a string, got {type(query).__name__}")
-    most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or _MAX_TOKENS_PER_DOC
+    most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or DEFAULT_MAX_TOKENS_PER_DOC
     size = _whole_part(max_documents_per_request)
     texts = to_texts(documents, rank_fields)[1]
     n_query = estimate_tokens(query)

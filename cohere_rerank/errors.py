@@ -325,11 +325,11 @@ class ConnectionFailedError(CohereRerankError):
 
     Attributes:
         is_transient: Whether a repeat may help; False where the request itself cannot be sent.
-        is_early_hang_up: Whether the server closed the connection, or broke HTTP, before its reply was complete.
+        is_disconnect: Whether the server closed the connection, or broke HTTP, before its reply was complete.
     """
 
     is_transient = True
-    is_early_hang_up = False
+    is_disconnect = False
 
 
 class CertificateError(ConnectionFailedError):

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank import errors
 from cohere_rerank._clock import Deadline, SystemClock
-from cohere_rerank._retry import Retries, RetryBudget, RetryPolicy
+from cohere_rerank._retry import RetryBudget, RetryLoop, RetryPolicy
 from cohere_rerank._transport import errors as _http_errors
 from cohere_rerank._wire.retry_after import retry_after_s
 from cohere_rerank.testing import FakeClock
@@ -137,7 +137,7 @@ REPEATED = {408, 409, 425, 429} | set(range(500, 600)) - {501}
 @pytest.mark.parametrize("status", range(300, 600))
 def test_which_statuses_are_repeated(status):
     """408, 409, 425, 429 and 5xx except 501: rerank only reads, so all that may pass is asked again."""
-    assert RetryPolicy().repeats(failed(status)) == (status in REPEATED)
+    assert RetryPolicy().should_retry(failed(status)) == (status in REPEATED)
 
 
 MONTHLY = {"message": "You are using a Trial key, which is limited to 1000 API calls / month."}
@@ -176,7 +176,7 @@ MONTHLY = {"message": "You are using a Trial key, which is limited to 1000 API c
 )
 def test_which_errors_are_repeated_and_which_are_an_outage(error, repeated, outage):
     """A fallback may answer for what the API cannot; never for what the caller, or the configuration, got wrong."""
-    assert RetryPolicy().repeats(error) is repeated
+    assert RetryPolicy().should_retry(error) is repeated
     assert RetryPolicy().is_outage(error) is outage
 
 
@@ -201,7 +201,7 @@ def test_which_errors_are_repeated_and_which_are_an_outage(error, repeated, outa
 def test_connection_failures_are_repeated(cls):
     """Stale connections and lost replies too."""
     error = not_connected(cls)
-    assert RetryPolicy().repeats(error)
+    assert RetryPolicy().should_retry(error)
     assert RetryPolicy().is_outage(error)
 
 
@@ -209,17 +209,17 @@ def test_hang_ups_can_be_left_alone():
     """The official option turns off their repeats and no others."""
     policy = RetryPolicy(remote_protocol_errors=False)
     hang_up = not_connected(httpx.RemoteProtocolError)
-    assert not policy.repeats(hang_up)
+    assert not policy.should_retry(hang_up)
     assert policy.is_outage(hang_up)
-    assert policy.repeats(not_connected(httpx.ReadError))
+    assert policy.should_retry(not_connected(httpx.ReadError))
 
 
 def test_statuses_can_be_chosen():
     """More of them, or fewer; the outage stays one."""
-    policy = RetryPolicy(statuses=frozenset({404}), never=frozenset({501, 503}))
-    assert policy.repeats(failed(404))
-    assert not policy.repeats(failed(429))
-    assert not policy.repeats(failed(503))
+    policy = RetryPolicy(retry_statuses=frozenset({404}), no_retry_statuses=frozenset({501, 503}))
+    assert policy.should_retry(failed(404))
+    assert not policy.should_retry(failed(429))
+    assert not policy.should_retry(failed(503))
     assert policy.is_outage(failed(429))
     assert policy.is_outage(failed(503))
 
@@ -269,13 +269,13 @@ ERRORS = st.sampled_from([failed(429), failed(500), failed(408), not_connected()
 @given(policy=POLICIES, hint=st.floats(0, 1e6), status=st.sampled_from([429, 503, 408]), n=ATTEMPTS, left=LEFT, d=DRAWS)
 def test_a_hint_is_never_shortened(policy, hint, status, n, left, d):
     """Nor by a cap, nor by jitter, nor by what is left of the deadline."""
-    assert policy.wait_s(failed(status, hint), n, left, lambda: d) >= hint
+    assert policy.backoff_s(failed(status, hint), n, left, lambda: d) >= hint
 
 
 @given(policy=POLICIES, error=ERRORS, n=ATTEMPTS, left=LEFT, d=DRAWS)
 def test_waits_are_bounded(policy, error, n, left, d):
     """Finite, never negative, and without a hint never above the cap of their kind."""
-    wait = policy.wait_s(error, n, left, lambda: d)
+    wait = policy.backoff_s(error, n, left, lambda: d)
     assert math.isfinite(wait)
     assert wait >= 0
     if getattr(error, "status_code", None) == 429:
@@ -288,27 +288,27 @@ def test_waits_are_bounded(policy, error, n, left, d):
 def test_backoff_doubles_up_to_its_cap():
     """From the first wait on."""
     policy = RetryPolicy(wait_initial_s=0.5, wait_max_s=3, jitter=0)
-    assert [policy.wait_s(failed(500), n, 300) for n in (1, 2, 3, 4, 5, 5000)] == [0.5, 1, 2, 3, 3, 3]
+    assert [policy.backoff_s(failed(500), n, 300) for n in (1, 2, 3, 4, 5, 5000)] == [0.5, 1, 2, 3, 3, 3]
 
 
 @given(jitter=st.floats(0, 1), d=DRAWS)
 def test_jitter_moves_a_wait_by_at_most_its_share(jitter, d):
     """Both ways, so that the mean stays."""
     policy = RetryPolicy(wait_initial_s=1, wait_max_s=100, jitter=jitter)
-    assert 2 * (1 - jitter) <= policy.wait_s(failed(500), 2, 300, lambda: d) <= 2 * (1 + jitter)
+    assert 2 * (1 - jitter) <= policy.backoff_s(failed(500), 2, 300, lambda: d) <= 2 * (1 + jitter)
 
 
 def test_clients_that_fail_together_do_not_come_back_together():
     """The default jitter draws for itself."""
     for error in (failed(500), failed(429)):
-        assert len({RetryPolicy().wait_s(error, 1, 300) for _ in range(20)}) > 10
+        assert len({RetryPolicy().backoff_s(error, 1, 300) for _ in range(20)}) > 10
 
 
 def waits_of(policy, error, deadline_s, draws):
     """The waits of a call whose every attempt fails at once with this error."""
     waits, left = [], deadline_s
     for n in range(1, policy.max_retries + 1):
-        wait = policy.wait_s(error, n, left, lambda n=n: draws[n % len(draws)])
+        wait = policy.backoff_s(error, n, left, lambda n=n: draws[n % len(draws)])
         if wait >= left:
             break
         waits.append(wait)
@@ -339,18 +339,18 @@ def test_a_429_without_a_hint_uses_what_is_left_and_no_more(policy, deadline_s, 
 def test_a_budget_runs_out():
     """So an outage is met with the calls and so many repeats, not with three times the calls."""
     budget = RetryBudget(3)
-    assert [budget.take() for _ in range(5)] == [True, True, True, False, False]
+    assert [budget.try_acquire() for _ in range(5)] == [True, True, True, False, False]
 
 
 def test_a_repeat_that_succeeds_is_given_back():
     """And ten first-time successes earn one."""
     budget = RetryBudget(2)
-    assert (budget.take(), budget.take(), budget.take()) == (True, True, False)
-    budget.succeeded(n_repeats=1)
-    assert (budget.take(), budget.take()) == (True, False)
+    assert (budget.try_acquire(), budget.try_acquire(), budget.try_acquire()) == (True, True, False)
+    budget.refund(n_tokens=1)
+    assert (budget.try_acquire(), budget.try_acquire()) == (True, False)
     for _ in range(11):
-        budget.succeeded()
-    assert (budget.take(), budget.take()) == (True, False)
+        budget.refund()
+    assert (budget.try_acquire(), budget.try_acquire()) == (True, False)
 
 
 @given(st.lists(st.sampled_from(["take", "success", "repeated success"]), max_size=60), st.integers(0, 5))
@@ -359,20 +359,20 @@ def test_a_budget_never_holds_more_than_its_size(steps, size):
     budget = RetryBudget(size)
     for step in steps:
         if step == "take":
-            budget.take()
+            budget.try_acquire()
         else:
-            budget.succeeded(3 if step == "repeated success" else 0)
-    assert sum(budget.take() for _ in range(size + 5)) <= size
+            budget.refund(3 if step == "repeated success" else 0)
+    assert sum(budget.try_acquire() for _ in range(size + 5)) <= size
 
 
 def test_a_deadline_counts_down(clock):
     """On the clock that it was given."""
     deadline = Deadline(clock, 10)
-    assert deadline.left() == 10
+    assert deadline.remaining() == 10
     clock.advance(4)
-    assert deadline.left() == 6
+    assert deadline.remaining() == 6
     clock.advance(7)
-    assert deadline.left() <= 0
+    assert deadline.remaining() <= 0
 
 
 def test_the_system_clock_waits_under_asyncio_and_trio():
@@ -414,10 +414,10 @@ class Script:
         try:
             return self.attempt()
         except errors.CohereRerankError as error:
-            retries = Retries(self.policy, self.budget, self.deadline, error)
-        for turn in retries.blocking(self.clock):
+            retries = RetryLoop(self.policy, self.budget, self.deadline, error)
+        for turn in retries.attempts(self.clock):
             with turn:
-                retries.replay(turn.retry_state.attempt_number)
+                retries.reraise_first(turn.retry_state.attempt_number)
                 return self.attempt()
         raise AssertionError("unreachable")
 
@@ -425,10 +425,10 @@ class Script:
         try:
             return self.attempt()
         except errors.CohereRerankError as error:
-            retries = Retries(self.policy, self.budget, self.deadline, error)
-        async for turn in retries.awaiting(self.clock):
+            retries = RetryLoop(self.policy, self.budget, self.deadline, error)
+        async for turn in retries.async_attempts(self.clock):
             with turn:
-                retries.replay(turn.retry_state.attempt_number)
+                retries.reraise_first(turn.retry_state.attempt_number)
                 return self.attempt()
         raise AssertionError("unreachable")
 
@@ -504,7 +504,7 @@ def test_a_hint_beyond_the_deadline_fails_at_once(clock, status, hint):
     error = Script(clock, failed(status, hint), deadline_s=10).error()
     assert (error.status_code, error.retry_after, error.attempts, clock.sleeps) == (status, hint, 1, [])
     assert f"{hint:g} s" in str(error)
-    assert "10 s left" in str(error)
+    assert "10 s of the deadline remain" in str(error)
 
 
 def test_a_hint_within_the_deadline_is_used_to_its_end(clock):
@@ -571,7 +571,7 @@ def test_a_repeat_is_logged_in_one_line_without_what_was_sent(clock, caplog):
         Script(clock, error).run()
     (record,) = caplog.records
     assert (record.name, record.levelname) == ("cohere_rerank", "INFO")
-    said = "attempt 1 failed: ServiceUnavailableError, status 503, request id an-id; next in 0.5 s"
+    said = "attempt 1 failed: ServiceUnavailableError, status 503, request id an-id; retrying in 0.5 s"
     assert record.getMessage() == said
 
 

@@ -46,7 +46,7 @@ class CloseError(ConnectionFailedError, httpx.CloseError):
 class RemoteProtocolError(ConnectionFailedError, httpx.RemoteProtocolError):
     """The server hung up early, or what it sent is no HTTP."""
 
-    is_early_hang_up = True
+    is_disconnect = True
 
 
 class ProxyError(ConnectionFailedError, httpx.ProxyError):
@@ -136,7 +136,7 @@ def past(deadline: Deadline) -> CallDeadlineExceeded:
 
 def turn_after_deadline(wait_s: float, deadline: Deadline) -> TurnAfterDeadline:
     """The error for a call whose turn, by the client's own limit, comes too late."""
-    left_s = max(0.0, deadline.left())
+    left_s = max(0.0, deadline.remaining())
     error = TurnAfterDeadline(
         f"The client's limit lets this request go in {wait_s:.3g} s at the earliest, after the call's deadline "
         f"({left_s:.3g} s left of {deadline.seconds:g} s); it was not sent"
@@ -147,7 +147,7 @@ def turn_after_deadline(wait_s: float, deadline: Deadline) -> TurnAfterDeadline:
 
 def typed(error: Exception, deadline: Deadline) -> CohereRerankError:
     """An exception of httpx as one of ours that is the same exception of httpx."""
-    if isinstance(error, httpx.TimeoutException) and deadline.left() <= 0:
+    if isinstance(error, httpx.TimeoutException) and deadline.remaining() <= 0:
         return past(deadline)
     if isinstance(error, httpx.InvalidURL):
         return InvalidRequestError(f"base_url is no valid address: {error}")

@@ -16,6 +16,7 @@ from cohere_rerank._addresses import rerank_url
 from cohere_rerank._extras import importing
 from cohere_rerank._settings import DEFAULT_CONNECT_TIMEOUT_S, DEFAULT_TIMEOUT_S
 from cohere_rerank._version import __version__
+from cohere_rerank._wire.contract import FIRST_ERROR, is_redirect
 from cohere_rerank._wire.decompress import ACCEPT_ENCODING, Body
 from cohere_rerank._wire.response import follow
 from cohere_rerank.errors import ClientClosedError, CohereRerankError, InvalidRequestError
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 _MAX_REDIRECTS = 5
 _LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid can be no real host (RFC 2606)
-_REDIRECTS = range(300, 400)
-_ERRORS = 400
 _KEY_LENGTH = 8  # characters; shorter ones are placeholders, which may be any word of a message
 _LONGEST_S = 86_400.0  # for one phase: infinity, and all beyond 24 days, is too long for a socket's timeout
 
@@ -78,7 +77,7 @@ class _Http:
         url = target or _url(config, part)
         timeouts = self._timeouts(config, part, left(deadline))
         # "deadline" is ours: the blocking connection stack bounds every single read and write by it.
-        extensions = {"timeout": timeouts, "deadline": deadline.left}
+        extensions = {"timeout": timeouts, "deadline": deadline.remaining}
         headers = _headers(config, part, key)
         params = None if target else part.call.params or None
         if self._client is not None:
@@ -117,7 +116,7 @@ class _Http:
             raise ClientClosedError("The httpx_client is closed; keep it open for as long as it is used")
 
     def _redirected(self, url: str, reply: Reply, n_hops: int) -> str | None:
-        if reply.status_code not in _REDIRECTS or n_hops >= _MAX_REDIRECTS:
+        if not is_redirect(reply.status_code) or n_hops >= _MAX_REDIRECTS:
             return None
         target = follow(url, reply.status_code, reply.headers.get("location"))
         try:
@@ -265,7 +264,12 @@ def _plain(response: httpx.Response) -> dict[str, str]:
 
 def _shown(content: bytes, response: httpx.Response, key: Secret | None) -> bytes:
     """The body, without our key where an error quotes it: its text goes into messages, logs and pickles."""
-    if response.status_code < _ERRORS or key is None or not isinstance(key.value, str) or len(key.value) < _KEY_LENGTH:
+    if (
+        response.status_code < FIRST_ERROR
+        or key is None
+        or not isinstance(key.value, str)
+        or len(key.value) < _KEY_LENGTH
+    ):
         return content
     return content.replace(key.value.encode(), b"[your key]")
 
@@ -341,7 +345,7 @@ def left(deadline: Deadline) -> float:
     Raises:
         CallDeadlineExceeded: None are.
     """
-    left_s = deadline.left()
+    left_s = deadline.remaining()
     if left_s <= 0:
         raise past(deadline)
     return left_s

@@ -6,13 +6,14 @@ import zlib
 
 from cohere_rerank.errors import InvalidResponseError, ResponseTooLargeError
 
+from .contract import FIRST_ERROR
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 # What is asked for. httpx can read more, but its decoders have no limit: a reply of a few kB may become gigabytes.
 ACCEPT_ENCODING = "gzip, deflate"
-_ERRORS = 400  # the first status that is an error
 
 
 class Body:
@@ -66,14 +67,14 @@ class Body:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def _lose(self, problem: str) -> None:
-        if self._status < _ERRORS:
+        if self._status < FIRST_ERROR:
             message = f"The reply cannot be read: {problem}"
             raise InvalidResponseError(message, status_code=self._status, headers=self._headers) from None
         self.is_lost = True
         self._chunks.clear()
 
     def _refuse_size(self) -> None:
-        if self._status < _ERRORS:
+        if self._status < FIRST_ERROR:
             raise ResponseTooLargeError(
                 f"The reply is larger than {self._limit} bytes; raise max_response_bytes if that is right",
                 status_code=self._status,

@@ -5,11 +5,12 @@ The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI fil
 
 from __future__ import annotations
 
-from cohere_rerank._settings import DEFAULT_DEADLINE_S, MAX_DOCUMENTS
+from cohere_rerank._settings import DEFAULT_DEADLINE_S
 from cohere_rerank._validators import header_text, number, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 from .call import INTERACTIVE, Call
+from .contract import MAX_DOCUMENTS, MAX_PRIORITY
 from .documents import to_texts
 
 TYPE_CHECKING = False
@@ -35,7 +36,6 @@ REQUEST_OPTIONS = frozenset(
         "timeout_in_seconds",
     }
 )
-_MAX_PRIORITY = 999
 _OURS_ALONE = ("content-length", "transfer-encoding")  # a second one, or another, breaks the framing of the request
 _IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
 
@@ -85,7 +85,7 @@ def encode(
         "top_n": call.top_n,
         "max_tokens_per_doc": whole_number("max_tokens_per_doc", given["max_tokens_per_doc"], 1),
         "relevant_spans": _spans(given["relevant_spans"]),
-        "priority": whole_number("priority", given["priority"], 0, _MAX_PRIORITY),
+        "priority": whole_number("priority", given["priority"], 0, MAX_PRIORITY),
     }
     call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
     call.headers = _headers(_mapping(options, "additional_headers"))

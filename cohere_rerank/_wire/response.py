@@ -10,6 +10,8 @@ from cohere_rerank.errors import (
     request_id,
 )
 
+from .contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,8 +21,6 @@ if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
 
     from .call import Call, Part
-
-_REDIRECTS, _ERRORS = 300, 400  # where these ranges of statuses begin
 
 
 def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, now: float) -> V2RerankResponse:
@@ -34,7 +34,7 @@ def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, 
         ApiError: The status is an error; one class per status.
         InvalidResponseError: The status is a success but the reply breaks the contract.
     """
-    if status >= _REDIRECTS:
+    if status >= FIRST_REDIRECT:
         raise _error(status, headers, content, now)
     from pydantic import ValidationError
 
@@ -102,7 +102,7 @@ def _summary(error: Any, content: bytes) -> str:
 def _error(status: int, headers: Mapping[str, str], content: bytes, now: float) -> ApiError:
     from .retry_after import retry_after_s
 
-    if status < _ERRORS:
+    if status < FIRST_ERROR:
         return _redirect_error(status, headers)
     error = error_from_response(status, headers, _error_body(content))
     error.retry_after = retry_after_s(headers, now)
@@ -111,7 +111,7 @@ def _error(status: int, headers: Mapping[str, str], content: bytes, now: float) 
 
 def is_monthly_quota(content: bytes) -> bool:
     """Whether a 429 is about the month's quota and not about a minute's limit."""
-    return isinstance(error_from_response(429, {}, _error_body(content)), QuotaExceededError)
+    return isinstance(error_from_response(TOO_MANY_REQUESTS, {}, _error_body(content)), QuotaExceededError)
 
 
 def _error_body(content: bytes) -> Any:

@@ -91,7 +91,7 @@ class Lookup:
         call.body = {name: value for name, value in self._call.body.items() if name != "top_n"}
         call.body["documents"] = call.texts
         call.top_n = call.min_score = None
-        call.deadline_s = self._deadline.left()
+        call.deadline_s = self._deadline.remaining()
         self._count("cache_misses", sum(key in asked for key in self._keys))
         return call
 
@@ -115,7 +115,7 @@ class Lookup:
             return 0.0
         from cohere_rerank._transport.errors import past
 
-        if self._deadline.left() <= 0:
+        if self._deadline.remaining() <= 0:
             raise past(self._deadline)
         self._nap_s = min(2 * self._nap_s, _NAP_MAX_S)
         return self._nap_s

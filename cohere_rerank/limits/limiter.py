@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._addresses import rerank_url
+from cohere_rerank._wire.contract import TOO_MANY_REQUESTS
 
 from .adaptive import AUTO, Adaptive
 from .memory import MemoryStore
@@ -32,7 +33,6 @@ __all__ = ["Gate", "gate_for"]
 _NAP_MIN_S, _NAP_MAX_S = 0.001, 1.0  # who waits longer than the latter looks again after half of it
 _GAP_MAX_S = 0.05  # between two looks at whether a slot is free, which nobody can foresee
 _PAUSE_MIN_S = 1.0  # after a 429 without a hint
-_TOO_MANY_REQUESTS = 429
 _MANY, _IDLE_S = 1000, 3600.0  # gates of keys that nobody has used for so long are forgotten when there are many
 
 
@@ -125,7 +125,7 @@ class Gate:
         now_s = clock.monotonic()
         if self._memory is not None:
             self._memory.heard(self._limit, now_s, status, headers)
-        if status != _TOO_MANY_REQUESTS:
+        if status != TOO_MANY_REQUESTS:
             return
         if retry_after_s is None:
             retry_after_s = max(_PAUSE_MIN_S, self._window_s + self._limit.period_s - now_s)
@@ -223,7 +223,7 @@ class Gate:
             n_ahead = self._turns.n_ahead(waiter.place)
             is_full = self._limit.concurrency is not None and self._n_busy >= self._limit.concurrency
             gap_s = min(self._gap_s, _GAP_MAX_S)
-        wait_s, left_s = self._wait_s(now_s, n_ahead), deadline.left()
+        wait_s, left_s = self._wait_s(now_s, n_ahead), deadline.remaining()
         if wait_s >= left_s:
             from cohere_rerank._transport.errors import turn_after_deadline
 

@@ -14,6 +14,12 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from cohere_rerank._tokens import truncate
+from cohere_rerank._wire.contract import (
+    DEFAULT_MAX_TOKENS_PER_DOC,
+    DEFAULT_SPAN_THRESHOLD,
+    MAX_DOCUMENTS,
+    MAX_PRIORITY,
+)
 from cohere_rerank.errors import CohereRerankError, ScorerError
 
 from .scorer import Scorer, check_scores
@@ -22,13 +28,9 @@ from .spans import find_spans
 EndpointResponse = tuple[int, dict[str, str], bytes]
 
 FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority"})
-MAX_DOCUMENTS = 10_000  # the API's limit
 MAX_FIELDS = 100  # of a request; the API has 7, and other servers' dialects add some
 MAX_NAME_CHARS = 40  # of an unknown field's name in a message
 MAX_TOKENS_PER_DOC = 1_000_000  # 30 times the longest context of a Cohere model
-_DEFAULT_TOKENS_PER_DOC = 4096  # the API's default
-_MAX_PRIORITY = 999
-_SPAN_THRESHOLD = 0.1  # the API's default
 
 
 class _Refused(Exception):
@@ -95,7 +97,7 @@ def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
     _check_documents(request.get("documents"), max_documents)
     _check_integer(request, "top_n", 1)
     _check_integer(request, "max_tokens_per_doc", 1, MAX_TOKENS_PER_DOC)
-    _check_integer(request, "priority", 0, _MAX_PRIORITY)
+    _check_integer(request, "priority", 0, MAX_PRIORITY)
     if "relevant_spans" in request:
         _check_spans(request["relevant_spans"])
     return request
@@ -129,7 +131,7 @@ def _check_integer(request: Mapping[str, Any], name: str, least: int, most: int 
 def _check_spans(spans: Any) -> None:
     if not isinstance(spans, dict) or spans.get("mode") not in ("enabled", "disabled"):
         raise _Refused(422, "invalid type: parameter 'relevant_spans' must have a mode, 'enabled' or 'disabled'")
-    threshold = spans.get("threshold", _SPAN_THRESHOLD)
+    threshold = spans.get("threshold", DEFAULT_SPAN_THRESHOLD)
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
         raise _Refused(422, "invalid type: parameter 'relevant_spans.threshold' must be a number")
     _check_integer(spans, "max_spans", 1)
@@ -137,7 +139,7 @@ def _check_spans(spans: Any) -> None:
 
 def _ranked(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
     query = request["query"]
-    limit = request.get("max_tokens_per_doc", _DEFAULT_TOKENS_PER_DOC)
+    limit = request.get("max_tokens_per_doc", DEFAULT_MAX_TOKENS_PER_DOC)
     texts = [truncate(document, limit) for document in request["documents"]]
     scores = _scores(scorer, query, texts)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))
@@ -174,6 +176,7 @@ def _scores(scorer: Scorer, query: str, texts: Sequence[str]) -> list[float]:
 
 
 def _add_spans(result: dict[str, Any], query: str, text: str, spans: Mapping[str, Any]) -> None:
-    found = find_spans(query, text, threshold=spans.get("threshold", _SPAN_THRESHOLD), max_spans=spans.get("max_spans"))
+    threshold = spans.get("threshold", DEFAULT_SPAN_THRESHOLD)
+    found = find_spans(query, text, threshold=threshold, max_spans=spans.get("max_spans"))
     if found:
         result["relevant_spans"] = [{"start": start, "end": end, "score": score} for start, end, score in found]

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from .endpoint import MAX_DOCUMENTS, handle
+from cohere_rerank._wire.contract import MAX_DOCUMENTS
+
+from .endpoint import handle
 from .registry import scorer_resolver
 from .scorer import Scorer
 

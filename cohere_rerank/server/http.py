@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
+
+from cohere_rerank._wire.contract import is_request_id
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 _T = TypeVar("_T")
-_REQUEST_ID = re.compile(r"[\w.:/+=@-]{1,128}", re.ASCII)  # of a caller: nothing that could break a log or a header
 JSON = "application/json"
 
 
@@ -64,7 +64,7 @@ class Exchange:
         for name, value in scope["headers"]:
             self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
         named = self.headers.get("x-request-id", "")
-        self.request_id = named if _REQUEST_ID.fullmatch(named) else str(uuid.uuid4())
+        self.request_id = named if is_request_id(named) else str(uuid.uuid4())
         self.client: str | None = (scope.get("client") or (None,))[0]
         self.n_bytes = 0
         self._receive, self._send = receive, send

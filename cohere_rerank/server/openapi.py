@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from cohere_rerank._version import __version__
-from cohere_rerank.local.endpoint import MAX_DOCUMENTS, MAX_TOKENS_PER_DOC
+from cohere_rerank._wire.contract import DEFAULT_MAX_TOKENS_PER_DOC, MAX_DOCUMENTS, MAX_PRIORITY
+from cohere_rerank.local.endpoint import MAX_TOKENS_PER_DOC
 
 from .settings import Settings
 
@@ -131,8 +132,8 @@ def _spans(strict: bool) -> _Schema:
 
 def _v2_options(strict: bool) -> dict[str, _Schema]:
     return {
-        "max_tokens_per_doc": {**_COUNT, "maximum": MAX_TOKENS_PER_DOC, "default": 4096},
-        "priority": {"type": "integer", "minimum": 0, "maximum": 999, "default": 0},
+        "max_tokens_per_doc": {**_COUNT, "maximum": MAX_TOKENS_PER_DOC, "default": DEFAULT_MAX_TOKENS_PER_DOC},
+        "priority": {"type": "integer", "minimum": 0, "maximum": MAX_PRIORITY, "default": 0},
         "relevant_spans": _spans(strict),
     }
 

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from cohere_rerank._validators import whole_number
+from cohere_rerank._wire.contract import MAX_DOCUMENTS
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
-from cohere_rerank.local.endpoint import MAX_DOCUMENTS, EndpointResponse, handle
+from cohere_rerank.local.endpoint import EndpointResponse, handle
 from cohere_rerank.local.registry import as_scorer, scorer_resolver
 from cohere_rerank.local.scorer import FunctionScorer, ScoreFunction, Scorer
 

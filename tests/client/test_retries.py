@@ -60,7 +60,7 @@ def test_a_calls_max_retries_outranks_the_clients(server, clock, make_either):
 
 def test_a_policy_decides_what_is_repeated(server, clock, make_either):
     """Statuses are added and taken away; ``max_retries=`` outranks the policy's own."""
-    policy = RetryPolicy(max_retries=4, statuses=frozenset({404}), never=frozenset({503}))
+    policy = RetryPolicy(max_retries=4, retry_statuses=frozenset({404}), no_retry_statuses=frozenset({503}))
     client = make_either(clock=clock, retry_policy=policy)
     counts = {404: 5, 429: 1, 500: 5, 501: 5, 503: 1}
     for status, attempts in counts.items():
@@ -184,7 +184,7 @@ def test_a_hint_longer_than_what_is_left_fails_at_once(server, clock, make_eithe
     failure = fails(make_either(clock=clock, deadline=30), errors.TooManyRequestsError)
     assert (failure.retry_after, failure.attempts, failure.waited_s) == (20, 2, 20)
     assert "20 s" in str(failure)
-    assert "10 s left" in str(failure)
+    assert "10 s of the deadline remain" in str(failure)
     assert clock.sleeps == [20]
 
 

@@ -64,7 +64,7 @@ client = ClientV2(
     log_warning_experimental_features=False,
     connect_timeout=1.5,
     deadline=30,
-    retry_policy=RetryPolicy(max_retries=1, statuses=frozenset({429})),
+    retry_policy=RetryPolicy(max_retries=1, retry_statuses=frozenset({429})),
     max_documents_per_request=1000,
     max_connections=50,
     max_response_bytes=10**6,

@@ -1,0 +1,42 @@
+"""The numbers and patterns of Cohere's rerank API, each written once. It imports nothing, so every module may use it.
+
+Source: Cohere API reference, ``POST /v2/rerank``, and the OpenAPI file behind it (November 2026).
+"""
+
+from __future__ import annotations
+
+MAX_DOCUMENTS = 10_000
+"""Documents in one request, at most."""
+
+DEFAULT_MAX_TOKENS_PER_DOC = 4096
+"""Tokens after which the API cuts a document, if the request does not say."""
+
+MAX_PRIORITY = 999
+"""The lowest priority; 0 is the highest."""
+
+DEFAULT_SPAN_THRESHOLD = 0.1
+"""Lowest score of a relevant span, if the request does not say."""
+
+# Ranges of statuses, and the one status that several modules ask for. RFC 9110, section 15.
+FIRST_REDIRECT = 300
+FIRST_ERROR = 400
+FIRST_SERVER_ERROR = 500
+TOO_MANY_REQUESTS = 429
+
+
+def is_redirect(status: int) -> bool:
+    """Return whether a status is 3xx."""
+    return FIRST_REDIRECT <= status < FIRST_ERROR
+
+
+REQUEST_ID_PATTERN = r"[\w.:/+=@-]{1,128}"
+"""What a request id may look like. Other values could break a log or a header, or contain a text."""
+
+
+def is_request_id(text: str | None) -> bool:
+    """Return whether a text looks like a request id and is safe in logs and headers."""
+    if text is None:
+        return False
+    import re
+
+    return re.fullmatch(REQUEST_ID_PATTERN, text, re.ASCII) is not None
