@@ -1,7 +1,7 @@
-"""From text to what is compared: folded words, weighted character grams, token estimates; pure.
+"""Text analysis of the lexical scorer: folded words and weighted character grams; pure.
 
-Which characters are letters comes from `unicodedata`: a character that a newer Python knows and an older one does
-not separates words on the older one. All else is the same everywhere.
+`unicodedata` decides which characters are letters. A character that only a newer Python knows separates words on an
+older one. Everything else is the same on every platform.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SYLLABLES = "\uac00-\ud7a3\u1200-\u139f"  # Hangul, Ethiopic
 _INDIC = "\u0900-\u0dff"
 _CONSONANTS = "\u0590-\u077f\u08a0-\u08ff"  # Hebrew, Arabic, Syriac
 
-# How a stretch of one script is cut into grams. The first two are written without spaces between
-# words: a gram may start anywhere. In the others a gram sees where its word ends, and, but for the
-# consonantal ones, where it starts: in those "and", "the", "in" are letters before a word.
-_STRETCHES = re.compile(
+# How a run of one script is cut into grams. The first two scripts have no spaces between words, so a gram may start
+# anywhere. In the others a gram includes the end of its word. It also includes the start, except in the consonantal
+# scripts: there "and", "the" and "in" are letters before a word.
+_SCRIPT_RUNS = re.compile(
     f"([{_HAN_KANA}]+)|([{_SOUTH_EAST_ASIA}]+)|([{_SYLLABLES}]+)|([{_INDIC}]+)|([{_CONSONANTS}]+)"
     f"|([^{_HAN_KANA}{_SOUTH_EAST_ASIA}{_SYLLABLES}{_INDIC}{_CONSONANTS}]+)"
 )
@@ -29,13 +29,13 @@ _GRAM_SIZES = ((), (1, 2), (4,), (2,), (3,), (3,), (4,))
 _LAST_UNSPACED = 2
 _CONSONANTAL = 5
 
-# Fitted on dev, see docs/decisions/0003: word beginnings say more than endings, names more than
-# other words.
-_NEXT_GRAM = 0.8
-_FINAL_GRAM = 0.3
-_NAMED = 3.0
+# Fitted on the dev data, see docs/decisions/0003: word beginnings say more than endings, and names more than other
+# words.
+_NEXT_GRAM_FACTOR = 0.8
+_FINAL_GRAM_FACTOR = 0.3
+_NAME_WEIGHT = 3.0
 
-# Forms of one letter: alef, yeh, kaf and heh of Arabic script, Cyrillic yo.
+# Variants of one letter: alef, yeh, kaf and heh of Arabic script, Cyrillic yo.
 _SAME_LETTER = str.maketrans(
     "\u0622\u0623\u0625\u0671\u0649\u06cc\u06d0\u06a9\u0629\u06c1\u06c3\u0451",
     "\u0627\u0627\u0627\u0627\u064a\u064a\u064a\u0643\u0647\u0647\u0647\u0435",
@@ -46,7 +46,7 @@ _FOLDABLE_MARK = re.compile(  # of Latin, Greek, Hebrew, Arabic; never Indic or 
 
 
 class _FoldTable(dict[int, str]):
-    """Code point -> folded text, filled as characters are met; never larger than Unicode."""
+    """Map a code point to its folded text. Filled on first use; never larger than Unicode."""
 
     def __missing__(self, code: int) -> str:
         folded = self[code] = _fold_character(chr(code))
@@ -54,7 +54,7 @@ class _FoldTable(dict[int, str]):
 
 
 class _FoldRuns(dict[str, str]):
-    """Folded text by short run of characters, such as ``", "`` or ``"é"``; bounded."""
+    """Map a short run of characters, such as ``", "`` or ``"é"``, to its folded text. Bounded."""
 
     def __missing__(self, run: str) -> str:
         folded = run.translate(_FOLD)
@@ -85,15 +85,15 @@ def _word_part(char: str) -> str:
     return char if unicodedata.category(char)[0] in "LMN" else " "
 
 
-# Letters that stay composed with their mark (a Cyrillic short i, a Hangul syllable, voiced kana),
-# and what these marks look like in a text that holds them apart.
+# Letters that stay composed with their mark (a Cyrillic short i, a Hangul syllable, voiced kana), and these marks in a
+# decomposed text.
 _COMPOSED = re.compile("[\u0400-\u052f\u3040-\u30ff\uac00-\ud7a3]")
 _COMPOSING = re.compile("[\u0300-\u036f\u1100-\u11ff\u3099\u309a\uff9e\uff9f]")
 
 _FOLD = _FoldTable()
 _FOLD_RUNS = _FoldRuns()
 
-# Lower-case letters that fold to themselves, in the scripts met most; the rest takes longer.
+# Everything but the lower-case letters that fold to themselves, in the most frequent scripts. The rest takes longer.
 _CHANGED = re.compile(
     "([^ a-z0-9\u03b1-\u03c1\u03c3-\u03c9\u0430-\u0450\u0561-\u0586\u05d0-\u05ea\u10d0-\u10fa"
     "\u0621\u0627\u0628\u062a-\u063a\u0641-\u0648\u064a\u067e\u0686\u06af"  # Arabic, Persian
@@ -106,8 +106,8 @@ _CHANGED = re.compile(
 )
 
 
-# What can be part of a run of combining marks. No mark is a letter or number for `re`, except the two
-# half-width voicing marks of kana. Other signs match too: `_cut_marks` looks at each character.
+# Characters that can be part of a run of combining marks. No mark is a letter or number for `re`, except the two
+# half-width voicing marks of kana. Other signs match too, so `_cut_marks` checks each character.
 _MAX_MARKS = 30  # UAX #15, section 13, stream-safe text
 _LONG_RUN = re.compile(rf"(?:[^\w\x00-\u02ff]|[\uff9e\uff9f]){{{_MAX_MARKS + 1},}}")
 
@@ -137,8 +137,8 @@ def _cut_marks(match: re.Match[str]) -> str:
 def fold(text: str) -> str:
     """Return the words of *text*, case and accents removed, as ``" word word "``.
 
-    Words are runs of letters, marks and numbers; a sign such as an emoji is a word. Text without
-    any word gives two spaces.
+    A word is a run of letters, marks and numbers, or one sign such as an emoji. A text without any word becomes two
+    spaces.
     """
     if text.isascii():
         return f" {' '.join(text.translate(_FOLD).split())} "
@@ -150,9 +150,9 @@ def fold(text: str) -> str:
 
 
 def _word_grams(word: str) -> Iterator[tuple[str, float]]:
-    for stretch in _STRETCHES.finditer(word):
-        script = stretch.lastindex or 0
-        text = stretch.group()
+    for run in _SCRIPT_RUNS.finditer(word):
+        script = run.lastindex or 0
+        text = run.group()
         if script <= _LAST_UNSPACED:
             for size in _GRAM_SIZES[script]:
                 yield from ((text[i : i + size], 1.0) for i in _starts(text, size))
@@ -163,23 +163,23 @@ def _word_grams(word: str) -> Iterator[tuple[str, float]]:
             *starts, final = _starts(text, size)
             for i in starts:
                 yield text[i : i + size], weight
-                weight *= _NEXT_GRAM
+                weight *= _NEXT_GRAM_FACTOR
             if len(starts) <= 1:  # in a longer word the last gram is an ending
-                yield text[final : final + size], weight * _FINAL_GRAM
+                yield text[final : final + size], weight * _FINAL_GRAM_FACTOR
 
 
 def query_grams(query: str, word_grams: Callable[[str], Iterator[tuple[str, float]]] = _word_grams) -> dict[str, float]:
     """Return the character grams of *query* with their weights (> 0), in order of appearance.
 
-    A gram is counted in a document's folded text as it stands, spaces included.
+    A gram is counted in the folded text of a document, spaces included.
 
     Args:
-        query: As the caller wrote it: capitals tell names.
-        word_grams: Cuts a folded word into grams with weights.
+        query: The unfolded query. Its capitals mark names.
+        word_grams: Cuts a folded word into weighted grams.
     """
     weights: dict[str, float] = {}
     for position, token in enumerate(query.split()):
-        word_weight = _NAMED if _is_named(token, first=position == 0) else 1.0
+        word_weight = _NAME_WEIGHT if _is_name(token, is_first=position == 0) else 1.0
         for word in fold(token).split():
             for gram, weight in word_grams(word):
                 weights[gram] = weights.get(gram, 0.0) + weight * word_weight
@@ -191,11 +191,17 @@ def _starts(text: str, size: int) -> range:
 
 
 def word_starts(folded: str) -> list[int]:
-    """Return where words start in a folded text, space included; unspaced ones at any letter."""
+    """Return the positions where words start in a folded text, at the space before the word.
+
+    In scripts without spaces every letter is a start.
+    """
     return [match.start() for match in _WORD_STARTS.finditer(folded)]
 
 
-def _is_named(token: str, *, first: bool) -> bool:
-    """Tell names, numbers and identifiers by capitals and digits; a first word needs a second."""
+def _is_name(token: str, *, is_first: bool) -> bool:
+    """Return True for a name, number or identifier: it has a capital or a digit.
+
+    The first character of the first word does not count, because sentences start with a capital.
+    """
     letters = [char for char in token if char.isalnum()]
-    return any(char.isupper() or char.isdigit() for char in letters[first:])
+    return any(char.isupper() or char.isdigit() for char in letters[is_first:])

@@ -9,12 +9,12 @@ from typing import Any
 from cohere_rerank._extras import require
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
+from .embedding_cache import EmbeddingCache
 from .model_folder import ModelFolder
 from .onnx_model import OnnxModel
 from .options import read_options
 from .scorer import Scorer
-from .stages import TwoStageScorer
-from .vectors import VectorCache
+from .two_stage import TwoStageScorer
 
 np = require("numpy", "onnx", "local:onnx")
 
@@ -90,7 +90,7 @@ class OnnxScorer:
         self._prefixes = query_prefix, document_prefix
         self._model = OnnxModel(folder, max_length, batch_size, threads)
         self._is_cross = _kind(self._model, kind) == "cross"
-        self._vectors = VectorCache(self._embed, _MAX_VECTORS)
+        self._embeddings = EmbeddingCache(self._embed, _MAX_VECTORS)
         self.name = f"local-onnx {folder.path.resolve().name}"
         self.version = folder.digest()
 
@@ -122,7 +122,7 @@ class OnnxScorer:
     def _bi_scores(self, query: str, texts: Sequence[str]) -> Any:
         rows, mask = self._model.first_chunk(query)
         vector = self._unit_vectors(rows, mask)[0]
-        cosines = np.array([(vectors @ vector).max() for vectors in self._vectors.get(texts)], float)
+        cosines = np.array([(vectors @ vector).max() for vectors in self._embeddings.get(texts)], float)
         return np.clip(0.5 + np.round(cosines, 5) / 2, 0.0, 1.0)
 
     def _embed(self, texts: Sequence[str]) -> list[Any]:

@@ -77,7 +77,7 @@ def _lexical(options: str) -> Scorer:
 
 def _semantic(options: str) -> Scorer:
     from .semantic import SemanticScorer
-    from .stages import TwoStageScorer
+    from .two_stage import TwoStageScorer
 
     k = read_options("semantic", options, {"first_stage": int}).get("first_stage")
     return SemanticScorer() if k is None else TwoStageScorer(get_scorer("semantic"), k)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from cohere_rerank.local.calibration import Coefficients, calibrate, list_features
-from cohere_rerank.local.lexical import evidence
+from cohere_rerank.local.lexical import raw_scores
 
 SAMPLE_SIZES = (1, 2, 3, 5, 10)
 N_BINS = 15
@@ -72,7 +72,7 @@ def examples(rows: list[dict[str, Any]]) -> Iterator[Example]:
 
 def scored(row: dict[str, Any], indices: list[int], weight: float, *, whole: bool) -> Example:
     """Score some documents of a list."""
-    raw, coverage = evidence(row["query"], [row["documents"][i] for i in indices])
+    raw, coverage = raw_scores(row["query"], [row["documents"][i] for i in indices])
     relevant = [i in row["relevant"] for i in indices]
     return Example(row.get("set", ""), raw, coverage, relevant, weight, whole)
 
@@ -81,9 +81,9 @@ def rows_of(lists: Sequence[Example]) -> list[Row]:
     """Turn lists into rows for the fit."""
     rows = []
     for example in lists:
-        top, lead, coverage, short = list_features(example.raw, example.coverage)
+        top, margin, coverage, short = list_features(example.raw, example.coverage)
         for score, relevant in zip(example.raw, example.relevant, strict=True):
-            x = (1.0, score - top, lead, coverage, coverage * short)
+            x = (1.0, score - top, margin, coverage, coverage * short)
             rows.append(Row(x, float(relevant), example.weight))
     return rows
 

@@ -46,7 +46,7 @@ def examples(rows: Sequence[dict[str, Any]], scorer: SemanticScorer) -> Iterator
             samples.append((rng.sample(others, min(size, len(others))), 12 / size))
             samples.append(([*rng.sample(others, min(size - 1, len(others))), rng.choice(relevant)], 12 / size))
         for place, (indices, weight) in enumerate(samples):
-            found = scorer.evidence(row["query"], [row["documents"][i] for i in indices])
+            found = scorer.raw_scores(row["query"], [row["documents"][i] for i in indices])
             yield Example(row["set"], np.array(features(found)), np.isin(indices, relevant), weight, place < 2)
 
 

@@ -22,7 +22,7 @@ import numpy as np  # noqa: E402
 from cohere_rerank import ClientV2  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError, ScorerError  # noqa: E402
 from cohere_rerank.local.onnx import OnnxScorer, from_options  # noqa: E402
-from cohere_rerank.local.stages import TwoStageScorer  # noqa: E402
+from cohere_rerank.local.two_stage import TwoStageScorer  # noqa: E402
 from tests.local import published  # noqa: E402
 from tests.local.onnx_models import (  # noqa: E402
     Graph,
@@ -318,11 +318,11 @@ class Counting:
 
 
 def test_first_stage_reads_the_best_and_leaves_the_rest_below():
-    """The costly one orders its k; the others follow in the cheap one's order, scores falling."""
-    cheap = Counting({"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.1, "e": 1.0})
-    costly = Counting({"e": 0.0, "a": 0.2, "b": 0.6})
-    scores = TwoStageScorer(costly, 3, cheap).score("?", ["a", "b", "c", "d", "e"])
-    assert costly.seen == [["e", "a", "b"]]
+    """The second scorer orders its k documents. The others follow in the order of the first, with falling scores."""
+    first = Counting({"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.1, "e": 1.0})
+    second = Counting({"e": 0.0, "a": 0.2, "b": 0.6})
+    scores = TwoStageScorer(second, 3, first).score("?", ["a", "b", "c", "d", "e"])
+    assert second.seen == [["e", "a", "b"]]
     assert sorted(range(5), key=lambda i: -scores[i]) == [1, 0, 4, 2, 3]
     assert len(set(scores)) == 5
     assert scores[:2] == pytest.approx([0.2, 0.6], abs=1e-5)

@@ -17,12 +17,12 @@ import numpy as np  # noqa: E402
 
 from cohere_rerank import AsyncClientV2, ClientV2  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError  # noqa: E402
-from cohere_rerank.local import tokens  # noqa: E402
-from cohere_rerank.local.lexical import LexicalScorer, evidence  # noqa: E402
+from cohere_rerank.local import token_vectors  # noqa: E402
+from cohere_rerank.local.embedding_cache import EmbeddingCache  # noqa: E402
+from cohere_rerank.local.lexical import LexicalScorer, raw_scores  # noqa: E402
 from cohere_rerank.local.registry import get_scorer  # noqa: E402
-from cohere_rerank.local.semantic import Evidence, calibrate  # noqa: E402
-from cohere_rerank.local.sentences import Embedded, SentenceEncoder, windows  # noqa: E402
-from cohere_rerank.local.vectors import VectorCache  # noqa: E402
+from cohere_rerank.local.semantic import RawScores, calibrate  # noqa: E402
+from cohere_rerank.local.sentence_encoder import Embedding, SentenceEncoder, windows  # noqa: E402
 from tests.local.published import DOCUMENTS, QUERY  # noqa: E402
 
 TITLES = ["Carson City", "Northern Mariana Islands", "Charlotte Amalie", "Washington, D.C.", "Capital punishment"]
@@ -57,7 +57,7 @@ def scorer():
 
 @pytest.fixture(scope="module")
 def table():
-    return SentenceEncoder().table
+    return SentenceEncoder().token_vectors
 
 
 def ranked(scores):
@@ -76,9 +76,9 @@ def test_address_and_model_name_pick_the_one_shared_scorer(scorer):
 def test_first_stage_bounds_what_is_embedded(scorer):
     """The lexical scorer picks two; the one semantic scorer reads these alone."""
     two_stages = get_scorer("semantic?first_stage=2")
-    before = len(scorer._vectors)
+    before = len(scorer._embeddings)
     scores = two_stages.score("fresh mint tea", ["lemon tea, fresh", "stones", "mint tea is fresh", "sand"])
-    assert len(scorer._vectors) == before + 3  # the query's too
+    assert len(scorer._embeddings) == before + 3  # the query's too
     assert set(ranked(scores)[:2]) == {0, 2}
     with pytest.raises(InvalidRequestError, match="local:semantic has no option 'colour'; known are first_stage"):
         get_scorer("semantic?colour=red")
@@ -118,14 +118,14 @@ def test_question_in_another_language_finds_the_answer_in_english(scorer, langua
 )
 def test_languages_that_the_vectors_do_not_know_lose_nothing(scorer, query, documents):
     """There the order is that of the words."""
-    assert scorer.evidence(query, documents).known < 0.2
+    assert scorer.raw_scores(query, documents).known < 0.2
     assert ranked(scorer.score(query, documents)) == ranked(LexicalScorer().score(query, documents))
 
 
 def test_scores_keep_the_order_of_the_fused_evidence(scorer):
     """In [0, 1], higher stays higher, equal stays equal, batches and caches change nothing."""
     documents = [*OTHERS, *ARTICLES.values(), *OTHERS]
-    fused = scorer.evidence("right to education", documents).fused
+    fused = scorer.raw_scores("right to education", documents).fused
     scores = scorer.score("right to education", documents)
     assert all(0 <= score <= 1 for score in scores)
     assert ranked(scores) == ranked(fused)
@@ -148,7 +148,9 @@ def test_words_of_one_meaning_are_like_words(table, query, alike, different):
     """In one language or two, and however much else the document says."""
     rest = "on Monday, 1984, the blue train left"
     documents = [f"{different} {rest}", f"{rest} {alike}", f"{rest} {query}"]
-    of_another, of_like, of_same = table.shares(table.words(query), [table.words(document) for document in documents])
+    of_another, of_like, of_same = table.soft_overlap(
+        table.words(query), [table.words(document) for document in documents]
+    )
     assert 0 <= of_another < of_like < of_same <= 1
 
 
@@ -156,22 +158,22 @@ def test_texts_without_words_share_nothing(table):
     """Neither signs nor an empty text are words; a query without any is found nowhere."""
     documents = [table.words(text) for text in ("tea", "?!", "")]
     assert [len(words) > 0 for words in documents] == [True, False, False]
-    assert table.shares(table.words("!?"), documents).tolist() == [0, 0, 0]
-    assert table.shares(table.words("tea"), documents[1:]).tolist() == [0, 0]
-    assert table.shares(table.words("tea"), documents)[1:].tolist() == [0, 0]
+    assert table.soft_overlap(table.words("!?"), documents).tolist() == [0, 0, 0]
+    assert table.soft_overlap(table.words("tea"), documents[1:]).tolist() == [0, 0]
+    assert table.soft_overlap(table.words("tea"), documents)[1:].tolist() == [0, 0]
 
 
 def test_like_words_are_looked_up_in_bounded_blocks(table, monkeypatch):
     """The result does not depend on how many vectors are read at once."""
     documents = [table.words(text) for text in [*OTHERS, *ARTICLES.values()]]
-    whole = table.shares(table.words(ARTICLES["en"]), documents)
-    monkeypatch.setattr(tokens, "_BLOCK", 7)
-    assert table.shares(table.words(ARTICLES["en"]), documents) == pytest.approx(whole, abs=1e-5)
+    whole = table.soft_overlap(table.words(ARTICLES["en"]), documents)
+    monkeypatch.setattr(token_vectors, "_BLOCK_SIZE", 7)
+    assert table.soft_overlap(table.words(ARTICLES["en"]), documents) == pytest.approx(whole, abs=1e-5)
 
 
 def test_far_evidence_stays_within_zero_and_one():
     """No overflow, no warning, however far apart."""
-    scores = calibrate(Evidence(fused=[1e6, 0.0, -1e6], coverage=1.0, known=1.0, cosine=1.0))
+    scores = calibrate(RawScores(fused=[1e6, 0.0, -1e6], coverage=1.0, known=1.0, cosine=1.0))
     assert scores[0] == 1.0 > scores[1] >= scores[2] >= 0.0
 
 
@@ -221,7 +223,7 @@ def test_windows_are_one_to_three_hundred_characters(text, lengths):
 
 
 def test_threads_share_the_scorer(scorer):
-    """Four at once, on texts that nobody embedded before: each gets what one alone gets."""
+    """Four at once, on texts that were not embedded before: each gets the result of a single thread."""
     documents = [f"{text} ({i})" for i, text in enumerate([*OTHERS, *ARTICLES.values()])]
     found = []
     threads = [threading.Thread(target=lambda: found.append(scorer.score("education", documents))) for _ in range(4)]
@@ -293,7 +295,7 @@ class TestVectorCache:
             seen.extend(texts)
             return [np.full((1, 2), len(text)) for text in texts]
 
-        cache = VectorCache(embed, 10)
+        cache = EmbeddingCache(embed, 10)
         values = cache.get(["a", "bb", "a"])
         assert cache.get(["bb"])[0] is values[1]
         assert seen == ["a", "bb"]
@@ -306,7 +308,7 @@ class TestVectorCache:
             seen.extend(texts)
             return [np.zeros((len(text), 2)) for text in texts]
 
-        cache = VectorCache(embed, 5)
+        cache = EmbeddingCache(embed, 5)
         for text in ["aa", "bb", "aa", "ccc", "aa", "bb"]:
             cache.get([text])
         assert seen == ["aa", "bb", "ccc", "bb"]
@@ -314,8 +316,8 @@ class TestVectorCache:
 
     def test_call_larger_than_the_cache_is_answered(self):
         """All values come back, few stay."""
-        embedded = Embedded(np.zeros((2, 2)), 1, 1.0, np.zeros(3))
-        cache = VectorCache(lambda texts: [embedded] * len(texts), 5, lambda value: len(value.vectors))
+        embedding = Embedding(np.zeros((2, 2)), 1, 1.0, np.zeros(3))
+        cache = EmbeddingCache(lambda texts: [embedding] * len(texts), 5, lambda value: len(value.vectors))
         assert len(cache.get([str(i) for i in range(50)])) == 50
         assert len(cache) == 4
 
@@ -323,4 +325,4 @@ class TestVectorCache:
 def test_coverage_is_the_lexical_scorers(scorer):
     """One notion of what share of a query the words hold."""
     documents = ["green tea", "black coffee"]
-    assert scorer.evidence("green tea", documents).coverage == evidence("green tea", documents)[1]
+    assert scorer.raw_scores("green tea", documents).coverage == raw_scores("green tea", documents)[1]

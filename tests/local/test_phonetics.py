@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cohere_rerank.local import sounds as module
+from cohere_rerank.local import phonetics as module
 from cohere_rerank.local.analysis import fold, query_grams
-from cohere_rerank.local.lexical import LexicalScorer, evidence
-from cohere_rerank.local.sounds import scripts, sound_grams, sounds
+from cohere_rerank.local.lexical import LexicalScorer, raw_scores
+from cohere_rerank.local.phonetics import consonant_grams, consonants, scripts
 
 UDHR = [
     json.loads(line)
@@ -23,8 +23,8 @@ UDHR = [
 
 
 def heard(text):
-    """The sounds of a text as a caller wrote it."""
-    return sounds(fold(text)).strip()
+    """The consonants of a text as a caller wrote it."""
+    return consonants(fold(text)).strip()
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_a_name_sounds_alike_in_every_script(consonants, names):
         ("Ψυχή Ξένος", "PSK KSNS"),
         ("Чайковский Юрьев", "SKFSK RF"),
         ("서울 부산", "SL BSN"),
-        ("東京 テスラ", "TSR"),  # Han has no sounds
+        ("東京 テスラ", "TSR"),  # Han has no consonants
         ("จอร์จ", "SRS"),  # neither vowels nor the sign of a mute letter
         ("กรุงเทพฯ เด็กๆ", "KRNTP DK"),  # signs of abbreviation and repetition
         ("Әзірбайжан Azerbaijan", "SRBSN SRBSN"),  # schwa
@@ -73,29 +73,29 @@ def test_how_letters_sound(text, expected):
 def test_every_letter_of_unicode_has_sounds_or_none():
     """No character is beyond it, and none sounds like anything but ASCII capitals."""
     for code in range(sys.maxunicode + 1):
-        sound = module._character_sounds(chr(code))
+        sound = module._character_consonants(chr(code))
         assert not sound or (sound.isascii() and sound.isupper()), hex(code)
 
 
 @given(st.text())
 def test_sounds_never_meet_letters(text):
-    """Capitals and spaces, where folded text has no ASCII capital: a sound gram is found among sounds alone."""
-    assert all(char == " " or "A" <= char <= "Z" for char in sounds(fold(text)))
+    """Capitals and spaces, where folded text has no ASCII capital: a consonant gram matches only consonants."""
+    assert all(char == " " or "A" <= char <= "Z" for char in consonants(fold(text)))
     assert not any("A" <= char <= "Z" for char in fold(text))
 
 
 @given(st.text())
 def test_words_are_heard_one_by_one(text):
-    """What stands beside a word does not change its sounds."""
-    words = (sounds(word).strip() for word in fold(text).split())
-    assert sounds(fold(text)).split() == [word for word in words if word]
+    """What stands beside a word does not change its consonants."""
+    words = (consonants(word).strip() for word in fold(text).split())
+    assert consonants(fold(text)).split() == [word for word in words if word]
 
 
 @given(st.text())
 def test_every_sound_gram_stands_among_the_sounds_of_its_text(query):
     """A copy of the query holds all of its sound grams, each with a weight."""
-    text = sounds(fold(query))
-    for gram, weight in sound_grams(query).items():
+    text = consonants(fold(query))
+    for gram, weight in consonant_grams(query).items():
         assert gram in text
         assert weight > 0
 
@@ -107,12 +107,12 @@ def test_the_heaviest_sound_grams_are_kept(n_words, n_letters):
     query = " ".join("".join(random.choices("бгдклмнпрст", k=n_letters)) for _ in range(n_words))
     everything = query_grams(query, module._word_grams)
     assert (len(everything) > 300) == (n_words * n_letters > 10)
-    assert sorted(sound_grams(query).values()) == sorted(everything.values())[-64:]
+    assert sorted(consonant_grams(query).values()) == sorted(everything.values())[-64:]
 
 
 def test_names_weigh_more():
     """As among letters, a name outweighs its neighbours, and the start of a word its rest."""
-    grams = sound_grams("the factory of Tesla")
+    grams = consonant_grams("the factory of Tesla")
     assert grams[" TS"] > grams["TSL"] > grams["FKT"]
 
 
@@ -177,23 +177,23 @@ def test_a_sentence_finds_its_translation_by_its_names(asked, answered):
 
 @pytest.mark.parametrize("place", range(3))
 def test_the_answer_in_the_script_of_the_question_comes_before_its_translations(place):
-    """Sounds are weaker evidence than letters: a list may mix scripts."""
+    """Consonants are weaker evidence than letters: a list may mix scripts."""
     documents = [text for texts in IN_SCRIPTS.values() for text in texts]
     scores = LexicalScorer().score(IN_SCRIPTS["English"][place], documents)
     assert scores.index(max(scores)) == place
 
 
-def test_lists_of_one_script_have_nothing_to_hear(monkeypatch):
+def test_lists_of_one_script_need_no_consonants(monkeypatch):
     """Where query and documents are in one script, no sound is looked for: scores are those of letters."""
-    monkeypatch.setattr("cohere_rerank.local.lexical.sound_grams", pytest.fail)
+    monkeypatch.setattr("cohere_rerank.local.lexical.consonant_grams", pytest.fail)
     for language in UDHR:
         paragraphs = [text for article in language["articles"].values() for text in article]
-        assert any(evidence(paragraphs[0], paragraphs[1:])[0]), language["language"]
+        assert any(raw_scores(paragraphs[0], paragraphs[1:])[0]), language["language"]
 
 
 def test_a_query_without_sounds_leaves_documents_as_they_are():
-    """Han in the query says nothing of how it sounds; documents in other scripts then score as without sounds."""
-    raw, coverage = evidence("東京 2020", ["Токио 2020", "Токио"])
+    """Han in the query says nothing of its sound; documents in other scripts then score as without consonant grams."""
+    raw, coverage = raw_scores("東京 2020", ["Токио 2020", "Токио"])
     assert raw[0] > raw[1] == 0.0
     assert 0.0 < coverage < 1.0
 
@@ -241,18 +241,18 @@ def test_an_answer_in_another_script_still_stands_out(company):
 
 def test_sounds_say_less_in_a_long_text():
     """The more there is to hear, the more of it is chance: the query counts as found to a smaller part."""
-    shares = [evidence("Nikola Tesla", ["Никола Тесла " + "и вода " * n])[1] for n in (0, 100, 1000)]
+    shares = [raw_scores("Nikola Tesla", ["Никола Тесла " + "и вода " * n])[1] for n in (0, 100, 1000)]
     assert shares == sorted(set(shares), reverse=True)
 
 
 def test_letters_in_a_text_of_another_script_count_in_full():
     """A name that a Russian text writes in Latin letters is no chance."""
-    assert evidence("Nikola Tesla", ["Это Nikola Tesla, вода " + "и вода " * 1000])[1] == 1.0
+    assert raw_scores("Nikola Tesla", ["Это Nikola Tesla, вода " + "и вода " * 1000])[1] == 1.0
 
 
 @pytest.mark.parametrize("query", ["SQL", "Python", "COVID-19"])
 def test_letters_in_one_text_of_another_script_lift_no_other(query):
-    """The others share nothing with the query, by letters or by sounds, and score as if they were alone."""
+    """The others share nothing with the query, by letters or by consonants, and score as if they were alone."""
     others = ["Погода сегодня хорошая, и дождя нет. " * 200, "Борщ варят долго на малом огне. " * 200]
     scores = LexicalScorer().score(query, [f"{others[0]} {query} {others[1]}", *others])
     assert scores[0] > 0.9
