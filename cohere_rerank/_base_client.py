@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._addresses import rerank_url
 from ._counters import Ledger
 from ._settings import Config, Secret
 from ._wire.call import BULK
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from .cache import ScoreCache
     from .environment import ClientEnvironment
     from .limits import RateLimit
-    from .limits.limiter import Gate
+    from .limits.limiter import Limiter
     from .local.scorer import ScoreFunction, Scorer
     from .types import V2RerankResponse
     from .usage import ClientUsage
@@ -316,16 +317,24 @@ class BaseClient:
 
         return read(self._shared.ledger)
 
-    def _gate(self) -> Gate | None:
+    def _gate(self) -> Limiter | None:
         """Where sends wait for their turn; None if nothing limits them."""
         if self._config.limit is None or self._config.is_local:
             return None
-        from .limits.limiter import gate_for
+        from ._transport.errors import turn_after_deadline
+        from .limits.limiter import limiter_for
 
-        return gate_for(self._config)
+        config = self._config
+        return limiter_for(
+            config.limit,
+            address=rerank_url(config.base_url),
+            key=getattr(config.api_key, "value", None),
+            clock=config.clock,
+            wait_error=turn_after_deadline,
+        )
 
-    def _hear(self, gate: Gate, reply: Reply) -> None:
-        """Let the gate know what the server said, for all who share it.
+    def _hear(self, limiter: Limiter, reply: Reply) -> None:
+        """Let the limiter know what the server said, for all who share it.
 
         Not of a used-up month: that no pause mends, and whoever calls next may have another key by then.
         """
@@ -336,7 +345,7 @@ class BaseClient:
             from ._wire.retry_after import retry_after_s
 
             hint_s = retry_after_s(reply.headers, clock.time())
-        gate.heard(clock, reply.status_code, reply.headers, hint_s)
+        limiter.on_response(clock, reply.status_code, reply.headers, hint_s)
 
     def _encode_bulk(self, **arguments: Any) -> Call:
         """A call of a batch: where sends wait for their turn, it lets interactive ones pass."""

@@ -197,17 +197,17 @@ class AsyncClientV2(BaseClient):
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        gate = self._gate()
-        if gate is None:
+        limiter = self._gate()
+        if limiter is None:
             reply = await self._send(part, deadline)
         else:
             self._http()  # what the first call imports must not come between its turn and its send
-            await gate.enter_async(self._clock(), deadline, part.call.lane)
+            await limiter.acquire_async(self._clock(), deadline, part.call.lane)
             try:
                 reply = await self._send(part, deadline)
-                self._hear(gate, reply)
+                self._hear(limiter, reply)
             finally:
-                gate.leave()
+                limiter.release()
         return self._decode(part, reply), reply
 
     async def _send(self, part: Part, deadline: Deadline) -> Reply:

@@ -258,17 +258,17 @@ class ClientV2(BaseClient):
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        gate = self._gate()
-        if gate is None:
+        limiter = self._gate()
+        if limiter is None:
             reply = self._send(part, deadline)
         else:
             self._http()  # what the first call imports must not come between its turn and its send
-            gate.enter(self._clock(), deadline, part.call.lane)
+            limiter.acquire(self._clock(), deadline, part.call.lane)
             try:
                 reply = self._send(part, deadline)
-                self._hear(gate, reply)
+                self._hear(limiter, reply)
             finally:
-                gate.leave()
+                limiter.release()
         return self._decode(part, reply), reply
 
     def _send(self, part: Part, deadline: Deadline) -> Reply:

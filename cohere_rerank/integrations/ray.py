@@ -41,9 +41,9 @@ class RayStore:
         if not isinstance(name, str) or not name.strip():
             raise InvalidRequestError(f"the name of a RayStore must be a string, not blank, got {name!r}")
 
-    def take(self, limit: RateLimit, now_s: float) -> float:  # noqa: ARG002 - the actor's clock counts
+    def acquire(self, limit: RateLimit, now_s: float) -> float:  # noqa: ARG002 - the actor's clock counts
         """Seconds after which to ask again; 0.0 grants a send and counts it."""
-        return float(self._asked("take", _alone(limit)))
+        return float(self._asked("acquire", _alone(limit)))
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:  # noqa: ARG002
         """Nobody who shares the limit sends for so long."""
@@ -75,8 +75,8 @@ class _Counter:
         self._now = time.monotonic
         self._store = MemoryStore()
 
-    def take(self, limit: RateLimit) -> float:
-        return self._store.take(limit, self._now())
+    def acquire(self, limit: RateLimit) -> float:
+        return self._store.acquire(limit, self._now())
 
     def pause(self, limit: RateLimit, seconds: float) -> None:
         self._store.pause(limit, seconds, self._now())

@@ -100,4 +100,4 @@ def _seconds(n_requests: int, limit: RateLimit | str | None) -> float | None:
     n_before = max(0, n_requests - 1)
     if limit.burst is None:  # a whole period's worth goes at once
         return n_before // limit.requests * limit.period_s
-    return max(0.0, n_before * limit.step_s - limit.slack_s)
+    return max(0.0, n_before * limit.emission_interval_s - limit.tolerance_s)

@@ -1,10 +1,10 @@
-"""One key's limit, shared by everyone who sends with it: threads, tasks, processes, machines.
+"""Keep to the rate limit of an API key, shared by threads, tasks, processes and machines.
 
 >>> from cohere_rerank import ClientV2
 >>> from cohere_rerank.limits import RateLimit
 >>> client = ClientV2(api_key="k", limit=RateLimit(per_minute=600, burst=10))
 
-`RateLimit` says how much; a store says where it is counted; the client waits.
+A `RateLimit` states the limit, a store counts the requests, and the client waits.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FileStore", "RateLimit", "RedisStore", "Store"]
 
-_WHERE = {"FileStore": "file", "RedisStore": "redis"}
+_EXPORTS = {"FileStore": "file", "RedisStore": "redis"}
 
 
-__getattr__, __dir__ = late_names(globals(), _WHERE)
+__getattr__, __dir__ = late_names(globals(), _EXPORTS)

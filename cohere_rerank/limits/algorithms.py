@@ -1,6 +1,6 @@
-"""When a send may go. Pure: every time is passed in, as seconds on a clock that never goes back.
+"""Decide when a request may be sent. Pure: the caller passes in every time, as seconds on a monotonic clock.
 
-Each decision keeps to one limit. `take` asks for a send and counts it when it says 0.0.
+An algorithm enforces one limit. `Algorithm.acquire` asks to send one request and counts the request if it returns 0.0.
 """
 
 from __future__ import annotations
@@ -14,176 +14,181 @@ if TYPE_CHECKING:
 
     from .rate_limit import RateLimit
 
-__all__ = ["Decision", "Gcra", "Window", "decision_for"]
+__all__ = ["CLOCK_RESOLUTION_S", "Algorithm", "Gcra", "SlidingWindow", "algorithm_for"]
 
-_NOW_S = 1e-6  # a wait this short is none: clocks do not tell such moments apart
+CLOCK_RESOLUTION_S = 1e-6  # a shorter wait counts as none: at large times a float cannot hold the difference
+_TRANSIT_SMOOTHING = 1 / 16  # weight of the newest transit time in its moving average
+_LATE_FACTOR = 2.0  # a request is late once its response takes this many times the usual transit time
 
 
-class Decision(Protocol):
-    """Grants sends, one at a time."""
+class Algorithm(Protocol):
+    """Grants requests one at a time."""
 
-    def take(self, now_s: float) -> float:
-        """0.0: a send is granted and counted; else the seconds to wait before asking again."""
+    def acquire(self, now_s: float) -> float:
+        """Return 0.0 and count one request, or return the seconds to wait before asking again."""
         ...
 
-    def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
-        """Seconds until a send can go that *n_ahead* others go before, if nothing else happens. Counts nothing."""
+    def wait_s(self, now_s: float, position: int = 0) -> float:
+        """Return the seconds until the request after *position* others can be sent. Counts nothing."""
         ...
 
-    def ended(self, now_s: float) -> None:
-        """A granted send, no matter which, was answered or given up."""
+    def on_complete(self, now_s: float) -> None:
+        """Record that one granted request, no matter which, was answered or abandoned."""
         ...
 
-    def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
-        """A reply has come; header names are in lower case. A 429 is heard before the rest that follows from it."""
+    def on_response(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """Learn from a response. Header names are in lower case. Called before the `pause` that a 429 causes."""
         ...
 
-    def rest(self, until_s: float) -> None:
-        """Grant nothing before then; a rest that lasts longer stays."""
+    def pause(self, until_s: float) -> None:
+        """Grant nothing before that time. An earlier pause that lasts longer stays in force."""
         ...
 
 
-def decision_for(limit: RateLimit) -> Decision:
-    """The decision that keeps to a limit."""
+def algorithm_for(limit: RateLimit) -> Algorithm:
+    """Return a new algorithm that enforces the limit."""
     if limit.burst is None:
-        return Window(limit.requests, limit.period_s, limit.max_delay_s)
-    return Gcra(limit.step_s, limit.slack_s, limit.spare_s, limit.max_delay_s)
+        return SlidingWindow(limit.requests, limit.period_s, limit.max_transit_s)
+    return Gcra(limit.emission_interval_s, limit.tolerance_s, limit.late_allowance_s, limit.max_transit_s)
 
 
-class Window:
-    """At most n sends arrive in any stretch of time as long as the period.
+class SlidingWindow:
+    """At most n requests arrive at the server in any stretch of time as long as the period.
 
-    A server counts a request when it arrives: at some moment after it was let go and before its reply. So a send counts
-    from its reply on, or from *max_delay_s* after it was let go if that is sooner. Which reply belongs to which send
-    need not be known: when k replies are in, k sends have arrived.
+    A server counts a request when it arrives: after it was sent and before its response. So a request counts from its
+    response on, or from *max_transit_s* after it was sent, whichever comes first. Responses need not be matched to
+    requests: after k responses, k requests have arrived.
 
     Args:
-        n: Sends in a period.
-        period_s: Its length in seconds.
-        max_delay_s: The longest that a send is taken to be on its way.
+        n: Requests in a period.
+        period_s: Length of the period in seconds.
+        max_transit_s: The longest time that a request is assumed to take to arrive.
     """
 
-    def __init__(self, n: int, period_s: float, max_delay_s: float) -> None:
+    def __init__(self, n: int, period_s: float, max_transit_s: float) -> None:
         self.n = n
         self._period_s = period_s
-        self._max_delay_s = max_delay_s
-        self._count_from: deque[float] = deque()  # one for each of the last n sends, in ascending order
-        self._n_known = 0  # how many of these, from the left, need no reply any more
-        self._rest_until_s = -math.inf
+        self._max_transit_s = max_transit_s
+        self._counted_from_s: deque[float] = deque()  # one time for each of the last n requests, in ascending order
+        self._n_arrived = 0  # how many of these, from the left, need no response any more
+        self._paused_until_s = -math.inf
 
-    def take(self, now_s: float) -> float:
-        """As `Decision.take`."""
+    def acquire(self, now_s: float) -> float:
+        """See `Algorithm.acquire`."""
         wait_s = self.wait_s(now_s)
         if wait_s > 0:
             return wait_s
-        if len(self._count_from) >= self.n:
-            self._count_from.popleft()
-            self._n_known -= 1  # below 0: replies to come that no longer matter
-        self._count_from.append(now_s + self._max_delay_s)
+        if len(self._counted_from_s) >= self.n:
+            self._counted_from_s.popleft()
+            self._n_arrived -= 1  # below 0: that many responses to come concern requests that left the window
+        self._counted_from_s.append(now_s + self._max_transit_s)
         return 0.0
 
-    def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
-        """As `Decision.wait_s`."""
-        n_unused = self.n - len(self._count_from)
-        starts_s = max(now_s, self._rest_until_s)
-        if n_ahead >= n_unused:
-            n_periods, place = divmod(n_ahead - n_unused, self.n)
-            counts_from = self._count_from[place] if place < len(self._count_from) else starts_s
-            if n_ahead and place >= self._n_known:  # its reply may come at once: a forecast promises no more
-                counts_from = min(counts_from, now_s)
-            starts_s = max(starts_s, counts_from + self._period_s) + n_periods * self._period_s
-        return _wait(starts_s - now_s)
+    def wait_s(self, now_s: float, position: int = 0) -> float:
+        """See `Algorithm.wait_s`."""
+        n_free = self.n - len(self._counted_from_s)
+        start_s = max(now_s, self._paused_until_s)
+        if position >= n_free:
+            n_periods, index = divmod(position - n_free, self.n)
+            counted_from_s = self._counted_from_s[index] if index < len(self._counted_from_s) else start_s
+            if position and index >= self._n_arrived:  # its response may come at once, so this is only a lower bound
+                counted_from_s = min(counted_from_s, now_s)
+            start_s = max(start_s, counted_from_s + self._period_s) + n_periods * self._period_s
+        return _wait(start_s - now_s)
 
-    def ended(self, now_s: float) -> None:
-        """As `Decision.ended`."""
-        if 0 <= self._n_known < len(self._count_from):
-            self._count_from[self._n_known] = min(self._count_from[self._n_known], now_s)
-        self._n_known += 1
+    def on_complete(self, now_s: float) -> None:
+        """See `Algorithm.on_complete`."""
+        if 0 <= self._n_arrived < len(self._counted_from_s):
+            self._counted_from_s[self._n_arrived] = min(self._counted_from_s[self._n_arrived], now_s)
+        self._n_arrived += 1
 
-    def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
-        """As `Decision.heard`; a stated limit learns nothing."""
+    def on_response(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """See `Algorithm.on_response`. A stated limit learns nothing."""
 
-    def rest(self, until_s: float) -> None:
-        """As `Decision.rest`."""
-        self._rest_until_s = max(self._rest_until_s, until_s)
+    def pause(self, until_s: float) -> None:
+        """See `Algorithm.pause`."""
+        self._paused_until_s = max(self._paused_until_s, until_s)
 
 
 class Gcra:
-    """Paced sends, by the generic cell rate algorithm: one each *step_s*, some of them up to *slack_s* sooner.
+    """Evenly paced requests, by the generic cell rate algorithm (GCRA).
 
-    All that the algorithm keeps is when the next send is due in even steps. After a rest they go on in even steps, not
-    at once: who told us to rest has nothing saved up for us.
+    The state is one time: the theoretical arrival time (TAT) of the next request, if all came in even steps. A request
+    may be sent up to *tolerance_s* before its TAT. After a pause the requests continue in even steps and not in a
+    burst, because a server that asked for a pause has no tokens saved up.
 
-    A send that is slow to arrive (a first connection, a busy process) makes the next ones come too soon after it. So
-    a send whose reply takes more than twice as long as most is taken to have arrived that much later, and *max_delay_s*
-    at the most.
+    A request that arrives late (a first connection, a busy process) makes the following ones come too soon after it.
+    So a request whose response takes more than twice the usual time is assumed to have arrived that much later, and
+    *max_transit_s* later at most.
 
     Args:
-        step_s: Seconds from one send to the next in the long run.
-        slack_s: How much sooner one may go.
-        spare_s: What a late arrival may take of the burst that *slack_s* leaves unused.
-        max_delay_s: The longest that a send is taken to be on its way.
+        emission_interval_s: Seconds between two requests in the long run.
+        tolerance_s: How long before its TAT a request may be sent.
+        late_allowance_s: How much of a late arrival the unused part of the burst absorbs.
+        max_transit_s: The longest time that a request is assumed to take to arrive.
 
-    Source: ITU-T Recommendation I.371, annex A ("virtual scheduling"); the lateness is ours.
+    Source: ITU-T Recommendation I.371, annex A ("virtual scheduling"). The treatment of late arrivals is our own.
     """
 
-    def __init__(self, step_s: float, slack_s: float, spare_s: float, max_delay_s: float) -> None:
-        self.step_s = step_s
-        self.slack_s = slack_s
-        self.spare_s = spare_s
-        self._max_delay_s = max_delay_s
-        self._due_s = -math.inf
-        self._under_way: deque[float] = deque()  # when they were let go
-        self._n_given_up = 0  # replies to come that no longer matter
-        self._usual_delay_s = 0.0  # from letting a send go to its reply: falls at once, rises slowly
+    def __init__(
+        self, emission_interval_s: float, tolerance_s: float, late_allowance_s: float, max_transit_s: float
+    ) -> None:
+        self.emission_interval_s = emission_interval_s
+        self.tolerance_s = tolerance_s
+        self.late_allowance_s = late_allowance_s
+        self._max_transit_s = max_transit_s
+        self._tat_s = -math.inf
+        self._in_flight: deque[float] = deque()  # when each was sent
+        self._n_expired = 0  # requests assumed to have arrived, whose responses are still to come
+        self._usual_transit_s = 0.0  # from sending to the response: falls at once, rises slowly
 
-    def take(self, now_s: float) -> float:
-        """As `Decision.take`."""
-        while self._under_way and self._under_way[0] + self._max_delay_s <= now_s:
-            self._arrived(self._under_way[0] + self._max_delay_s)
-            self._n_given_up += 1
+    def acquire(self, now_s: float) -> float:
+        """See `Algorithm.acquire`."""
+        while self._in_flight and self._in_flight[0] + self._max_transit_s <= now_s:
+            self._record_arrival(self._in_flight[0] + self._max_transit_s)
+            self._n_expired += 1
         wait_s = self.wait_s(now_s)
         if wait_s == 0.0:
-            self._due_s = max(self._due_s, now_s) + self.step_s
-            self._under_way.append(now_s)
+            self._tat_s = max(self._tat_s, now_s) + self.emission_interval_s
+            self._in_flight.append(now_s)
         return wait_s
 
-    def wait_s(self, now_s: float, n_ahead: int = 0) -> float:
-        """As `Decision.wait_s`."""
-        due_s = max(self._due_s, self._due_after_late(now_s), now_s)
-        return _wait(due_s + n_ahead * self.step_s - self.slack_s - now_s)
+    def wait_s(self, now_s: float, position: int = 0) -> float:
+        """See `Algorithm.wait_s`."""
+        tat_s = max(self._tat_s, self._tat_after_late_arrival(now_s), now_s)
+        return _wait(tat_s + position * self.emission_interval_s - self.tolerance_s - now_s)
 
-    def ended(self, now_s: float) -> None:
-        """As `Decision.ended`."""
-        if self._n_given_up:
-            self._n_given_up -= 1
-        elif self._under_way:
-            self._arrived(now_s)
+    def on_complete(self, now_s: float) -> None:
+        """See `Algorithm.on_complete`."""
+        if self._n_expired:
+            self._n_expired -= 1
+        elif self._in_flight:
+            self._record_arrival(now_s)
 
-    def heard(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
-        """As `Decision.heard`; a stated limit learns nothing."""
+    def on_response(self, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """See `Algorithm.on_response`. A stated limit learns nothing."""
 
-    def rest(self, until_s: float) -> None:
-        """As `Decision.rest`."""
-        self._due_s = max(self._due_s, until_s + self.slack_s)
+    def pause(self, until_s: float) -> None:
+        """See `Algorithm.pause`."""
+        self._tat_s = max(self._tat_s, until_s + self.tolerance_s)
 
-    def _arrived(self, by_s: float) -> None:
-        """The send that was let go first has arrived, whichever reply it is that says so."""
-        self._due_s = max(self._due_s, self._due_after_late(by_s))
-        delay_s = by_s - self._under_way.popleft()
-        risen_s = self._usual_delay_s + (delay_s - self._usual_delay_s) / 16
-        self._usual_delay_s = min(delay_s, risen_s)
+    def _record_arrival(self, by_s: float) -> None:
+        """Record that the oldest request in flight has arrived, whichever response shows it."""
+        self._tat_s = max(self._tat_s, self._tat_after_late_arrival(by_s))
+        transit_s = by_s - self._in_flight.popleft()
+        smoothed_s = self._usual_transit_s + (transit_s - self._usual_transit_s) * _TRANSIT_SMOOTHING
+        self._usual_transit_s = min(transit_s, smoothed_s)
 
-    def _due_after_late(self, now_s: float) -> float:
-        """When the next send is due if the first one under way arrived late; never, if it is not late."""
-        if not self._under_way:
+    def _tat_after_late_arrival(self, now_s: float) -> float:
+        """Return the next TAT if the oldest request in flight arrives late; minus infinity if it is not late."""
+        if not self._in_flight:
             return -math.inf
-        went_s = self._under_way[0]
-        came_s = min(now_s - 2 * self._usual_delay_s, went_s + self._max_delay_s)
-        if came_s <= went_s:
+        sent_s = self._in_flight[0]
+        arrived_s = min(now_s - _LATE_FACTOR * self._usual_transit_s, sent_s + self._max_transit_s)
+        if arrived_s <= sent_s:
             return -math.inf
-        return came_s + len(self._under_way) * self.step_s - self.spare_s
+        return arrived_s + len(self._in_flight) * self.emission_interval_s - self.late_allowance_s
 
 
 def _wait(seconds: float) -> float:
-    return seconds if seconds > _NOW_S else 0.0
+    return seconds if seconds > CLOCK_RESOLUTION_S else 0.0

@@ -1,4 +1,4 @@
-"""One key's limit shared by the processes of one machine: counted in a file, under a lock."""
+"""The store that shares a limit between the processes of one machine: a file with a lock."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
-from .counts import Counts
+from .shared_state import SharedState
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,17 +22,17 @@ if TYPE_CHECKING:
 if sys.platform == "win32":
     import msvcrt
 
-    _BYTE = 0x7FFF_FFFE  # far behind what is kept there: Windows lets nobody read a locked byte
+    _LOCKED_BYTE = 0x7FFF_FFFE  # far behind the content: on Windows no other process can read a locked byte
 
     def _lock(fd: int) -> None:
-        os.lseek(fd, _BYTE, os.SEEK_SET)
+        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         try:
             msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
         except PermissionError as error:
             raise BlockingIOError from error
 
     def _unlock(fd: int) -> None:
-        os.lseek(fd, _BYTE, os.SEEK_SET)
+        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
         msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
 
 else:
@@ -42,25 +42,27 @@ else:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def _unlock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_UN)  # closing is not enough: a process forked meanwhile has the file open too
+        fcntl.flock(
+            fd, fcntl.LOCK_UN
+        )  # closing is not enough: a process that was forked meanwhile also has the file open
 
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
-_BUSY_S, _PATIENCE_S = 0.001, 1.0  # the lock is held for some 20 microseconds
+_LOCK_POLL_S, _LOCK_TIMEOUT_S = 0.001, 1.0  # a process holds the lock for about 20 microseconds
 
 
 @dataclass(frozen=True)
 class FileStore:
-    """A limit's counts in a file: every process that may write it shares the limit.
+    """Counts a limit in a file. All processes that can write the file share the limit.
 
-    The file is made when it is needed. It has to be on a local disk, since not all network file systems keep locks.
-    The time is the machine's monotonic clock, which its processes have in common.
+    The file is created when it is first needed. It must be on a local disk, because some network file systems ignore
+    locks. Times are those of the monotonic clock of the machine, which all its processes share.
 
     Args:
-        path: The file; its folder must exist. Every API key needs its own.
+        path: The file. Its folder must exist. Every API key needs a file of its own.
 
     Raises:
-        InvalidRequestError: The path is none.
+        InvalidRequestError: The path is not a string or a path.
     """
 
     path: str | os.PathLike[str]
@@ -68,54 +70,54 @@ class FileStore:
     def __post_init__(self) -> None:
         path: Any = self.path
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise InvalidRequestError(f"the path of a FileStore must name a file, got {path!r}")
-        # Absolute, so that a change of the working folder is no change of the limit; a string, so that equal is equal.
+            raise InvalidRequestError(f"the path of a FileStore must be the name of a file, got {path!r}")
+        # Absolute: a change of the working directory does not change the limit. A string: equal paths compare equal.
         object.__setattr__(self, "path", str(Path(path).absolute()))
 
-    def take(self, limit: RateLimit, now_s: float) -> float:
-        """Seconds after which to ask again; 0.0 grants a send and counts it.
+    def acquire(self, limit: RateLimit, now_s: float) -> float:
+        """See `Store.acquire`. If another process holds the lock, the answer is to ask again in a millisecond.
 
         Raises:
             RateLimitStoreError: The file cannot be used.
         """
         try:
-            with self._counts() as counts:
-                return counts.take(limit, counts.at(now_s))
+            with self._locked_state() as state:
+                return state.acquire(limit, state.advance(now_s))
         except BlockingIOError:
-            return _BUSY_S
+            return _LOCK_POLL_S
 
-    async def take_async(self, limit: RateLimit, now_s: float) -> float:
-        """As `take`, which takes some 10 microseconds: less than to ask a worker thread for it."""
-        return self.take(limit, now_s)
+    async def acquire_async(self, limit: RateLimit, now_s: float) -> float:
+        """Do the same as `acquire`. It takes about 10 microseconds, which is less than a switch to a worker thread."""
+        return self.acquire(limit, now_s)
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
-        """Nobody who shares the limit sends for so long.
+        """See `Store.pause`.
 
         Raises:
-            RateLimitStoreError: The file cannot be used, or its lock is not to be had.
+            RateLimitStoreError: The file cannot be used, or another process holds its lock for a whole second.
         """
-        for _ in range(round(_PATIENCE_S / _BUSY_S)):
+        for _ in range(round(_LOCK_TIMEOUT_S / _LOCK_POLL_S)):
             try:
-                with self._counts() as counts:
-                    counts.pause(limit, seconds, counts.at(now_s))
+                with self._locked_state() as state:
+                    state.pause(limit, seconds, state.advance(now_s))
                 return
             except BlockingIOError:
-                time.sleep(_BUSY_S)
-        raise RateLimitStoreError(f"another process does not let go of the lock of {self.path!r}")
+                time.sleep(_LOCK_POLL_S)
+        raise RateLimitStoreError(f"cannot lock {self.path!r}: the lock is held by another process")
 
     @contextmanager
-    def _counts(self) -> Iterator[Counts]:
-        """What the file keeps, to be changed while nobody else reads or writes it."""
+    def _locked_state(self) -> Iterator[SharedState]:
+        """Yield the state in the file, to be changed while no other process or thread uses it."""
         try:
-            # Opened each time: no open file goes through a fork, and threads lock one another out like processes.
+            # Opened each time: a fork inherits no open file, and threads exclude one another like processes.
             fd = os.open(self.path, _FLAGS, 0o666)
             try:
                 _lock(fd)
                 try:
-                    counts = Counts.unpacked(_read(fd))
-                    yield counts
+                    state = SharedState.from_bytes(_read(fd))
+                    yield state
                     os.lseek(fd, 0, os.SEEK_SET)
-                    os.write(fd, counts.packed())
+                    os.write(fd, state.to_bytes())
                 finally:
                     _unlock(fd)
             finally:
@@ -123,7 +125,7 @@ class FileStore:
         except BlockingIOError:
             raise
         except (OSError, ValueError) as error:
-            raise RateLimitStoreError(f"{self.path!r} cannot keep the counts of a limit: {error}") from error
+            raise RateLimitStoreError(f"{self.path!r} cannot be used to count a limit: {error}") from error
 
 
 def _read(fd: int) -> bytes:

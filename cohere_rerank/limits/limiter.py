@@ -1,8 +1,8 @@
-"""Where requests wait for their turn. The shell around the decisions: it alone waits, and asks stores.
+"""Make requests wait until a limit allows them. Only this module waits and calls stores.
 
-Whoever waits sleeps on the clock it was given and looks again: no lock is held and no thread, loop or task is woken by
-another, so that all of them can share a gate. How long to sleep is known well enough: the decisions can tell when a
-send can go that so many others go before.
+Each waiter sleeps on its own clock and checks again. No waiter holds a lock while it sleeps, and none wakes another,
+so threads, tasks and event loops can share one limiter. The algorithms forecast the wait for each position in the
+queue, so that a waiter checks rarely.
 """
 
 from __future__ import annotations
@@ -10,264 +10,279 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._addresses import rerank_url
 from cohere_rerank._wire.contract import TOO_MANY_REQUESTS
 
 from .adaptive import AUTO, Adaptive
 from .memory import MemoryStore
-from .queue import Turns
+from .queue import WaitQueue
 from .rate_limit import PRESETS
 
 if TYPE_CHECKING:
     from cohere_rerank._clock import Clock, Deadline
-    from cohere_rerank._settings import Config
+    from cohere_rerank.errors import RateLimitWaitError
 
     from .rate_limit import RateLimit, Store
 
-__all__ = ["Gate", "gate_for"]
+    WaitError = Callable[[float, Deadline], RateLimitWaitError]  # of the wait in seconds
 
-_NAP_MIN_S, _NAP_MAX_S = 0.001, 1.0  # who waits longer than the latter looks again after half of it
-_GAP_MAX_S = 0.05  # between two looks at whether a slot is free, which nobody can foresee
-_PAUSE_MIN_S = 1.0  # after a 429 without a hint
-_MANY, _IDLE_S = 1000, 3600.0  # gates of keys that nobody has used for so long are forgotten when there are many
+__all__ = ["Limiter", "limiter_for"]
+
+_POLL_MIN_S, _POLL_MAX_S = 0.001, 1.0  # a longer wait than the maximum is checked again after half of it
+_COMPLETION_POLL_MAX_S = 0.05  # between two checks for a free slot: when a request completes cannot be foreseen
+_COMPLETION_SMOOTHING = 1 / 8  # weight of the newest interval in the moving average
+_MIN_PAUSE_S = 1.0  # after a 429 without a hint
+_MAX_LIMITERS, _IDLE_S = 1000, 3600.0  # above this number, limiters unused for this long are evicted
 
 
 class _Waiter:
-    """One request in front of a gate."""
+    """One request that waits for a limiter."""
 
-    __slots__ = ("has_slot", "is_served", "place")
+    __slots__ = ("has_slot", "is_granted", "ticket")
 
-    def __init__(self, turns: Turns, lane: int) -> None:
-        self.place = turns.join(lane)
+    def __init__(self, queue: WaitQueue, traffic_class: int) -> None:
+        self.ticket = queue.enqueue(traffic_class)
         self.has_slot = False
-        self.is_served = False
+        self.is_granted = False
 
 
-class Gate:
-    """Lets requests go one by one as a limit allows, interactive ones before those of a batch.
+class Limiter:
+    """Lets requests through one by one as a limit allows, interactive requests before those of a batch.
 
     Args:
-        limit: What is allowed.
-        store: Where that is counted.
+        limit: The limit to enforce.
+        store: Where the requests are counted.
+        wait_error: Makes the error for a wait of so many seconds that does not fit into a deadline.
     """
 
-    def __init__(self, limit: RateLimit, store: Store) -> None:
+    def __init__(self, limit: RateLimit, store: Store, wait_error: WaitError) -> None:
         self._limit = limit
         self._store = store
         self._memory = store if isinstance(store, MemoryStore) else None
+        self._wait_error = wait_error
         self._lock = threading.Lock()
-        self._turns = Turns()
-        self._n_busy = 0  # requests under way, and the one about to be if the store grants it
-        self._gap_s = 0.0  # from the end of one request to that of the next, of late
-        self._ended_s: float | None = None  # when the last request ended
-        self._next_s: float | None = None  # when a shared store is likely to grant again; None: perhaps at once
-        self._window_s = -math.inf  # when the period began in which requests are sent now
-        self._pause_until_s = -math.inf
+        self._queue = WaitQueue()
+        self._n_in_flight = 0  # includes the request that is asking the store at the moment
+        self._completion_interval_s = 0.0  # recent average time between two completions
+        self._completed_s: float | None = None  # when the last request completed
+        self._next_grant_s: float | None = None  # when a shared store will probably grant again; None: perhaps at once
+        self._period_start_s = -math.inf  # when the current period of requests began
+        self._paused_until_s = -math.inf
         self._clock: Clock | None = None
 
-    def enter(self, clock: Clock, deadline: Deadline, lane: int) -> None:
-        """Wait for a turn. Each time it returns, one `leave` must follow.
+    def acquire(self, clock: Clock, deadline: Deadline, traffic_class: int) -> None:
+        """Wait until one request may be sent. Each return must be followed by one `release`.
 
         Args:
-            clock: The time, and how to wait.
+            clock: Tells the time and waits.
             deadline: When the call must have ended.
-            lane: 0 for interactive calls, 1 for those of a batch; lower ones go first.
+            traffic_class: 0 for interactive calls, 1 for calls of a batch. Lower classes go first.
 
         Raises:
-            RateLimitWaitError: The turn cannot come before the deadline. Raised as soon as that is certain.
-            RateLimitStoreError: The limit's store cannot say.
+            RateLimitWaitError: The request cannot be sent before the deadline. Raised as soon as that is certain.
+            RateLimitStoreError: The store of the limit cannot answer.
         """
-        with self._waiting(clock, lane) as waiter:
-            while not waiter.is_served:
+        with self._waiting(clock, traffic_class) as waiter:
+            while not waiter.is_granted:
                 now_s = clock.monotonic()
-                if self._may_ask(waiter, now_s):
-                    self._told(waiter, self._store.take(self._limit, now_s), now_s)
-                if not waiter.is_served:
-                    clock.sleep(self._nap_s(waiter, now_s, deadline))
+                if self._try_reserve(waiter, now_s):
+                    self._apply_decision(waiter, self._store.acquire(self._limit, now_s), now_s)
+                if not waiter.is_granted:
+                    clock.sleep(self._sleep_s(waiter, now_s, deadline))
 
-    async def enter_async(self, clock: Clock, deadline: Deadline, lane: int) -> None:
-        """As `enter`, in a task; one that is cancelled leaves its turn to the next."""
-        with self._waiting(clock, lane) as waiter:
-            while not waiter.is_served:
+    async def acquire_async(self, clock: Clock, deadline: Deadline, traffic_class: int) -> None:
+        """Do the same as `acquire` in a task. A cancelled task leaves its place to the next one."""
+        with self._waiting(clock, traffic_class) as waiter:
+            while not waiter.is_granted:
                 now_s = clock.monotonic()
-                if self._may_ask(waiter, now_s):
-                    self._told(waiter, await self._take_async(now_s), now_s)
-                if not waiter.is_served:
-                    await clock.async_sleep(self._nap_s(waiter, now_s, deadline))
+                if self._try_reserve(waiter, now_s):
+                    self._apply_decision(waiter, await self._acquire_from_store(now_s), now_s)
+                if not waiter.is_granted:
+                    await clock.async_sleep(self._sleep_s(waiter, now_s, deadline))
 
-    def leave(self) -> None:
-        """A request that was let go has ended, however it did."""
-        assert self._clock is not None, "leave() comes after enter()"
+    def release(self) -> None:
+        """Record that a request has completed, successfully or not."""
+        assert self._clock is not None, "release() without acquire()"
         now_s = self._clock.monotonic()
         with self._lock:
-            self._n_busy -= 1
-            if self._ended_s is not None:
-                self._gap_s += (now_s - self._ended_s - self._gap_s) / 8  # a moving mean over some eight of them
-            self._ended_s = now_s
+            self._n_in_flight -= 1
+            if self._completed_s is not None:
+                change_s = now_s - self._completed_s - self._completion_interval_s
+                self._completion_interval_s += change_s * _COMPLETION_SMOOTHING
+            self._completed_s = now_s
         if self._memory is not None:
-            self._memory.ended(self._limit, now_s)
+            self._memory.on_complete(self._limit, now_s)
 
-    def heard(self, clock: Clock, status: int, headers: Mapping[str, str], retry_after_s: float | None) -> None:
-        """Learn from a reply. A 429 makes all who share the limit pause.
+    def on_response(self, clock: Clock, status: int, headers: Mapping[str, str], retry_after_s: float | None) -> None:
+        """Learn from a response. A 429 pauses all requests under this limit.
 
-        The pause is as long as the server asks for, or lasts until the period ends that began with its first request.
+        The pause lasts as long as the server asks for. Without a hint it lasts until the period ends that began with
+        its first request, and at least one second.
 
         Args:
-            clock: The time.
-            status: The reply's status.
-            headers: Its headers, names in lower case.
-            retry_after_s: The wait that it asks for, in seconds; None if it does not.
+            clock: Tells the time.
+            status: The status code.
+            headers: The headers, with names in lower case.
+            retry_after_s: The wait in seconds that the response asks for. None: it asks for none.
         """
         now_s = clock.monotonic()
         if self._memory is not None:
-            self._memory.heard(self._limit, now_s, status, headers)
+            self._memory.on_response(self._limit, now_s, status, headers)
         if status != TOO_MANY_REQUESTS:
             return
         if retry_after_s is None:
-            retry_after_s = max(_PAUSE_MIN_S, self._window_s + self._limit.period_s - now_s)
+            retry_after_s = max(_MIN_PAUSE_S, self._period_start_s + self._limit.period_s - now_s)
         with self._lock:
-            is_news = now_s + retry_after_s > self._pause_until_s
-            self._pause_until_s = max(self._pause_until_s, now_s + retry_after_s)
-        if is_news:
-            self._pause(retry_after_s, now_s)
+            is_longer = now_s + retry_after_s > self._paused_until_s
+            self._paused_until_s = max(self._paused_until_s, now_s + retry_after_s)
+        if is_longer:
+            self._pause_store(retry_after_s, now_s)
 
-    def is_forgettable(self) -> bool:
-        """Whether nobody waits or is under way, and nothing it remembers matters any more."""
-        if self._turns or self._n_busy or self._ended_s is None or self._clock is None:
+    def is_evictable(self) -> bool:
+        """Return whether nothing waits or is in flight, and the state no longer matters."""
+        if self._queue or self._n_in_flight or self._completed_s is None or self._clock is None:
             return False
-        return self._clock.monotonic() - self._ended_s > max(_IDLE_S, self._limit.period_s)
+        return self._clock.monotonic() - self._completed_s > max(_IDLE_S, self._limit.period_s)
 
-    def _pause(self, seconds: float, now_s: float) -> None:
-        """Tell all who share the limit."""
+    def _pause_store(self, seconds: float, now_s: float) -> None:
         from logging import getLogger
 
-        getLogger("cohere_rerank").info("429: nobody who shares this limit sends for %.3g s", seconds)
+        getLogger("cohere_rerank").info("status 429: pausing all requests under this limit for %.3g s", seconds)
         pause = (self._limit, seconds, now_s)
         if self._memory is not None:
             self._memory.pause(*pause)
-        else:  # a reply may be heard in an event loop, which must not wait for a store
-            threading.Thread(target=self._tell_store, args=pause, name="cohere_rerank", daemon=True).start()
+        else:  # the caller may be an event loop, which must not wait for a store
+            threading.Thread(target=self._pause_shared_store, args=pause, name="cohere_rerank", daemon=True).start()
 
-    def _tell_store(self, limit: RateLimit, seconds: float, now_s: float) -> None:
+    def _pause_shared_store(self, limit: RateLimit, seconds: float, now_s: float) -> None:
         try:
             self._store.pause(limit, seconds, now_s)
-        except Exception as error:  # noqa: BLE001 - of any store; who sends next is told of it
+        except Exception as error:  # noqa: BLE001 - of any store; the next acquire reports that it does not work
             from logging import getLogger
 
-            getLogger("cohere_rerank").warning("a pause could not be shared: %s", error)
+            getLogger("cohere_rerank").warning("could not share a pause with other processes: %s", error)
 
-    async def _take_async(self, now_s: float) -> float:
+    async def _acquire_from_store(self, now_s: float) -> float:
         if self._memory is not None:
-            return self._memory.take(self._limit, now_s)
-        take_async: Any = getattr(self._store, "take_async", None)
-        if take_async is not None:
-            wait_s: float = await take_async(self._limit, now_s)
+            return self._memory.acquire(self._limit, now_s)
+        acquire_async: Any = getattr(self._store, "acquire_async", None)
+        if acquire_async is not None:
+            wait_s: float = await acquire_async(self._limit, now_s)
             return wait_s
         from anyio import to_thread
 
-        return await to_thread.run_sync(self._store.take, self._limit, now_s)
+        return await to_thread.run_sync(self._store.acquire, self._limit, now_s)
 
     @contextmanager
-    def _waiting(self, clock: Clock, lane: int) -> Iterator[_Waiter]:
-        """A place in the queue, which is given up if the wait is."""
+    def _waiting(self, clock: Clock, traffic_class: int) -> Iterator[_Waiter]:
+        """Add a waiter to the queue, and remove it if the wait ends without a grant."""
         self._clock = clock
         with self._lock:
-            waiter = _Waiter(self._turns, lane)
+            waiter = _Waiter(self._queue, traffic_class)
         try:
             yield waiter
         finally:
-            if not waiter.is_served:
+            if not waiter.is_granted:
                 with self._lock:
-                    self._n_busy -= waiter.has_slot
-                    self._turns.leave(waiter.place)
+                    self._n_in_flight -= waiter.has_slot
+                    self._queue.cancel(waiter.ticket)
 
-    def _may_ask(self, waiter: _Waiter, now_s: float) -> bool:
-        """Whether it is this one's turn, with a slot for it, so that the store decides."""
+    def _try_reserve(self, waiter: _Waiter, now_s: float) -> bool:
+        """Reserve a slot if this waiter is at the head of the queue, so that it may ask the store."""
         with self._lock:
             waiter.has_slot = (
-                now_s >= self._pause_until_s
-                and self._turns.first() == waiter.place
-                and (self._limit.concurrency is None or self._n_busy < self._limit.concurrency)
+                now_s >= self._paused_until_s
+                and self._queue.head() == waiter.ticket
+                and (self._limit.concurrency is None or self._n_in_flight < self._limit.concurrency)
             )
-            self._n_busy += waiter.has_slot
+            self._n_in_flight += waiter.has_slot
         return waiter.has_slot
 
-    def _told(self, waiter: _Waiter, wait_s: float, now_s: float) -> None:
-        """The store has decided: 0.0 lets the request go."""
+    def _apply_decision(self, waiter: _Waiter, wait_s: float, now_s: float) -> None:
+        """Apply the answer of the store: 0.0 grants the request."""
         with self._lock:
             if wait_s > 0:
-                self._n_busy -= 1
+                self._n_in_flight -= 1
                 waiter.has_slot = False
-                self._next_s = now_s + wait_s
+                self._next_grant_s = now_s + wait_s
                 return
-            waiter.is_served = True
-            self._turns.serve(waiter.place)
-            if now_s >= self._window_s + self._limit.period_s:
-                self._window_s = now_s
-            if not self._turns:
-                self._next_s = None
-            elif self._next_s is not None:
-                self._next_s += self._limit.step_s
+            waiter.is_granted = True
+            self._queue.dequeue(waiter.ticket)
+            if now_s >= self._period_start_s + self._limit.period_s:
+                self._period_start_s = now_s
+            if not self._queue:
+                self._next_grant_s = None
+            elif self._next_grant_s is not None:
+                self._next_grant_s += self._limit.emission_interval_s
 
-    def _nap_s(self, waiter: _Waiter, now_s: float, deadline: Deadline) -> float:
-        """How long to sleep before looking again.
+    def _sleep_s(self, waiter: _Waiter, now_s: float, deadline: Deadline) -> float:
+        """Return the seconds to sleep before the next check.
 
         Raises:
-            RateLimitWaitError: Until after the deadline.
+            RateLimitWaitError: The wait lasts longer than the deadline allows.
         """
         with self._lock:
-            n_ahead = self._turns.n_ahead(waiter.place)
-            is_full = self._limit.concurrency is not None and self._n_busy >= self._limit.concurrency
-            gap_s = min(self._gap_s, _GAP_MAX_S)
-        wait_s, left_s = self._wait_s(now_s, n_ahead), deadline.remaining()
+            position = self._queue.position(waiter.ticket)
+            is_full = self._limit.concurrency is not None and self._n_in_flight >= self._limit.concurrency
+            interval_s = min(self._completion_interval_s, _COMPLETION_POLL_MAX_S)
+        wait_s, left_s = self._wait_s(now_s, position), deadline.left()
         if wait_s >= left_s:
-            from cohere_rerank._transport.errors import turn_after_deadline
+            raise self._wait_error(wait_s, deadline)
+        sleep_s = wait_s if wait_s <= _POLL_MAX_S else max(_POLL_MAX_S, wait_s / 2)
+        if is_full:
+            min_sleep_s = max(interval_s, _POLL_MIN_S) * (position + 1)
+        else:
+            min_sleep_s = min(_POLL_MIN_S * (position + 1), _COMPLETION_POLL_MAX_S)
+        return min(left_s, max(sleep_s, min_sleep_s))
 
-            raise turn_after_deadline(wait_s, deadline)
-        nap_s = wait_s if wait_s <= _NAP_MAX_S else max(_NAP_MAX_S, wait_s / 2)
-        least_s = max(gap_s, _NAP_MIN_S) * (n_ahead + 1) if is_full else min(_NAP_MIN_S * (n_ahead + 1), _GAP_MAX_S)
-        return min(left_s, max(nap_s, least_s))
-
-    def _wait_s(self, now_s: float, n_ahead: int) -> float:
-        """Seconds until a request can go that so many others go before; not more than it will be."""
-        wait_s = max(0.0, self._pause_until_s - now_s)
+    def _wait_s(self, now_s: float, position: int) -> float:
+        """Return a lower bound of the seconds until the request after *position* others can be sent."""
+        wait_s = max(0.0, self._paused_until_s - now_s)
         if self._memory is not None:
-            return max(wait_s, self._memory.wait_s(self._limit, now_s, n_ahead))
-        if self._next_s is None:
+            return max(wait_s, self._memory.wait_s(self._limit, now_s, position))
+        if self._next_grant_s is None:
             return wait_s
-        # Without a burst, all of a period may go at once.
         limit = self._limit
-        ahead_s = n_ahead // limit.requests * limit.period_s if limit.burst is None else n_ahead * limit.step_s
-        return max(wait_s, self._next_s - now_s) + ahead_s
+        if limit.burst is None:  # all requests of a period may be sent at once
+            ahead_s = position // limit.requests * limit.period_s
+        else:
+            ahead_s = position * limit.emission_interval_s
+        return max(wait_s, self._next_grant_s - now_s) + ahead_s
 
 
-_gates: dict[tuple[object, ...], Gate] = {}
+_limiters: dict[tuple[object, ...], Limiter] = {}
 
 
-def gate_for(config: Config) -> Gate:
-    """The gate for a client's settings: one for each limit, address and key in a process.
+def limiter_for(
+    limit: RateLimit | str, *, address: str, key: object, clock: Clock | None, wait_error: WaitError
+) -> Limiter:
+    """Return the limiter of a client: a process has one for each limit, address, key and clock.
 
-    A forked process has gates of its own, and so a count of its own; a store with processes in mind shares it.
+    A forked process has limiters of its own, and so a count of its own unless a store shares it.
+
+    Args:
+        limit: A limit or the name of one: "trial", "production" or "auto".
+        address: The URL that the requests go to.
+        key: The API key, or a function that returns keys.
+        clock: The clock in the settings of the client.
+        wait_error: As for `Limiter`.
     """
-    assert config.limit is not None, "a client without a limit has no gate"
-    limit = PRESETS.get(config.limit, config.limit) if isinstance(config.limit, str) else config.limit
-    key = getattr(config.api_key, "value", None)
-    who = key if isinstance(key, Hashable) else id(key)  # a function that gives keys, as an object of any class
-    at: tuple[object, ...] = (os.getpid(), limit, rerank_url(config.base_url), who, config.clock)
-    gate = _gates.get(at)
-    if gate is None:
-        if len(_gates) >= _MANY:
-            for old in [at for at, gate in list(_gates.items()) if gate.is_forgettable()]:
-                _gates.pop(old, None)
-        gate = _gates.setdefault(at, _new_gate(limit))  # atomic: two threads get the same one
-    return gate
+    limit = PRESETS.get(limit, limit) if isinstance(limit, str) else limit
+    key_id = key if isinstance(key, Hashable) else id(key)  # a function can be an object of a class without a hash
+    limiter_id: tuple[object, ...] = (os.getpid(), limit, address, key_id, clock)
+    limiter = _limiters.get(limiter_id)
+    if limiter is None:
+        if len(_limiters) >= _MAX_LIMITERS:
+            for old in [old for old, limiter in list(_limiters.items()) if limiter.is_evictable()]:
+                _limiters.pop(old, None)
+        limiter = _limiters.setdefault(limiter_id, _new_limiter(limit, wait_error))  # atomic: threads get the same one
+    return limiter
 
 
-def _new_gate(limit: RateLimit | str) -> Gate:
+def _new_limiter(limit: RateLimit | str, wait_error: WaitError) -> Limiter:
     if isinstance(limit, str):  # "auto"
-        return Gate(AUTO, MemoryStore(Adaptive))
-    return Gate(limit, limit.store or MemoryStore())
+        return Limiter(AUTO, MemoryStore(Adaptive), wait_error)
+    return Limiter(limit, limit.store or MemoryStore(), wait_error)

@@ -1,55 +1,59 @@
-"""Where the counts of a limit are kept: what a store must do, and the one of this process."""
+"""The store that counts a limit in this process."""
 
 from __future__ import annotations
 
 import threading
 from typing import TYPE_CHECKING
 
-from .algorithms import decision_for
+from .algorithms import algorithm_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from .algorithms import Decision
+    from .algorithms import Algorithm
     from .rate_limit import RateLimit
 
 __all__ = ["MemoryStore"]
 
 
 class MemoryStore:
-    """The store of this process: one decision for each limit, for any number of threads."""
+    """One algorithm for each limit, for any number of threads.
 
-    def __init__(self, decide: Callable[[RateLimit], Decision] = decision_for) -> None:
-        self._decide = decide
-        self._decisions: dict[RateLimit, Decision] = {}
+    Args:
+        new_algorithm: Makes the algorithm for a limit.
+    """
+
+    def __init__(self, new_algorithm: Callable[[RateLimit], Algorithm] = algorithm_for) -> None:
+        self._new_algorithm = new_algorithm
+        self._algorithms: dict[RateLimit, Algorithm] = {}
         self._lock = threading.Lock()
 
-    def take(self, limit: RateLimit, now_s: float) -> float:
-        """As `Store.take`."""
+    def acquire(self, limit: RateLimit, now_s: float) -> float:
+        """See `Store.acquire`."""
         with self._lock:
-            return self._of(limit).take(now_s)
+            return self._algorithm(limit).acquire(now_s)
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
-        """As `Store.pause`."""
+        """See `Store.pause`."""
         with self._lock:
-            self._of(limit).rest(now_s + seconds)
+            self._algorithm(limit).pause(now_s + seconds)
 
-    def wait_s(self, limit: RateLimit, now_s: float, n_ahead: int) -> float:
-        """Seconds until a send can go that so many others go before."""
+    def wait_s(self, limit: RateLimit, now_s: float, position: int) -> float:
+        """See `Algorithm.wait_s`."""
         with self._lock:
-            return self._of(limit).wait_s(now_s, n_ahead)
+            return self._algorithm(limit).wait_s(now_s, position)
 
-    def ended(self, limit: RateLimit, now_s: float) -> None:
-        """A send was answered, or given up: it has arrived, if it ever does."""
+    def on_complete(self, limit: RateLimit, now_s: float) -> None:
+        """See `Algorithm.on_complete`."""
         with self._lock:
-            self._of(limit).ended(now_s)
+            self._algorithm(limit).on_complete(now_s)
 
-    def heard(self, limit: RateLimit, now_s: float, status: int, headers: Mapping[str, str]) -> None:
-        """A reply has come, from which a limit may be learned."""
+    def on_response(self, limit: RateLimit, now_s: float, status: int, headers: Mapping[str, str]) -> None:
+        """See `Algorithm.on_response`."""
         with self._lock:
-            self._of(limit).heard(now_s, status, headers)
+            self._algorithm(limit).on_response(now_s, status, headers)
 
-    def _of(self, limit: RateLimit) -> Decision:
-        if limit not in self._decisions:
-            self._decisions[limit] = self._decide(limit)
-        return self._decisions[limit]
+    def _algorithm(self, limit: RateLimit) -> Algorithm:
+        if limit not in self._algorithms:
+            self._algorithms[limit] = self._new_algorithm(limit)
+        return self._algorithms[limit]

@@ -1,59 +1,60 @@
-"""Whose turn it is. Pure: an order of those who wait, without time and without waiting."""
+"""The order in which waiters are served. Pure: it knows neither time nor waiting."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, insort
 
-__all__ = ["Place", "Turns"]
+__all__ = ["Ticket", "WaitQueue"]
 
-_OVERTAKES = 9  # turns in a row that may go to interactive calls while a bulk call waits; the next is the bulk call's
+_MAX_OVERTAKES = 9  # interactive calls served in a row while a bulk call waits; the bulk call is served next
 
-Place = tuple[int, int]  # lane, then number of arrival: the order of turns
+Ticket = tuple[int, int]  # traffic class, then number of arrival: tickets sort in the order of service
 
 
-class Turns:
-    """Those who wait: lower lanes first, within a lane who came first.
+class WaitQueue:
+    """A queue with traffic classes: a lower class is served first, and within a class the order of arrival counts.
 
-    A flood in a low lane would keep the highest one waiting for ever, so every tenth turn, if both wait, is its own.
+    A steady flow of a low class would starve the highest one. So while both wait, every tenth one served is of the
+    highest class.
     """
 
     def __init__(self) -> None:
-        self._waiting: list[Place] = []  # in order
+        self._waiting: list[Ticket] = []  # sorted
         self._n_arrived = 0
         self._n_overtakes = 0  # in a row
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def join(self, lane: int) -> Place:
-        """A place behind all of the same lane."""
+    def enqueue(self, traffic_class: int) -> Ticket:
+        """Add a waiter behind all of its class and return its ticket."""
         self._n_arrived += 1
-        place = (lane, self._n_arrived)
-        insort(self._waiting, place)
-        return place
+        ticket = (traffic_class, self._n_arrived)
+        insort(self._waiting, ticket)
+        return ticket
 
-    def leave(self, place: Place) -> None:
-        """Give up a place."""
-        del self._waiting[bisect_left(self._waiting, place)]
+    def cancel(self, ticket: Ticket) -> None:
+        """Remove a waiter that no longer waits."""
+        del self._waiting[bisect_left(self._waiting, ticket)]
 
-    def serve(self, place: Place) -> None:
-        """The place's turn was used."""
-        overtakes = self._waiting[-1][0] > place[0]
+    def dequeue(self, ticket: Ticket) -> None:
+        """Remove a waiter that was served."""
+        overtakes = self._waiting[-1][0] > ticket[0]
         self._n_overtakes = self._n_overtakes + 1 if overtakes else 0
-        self.leave(place)
+        self.cancel(ticket)
 
-    def first(self) -> Place:
-        """Whose turn it is, of those who wait."""
-        return self._waiting[self._last_lane() if self._n_overtakes >= _OVERTAKES else 0]
+    def head(self) -> Ticket:
+        """Return the ticket to serve next. There must be one."""
+        return self._waiting[self._highest_class_index() if self._n_overtakes >= _MAX_OVERTAKES else 0]
 
-    def n_ahead(self, place: Place) -> int:
-        """How many go before this one at least, if nobody gives up."""
-        index, last_lane = bisect_left(self._waiting, place), self._last_lane()
-        if index < last_lane:
+    def position(self, ticket: Ticket) -> int:
+        """Return how many waiters at least will be served before this one, if none is cancelled."""
+        index, highest_class_index = bisect_left(self._waiting, ticket), self._highest_class_index()
+        if index < highest_class_index:
             return index
-        n_own = index - last_lane
-        return min(index, max(0, _OVERTAKES - self._n_overtakes) + n_own * (_OVERTAKES + 1))
+        n_in_class = index - highest_class_index
+        return min(index, max(0, _MAX_OVERTAKES - self._n_overtakes) + n_in_class * (_MAX_OVERTAKES + 1))
 
-    def _last_lane(self) -> int:
-        """Where the highest lane begins."""
+    def _highest_class_index(self) -> int:
+        """Return the index of the first ticket of the highest class."""
         return bisect_left(self._waiting, (self._waiting[-1][0], 0))

@@ -1,4 +1,4 @@
-"""How many requests a key may send: a value, checked once."""
+"""The limit of an API key: how many requests it may send. A value, validated once."""
 
 from __future__ import annotations
 
@@ -10,55 +10,56 @@ from cohere_rerank.errors import InvalidRequestError
 
 __all__ = ["PRESETS", "RateLimit", "Store"]
 
-_MARGIN = 0.01  # of the period: two clocks never agree, and a send that comes early costs a 429
-_MIN_DELAY_S = 0.25  # between letting a send go and its arrival, even where a hundredth of the period is less
+_MARGIN = 0.01  # share of the period: two clocks never agree, and a request that comes too early costs a 429
+_MIN_TRANSIT_S = 0.25  # from sending to arrival, even where a hundredth of the period is less
 _MAX_PERIOD_S = 366 * 86_400.0
 
 
 class Store(Protocol):
-    """Counts the sends of all who share a limit. Hashable and picklable, like the RateLimit that holds it.
+    """Counts the requests of all that share a limit. Hashable and picklable, like the RateLimit that holds it.
 
-    A store whose answer takes time may also have ``take_async`` and ``pause_async``, coroutine functions of the same
-    arguments; without them ``take`` and ``pause`` run in a worker thread when an event loop is waiting.
+    A store that needs time to answer may also have ``acquire_async``, a coroutine function with the arguments of
+    `acquire`. Without it, an event loop calls ``acquire`` in a worker thread. ``pause`` always runs in a thread of its
+    own, and no call waits for it.
     """
 
-    def take(self, limit: RateLimit, now_s: float) -> float:
-        """Ask for one send.
+    def acquire(self, limit: RateLimit, now_s: float) -> float:
+        """Ask to send one request.
 
         Args:
-            limit: What is allowed.
-            now_s: This process's monotonic clock, for stores without a clock of their own.
+            limit: The limit to enforce.
+            now_s: The monotonic clock of this process, in seconds, for stores without a clock of their own.
 
         Returns:
-            0.0: the send is granted, and counted, in one step. Else the seconds after which to ask again.
+            0.0: the request is granted and counted, in one atomic step. Else the seconds to wait before asking again.
 
         Raises:
-            RateLimitStoreError: The store cannot say.
+            RateLimitStoreError: The store cannot answer.
         """
         ...
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
-        """Let nobody who shares the limit send for so many seconds from now; a longer pause stays."""
+        """Grant nothing under this limit for so many seconds from now. An earlier pause that lasts longer stays."""
         ...
 
 
 @dataclass(frozen=True, init=False)
 class RateLimit:
-    """At most so many requests in a period, shared by all who send with the same key.
+    """At most n requests in a period, shared by all clients that use the same key.
 
-    Without *burst*, at most that many are sent in **any** stretch of time as long as the period: the first ones at
-    once, the others as soon as the oldest is a period old. With *burst*, they are paced: one every
-    ``period_s / requests`` seconds in the long run, and at most *burst* at once after a rest.
+    Without *burst*, at most n requests are sent in **any** stretch of time as long as the period. The first n go at
+    once; each further one waits until the oldest is a period old. With *burst*, requests are paced: one every
+    ``period_s / requests`` seconds in the long run, and at most *burst* at once after an idle time.
 
     Args:
-        per_minute: Requests a minute, >= 1; the short form of ``requests=n, period_s=60``.
-        requests: Requests in a period, >= 1.
-        period_s: Length of the period in seconds, > 0 and at most a year; 60.
-        burst: How many may go at once, >= 1; None: as many as a whole period allows.
-        concurrency: How many may be under way at once, >= 1, in each process; None: any number.
-        store: Where the count is kept when other processes share it: a FileStore, a RedisStore or one of your own.
-            None: in this process.
-        name: Tells limits apart that are otherwise equal; limits with different names count separately.
+        per_minute: Requests a minute, at least 1. Short for ``requests=n, period_s=60``.
+        requests: Requests in a period, at least 1.
+        period_s: Length of the period in seconds, above 0 and at most a year. Default: 60.
+        burst: How many requests may be sent at once, at least 1. Default: None, as many as a whole period allows.
+        concurrency: How many requests may be in flight at once in each process, at least 1. Default: None, no limit.
+        store: Where requests are counted if other processes share the limit: a FileStore, a RedisStore or a store of
+            your own. Default: None, in this process.
+        name: Distinguishes limits that are otherwise equal. Limits with different names count separately.
 
     Raises:
         InvalidRequestError: A value is missing, of the wrong type or out of its range.
@@ -93,8 +94,8 @@ class RateLimit:
         span_s = seconds("period_s", period_s) or 60.0
         if span_s > _MAX_PERIOD_S:
             raise InvalidRequestError(f"period_s must be at most a year ({_MAX_PERIOD_S:g} s), got {span_s:g}")
-        if store is not None and not (hasattr(store, "take") and hasattr(store, "pause")):
-            raise InvalidRequestError(f"store must have the methods take and pause, got {type(store).__name__}")
+        if store is not None and not (hasattr(store, "acquire") and hasattr(store, "pause")):
+            raise InvalidRequestError(f"store must have the methods acquire and pause, got {type(store).__name__}")
         if name is not None and not isinstance(name, str):
             raise InvalidRequestError(f"name must be a string, got {type(name).__name__}")
         values = {
@@ -109,24 +110,24 @@ class RateLimit:
             object.__setattr__(self, field, value)  # frozen
 
     @property
-    def step_s(self) -> float:
-        """Seconds from one paced send to the next, a hundredth more than the limit asks for."""
+    def emission_interval_s(self) -> float:
+        """Seconds between two paced requests: a hundredth more than the limit requires."""
         return self.period_s / self.requests * (1 + _MARGIN)
 
     @property
-    def slack_s(self) -> float:
-        """How much sooner than that a paced send may go: what makes a burst. One send of the burst is kept back."""
-        return max(0, (self.burst or 1) - 2) * self.step_s
+    def tolerance_s(self) -> float:
+        """How long before its turn a paced request may be sent. This makes the burst; one request of it is reserved."""
+        return max(0, (self.burst or 1) - 2) * self.emission_interval_s
 
     @property
-    def spare_s(self) -> float:
-        """By how much a paced send may arrive late without the next one coming too soon: it takes what is kept back."""
-        return min(1, (self.burst or 1) - 1) * self.step_s
+    def late_allowance_s(self) -> float:
+        """How late a paced request may arrive without delaying the next one. It uses the reserved part of the burst."""
+        return min(1, (self.burst or 1) - 1) * self.emission_interval_s
 
     @property
-    def max_delay_s(self) -> float:
-        """How long after it was let go a send is taken to arrive, unless its reply shows that it already has."""
-        return max(_MARGIN * self.period_s, _MIN_DELAY_S)
+    def max_transit_s(self) -> float:
+        """The longest time that a request is assumed to take to arrive, unless its response comes sooner."""
+        return max(_MARGIN * self.period_s, _MIN_TRANSIT_S)
 
 
 PRESETS = {"trial": RateLimit(per_minute=10), "production": RateLimit(per_minute=1000)}

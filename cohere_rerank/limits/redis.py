@@ -1,4 +1,4 @@
-"""One key's limit shared by machines: counted in Redis, by the clock of Redis."""
+"""The store that shares a limit between machines: Redis, with the clock of Redis."""
 
 from __future__ import annotations
 
@@ -12,78 +12,80 @@ from cohere_rerank._extras import importing
 from cohere_rerank._validators import seconds
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
-from .counts import Counts
+from .shared_state import SharedState
 
 if TYPE_CHECKING:
     from .rate_limit import RateLimit
 
-_FORGET_S = 60.0  # who has not asked for so long, or for a period, no longer shares the limit
-_PROBE_S, _PROBE_MAX_S = 1.0, 15.0  # when a Redis that does not answer is asked again; the wait doubles
+_MEMBER_TTL_S = 60.0  # a client that has not asked for so long, or for a period, no longer shares the limit
+_PROBE_S, _PROBE_MAX_S = 1.0, 15.0  # how soon a Redis that has failed is asked again; the wait doubles
 
-# Each script runs in Redis as one step. KEYS: what was sent; a pause; who shares the limit. ARGV: who asks; after how
-# long one is forgotten; how long all are to rest (-1: a send is wanted); then the limit. All times are in whole
-# microseconds, which doubles hold exactly. The answer: how long to wait, and how many share.
-_WHO = """
+# Each script runs in Redis as one step. KEYS: the requests that were sent; a pause; the clients that share the limit.
+# ARGV: the id of the client; the time after which a client is forgotten; the length of a pause to set (-1: none, a
+# request is wanted); then the limit. All times are whole microseconds, which doubles hold exactly. The reply: how long
+# to wait, and how many clients share the limit.
+_MEMBERS = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local forget, rest = tonumber(ARGV[2]), tonumber(ARGV[3])
+local member_ttl, pause = tonumber(ARGV[2]), tonumber(ARGV[3])
 redis.call('ZADD', KEYS[3], now, ARGV[1])
-redis.call('ZREMRANGEBYSCORE', KEYS[3], 0, now - forget)
-redis.call('PEXPIRE', KEYS[3], math.ceil(forget / 1000))
-local sharers = redis.call('ZCARD', KEYS[3])
+redis.call('ZREMRANGEBYSCORE', KEYS[3], 0, now - member_ttl)
+redis.call('PEXPIRE', KEYS[3], math.ceil(member_ttl / 1000))
+local n_members = redis.call('ZCARD', KEYS[3])
 """
 
-# Paced (GCRA): all that is kept is when the next send is due in even steps; it may come `slack` sooner. To rest puts
-# that off, so that sends go on in even steps afterwards and not at once.
-_PACED = (
-    _WHO
+# With a burst (GCRA): the state is the theoretical arrival time of the next request, which may be sent `tolerance`
+# sooner. A pause moves that time, so that requests continue in even steps afterwards and not in a burst.
+_GCRA = (
+    _MEMBERS
     + """
-local step, slack = tonumber(ARGV[4]), tonumber(ARGV[5])
-local due = math.max(tonumber(redis.call('GET', KEYS[1])) or now, now)
-local wait = math.max(0, due - slack - now)
-if rest >= 0 then
-  due = math.max(due, now + slack + rest)
+local interval, tolerance = tonumber(ARGV[4]), tonumber(ARGV[5])
+local tat = math.max(tonumber(redis.call('GET', KEYS[1])) or now, now)
+local wait = math.max(0, tat - tolerance - now)
+if pause >= 0 then
+  tat = math.max(tat, now + tolerance + pause)
 elseif wait == 0 then
-  due = due + step
+  tat = tat + interval
 end
-if due > now then redis.call('SET', KEYS[1], due, 'PX', math.ceil((due - now) / 1000)) end
-return {wait, sharers}
+if tat > now then redis.call('SET', KEYS[1], tat, 'PX', math.ceil((tat - now) / 1000)) end
+return {wait, n_members}
 """
 )
 
-# At most n in any period: the times of the last n sends, newest first.
-_WINDOW = (
-    _WHO
+# Without a burst, at most n in any period: the times of the last n requests, newest first.
+_SLIDING_WINDOW = (
+    _MEMBERS
     + """
 local n, period = tonumber(ARGV[4]), tonumber(ARGV[5])
 local paused = math.max(0, redis.call('PTTL', KEYS[2])) * 1000
-if rest > paused then redis.call('SET', KEYS[2], '', 'PX', math.ceil(rest / 1000)) end
+if pause > paused then redis.call('SET', KEYS[2], '', 'PX', math.ceil(pause / 1000)) end
 local oldest = redis.call('LINDEX', KEYS[1], n - 1)
 local wait = math.max(paused, oldest and oldest + period - now or 0)
-if rest < 0 and wait == 0 then
+if pause < 0 and wait == 0 then
   redis.call('LPUSH', KEYS[1], now)
   redis.call('LTRIM', KEYS[1], 0, n - 1)
   redis.call('PEXPIRE', KEYS[1], math.ceil(period / 1000))
 end
-return {wait, sharers}
+return {wait, n_members}
 """
 )
 
 
 @dataclass(frozen=True)
 class RedisStore:
-    """A limit's counts in Redis, for processes on any number of machines. Needs the extra ``redis``.
+    """Counts a limit in Redis, for processes on any number of machines. Needs the extra ``redis``.
 
-    A process whose Redis stops answering says so once in the log (``cohere_rerank``, a warning) and goes on alone,
-    evenly paced, at its share of the limit: one part in as many as shared it when Redis last answered. It goes back to
-    Redis as soon as that answers, and for one more period keeps to its own pace as well, since Redis may have
-    forgotten what was sent. A process that never had an answer raises RateLimitStoreError: it cannot know its share.
+    If Redis stops answering, a process logs one warning (``cohere_rerank``) and continues alone, evenly paced, at its
+    share of the limit: the limit divided by the number of clients at the last answer. It returns to Redis as soon as
+    Redis answers, and keeps to its own pace as well for one more period, since Redis may have lost its counts. A
+    process that has never had an answer raises RateLimitStoreError, because it cannot know its share.
 
     Args:
-        url: ``redis://host:6379/0``, ``rediss://`` for TLS, or ``unix://``. A password in it is never shown, but goes
-            along when the store is pickled.
-        key: The limit's name in Redis. All who share the limit give the same one; every API key needs its own.
-        timeout_s: After how many seconds without an answer Redis counts as down.
+        url: ``redis://host:6379/0``, ``rediss://`` for TLS, or ``unix://``. A password in it is never shown, but it
+            is part of a pickle of the store.
+        key: The name of the limit in Redis. Clients that share the limit use the same name; every API key needs a name
+            of its own.
+        timeout_s: Seconds without an answer after which Redis counts as down. Default: 1.
 
     Raises:
         InvalidRequestError: A value is out of range.
@@ -100,28 +102,29 @@ class RedisStore:
         if not isinstance(url, str) or not url.startswith(("redis://", "rediss://", "unix://")):
             raise InvalidRequestError("the url of a RedisStore must start with redis://, rediss:// or unix://")
         if not isinstance(key, str) or not key.strip():
-            raise InvalidRequestError(f"the key of a RedisStore must be a name, not blank, got {key!r}")
+            raise InvalidRequestError(f"the key of a RedisStore must be a name that is not blank, got {key!r}")
         object.__setattr__(self, "timeout_s", seconds("timeout_s", self.timeout_s) or 1.0)
         _redis()
 
-    def take(self, limit: RateLimit, now_s: float) -> float:
-        """Seconds after which to ask again; 0.0 grants a send and counts it."""
-        return self._link().take(limit, now_s)
+    def acquire(self, limit: RateLimit, now_s: float) -> float:
+        """See `Store.acquire`."""
+        return self._connection().acquire(limit, now_s)
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
-        """Nobody who shares the limit sends for so long."""
-        self._link().pause(limit, seconds, now_s)
+        """See `Store.pause`."""
+        self._connection().pause(limit, seconds, now_s)
 
-    def _link(self) -> _Link:
-        at = (os.getpid(), self)  # a forked process is one more that shares the limit
-        return _links.get(at) or _links.setdefault(at, _Link(self))
-
-
-_links: dict[tuple[int, RedisStore], _Link] = {}
+    def _connection(self) -> _RedisConnection:
+        connection_id = (os.getpid(), self)  # a forked process is one more client that shares the limit
+        connection = _connections.get(connection_id)
+        return connection or _connections.setdefault(connection_id, _RedisConnection(self))
 
 
-class _Link:
-    """A process's way to one limit in Redis."""
+_connections: dict[tuple[int, RedisStore], _RedisConnection] = {}
+
+
+class _RedisConnection:
+    """The access of one process to one limit in Redis."""
 
     def __init__(self, store: RedisStore) -> None:
         redis = _redis()
@@ -129,108 +132,109 @@ class _Link:
             store.url,
             socket_timeout=store.timeout_s,
             socket_connect_timeout=store.timeout_s,
-            # Once: a connection that lay idle may have been closed. More would keep callers waiting.
+            # One retry: an idle connection may have been closed. More retries would keep callers waiting.
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
         )
-        self._paced, self._window = client.register_script(_PACED), client.register_script(_WINDOW)
+        self._gcra, self._sliding_window = client.register_script(_GCRA), client.register_script(_SLIDING_WINDOW)
         self._failure: type[Exception] = redis.RedisError
-        self._key = f"cohere-rerank:{{{store.key}}}"  # in braces: one slot for all of a script's keys in a cluster
-        self._me = os.urandom(16).hex()
-        self._n_sharers = 0  # 0: Redis has never answered
-        self._silence: Exception | None = None  # why it does not answer now
-        self._ask_at_s = -math.inf  # not before then
-        self._probe_s = _PROBE_S
-        self._own = Counts()
-        self._share: RateLimit | None = None  # what this process keeps to by itself
+        self._key = f"cohere-rerank:{{{store.key}}}"  # the braces keep all keys of a script in one slot of a cluster
+        self._client_id = os.urandom(16).hex()
+        self._n_members = 0  # 0: Redis has never answered
+        self._last_error: Exception | None = None  # why Redis does not answer at the moment
+        self._next_probe_s = -math.inf
+        self._probe_interval_s = _PROBE_S
+        self._own_state = SharedState()
+        self._share: RateLimit | None = None  # the part of the limit that this process enforces by itself
         self._share_until_s = math.inf
 
-    def take(self, limit: RateLimit, now_s: float) -> float:
-        """As `Store.take`."""
+    def acquire(self, limit: RateLimit, now_s: float) -> float:
+        """See `Store.acquire`."""
         share = self._share
-        wait_s = self._own.take(share, now_s) if share is not None else 0.0
+        wait_s = self._own_state.acquire(share, now_s) if share is not None else 0.0
         if wait_s > 0 or not self._may_ask(now_s):
             return wait_s
         try:
-            return self._ask(limit, now_s)
+            return self._eval(limit, now_s)
         except self._failure as error:
-            share_now = self._fell_silent(limit, now_s, error)
-        # If there was a share already, it has just allowed this send.
-        return 0.0 if share is not None else self._own.take(share_now, now_s)
+            share_now = self._on_failure(limit, now_s, error)
+        # If there already was a share, it has just granted this request.
+        return 0.0 if share is not None else self._own_state.acquire(share_now, now_s)
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
-        """As `Store.pause`."""
+        """See `Store.pause`."""
         if self._may_ask(now_s):
             try:
-                self._ask(limit, now_s, seconds)
+                self._eval(limit, now_s, seconds)
             except self._failure as error:
-                self._fell_silent(limit, now_s, error)
+                self._on_failure(limit, now_s, error)
         if self._share is not None:
-            self._own.pause(self._share, seconds, now_s)
+            self._own_state.pause(self._share, seconds, now_s)
 
-    def _ask(self, limit: RateLimit, now_s: float, rest_s: float | None = None) -> float:
-        """What Redis says: seconds to wait."""
-        forget_us = _us(max(limit.period_s, _FORGET_S))
-        rest_us = -1 if rest_s is None else _us(rest_s)
+    def _eval(self, limit: RateLimit, now_s: float, pause_s: float | None = None) -> float:
+        """Run the script in Redis and return the seconds to wait."""
+        member_ttl_us = _microseconds(max(limit.period_s, _MEMBER_TTL_S))
+        pause_us = -1 if pause_s is None else _microseconds(pause_s)
         if limit.burst is None:
-            script, name, rule = self._window, "sent", (limit.requests, _us(limit.period_s + limit.max_delay_s))
+            script, name = self._sliding_window, "sent"
+            values = (limit.requests, _microseconds(limit.period_s + limit.max_transit_s))
         else:
-            script, name, rule = self._paced, "due", (_us(limit.step_s), _us(limit.slack_s))
-        keys = [f"{self._key}:{last}" for last in (name, "pause", "sharers")]
-        wait_us, n_sharers = script(keys=keys, args=[self._me, forget_us, rest_us, *rule])
-        self._answered(limit, now_s, n_sharers)
+            script, name = self._gcra, "tat"
+            values = (_microseconds(limit.emission_interval_s), _microseconds(limit.tolerance_s))
+        keys = [f"{self._key}:{last}" for last in (name, "pause", "members")]
+        wait_us, n_members = script(keys=keys, args=[self._client_id, member_ttl_us, pause_us, *values])
+        self._on_reply(limit, now_s, n_members)
         return float(wait_us) / 1e6
 
     def _may_ask(self, now_s: float) -> bool:
-        if self._silence is None or now_s >= self._ask_at_s:
+        if self._last_error is None or now_s >= self._next_probe_s:
             return True
         if self._share is None:
-            raise _unknown_share(self._silence)
+            raise _unknown_share(self._last_error)
         return False
 
-    def _fell_silent(self, limit: RateLimit, now_s: float, error: Exception) -> RateLimit:
-        """Redis did not answer, now or still: the limit to go by instead."""
-        is_news = self._silence is None
-        self._silence = error
-        self._ask_at_s = now_s + self._probe_s * random.uniform(0.5, 1.5)  # or all who share it would come at once
-        self._probe_s = min(2 * self._probe_s, _PROBE_MAX_S)
-        if not self._n_sharers:
+    def _on_failure(self, limit: RateLimit, now_s: float, error: Exception) -> RateLimit:
+        """Return the limit to enforce while Redis does not answer."""
+        is_first = self._last_error is None
+        self._last_error = error
+        self._next_probe_s = now_s + self._probe_interval_s * random.uniform(0.5, 1.5)  # processes must not act at once
+        self._probe_interval_s = min(2 * self._probe_interval_s, _PROBE_MAX_S)
+        if not self._n_members:
             raise _unknown_share(error) from error
-        if is_news:
-            # Evenly paced: what was sent just before is counted nowhere now.
-            self._share = replace(limit, period_s=limit.period_s * self._n_sharers, burst=1, store=None)
+        if is_first:
+            # Evenly paced, because the requests that were sent just before are now counted nowhere.
+            self._share = replace(limit, period_s=limit.period_s * self._n_members, burst=1, store=None)
             self._share_until_s = math.inf
-            _log(
-                "Redis does not answer (%s); this process keeps to 1/%d of the limit until it does",
+            _log_warning(
+                "Redis does not answer (%s); this process keeps to 1/%d of the limit until Redis answers",
                 error,
-                self._n_sharers,
+                self._n_members,
             )
         assert self._share is not None
         return self._share
 
-    def _answered(self, limit: RateLimit, now_s: float, n_sharers: int) -> None:
-        if self._silence is not None:
-            self._silence, self._probe_s = None, _PROBE_S
+    def _on_reply(self, limit: RateLimit, now_s: float, n_members: int) -> None:
+        if self._last_error is not None:
+            self._last_error, self._probe_interval_s = None, _PROBE_S
             self._share_until_s = now_s + limit.period_s
-            _log("Redis answers again")
+            _log_warning("Redis answers again")
         if now_s >= self._share_until_s:
             self._share, self._share_until_s = None, math.inf
-        # One that has just come back may not have heard yet from all the others.
-        self._n_sharers = max(n_sharers, self._n_sharers) if self._share is not None else n_sharers
+        # A Redis that has just restarted has not yet counted all clients.
+        self._n_members = max(n_members, self._n_members) if self._share is not None else n_members
 
 
-def _us(time_s: float) -> int:
-    """Whole microseconds."""
+def _microseconds(time_s: float) -> int:
     return round(time_s * 1e6)
 
 
 def _unknown_share(error: Exception) -> RateLimitStoreError:
     return RateLimitStoreError(
         f"Redis has never answered ({error}), so this process cannot know its share of the limit; "
-        "check the RedisStore's url and that Redis runs"
+        "check the url of the RedisStore and that Redis is running"
     )
 
 
-def _log(message: str, *values: object) -> None:
+def _log_warning(message: str, *values: object) -> None:
     from logging import getLogger
 
     getLogger("cohere_rerank").warning(message, *values)

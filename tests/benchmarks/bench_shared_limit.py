@@ -21,9 +21,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
 
 from tests.fake_server import Server
+from tests.limits.limited_server import LimitedServer
 from tests.limits.processes import Processes
 from tests.limits.redis_server import PROGRAM, RedisServer
-from tests.limits.strict import Strict
 
 N_PROCESSES, PER_MINUTE, BURST = 4, 600, 10
 LIMIT = f"RateLimit(per_minute={PER_MINUTE}, burst={BURST}, store=store)"
@@ -40,9 +40,9 @@ def measure(seconds: float, case: str) -> str:
             redis = stack.enter_context(RedisServer())
             store = f"RedisStore({redis.url!r}, 'key')"
         server = stack.enter_context(Server())
-        strict = Strict(server, PER_MINUTE, 60.0, BURST)
+        strict = LimitedServer(server, PER_MINUTE, 60.0, BURST)
         n_calls = round((PER_MINUTE * seconds / 60 + BURST) / N_PROCESSES)
-        processes = Processes(N_PROCESSES, "sharer.py", server.url, store, LIMIT, n_calls)
+        processes = Processes(N_PROCESSES, "client_worker.py", server.url, store, LIMIT, n_calls)
         stack.enter_context(processes)
         processes.start()
         if case == DYING:
@@ -51,7 +51,7 @@ def measure(seconds: float, case: str) -> str:
     return row(case, f"{n_answered} of {N_PROCESSES * n_calls}", strict, processes.started_s)
 
 
-def row(case: str, answered: str, strict: Strict, started_s: float) -> str:
+def row(case: str, answered: str, strict: LimitedServer, started_s: float) -> str:
     """What the server replied since the start, as Markdown."""
     replied = [(time_s - started_s, status) for time_s, status in strict.replied if time_s >= started_s]
     answered_s = [time_s for time_s, status in replied if status == 200]

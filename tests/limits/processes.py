@@ -1,4 +1,4 @@
-"""Several processes that share a limit, let go at the same moment."""
+"""Several processes that share a limit and start at the same moment."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 
 class Processes:
-    """So many of a script beside this one; they are gone after ``with``.
+    """Runs a script in n processes, which are killed when ``with`` ends.
 
-    The script says "ready", waits for a line and does its work.
+    The script prints "ready", waits for a line on its standard input, and then does its work.
     """
 
     def __init__(self, n: int, script: str, *arguments: object) -> None:
         command = [sys.executable, str(Path(__file__).with_name(script)), *map(str, arguments)]
         pipe = subprocess.PIPE
         self.all = [subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(n)]
-        self.started_s = 0.0  # on the machine's clock
+        self.started_s = 0.0  # on the monotonic clock of the machine
 
     def start(self) -> None:
-        """Let them go when all are ready."""
+        """Wait until all are ready, then start them."""
         for process in self.all:
             assert process.stdout is not None
             line = process.stdout.readline()
@@ -33,7 +33,7 @@ class Processes:
             process.stdin.flush()
 
     def outcomes(self) -> list[tuple[str, str]]:
-        """What each has printed and logged; waits until they have ended."""
+        """Wait until all have ended, and return what each printed and logged."""
         return [process.communicate() for process in self.all]
 
     def __enter__(self) -> Processes:

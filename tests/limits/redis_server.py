@@ -1,4 +1,4 @@
-"""A redis-server of our own, on a socket in a temporary folder."""
+"""A redis-server for the tests, on a Unix socket in a temporary folder."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ needs_redis_server = pytest.mark.skipif(PROGRAM is None, reason="needs the progr
 
 
 class RedisServer:
-    """Runs within ``with``; it may be killed and started again, and then has forgotten everything."""
+    """Runs within ``with``. It can be killed and started again, and is empty then."""
 
     def __init__(self) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="redis")  # short: a socket's path has about 100 characters
+        self._folder = tempfile.TemporaryDirectory(
+            prefix="redis"
+        )  # short: the path of a socket has at most about 100 characters
         self._socket = Path(self._folder.name, "s")
         self.url = f"unix://{self._socket}"
         self._process: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Come back when it answers."""
+        """Start it and wait until it answers."""
         self._socket.unlink(missing_ok=True)
         options = ["--port", "0", "--unixsocket", str(self._socket), "--save", "", "--dir", self._folder.name]
         assert PROGRAM is not None
@@ -35,7 +37,7 @@ class RedisServer:
         raise AssertionError("redis-server did not start")
 
     def kill(self) -> None:
-        """End it as a crash would."""
+        """Kill it, as a crash would."""
         assert self._process is not None
         self._process.kill()
         self._process.communicate()

@@ -1,4 +1,4 @@
-"""No turn is waited for longer than a call may take."""
+"""A request never waits for a limit longer than its deadline allows."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import pytest
 
 from cohere_rerank import RateLimitWaitError
 from cohere_rerank._clock import Deadline
-from tests.limits.crowd import Crowd, new_gate
+from tests.limits.workload import Workload, new_limiter
 
 
-def test_a_turn_after_the_deadline_is_refused_at_once(clock):
-    """The error says how long it would take and what was left, and is one that timeouts are caught by."""
-    gate = new_gate(per_minute=1)
-    gate.enter(clock, Deadline(clock, 10), 0)
+def test_a_wait_longer_than_the_deadline_fails_at_once(clock):
+    """The error has the wait and the time left, and is a TimeoutError and an httpx.TimeoutException."""
+    limiter = new_limiter(per_minute=1)
+    limiter.acquire(clock, Deadline(clock, 10), 0)
     started_s = clock.monotonic()
     with pytest.raises(RateLimitWaitError) as caught:
-        gate.enter(clock, Deadline(clock, 10), 0)
+        limiter.acquire(clock, Deadline(clock, 10), 0)
     assert clock.monotonic() == started_s
     assert caught.value.wait_s == pytest.approx(60.6)
     assert caught.value.left_s == pytest.approx(10)
@@ -26,9 +26,9 @@ def test_a_turn_after_the_deadline_is_refused_at_once(clock):
     assert "10 s" in str(caught.value)
 
 
-def test_those_ahead_count_when_a_deadline_is_checked():
-    """The first of three waits a second, the third would wait three."""
-    crowd = Crowd(new_gate(per_minute=60, burst=1), deadline_s=2.5)
+def test_requests_ahead_in_the_queue_count_when_a_deadline_is_checked():
+    """With a deadline of 2.5 s, the fourth request fails because it would wait three seconds."""
+    workload = Workload(new_limiter(per_minute=60, burst=1), deadline_s=2.5)
     refused = []
 
     def guarded(task):
@@ -36,24 +36,25 @@ def test_those_ahead_count_when_a_deadline_is_checked():
             try:
                 await task()
             except RateLimitWaitError as error:
-                refused.append((crowd.clock.now_s, error.wait_s))
+                refused.append((workload.clock.now_s, error.wait_s))
 
         return one
 
     for name in range(4):
-        crowd.add(name)
-    crowd.tasks = [guarded(task) for task in crowd.tasks]
-    crowd.run()
-    assert [name for name, _ in crowd.went] == [0, 1, 2]
+        workload.add(name)
+    workload.tasks = [guarded(task) for task in workload.tasks]
+    workload.run()
+    assert [name for name, _ in workload.sent] == [0, 1, 2]
     assert refused == [(1_000.0, pytest.approx(3.03))]
 
 
-def test_a_slot_that_never_comes_free_is_waited_for_until_the_deadline(clock):
-    gate = new_gate(per_minute=100, concurrency=1)
-    gate.enter(clock, Deadline(clock, 10), 0)
+def test_a_request_waits_for_a_free_slot_until_the_deadline(clock):
+    """When a slot becomes free cannot be foreseen, so the error comes at the deadline."""
+    limiter = new_limiter(per_minute=100, concurrency=1)
+    limiter.acquire(clock, Deadline(clock, 10), 0)
     started_s = clock.monotonic()
     with pytest.raises(RateLimitWaitError):
-        gate.enter(clock, Deadline(clock, 10), 0)
+        limiter.acquire(clock, Deadline(clock, 10), 0)
     assert clock.monotonic() - started_s == pytest.approx(10)
-    gate.leave()
-    gate.enter(clock, Deadline(clock, 10), 0)
+    limiter.release()
+    limiter.acquire(clock, Deadline(clock, 10), 0)

@@ -1,4 +1,4 @@
-"""A limit is a checked value: equal, hashed, copied and pickled as one."""
+"""A limit is a validated value that can be compared, hashed, copied and pickled."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cohere_rerank.limits.rate_limit import PRESETS
 
 
 def test_per_minute_is_short_for_requests_in_sixty_seconds():
-    """Both forms are one value."""
+    """Both forms make equal values."""
     limit = RateLimit(per_minute=1000)
     assert limit == RateLimit(requests=1000, period_s=60)
     assert limit == RateLimit(requests=1000)
@@ -30,7 +30,7 @@ def test_the_presets_are_what_cohere_documents():
 
 
 def test_a_limit_survives_copies_and_pickles_and_does_not_change():
-    """It travels to other processes, and is a key of dictionaries."""
+    """It can be sent to other processes and cannot be changed."""
     limit = RateLimit(requests=7, period_s=2.5, burst=3, concurrency=4, name="n")
     assert pickle.loads(pickle.dumps(limit)) == copy.deepcopy(limit) == limit
     assert dataclasses.replace(limit, burst=None).burst is None
@@ -55,17 +55,17 @@ def test_a_limit_survives_copies_and_pickles_and_does_not_change():
         ({"requests": 1, "period_s": float("inf")}, "period_s"),
         ({"per_minute": 10, "burst": 0}, "burst"),
         ({"per_minute": 10, "concurrency": 0}, "concurrency"),
-        ({"per_minute": 10, "store": "redis://"}, "take and pause, got str"),
+        ({"per_minute": 10, "store": "redis://"}, "acquire and pause, got str"),
         ({"per_minute": 10, "name": 5}, "name must be a string, got int"),
     ],
 )
-def test_what_no_limit_can_be_is_refused(arguments, says):
-    """The error names the argument, what it was and what is allowed."""
+def test_an_invalid_limit_is_refused(arguments, says):
+    """The error contains the argument, its value and what is allowed."""
     with pytest.raises(InvalidRequestError, match=says):
         RateLimit(**arguments)
 
 
-def test_a_store_is_anything_that_takes_and_pauses():
+def test_a_store_is_any_object_with_acquire_and_pause():
     """Stores are a protocol, not a class."""
     store = MemoryStore()
     assert RateLimit(per_minute=1, store=store).store is store

@@ -1,13 +1,13 @@
-"""Clients in four processes before one strict server: what a shared limit is for."""
+"""Clients in four processes share the limit of one strict server."""
 
 from __future__ import annotations
 
 import pytest
 
 from cohere_rerank.limits import FileStore
+from tests.limits.limited_server import LimitedServer
 from tests.limits.processes import Processes
 from tests.limits.redis_server import RedisServer, needs_redis_server
-from tests.limits.strict import Strict
 
 N_PROCESSES, N_CALLS = 4, 30
 LIMIT = "RateLimit(requests=50, period_s=1, burst=10, store=store)"
@@ -15,8 +15,8 @@ LIMIT = "RateLimit(requests=50, period_s=1, burst=10, store=store)"
 
 @pytest.fixture
 def strict(server):
-    """The server allows what LIMIT says, and no more."""
-    return Strict(server, 50, 1.0, burst=10)
+    """The server enforces the same limit as LIMIT."""
+    return LimitedServer(server, 50, 1.0, burst=10)
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def redis_server():
 
 
 @pytest.fixture
-def sharers(server):
-    """``sharers(store)``: the processes, let go."""
+def client_workers(server):
+    """Return a function that starts the processes with a store."""
     started = []
 
     def start(store):
-        started.append(Processes(N_PROCESSES, "sharer.py", server.url, store, LIMIT, N_CALLS))
+        started.append(Processes(N_PROCESSES, "client_worker.py", server.url, store, LIMIT, N_CALLS))
         started[0].start()
         return started[0]
 
@@ -42,31 +42,31 @@ def sharers(server):
 
 
 def check_all_answered(strict, outcomes):
-    """Every call, and with few sends more: without a shared count there would be four times too many."""
+    """Check that each call was answered with few rejections: separate counts would allow four times too many."""
     assert sum(int(n_answered) for n_answered, _ in outcomes) == N_PROCESSES * N_CALLS
-    # Counting each by itself, 69 were refused for 120 answers; a busy machine cannot send evenly, and draws some too.
+    # With separate counts 69 requests were rejected for 120 answers. A busy machine cannot send evenly and gets some.
     assert strict.n(429) <= strict.n(200) / 4
 
 
-def test_processes_that_share_a_file_are_all_answered(sharers, strict, tmp_path):
-    """The limit of one key holds for all four together."""
-    outcomes = sharers(FileStore(tmp_path / "limit")).outcomes()
+def test_processes_that_share_a_file_are_all_answered(client_workers, strict, tmp_path):
+    """The limit holds for all four processes together."""
+    outcomes = client_workers(FileStore(tmp_path / "limit")).outcomes()
     check_all_answered(strict, outcomes)
     assert [log for _, log in outcomes] == [""] * N_PROCESSES
 
 
 @needs_redis_server
-def test_processes_that_share_a_redis_are_all_answered(sharers, strict, redis_server):
-    """The limit of one key holds for all four together."""
-    outcomes = sharers(f"RedisStore({redis_server.url!r}, 'k')").outcomes()
+def test_processes_that_share_a_redis_are_all_answered(client_workers, strict, redis_server):
+    """The limit holds for all four processes together."""
+    outcomes = client_workers(f"RedisStore({redis_server.url!r}, 'k')").outcomes()
     check_all_answered(strict, outcomes)
     assert [log for _, log in outcomes] == [""] * N_PROCESSES
 
 
 @needs_redis_server
-def test_a_redis_that_dies_midway_costs_no_answer_and_starts_no_stampede(sharers, server, strict, redis_server):
-    """Each process goes on at a quarter of the limit, and says so once."""
-    processes = sharers(f"RedisStore({redis_server.url!r}, 'k')")
+def test_a_redis_that_dies_midway_costs_no_answer_and_causes_no_stampede(client_workers, server, strict, redis_server):
+    """Each process continues at a quarter of the limit and logs one warning."""
+    processes = client_workers(f"RedisStore({redis_server.url!r}, 'k')")
     server.wait_until(lambda _: len(strict.replied) >= N_PROCESSES * (1 + N_CALLS // 4))
     redis_server.kill()
     outcomes = processes.outcomes()

@@ -1,8 +1,9 @@
-"""A process that takes sends from a store as fast as it may.
+"""A process that acquires requests from a store as fast as the store grants them.
 
-    python taker.py STORE LIMIT SECONDS
+    python acquire_worker.py STORE LIMIT SECONDS
 
-STORE and LIMIT are Python expressions. It says "ready", waits for a line, and then says "granted" for every send.
+STORE and LIMIT are Python expressions. The process prints "ready", waits for a line, and prints "granted" for each
+request.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from cohere_rerank.limits import FileStore, RateLimit, RedisStore
 
 
 def say(word: str) -> None:
-    """A line to the process that waits for it."""
+    """Send a line to the process that waits for it."""
     sys.stdout.write(f"{word}\n")
     sys.stdout.flush()
 
@@ -25,7 +26,7 @@ say("ready")
 sys.stdin.readline()
 end_s = time.monotonic() + float(sys.argv[3])
 while (now_s := time.monotonic()) < end_s:
-    wait_s = store.take(limit, now_s)
+    wait_s = store.acquire(limit, now_s)
     if wait_s > 0:
         time.sleep(min(wait_s, max(0.0, end_s - time.monotonic())))
     else:

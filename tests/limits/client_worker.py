@@ -1,9 +1,9 @@
-"""A process with a client that shares a limit: it wants so many answers at once.
+"""A process with a client that shares a limit and makes many calls at once.
 
-    python sharer.py URL STORE LIMIT N
+    python client_worker.py URL STORE LIMIT N
 
-STORE and LIMIT are Python expressions; LIMIT may say ``store``. It says "ready" after a first call, waits for a
-line, and prints how many calls were answered. What the library logs goes to the standard error.
+STORE and LIMIT are Python expressions; LIMIT may use the name ``store``. The process prints "ready" after a first call,
+waits for a line, and prints how many of its n calls were answered. The log of the library goes to standard error.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from cohere_rerank.limits import FileStore, RateLimit, RedisStore
 async def main(url: str, store: str, limit: str, n: str) -> None:
     """Make the calls."""
     shared = eval(store, {"FileStore": FileStore, "RedisStore": RedisStore})
-    limited = eval(limit, {"RateLimit": RateLimit, "store": shared})
-    async with AsyncClientV2("key", base_url=url, limit=limited) as client:
+    rate_limit = eval(limit, {"RateLimit": RateLimit, "store": shared})
+    async with AsyncClientV2("key", base_url=url, limit=rate_limit) as client:
         call: dict[str, Any] = {"model": "m", "query": "tea", "documents": ["tea", "milk"]}
         await client.rerank(**call)
         sys.stdout.write("ready\n")

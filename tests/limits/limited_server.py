@@ -1,4 +1,4 @@
-"""A server that is strict about its limit and keeps account of it."""
+"""A server that enforces a limit strictly and records its replies."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from tests.fake_server import Server, error, good_reply
 from tests.limits.servers import Bucket
 
 
-class Strict:
-    """The replies of a server: so many in a period, at most *burst* of them at once, and a 429 for the others.
+class LimitedServer:
+    """Answers n requests in a period, at most *burst* of them at once, and replies 429 to the others.
 
     Attributes:
-        replied: When each reply was given, on the machine's clock, and its status.
+        replied: The time of each reply on the machine's clock, and its status.
     """
 
     def __init__(self, server: Server, n: int, period_s: float, burst: int) -> None:
@@ -24,9 +24,9 @@ class Strict:
         now_s = time.monotonic()
         hint_s = self._bucket.wait_s(now_s)
         self.replied.append((now_s, 429 if hint_s else 200))
-        refusal = error(429, "please wait and try again later", headers={"retry-after": f"{hint_s:g}"})
-        await (refusal if hint_s else good_reply())(exchange)
+        rejection = error(429, "please wait and try again later", headers={"retry-after": f"{hint_s:g}"})
+        await (rejection if hint_s else good_reply())(exchange)
 
     def n(self, status: int) -> int:
-        """How many replies had this status."""
+        """Return how many replies had this status."""
         return sum(replied == status for _, replied in self.replied)

@@ -1,4 +1,4 @@
-"""Time for tasks: it stands still while any of them can go on, then leaps to the next one's waking."""
+"""A clock for tasks: it stands still while any task can run, then jumps to the next wake-up."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import itertools
 import anyio
 
 
-class Timeline:
+class VirtualClock:
     """The clock protocol of the client, for one event loop."""
 
     def __init__(self, now_s=1_000.0):
@@ -31,29 +31,29 @@ class Timeline:
         await woken.wait()
 
     def run(self, backend, *tasks):
-        """Run coroutine functions side by side until all have ended."""
+        """Run coroutine functions concurrently until all have ended."""
 
         async def main():
-            async with anyio.create_task_group() as clockwork:
-                async with anyio.create_task_group() as work:
+            async with anyio.create_task_group() as clock_group:
+                async with anyio.create_task_group() as task_group:
                     for task in tasks:
-                        work.start_soon(task)
-                        await _all_others_wait()  # trio starts tasks in no order of its own
-                    clockwork.start_soon(self._go_on)
-                clockwork.cancel_scope.cancel()
+                        task_group.start_soon(task)
+                        await _until_idle()  # trio starts tasks in random order
+                    clock_group.start_soon(self._advance)
+                clock_group.cancel_scope.cancel()
 
         anyio.run(main, backend=backend)
 
-    async def _go_on(self):
+    async def _advance(self):
         while True:
-            await _all_others_wait()
+            await _until_idle()
             if self._sleepers:
                 at_s, _, woken = heapq.heappop(self._sleepers)
                 self.now_s = max(self.now_s, at_s)
                 woken.set()
 
 
-async def _all_others_wait():
-    # anyio's own function of that purpose sleeps for a tenth of a second at a time.
+async def _until_idle():
+    # anyio's own wait_all_tasks_blocked sleeps for a tenth of a second at a time.
     for _ in range(10):
         await anyio.lowlevel.checkpoint()
