@@ -1,4 +1,4 @@
-"""The program ``cohere-rerank``; also ``python -m cohere_rerank``."""
+"""The program ``cohere-rerank``. ``python -m cohere_rerank`` runs it too."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import NoReturn
 
 
 def main() -> NoReturn:
-    """Run the command line and exit: with 1 without its extra, with 130 after an interrupt."""
+    """Run the command line and exit. The code is 1 if the extra is not installed, and 130 after an interrupt."""
     try:
         from .cli._program import program
     except ImportError as error:
-        print(f"cohere-rerank: error: {_what_to_install(error)}", file=sys.stderr)  # noqa: T201 - no click to say it with
+        print(f"cohere-rerank: error: {_what_to_install(error)}", file=sys.stderr)  # noqa: T201 - click is missing
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -24,7 +24,7 @@ def main() -> NoReturn:
 
 
 def _what_to_install(error: ImportError) -> str:
-    """What to install, once: the extra of the server brings click too."""
+    """Return what to install. For ``serve``, the extra ``server`` is enough: it includes click."""
     if error.name == "click" and sys.argv[1:2] == ["serve"]:
         from ._extras import missing_extra
 
@@ -33,8 +33,8 @@ def _what_to_install(error: ImportError) -> str:
 
 
 def _prepare_process() -> None:
-    """Make of the process what a program is: three streams, and one line a warning."""
-    if sys.stdin is None:  # closed by a shell's <&-
+    """Open the streams that the shell closed, and print a warning on one line."""
+    if sys.stdin is None:  # the shell closed it with <&-
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as above

@@ -1,9 +1,9 @@
 """The command line: ``cohere-rerank``, the same as ``python -m cohere_rerank``.
 
-One file a command, imported when that command runs. A module without an underscore is a command, and holds a click
-command of its own name; `_program` lists them. What several commands need is in `_common`.
+A module without an underscore is one command. It holds a click command with the name of the module, and is
+imported when that command runs. `_program` lists the commands. `_common` has the parts that several commands use.
 
-Exit codes: 0 done, 1 the API or a scorer failed, 2 the command as given cannot be run, 130 interrupted.
+Exit codes: 0 success, 1 the API or a scorer failed, 2 the command is not valid, 130 interrupted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What several commands share: the options that say who ranks, and how data leaves the program.
+"""The parts that several commands share: the options that choose the ranking engine, and the output of data.
 
     @click.command()
     @click.argument("file")
@@ -8,8 +8,8 @@
             response = client.rerank(model=endpoint.model, ...)
         write_json(...)
 
-Any error of `cohere_rerank.errors` may be raised out of a command, as may OSError: `_failures` makes one line and an
-exit code of it. What a command itself finds wrong with its options is a ``click.UsageError``.
+A command may raise any error of `cohere_rerank.errors`, and OSError: `_failures` turns it into one line and an exit
+code. A command raises ``click.UsageError`` if its options are not valid.
 """
 
 from __future__ import annotations
@@ -51,23 +51,23 @@ DEFAULT_MODEL = "rerank-v4.0-fast"
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Who ranks, as the options say.
+    """The engine that ranks, as the options choose it.
 
     Attributes:
-        model: The model to ask for.
-        settings: Arguments for `ClientV2` or `AsyncClientV2`; only those that were given. The key is never among them:
-            the client takes it from the environment.
+        model: The name of the model.
+        settings: Arguments for `ClientV2` or `AsyncClientV2`, without those that were not given. The key is never among
+            them: the client reads it from the environment.
     """
 
     model: str
     settings: Mapping[str, Any]
 
     def client(self, **more: Any) -> ClientV2:
-        """A client of this endpoint; use it as a context manager.
+        """Return a client of this endpoint. Use it as a context manager.
 
         Raises:
-            UsageFailure: The environment holds no key, and the endpoint is not local.
-            InvalidRequestError: A setting is out of its range.
+            UsageFailure: The endpoint is not local, and the environment has no key.
+            InvalidRequestError: A setting is not valid.
         """
         from cohere_rerank.client import ClientV2
 
@@ -76,22 +76,22 @@ class Endpoint:
 
 
 @contextmanager
-def explain_missing_key(settings: Mapping[str, Any], keyless: str) -> Iterator[None]:
-    """Say to a person at a shell, while a client is made, how to do with a missing key.
+def explain_missing_key(settings: Mapping[str, Any], alternative: str) -> Iterator[None]:
+    """Replace the error for a missing key, while a client is created, with one in words of the command line.
 
     Args:
-        settings: The client's.
-        keyless: What to type for an answer that needs no key.
+        settings: The arguments of the client.
+        alternative: What to type for an engine that needs no key.
 
     Raises:
-        UsageFailure: There is no key.
+        UsageFailure: The client has no key.
     """
     try:
         yield
     except MissingApiKeyError:
         is_here = is_loopback(_host(settings.get("base_url") or os.environ.get("CO_API_URL", "")))
-        any_text = "; any text will do for a server on this machine that asks for none" if is_here else ""
-        raise UsageFailure(f"{NO_KEY}{any_text}; {keyless} needs none") from None
+        any_text = "; a server on this machine that needs no key accepts any text" if is_here else ""
+        raise UsageFailure(f"{NO_KEY}{any_text}; {alternative} needs no key") from None
 
 
 def _host(url: str) -> str | None:
@@ -99,12 +99,12 @@ def _host(url: str) -> str | None:
 
     try:
         return urlsplit(url).hostname
-    except ValueError:  # of brackets without an address
+    except ValueError:  # for example brackets without an address
         return None
 
 
 def is_loopback(host: str | None) -> bool:
-    """Whether only this machine has this address, as far as that can be told without a look-up."""
+    """Return whether this is an address of this machine. The name is not looked up."""
     from ipaddress import ip_address
 
     try:
@@ -114,25 +114,25 @@ def is_loopback(host: str | None) -> bool:
 
 
 def client_options(command: _Command) -> _Command:
-    """Give a command the options of a client; it is called with ``settings=``, arguments for one, in their place."""
+    """Add the options of a client to a command, which gets them as ``settings=``, the arguments of a client."""
 
-    @click.option("--base-url", metavar="URL", help="Another server, or local:NAME for another local scorer.")
+    @click.option("--base-url", metavar="URL", help="Address of a server, or local:NAME for a local scorer.")
     @click.option(
         "--dialect",
         metavar="NAME",
-        help="What the server speaks: cohere, v1, jina, tei, llamacpp, or auto to find out.  [default: cohere]",
+        help="API format of the server: cohere, v1, jina, tei or llamacpp; auto detects it.  [default: cohere]",
     )
     @click.option(
         "--timeout",
         type=click.FloatRange(min=0, min_open=True),
         metavar="SECONDS",
-        help="Give up on a call after this long, repeats and waits included.  [default: 300]",
+        help="Stop a call after this time, which includes retries and waits.  [default: 300]",
     )
     @click.option(
         "--max-retries",
         type=click.IntRange(min=0),
         metavar="N",
-        help="How often a call is repeated after a failure that may pass.  [default: 2]",
+        help="Number of retries of a call after a temporary failure.  [default: 2]",
     )
     @wraps(command)
     def with_settings(
@@ -151,7 +151,7 @@ def client_options(command: _Command) -> _Command:
 
 
 def endpoint_options(command: _Command) -> _Command:
-    """Give a command these and the options that choose a model; it is called with ``endpoint=`` in their place."""
+    """Add these options and those that choose a model to a command, which gets them as ``endpoint=``."""
 
     def with_endpoint(*args: Any, is_local: bool | None, model: str, settings: dict[str, Any], **others: Any) -> Any:
         address = _address(is_local, settings.pop("base_url", None))
@@ -163,29 +163,27 @@ def endpoint_options(command: _Command) -> _Command:
         "--local/--api",
         "is_local",
         default=None,
-        help="Rank inside this program, without key or network; or with the API. Without either: CO_API_URL, if it is "
-        "set, else the API.",
+        help="Rank on this machine without a key or a network, or with the API.  [default: CO_API_URL if it is set, "
+        "else the API]",
     )
-    name = click.option(
-        "--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="The model to ask for."
-    )
+    name = click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Name of the model.")
     return choose(name(client_options(wraps(command)(with_endpoint))))
 
 
 def _address(is_local: bool | None, base_url: str | None) -> str | None:
-    """The address to give to a client; None lets it look into the environment."""
+    """Return the address for a client, or None if the client should read it from the environment."""
     if base_url is None:
         if is_local:
             return LOCAL_SCHEME
-        is_local_elsewhere = os.environ.get("CO_API_URL", "").startswith(LOCAL_SCHEME)
-        return PRODUCTION_URL if is_local is False and is_local_elsewhere else None
+        is_local_by_default = os.environ.get("CO_API_URL", "").startswith(LOCAL_SCHEME)
+        return PRODUCTION_URL if is_local is False and is_local_by_default else None
     if is_local is not None and is_local != base_url.startswith(LOCAL_SCHEME):
-        raise click.UsageError(f"{'--local' if is_local else '--api'} and --base-url contradict each other.")
+        raise click.UsageError(f"{'--local' if is_local else '--api'} and --base-url cannot be used together.")
     return base_url
 
 
 def write_json(values: Iterable[object]) -> None:
-    """Write each value as a line of JSON to standard output, in UTF-8 whatever the terminal speaks."""
+    """Write each value as a line of JSON to standard output, always in UTF-8."""
     out = sys.stdout.buffer
     for value in values:
         line = json.dumps(value, ensure_ascii=False)
@@ -194,7 +192,7 @@ def write_json(values: Iterable[object]) -> None:
 
 
 def notice(text: str) -> None:
-    """Tell the person something that is no data: one line on standard error, if anybody reads it."""
+    """Print one line on standard error. Do nothing if standard error is closed."""
     try:
         click.echo(f"cohere-rerank: {one_line(text)}", err=True)
     except OSError:

@@ -1,4 +1,4 @@
-"""Everything that can be found out about a server from outside, with a handful of small requests."""
+"""Find out what a server supports, from outside and with at most five small requests."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 __all__ = ["diagnose", "diagnose_local"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
-_MAX_REPLY_BYTES = 1_000_000  # of a reply to a request with two documents
+_MAX_REPLY_BYTES = 1_000_000  # the limit for a response to two documents
 _SLOW_S = 2.0
 
 
 @dataclass(frozen=True)
-class _Reply:
+class _Response:
     status: int
     headers: Mapping[str, str]
-    reply: Any
+    body: Any
     took_s: float
 
 
 def diagnose(base_url: str, model: str, timeout_s: float) -> Iterator[Finding]:
-    """Look at a server, from its name to its answers; what depends on a failed step is left out.
+    """Check a server step by step, from its name to its responses. A failed step ends the check.
 
     Args:
-        base_url: An http or https address, as a client takes it.
-        model: What to ask for.
-        timeout_s: For each step but the look-up of the name, and for each request.
+        base_url: An http or https address, as for a client.
+        model: The name of the model.
+        timeout_s: The limit of each request and of each step, except the look-up of the name.
     """
     root = rerank_url(base_url).removesuffix("/rerank").removesuffix("/v2")
     url = urlsplit(root)
@@ -54,17 +54,17 @@ def diagnose(base_url: str, model: str, timeout_s: float) -> Iterator[Finding]:
 
 
 def diagnose_local(base_url: str) -> Iterator[Finding]:
-    """Look at a scorer of this process."""
+    """Check a scorer of this process."""
     from cohere_rerank.client import ClientV2
 
-    yield Finding("address", "ok", f"{base_url} answers inside this program: no key, no network")
+    yield Finding("address", "ok", f"{base_url} ranks on this machine, without a key or a network")
     probe = PROBES[0].body("local")
     started = time.monotonic()
     try:
         with ClientV2(base_url=base_url) as client:
             client.rerank(**probe)
     except (CohereRerankError, ImportError) as error:
-        yield Finding("scorer", "fail", str(error), "choose a scorer that is there, such as local:")
+        yield Finding("scorer", "fail", str(error), "choose a scorer that exists, such as local:")
     else:
         yield Finding("scorer", "ok", f"ranked two documents ({1000 * (time.monotonic() - started):.0f} ms)")
 
@@ -72,7 +72,7 @@ def diagnose_local(base_url: str) -> Iterator[Finding]:
 def _address(url: SplitResult) -> Finding:
     shown = url.geturl()
     if url.scheme == "http" and url.hostname not in _LOOPBACK and key_from_environment():
-        return Finding("address", "warn", f"{shown} is not encrypted, and your key goes there", "use https://")
+        return Finding("address", "warn", f"{shown} would get your key without encryption", "use https://")
     return Finding("address", "ok", shown)
 
 
@@ -83,22 +83,22 @@ def _send_probes(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
     headers = {"user-agent": f"cohere-rerank/{__version__}", **({"authorization": f"Bearer {key}"} if key else {})}
     with httpx.Client(headers=headers, timeout=timeout_s) as client:
         try:
-            answers = [(probe, _post(client, root, probe, model, timeout_s)) for probe in PROBES]
+            responses = [(probe, _post(client, root, probe, model, timeout_s)) for probe in PROBES]
             ranking = [
                 (probe, dialect)
-                for probe, answer in answers
-                if answer.status == 200 and (dialect := dialect_of(probe.path, answer.reply))
+                for probe, response in responses
+                if response.status == 200 and (dialect := dialect_of(probe.path, response.body))
             ]
-            yield from _interpret_all(root, answers, ranking, bool(key))
+            yield from _interpret_all(root, responses, ranking, bool(key))
             if ranking:
                 yield _latency(_post(client, root, ranking[0][0], model, timeout_s))
         except httpx.HTTPError as error:
             reason = str(error) or type(error).__name__
-            yield Finding("connect", "fail", f"no complete answer: {reason}", "look into the log of the server")
+            yield Finding("connect", "fail", f"no complete response: {reason}", "read the log of the server")
 
 
-def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: float) -> _Reply:
-    """Ask, and read no more and no longer than a reply of this size may take."""
+def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: float) -> _Response:
+    """Send a probe. Raise an error if the response is too large or takes too long."""
     import httpx
 
     started = time.monotonic()
@@ -107,51 +107,51 @@ def _post(client: httpx.Client, root: str, probe: Probe, model: str, timeout_s: 
         for piece in response.iter_bytes():
             body += piece
             if len(body) > _MAX_REPLY_BYTES or time.monotonic() - started > timeout_s:
-                raise httpx.ReadError("the reply to two documents does not end")
+                raise httpx.ReadError("the response to two documents is too large or too slow")
     text = body.decode("utf-8", "replace")
     try:
-        reply = json.loads(text)
+        reply: Any = json.loads(text)
     except (ValueError, RecursionError):
         reply = text
     names = {name.lower(): value for name, value in response.headers.items()}
-    return _Reply(response.status_code, names, reply, time.monotonic() - started)
+    return _Response(response.status_code, names, reply, time.monotonic() - started)
 
 
 def _interpret_all(
-    root: str, answers: list[tuple[Probe, _Reply]], ranking: list[tuple[Probe, str]], has_key: bool
+    root: str, responses: list[tuple[Probe, _Response]], ranking: list[tuple[Probe, str]], has_key: bool
 ) -> Iterator[Finding]:
     if ranking:
-        yield Finding("key", "ok", "accepted" if has_key else "none set, and none asked for")
+        yield Finding("key", "ok", "accepted" if has_key else "not set, and not needed")
         yield _dialects(root, ranking)
-        yield _limits([answer for _, answer in answers])
+        yield _limits([response for _, response in responses])
         return
-    found = [interpret(probe, answer.status, answer.headers, answer.reply) for probe, answer in answers]
+    found = [interpret(probe, response.status, response.headers, response.body) for probe, response in responses]
     yield most_severe(filter(None, found)) or Finding(
-        "dialect", "fail", "no rerank path is there", "check the address: a prefix such as /api may be missing"
+        "dialect", "fail", "the server has no rerank path", "check the address: a prefix such as /api may be missing"
     )
 
 
 def _dialects(root: str, ranking: list[tuple[Probe, str]]) -> Finding:
-    spoken = ", ".join(f"{dialect} at {probe.path}" for probe, dialect in ranking)
+    supported = ", ".join(f"{dialect} at {probe.path}" for probe, dialect in ranking)
     if ranking[0][1] == "cohere":
-        return Finding("dialect", "ok", spoken)
+        return Finding("dialect", "ok", supported)
     (probe, dialect), *_ = ranking
     advice = f"there is no /v2/rerank: use --base-url {root}{probe.path} --dialect {dialect}"
-    return Finding("dialect", "warn", spoken, advice)
+    return Finding("dialect", "warn", supported, advice)
 
 
-def _limits(answers: list[_Reply]) -> Finding:
-    stated = {name: None for answer in answers for name in limits(answer.headers)}
-    is_limited = any(answer.status == 429 for answer in answers)
+def _limits(responses: list[_Response]) -> Finding:
+    stated = {name: None for response in responses for name in limits(response.headers)}
+    is_limited = any(response.status == 429 for response in responses)
     if is_limited:
         return Finding("limits", "warn", ", ".join(["reached (429)", *stated]), "wait a minute between bursts")
-    return Finding("limits", "ok", ", ".join(stated) or "none stated in the headers")
+    return Finding("limits", "ok", ", ".join(stated) or "the headers state none")
 
 
-def _latency(answer: _Reply) -> Finding:
-    message = f"{1000 * answer.took_s:.0f} ms for two documents"
-    if answer.status != 200:
-        return Finding("latency", "warn", f"not measured: the last request was answered {answer.status}")
-    if answer.took_s > _SLOW_S:
-        return Finding("latency", "warn", message, "the model may still be loading: run this again")
+def _latency(response: _Response) -> Finding:
+    message = f"{1000 * response.took_s:.0f} ms for two documents"
+    if response.status != 200:
+        return Finding("latency", "warn", f"not measured: the last request returned {response.status}")
+    if response.took_s > _SLOW_S:
+        return Finding("latency", "warn", message, "the model may still be loading: run this command again")
     return Finding("latency", "ok", message)

@@ -1,6 +1,6 @@
-"""Whatever ends a command early, as one line on standard error and an exit code.
+"""Turn each error of a command into one line on standard error and an exit code.
 
-0 done · 1 the API, a scorer or the machine failed · 2 the command as given cannot be run · 130 interrupted.
+0 success, 1 the API, a scorer or the machine failed, 2 the command is not valid, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ _SHORTEST_KEY = 8  # shorter ones are placeholders, and parts of words
 
 
 class Failure(click.ClickException):
-    """An end with one line for the person and a code for the shell."""
+    """An error that ends the command, with one line for the user and an exit code for the shell."""
 
     exit_code = FAILED
 
     def show(self, file: IO[Any] | None = None) -> None:  # noqa: ARG002 - click's signature
-        """Print the line; nothing, where nobody reads standard error either."""
+        """Print the line. Do nothing if standard error is closed."""
         try:
             click.echo(f"cohere-rerank: error: {one_line(self.message)}", err=True)
         except OSError:
@@ -49,18 +49,18 @@ class Failure(click.ClickException):
 
 
 class UsageFailure(Failure):
-    """The command as given cannot be run: an option, an input or a setting is wrong."""
+    """The command is not valid: an option, an input or a setting is wrong."""
 
     exit_code = USAGE
 
 
 @contextmanager
 def map_errors() -> Iterator[None]:
-    """Let click see only its own exceptions, each with our exit code.
+    """Replace every error with an exception of click that has the right exit code.
 
     Raises:
-        Failure: In place of an error of the library, the machine or the usage.
-        click.exceptions.Exit: Quietly, after an interrupt or when the reader of the output went away.
+        Failure: Instead of an error of the library, the machine or the usage.
+        click.exceptions.Exit: Without a message, after an interrupt or when the output was closed.
     """
     try:
         yield
@@ -68,13 +68,13 @@ def map_errors() -> Iterator[None]:
         raise click.exceptions.Exit(INTERRUPTED) from None
     except BrokenPipeError:
         discard_output()
-        raise click.exceptions.Exit(0) from None  # `| head` had what it wanted
+        raise click.exceptions.Exit(0) from None  # `| head` has read enough
     except click.exceptions.NoArgsIsHelpError:
-        raise  # which shows the help
+        raise  # click shows the help
     except click.UsageError as error:
         raise UsageFailure(_with_hint(error)) from None
     except MissingApiKeyError:
-        raise UsageFailure(f"{NO_KEY}; --local needs none") from None
+        raise UsageFailure(f"{NO_KEY}; --local needs no key") from None
     except InvalidRequestError as error:
         raise UsageFailure(str(error)) from None
     except (CohereRerankError, ImportError) as error:
@@ -85,10 +85,10 @@ def map_errors() -> Iterator[None]:
 
 
 def one_line(text: str) -> str:
-    """The text without line breaks, without anything that a terminal would obey, and without the API's key."""
+    """Return the text without line breaks, without control characters, and without the API key."""
     key = key_from_environment() or ""
     if len(key) >= _SHORTEST_KEY:
-        text = text.replace(key, "[your key]")  # a server may name it in its error
+        text = text.replace(key, "[your key]")  # a server may repeat it in its error
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
 
 
@@ -104,7 +104,7 @@ def _os_error(error: OSError) -> str:
 
 
 def discard_output() -> None:
-    """Send what a stream still buffers and cannot write nowhere: the interpreter flushes once more at its exit."""
+    """Redirect a stream that cannot be written to the null device, because the interpreter flushes it at exit."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         try:

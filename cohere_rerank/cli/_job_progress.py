@@ -1,4 +1,4 @@
-"""How a job is shown while it runs: a bar on a terminal, a line now and then elsewhere; all on standard error."""
+"""The progress of a job on standard error: a bar on a terminal, else a line every 30 seconds."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 __all__ = ["duration", "progress_display", "summary"]
 
 _LINE_EVERY_S = 30.0
-_FINISHING = "finishing what is under way; interrupt again to leave at once"
+_FINISHING = "waiting for the requests in flight; interrupt again to stop at once"
 
 
 def duration(seconds: float) -> str:
-    """A time for people, in its two largest units.
+    """Format a time in its two largest units.
 
     >>> duration(59.7), duration(3725), duration(200_000)
     ('1m 0s', '1h 2m', '2d 7h')
@@ -37,7 +37,7 @@ def duration(seconds: float) -> str:
 
 
 def summary(report: JobReport) -> str:
-    """A report in one line."""
+    """Format a report as one line."""
     parts = [f"{report.rows:,} rows"]
     if report.failed:
         parts.append(f"{report.failed:,} with an error")
@@ -51,7 +51,7 @@ def summary(report: JobReport) -> str:
 
 @contextmanager
 def progress_display() -> Iterator[Show]:
-    """What to give each report to."""
+    """Yield the function that shows a report."""
     if sys.stderr.isatty():
         with _bar() as show:
             yield show

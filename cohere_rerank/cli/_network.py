@@ -1,4 +1,4 @@
-"""The way to a server, one step after the other: name, connection, TLS."""
+"""Check the network path to a server in three steps: name, connection, TLS."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ _EXPIRES_SOON_DAYS = 14
 
 
 def check_connection(url: SplitResult, timeout_s: float) -> Iterator[Finding]:
-    """Look the name up, connect, and shake hands; the first failure is the last finding.
+    """Look up the name, connect, and do the TLS handshake. Stop at the first failure.
 
     Args:
         url: An http or https address.
-        timeout_s: For each step but the look-up: the system's resolver takes none.
+        timeout_s: The limit of each step except the look-up: the resolver of the system has no timeout.
     """
     host = url.hostname or ""
     port = url.port or (443 if url.scheme == "https" else 80)
     proxy = getproxies().get(url.scheme)
     if proxy and not proxy_bypass(f"{host}:{port}"):
         shown = proxy.rpartition("@")[2].rpartition("//")[2]
-        yield Finding("connect", "ok", f"by way of the proxy {shown}, as {url.scheme.upper()}_PROXY says")
+        yield Finding("connect", "ok", f"through the proxy {shown}, from {url.scheme.upper()}_PROXY")
         return
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "no valid name"
-        yield Finding("dns", "fail", f"{host}: {reason}", "check the spelling, and that this machine has a name server")
+        reason = error.strerror if isinstance(error, OSError) else "not a valid name"
+        yield Finding("dns", "fail", f"{host}: {reason}", "check the spelling, and the name server of this machine")
         return
     addresses = list(dict.fromkeys(str(address[4][0]) for address in found))
-    yield Finding("dns", "ok", f"{host} is {', '.join(addresses)}")
+    yield Finding("dns", "ok", f"{host} has the address {', '.join(addresses)}")
     yield from _connect(url.scheme == "https", host, port, timeout_s)
 
 
@@ -57,10 +57,10 @@ def _connect(is_tls: bool, host: str, port: int, timeout_s: float) -> Iterator[F
 
 def _connect_advice(error: OSError) -> str:
     if isinstance(error, ConnectionRefusedError):
-        return "nobody listens there: start the server, or correct the port"
+        return "no server listens on this port: start the server, or correct the port"
     if isinstance(error, TimeoutError):
-        return "nothing comes back: look for a firewall, or a proxy to name in HTTPS_PROXY"
-    return "check the address and this machine's network"
+        return "the server does not respond: check for a firewall, or set HTTPS_PROXY if a proxy is needed"
+    return "check the address and the network of this machine"
 
 
 def _handshake(connection: socket.socket, host: str) -> Finding:
@@ -72,15 +72,16 @@ def _handshake(connection: socket.socket, host: str) -> Finding:
             certificate = secured.getpeercert() or {}
             version = secured.version()
     except ssl.SSLCertVerificationError as error:
-        advice = "if an authority of your own signed it, name its file in SSL_CERT_FILE"
-        return Finding("tls", "fail", f"the certificate is refused: {error.verify_message}", advice)
+        advice = "if your own authority signed it, set SSL_CERT_FILE to the file of that authority"
+        return Finding("tls", "fail", f"the certificate is not trusted: {error.verify_message}", advice)
     except OSError as error:  # ssl.SSLError is one
         reason = getattr(error, "reason", None) or error.strerror or str(error)
-        return Finding("tls", "fail", f"no TLS: {reason}", "is this the right port? A server without TLS is http://")
+        advice = "check the port; a server without TLS needs http://"
+        return Finding("tls", "fail", f"the TLS handshake failed: {reason}", advice)
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - time.time()) / _DAY_S
-    message = f"{version}, certificate valid for {days:.0f} more days ({_ms(started)})"
+    message = f"{version}, the certificate expires in {days:.0f} days ({_ms(started)})"
     if days < _EXPIRES_SOON_DAYS:
-        return Finding("tls", "warn", message, "let it be renewed")
+        return Finding("tls", "warn", message, "renew the certificate")
     return Finding("tls", "ok", message)
 
 

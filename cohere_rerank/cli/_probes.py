@@ -1,4 +1,4 @@
-"""Small rerank requests in the forms that servers know, and what an answer to one says. Pure."""
+"""Small rerank requests in the formats of different servers, and the meaning of the responses. No I/O."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _QUERY = "capital of France"
 _DOCUMENTS = ["Paris is the capital of France.", "Berlin is the capital of Germany."]
 _LIMIT_MARKS = ("ratelimit", "rate-limit", "call-limit", "call-remaining", "retry-after")
 _FIX_FIRST = ("key", "limits", "model", "dialect")
-_MESSAGE_LIMIT = 200  # characters
+_MAX_MESSAGE_CHARS = 200
 
 
 @dataclass(frozen=True)
@@ -22,10 +22,10 @@ class Finding:
     """One line of a diagnosis.
 
     Attributes:
-        check: What was looked at: address, dns, connect, tls, key, dialect, limits or latency.
+        check: What was checked: address, dns, connect, tls, key, dialect, limits or latency.
         status: "ok", "warn" or "fail".
         message: What was found.
-        advice: What to do about it; None where there is nothing to do.
+        advice: What to do, or None if nothing needs to be done.
     """
 
     check: str
@@ -36,13 +36,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class Probe:
-    """A path, below the server's address, and the name of its field of documents."""
+    """A path below the address of the server, and the name of the field for documents."""
 
     path: str
     documents: str = "documents"
 
     def body(self, model: str) -> dict[str, Any]:
-        """What to send: one query, two documents."""
+        """Return the body of the request: one query and two documents."""
         body: dict[str, Any] = {"query": _QUERY, self.documents: _DOCUMENTS}
         return body if self.documents == "texts" else {"model": model, **body}
 
@@ -51,10 +51,10 @@ PROBES = (Probe("/v2/rerank"), Probe("/v1/rerank"), Probe("/rerank"), Probe("/re
 
 
 def dialect_of(path: str, reply: Any) -> str | None:
-    """Whose form a successful reply has: cohere, v1, jina, llamacpp or tei; None if nobody's.
+    """Return the dialect of a successful response: cohere, v1, jina, llamacpp or tei; None if it is another format.
 
-    llama.cpp's lists have no id; Cohere's v1 has ``meta``, as has the Jina form of our own server, at ``/rerank``;
-    Jina, vLLM and others have ``usage``.
+    A list of llama.cpp has no id. Cohere's v1 has ``meta``, and so has the Jina format of our own server at
+    ``/rerank``. Jina, vLLM and others have ``usage``.
     """
     if _are_results(reply, "score"):
         return "tei"
@@ -76,38 +76,39 @@ def _are_results(results: Any, score: str) -> bool:
 
 
 def interpret(probe: Probe, status: int, headers: Mapping[str, str], reply: Any) -> Finding | None:
-    """What a reply without a ranking says; None where it only says that the path is not there.
+    """Return the finding from a response without a ranking, or None if the path does not exist.
 
     Args:
-        probe: What was asked.
-        status: Of the reply.
-        headers: Of the reply, names in lower case.
+        probe: The request.
+        status: The status of the response.
+        headers: The headers of the response, with names in lower case.
         reply: The body, parsed if it is JSON, else text.
     """
-    said = server_message(reply) or ""
-    place = f"POST {probe.path} is answered {status}" + (f": {said[:_MESSAGE_LIMIT]}" if said else "")
+    message = server_message(reply) or ""
+    found = f"POST {probe.path} returned {status}" + (f": {message[:_MAX_MESSAGE_CHARS]}" if message else "")
     if status in (401, 403):
-        return Finding("key", "fail", place, "set CO_API_KEY to a key that this server accepts")
+        return Finding("key", "fail", found, "set CO_API_KEY to a key that this server accepts")
     if status == 429:
-        return Finding("limits", "warn", place, "wait, or ask for a higher limit; then run this again")
+        return Finding("limits", "warn", found, "wait, or request a higher limit, then run this command again")
     if status in (404, 405):
-        advice = "choose a model that this server has, with --model"
-        return Finding("model", "fail", place, advice) if "model" in said.lower() else None
+        advice = "choose a model of this server with --model"
+        return Finding("model", "fail", found, advice) if "model" in message.lower() else None
     if 300 <= status < 400:
-        target = headers.get("location", "nowhere")
-        return Finding("dialect", "fail", f"{place}, pointing to {target}", "give the address that it points to")
+        target = headers.get("location", "an unknown address")
+        return Finding("dialect", "fail", f"{found}, a redirect to {target}", "use the address of the redirect")
     if status >= 500:
-        return Finding("dialect", "fail", place, "the server itself fails: look into its log, or try again later")
+        return Finding("dialect", "fail", found, "the server failed: read its log, or try again later")
     if status >= 400:
-        return Finding("dialect", "fail", place, "it knows the path, but not this form or this --model")
-    return Finding("dialect", "fail", f"{place}, without a ranking", "is this a page in front of the server?")
+        return Finding("dialect", "fail", found, "the server has this path, but rejects the format or the --model")
+    advice = "check the address: this may be a web page in front of the server"
+    return Finding("dialect", "fail", f"{found} without a ranking", advice)
 
 
 def most_severe(findings: Iterable[Finding]) -> Finding | None:
-    """The one to mend first; None if there are none."""
+    """Return the finding to fix first, or None if there are no findings."""
     return min(findings, key=lambda finding: _FIX_FIRST.index(finding.check), default=None)
 
 
 def limits(headers: Mapping[str, str]) -> list[str]:
-    """The headers that state a limit, as ``name: value``."""
+    """Return the headers that state a limit, as ``name: value``."""
     return [f"{name}: {value}" for name, value in headers.items() if any(mark in name for mark in _LIMIT_MARKS)]

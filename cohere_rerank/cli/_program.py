@@ -1,4 +1,4 @@
-"""The program itself: its commands by name, each imported when it is asked for."""
+"""The program: a group of commands, each imported when it is used."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from ._failures import map_errors
 __all__ = ["program"]
 
 COMMANDS = ("rank", "batch", "eval", "threshold", "serve", "doctor", "completion")
-"""In the order of the help: each the name of a module here, and of the click command in it."""
+"""The commands in the order of the help. Each is the name of a module here and of the click command in it."""
 
 
 class Program(click.Group):
-    """A group whose commands are modules, and whose every end is ours."""
+    """A group whose commands are modules, and which sets every message and exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """The names of all commands."""
+        """Return the names of all commands."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - as above
-        """The command of this name, or None."""
+        """Return the command of this name, or None."""
         if cmd_name not in COMMANDS:
             return None
         command: click.Command = getattr(import_module(f"{__package__}.{cmd_name}"), cmd_name)
         return command
 
     def make_context(self, *args: Any, **extra: Any) -> click.Context:
-        """Read the arguments that are the program's own, and NO_COLOR."""
+        """Read the arguments of the program, and the variable NO_COLOR."""
         if os.environ.get("NO_COLOR"):
             extra.setdefault("color", False)
         with map_errors():
             return super().make_context(*args, **extra)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Run the command, and let its output go."""
+        """Run the command and flush its output."""
         with map_errors():
             result = super().invoke(ctx)
             sys.stdout.flush()
@@ -51,10 +51,10 @@ class Program(click.Group):
 @click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def program() -> None:
-    """Rerank documents against a query, with Cohere's API or offline.
+    """Rank documents by a query, with Cohere's API or offline.
 
-    The API's key is read from CO_API_KEY or COHERE_API_KEY, its address from CO_API_URL. NO_COLOR=1 takes the colours
-    away.
+    The environment variables CO_API_KEY or COHERE_API_KEY hold the key of the API, and CO_API_URL its address.
+    NO_COLOR=1 turns colours off.
 
-    Exit codes: 0 done, 1 the API or a scorer failed, 2 the command as given cannot be run, 130 interrupted.
+    Exit codes: 0 success, 1 the API or a scorer failed, 2 the command is not valid, 130 interrupted.
     """

@@ -1,4 +1,4 @@
-"""Documents from files, folders and standard input, each with the place it came from."""
+"""Read documents from files, folders and standard input, each with its place."""
 
 from __future__ import annotations
 
@@ -24,41 +24,41 @@ STDIN = "-"
 FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
 _BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
-# What a first line that names one column must not hold: what to call it, and what to do.
+# Characters that must not be in the name of a single column, with their name and the advice for the user.
 _OTHER_DELIMITERS = {
     ";": ("semicolon", "Save the table with commas"),
     "\t": ("tab", "Read it with --format tsv"),
     ",": ("comma", "Read it with --format csv"),
 }
-_AS_LINES = "--format lines takes each line as it is"
-_MAX_CELL_CHARS = 2**31 - 1  # the most that every platform takes; the csv module's own limit is 131,072 characters
+_AS_LINES = "--format lines reads each line as text"
+_MAX_CELL_CHARS = 2**31 - 1  # the largest value on every platform; the default of the csv module is 131,072
 
 
 @dataclass(frozen=True)
 class Item:
-    """A document, and where it was read: ``FILE:LINE`` from 1, ``FILE[INDEX]`` from 0, ``FILE`` for a whole one."""
+    """A document and its place: ``FILE:LINE`` counts from 1, ``FILE[INDEX]`` from 0, ``FILE`` is a whole file."""
 
     document: str | dict[str, Any]
     place: str
 
 
 def read_items(paths: Sequence[str], kind: str = "auto") -> list[Item]:
-    """Read all documents, in order; blank lines are none.
+    """Read all documents in order. Skip blank lines.
 
     Args:
-        paths: Files, folders (each file in them, but hidden ones, is one document) and ``-``, standard input.
-        kind: One of FORMATS. By itself, a file's ending tells; else JSON Lines begin with an object, and all other
-            files hold one document a line.
+        paths: Files, folders, and ``-`` for standard input. In a folder, each file that is not hidden is a document.
+        kind: One of FORMATS. With "auto", the extension of a file decides. Without a known extension, a file that
+            starts with an object is JSON Lines, and any other file has one document on each line.
 
     Raises:
-        InvalidRequestError: A file is not what its format says; the message names the place.
+        InvalidRequestError: A file does not have its format. The message names the place.
         OSError: A file cannot be read.
     """
     return list(chain.from_iterable(_read(path, kind) for path in paths))
 
 
 def read_records(path: str) -> Iterator[tuple[str, Any]]:
-    """The place and the value of each line of JSON Lines."""
+    """Yield the place and the value of each line of a JSON Lines file."""
     with _open(path) as lines:
         for place, text in _numbered_lines(path, lines):
             yield place, _decoded(place, text, "each line must be JSON by itself")
@@ -82,12 +82,12 @@ def _read(path: str, kind: str) -> Iterator[Item]:
 
 
 def _array(path: str, file: IO[bytes]) -> Iterator[Item]:
-    value = _decoded(path, _text(path, file.read()), "--format jsonl reads a value on each line")
+    value = _decoded(path, _text(path, file.read()), "--format jsonl reads one value on each line")
     documents = value.get("documents") if isinstance(value, dict) else value
     if not isinstance(documents, list):
         raise InvalidRequestError(
-            f"{path}: it must hold an array of documents, or an object with one under documents; --format whole makes "
-            "one document of the file"
+            f"{path}: the file must be an array of documents, or an object with such an array under documents; "
+            "--format whole reads the file as one document"
         )
     for index, document in enumerate(documents):
         place = f"{path}[{index}]"
@@ -98,7 +98,7 @@ def _array(path: str, file: IO[bytes]) -> Iterator[Item]:
 def _open(path: str) -> Iterator[IO[bytes]]:
     if path == STDIN:
         if sys.stdin.isatty():
-            notice("reading from the terminal, one document a line; Ctrl-D ends")
+            notice("reading documents from the terminal, one on each line; end with Ctrl-D")
         yield sys.stdin.buffer
     else:
         with Path(path).open("rb") as file:
@@ -113,7 +113,7 @@ def _lines(path: str, file: IO[bytes], kind: str) -> Iterator[Item]:
 
 
 def _numbered_lines(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
-    """The place and the text of each line that is not blank."""
+    """Yield the place and the text of each line that is not blank."""
     for number, line in enumerate(lines, start=1):
         place = f"{path}:{number}"
         text = _text(place, line).rstrip("\r\n")
@@ -125,7 +125,7 @@ def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
     csv.field_size_limit(_MAX_CELL_CHARS)
     text = _text(path, file.read())
     rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
-    number = 1  # of the line where a row begins; it may hold more
+    number = 1  # the first line of a row, which may have several
     try:
         names = next(rows, [])
         _check_names(path, names)
@@ -141,37 +141,35 @@ def _table(path: str, file: IO[bytes], delimiter: str) -> Iterator[Item]:
 
 def _row(place: str, names: Sequence[str], cells: Sequence[str]) -> dict[str, Any]:
     if len(cells) != len(names):
-        raise InvalidRequestError(
-            f"{place}: the row has not as many cells ({len(cells)}) as the first line has names ({len(names)})"
-        )
+        raise InvalidRequestError(f"{place}: the row has {len(cells)} cells, but the first line has {len(names)} names")
     return dict(zip(names, cells))
 
 
 def _check_delimiter(path: str, text: str, names: Sequence[str]) -> None:
-    """Refuse a table that other marks than those of its format seem to separate: each row would be one cell."""
+    """Reject a table with another delimiter than that of its format: each row would be one cell."""
     if len(names) != 1 or text.startswith('"'):
         return
     found = next((mark for mark in _OTHER_DELIMITERS if mark in names[0]), None)
     if found is not None:
         name, advice = _OTHER_DELIMITERS[found]
         raise InvalidRequestError(
-            f"{path}:1: one column, whose name holds a {name}: are the cells separated by {name}s? {advice}; "
-            "if it is one column, put its name in double quotes"
+            f"{path}:1: there is one column, and its name has a {name}: are the cells separated by {name}s? {advice}; "
+            "if there is only one column, put its name in double quotes"
         )
 
 
 def _check_names(path: str, names: Sequence[str]) -> None:
-    """Refuse a table of which a row, as an object, would lose a cell."""
+    """Reject a table whose rows would lose a cell as objects."""
     for number, name in enumerate(names, start=1):
         if not name.strip():
-            raise InvalidRequestError(f"{path}:1: column {number} has no name; give it one, or take it out")
+            raise InvalidRequestError(f"{path}:1: column {number} has no name; name it, or remove it")
         if name in names[: number - 1]:
             first = names.index(name) + 1
-            raise InvalidRequestError(f"{path}:1: columns {first} and {number} are both called {name!r}; rename one")
+            raise InvalidRequestError(f"{path}:1: columns {first} and {number} have the same name {name!r}; rename one")
 
 
 def _folder(folder: Path) -> Iterator[Item]:
-    n_left_out = 0
+    n_skipped = 0
     for path in sorted(folder.rglob("*")):
         if not path.is_file() or any(part.startswith(".") for part in path.relative_to(folder).parts):
             continue
@@ -182,17 +180,17 @@ def _folder(folder: Path) -> Iterator[Item]:
         if text.strip() and "\0" not in text:
             yield Item(text, str(path))
         else:
-            n_left_out += 1
-    if n_left_out:
-        files = "1 file" if n_left_out == 1 else f"{n_left_out} files"
-        notice(f"{folder}: left out {files}, empty or no UTF-8 text")
+            n_skipped += 1
+    if n_skipped:
+        files = "1 file" if n_skipped == 1 else f"{n_skipped} files"
+        notice(f"{folder}: skipped {files} (empty, or not UTF-8 text)")
 
 
 def _text(place: str, data: bytes) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise InvalidRequestError(f"{place}: it is not UTF-8 (byte {error.start + 1}); convert it first") from None
+        raise InvalidRequestError(f"{place}: not UTF-8 at byte {error.start + 1}; convert the file to UTF-8") from None
 
 
 def _is_object(text: str) -> bool:
@@ -228,4 +226,4 @@ def _check_document(place: str, value: Any) -> str | dict[str, Any]:
     if isinstance(value, (str, dict)) and value:
         return value
     kind = "empty" if isinstance(value, (str, dict)) else type(value).__name__
-    raise InvalidRequestError(f"{place}: a document is a text or an object that is not empty, got {kind}")
+    raise InvalidRequestError(f"{place}: a document must be a text or an object, and not empty, got {kind}")

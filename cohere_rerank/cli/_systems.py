@@ -1,4 +1,4 @@
-"""What ``eval`` and ``threshold`` can measure, by name: the order as given, a local scorer, a model of the API."""
+"""The systems that ``eval`` and ``threshold`` measure: the order as given, a local scorer, or a model of the API."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ AS_GIVEN = "as-given"
 
 
 class Systems:
-    """Systems by name; all models of the API share one client, which is made for the first of them.
+    """Create systems by name. All models of the API share one client, which is created when it is first needed.
 
     Args:
-        settings: Arguments of that client.
+        settings: The arguments of that client.
     """
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
@@ -30,10 +30,10 @@ class Systems:
         self._client: ClientV2 | None = None
 
     def get(self, name: str) -> System:
-        """The system of this name.
+        """Return the system of this name.
 
         Raises:
-            UsageFailure: It is a model of the API, and there is no key.
+            UsageFailure: The system is a model of the API, and the environment has no key.
         """
         if name == AS_GIVEN:
             return _as_given
@@ -47,10 +47,10 @@ class Systems:
         return self._client, name
 
     def close(self) -> None:
-        """Close the client, if there is one."""
+        """Close the client if it was created."""
         if self._client is not None:
             self._client.close()
 
 
-def _as_given(query: str, documents: Sequence[str]) -> list[float]:  # noqa: ARG001 - a system is asked with both
+def _as_given(query: str, documents: Sequence[str]) -> list[float]:  # noqa: ARG001 - the signature of a scorer
     return [1 - rank / len(documents) for rank in range(len(documents))]

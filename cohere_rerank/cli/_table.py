@@ -1,4 +1,4 @@
-"""A ranking for the eye: rank, score, bar, place, and the start of the text, or of what is relevant in it."""
+"""A ranking as a table: rank, score, bar, place, and the start of the text or of its relevant part."""
 
 from __future__ import annotations
 
@@ -25,24 +25,24 @@ __all__ = ["print_ranking"]
 
 _BAR_CELLS = 10
 _PLACE_CELLS = 28
-_NUMBER_CELLS = 16  # rank, score and the space between all columns
-_CONTEXT_CHARS = 12  # characters shown at most before the best span, where it is far from the start
-_PLAIN_MARKS = ("[", "]")  # around a span, where there is no colour
+_NUMBER_CELLS = 16  # rank, score and the space between the columns
+_CONTEXT_CHARS = 12  # shown before the best span if that is far from the start
+_PLAIN_MARKS = ("[", "]")  # around a span if there are no colours
 _WHITESPACE = re.compile(r"\s+")
-_JOINERS = "\u200c\u200d"  # not printable by themselves, but Persian, Indic scripts and emoji need them
+_JOINERS = "\u200c\u200d"  # not printable alone, but Persian, Indic scripts and emoji need them
 
 
 class _Console(Console):
-    """Lets a reader that went away be known; rich would end the program itself, as failed."""
+    """Raise an error when the output is closed. By default, rich would exit with code 1."""
 
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError
 
 
 def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequence[Item]) -> None:
-    """Print one line a result, as wide as the terminal; NO_COLOR is heeded.
+    """Print one line for each result, as wide as the terminal. NO_COLOR turns colours off.
 
-    Spans are bold and green; in brackets where the output can show neither, as a pipe or a file.
+    Spans are bold and green, or in brackets if the output has no colours, such as a pipe or a file.
     """
     console = _Console(file=sys.stdout, highlight=False, markup=False, emoji=False)
     marks = ("", "") if console.color_system else _PLAIN_MARKS
@@ -65,22 +65,22 @@ def print_ranking(results: Sequence[V2RerankResponseResultsItem], items: Sequenc
 
 
 def _excerpt(result: V2RerankResponseResultsItem, n_cells: int, max_chars: int, marks: tuple[str, str]) -> Text:
-    """The text from its start, or from shortly before the best span if that is not in view; its spans are marked.
+    """Return the text with marked spans, from its start or, if the best span is not visible then, from near that span.
 
     Args:
-        result: Of a reply; its spans stand best first.
-        n_cells: Cells that are seen.
-        max_chars: To show at most, more than there is n_cells for; rich cuts them to the cell.
-        marks: To put before and behind each span.
+        result: A result of a response. Its best span comes first.
+        n_cells: The number of visible cells.
+        max_chars: The maximum length of the excerpt. It is more than fits, and rich cuts it to the cell.
+        marks: The marks before and after each span.
     """
     sent: str = getattr(result, "_sent_text", "")
     spans = [span for span in result.relevant_spans or [] if span.start < len(sent)]
-    is_in_view = not spans or (spans[0].end <= n_cells and cell_len(sent[: spans[0].end]) <= n_cells)
-    start = at = 0 if is_in_view else _excerpt_start(sent, spans[0].start)
+    is_visible = not spans or (spans[0].end <= n_cells and cell_len(sent[: spans[0].end]) <= n_cells)
+    start = at = 0 if is_visible else _excerpt_start(sent, spans[0].start)
     end = min(start + max_chars, len(sent))
     text = Text("…" if start else "")
     for span in sorted(spans, key=lambda span: span.start):
-        first, last = max(span.start, at), min(span.end, end)  # of another server they may overlap, or lie beyond
+        first, last = max(span.start, at), min(span.end, end)  # spans may overlap or be out of range
         if first < last:
             text.append(_printable(sent[at:first]))
             text.append(marks[0] + _printable(sent[first:last]) + marks[1], "bold green")
@@ -89,7 +89,7 @@ def _excerpt(result: V2RerankResponseResultsItem, n_cells: int, max_chars: int, 
 
 
 def _excerpt_start(text: str, place: int) -> int:
-    """Where to begin so that *place* is in view: at the first word that is near enough, or there itself."""
+    """Return the start of the first word shortly before *place*, or *place* itself."""
     if place <= _CONTEXT_CHARS:
         return 0
     near = place - _CONTEXT_CHARS
@@ -98,5 +98,5 @@ def _excerpt_start(text: str, place: int) -> int:
 
 
 def _printable(text: str) -> str:
-    """The text, letter by letter, on one line and without what a terminal would obey."""
+    """Return the text on one line and without control characters."""
     return "".join(letter if letter.isprintable() or letter in _JOINERS else " " for letter in text)

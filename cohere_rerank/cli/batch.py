@@ -1,4 +1,4 @@
-"""``cohere-rerank batch``: a file of queries with their documents in, a file of rankings out, resumable."""
+"""``cohere-rerank batch``: rank every row of a file into another file. A stopped job can be resumed."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _LIMITS = ("auto", "trial", "production", "none")
 
 
 def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
-    """The preset's name, a RateLimit, or None for none."""
+    """Return the name of a preset, a RateLimit, or None for no limit."""
     if value in _LIMITS:
         return None if value == "none" else value
     if not value.isdecimal() or not int(value):
         names = ", ".join(_LIMITS)
-        raise click.BadParameter(f"{value!r} is neither a number of requests a minute nor one of {names}.", ctx, param)
+        raise click.BadParameter(f"{value!r} must be a number of requests per minute, or one of {names}.", ctx, param)
     from cohere_rerank.limits import RateLimit
 
     return RateLimit(per_minute=int(value))
@@ -34,20 +34,26 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 
 @click.command()
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("-o", "--output", metavar="OUTPUT", type=click.Path(path_type=Path), help="Needed, except for --dry-run.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="OUTPUT",
+    type=click.Path(path_type=Path),
+    help="File for the results. Required, except with --dry-run.",
+)
 @endpoint_options
-@click.option("--resume", is_flag=True, help="Go on with a job that ended early, or begin it.")
-@click.option("--retry-errors", is_flag=True, help="Go on, and ask again for the rows that have an error.")
+@click.option("--resume", is_flag=True, help="Resume a job that was stopped, or start a new one.")
+@click.option("--retry-errors", is_flag=True, help="Resume, and send the rows with an error again.")
 @click.option(
     "--errors",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Put rows with an error here.  [default: among the others, with an error field]",
+    help="File for the rows with an error.  [default: OUTPUT, with a field error]",
 )
 @click.option(
     "--ordered/--unordered",
     default=True,
-    help="Rows in the order of the input, or as they are answered.  [default: ordered]",
+    help="Write rows in the order of the input, or as they complete.  [default: ordered]",
 )
 @click.option(
     "--limit",
@@ -55,7 +61,7 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     metavar="LIMIT",
     default="auto",
     show_default=True,
-    help="Requests a minute that the key may send; trial (10), production (1000), auto (found out), or none.",
+    help="Requests per minute of the key: a number, trial (10), production (1,000), auto (detected), or none.",
 )
 @click.option(
     "--concurrency",
@@ -63,30 +69,39 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     metavar="N",
     default=32,
     show_default=True,
-    help="Requests under way at once.",
+    help="Maximum number of requests in flight.",
 )
-@click.option("--processes", type=click.IntRange(min=1), metavar="N", help="Only with --local.  [default: all cores]")
+@click.option(
+    "--processes",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Number of processes. Only with --local.  [default: all cores]",
+)
 @click.option(
     "--max-error-fraction",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
     default=0.5,
     show_default=True,
-    help="Stop when more than that of this run's rows, 100 at least, or of its last 1,000 have failed.",
+    help="Stop if a larger share of the rows failed: of all rows of this run (from 100 rows on), or of its last 1,000.",
 )
 @click.option(
     "--budget-units",
     type=click.FloatRange(min=0),
     metavar="UNITS",
-    help="Stop before the job, with its earlier runs, costs more search units.",
+    help="Stop before the job costs more search units, earlier runs included.",
 )
-@click.option("--ignore-unknown", is_flag=True, help="Leave out fields of rows that reranking does not know.")
-@click.option("--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects; repeatable.")
-@click.option("--top-n", type=click.IntRange(min=1), metavar="N", help="Keep the N best of a row.  [default: all]")
-@click.option("--min-score", type=float, metavar="SCORE", help="Keep those that score at least this.")
-@click.option("--max-tokens-per-doc", type=click.IntRange(min=1), metavar="N", help="Cut longer documents.")
-@click.option("--spans", is_flag=True, help="Give the passages that count (Rerank v5 and newer, and --local).")
-@click.option("--dry-run", is_flag=True, help="Read the input, say what the job would take, and send nothing.")
+@click.option("--ignore-unknown", is_flag=True, help="Ignore fields of rows that are not arguments of rerank.")
+@click.option(
+    "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects. Can be repeated."
+)
+@click.option(
+    "--top-n", type=click.IntRange(min=1), metavar="N", help="Write the N best results of a row.  [default: all]"
+)
+@click.option("--min-score", type=float, metavar="SCORE", help="Write results with this score or a higher one.")
+@click.option("--max-tokens-per-doc", type=click.IntRange(min=1), metavar="N", help="Cut longer documents to N tokens.")
+@click.option("--spans", is_flag=True, help="Write the relevant passages (Rerank v5 and newer, and --local).")
+@click.option("--dry-run", is_flag=True, help="Read the input and print the cost and time of the job. Send nothing.")
 def batch(
     source: Path,
     output: Path | None,
@@ -100,16 +115,16 @@ def batch(
     dry_run: bool,
     **options: Any,
 ) -> None:
-    """Rerank each row of INPUT, and write a row of results for it to OUTPUT.
+    """Rank the documents of each row of INPUT, and write a row of results to OUTPUT.
 
-    Both are JSON Lines (.jsonl), CSV (.csv), each perhaps packed (.gz, from Python 3.14 also .zst), or Parquet
-    (.parquet). A row has a query, documents, perhaps an id, and any argument of rerank that is its own. JSON Lines that
-    are not packed grow as the job goes; other files appear when it ends.
+    Both files are JSON Lines (.jsonl) or CSV (.csv), which can be compressed (.gz, from Python 3.14 also .zst), or
+    Parquet (.parquet). A row has a query and documents. It can have an id, and its own value for any argument of
+    rerank. JSON Lines without compression grow while the job runs. Other files appear at the end.
 
-    A job that is interrupted or killed goes on with --resume: what is in the output is not asked for again. Beside
-    OUTPUT stands OUTPUT.job, which says which job it is of.
+    --resume continues a job that was interrupted or killed. Rows that are in the output are not sent again. The file
+    OUTPUT.job identifies the job.
 
-    Exit code 1 also tells that some rows have an error or, with --dry-run, cannot be sent.
+    Exit code 1 also means that some rows have an error or, with --dry-run, cannot be sent.
     """
     from cohere_rerank.client import AsyncClientV2
 
@@ -121,12 +136,12 @@ def batch(
         "max_tokens_per_doc": max_tokens_per_doc,
         "relevant_spans": {"mode": "enabled"} if spans else None,
     }
-    key = "" if dry_run else None  # nothing is sent, so none is needed
+    key = "" if dry_run else None  # a dry run sends nothing
     settings = {**endpoint.settings, "limit": limit, "max_connections": max(options["concurrency"], 100)}
     with explain_missing_key(settings, "--local"):
         client = AsyncClientV2(key, **settings)
     if options["processes"] is not None and not client._config.is_local:
-        raise click.UsageError("--processes is for --local; how many requests are under way says --concurrency.")
+        raise click.UsageError("--processes needs --local; use --concurrency to set the number of requests in flight.")
     if dry_run:
         _print_plan(source, client, options["ignore_unknown"], common)
     elif output is None:
@@ -150,7 +165,7 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise Failure(text) from None
     except KeyboardInterrupt:
-        notice("interrupted at once; what was answered is saved (the same command with --resume)")
+        notice("stopped at once; completed rows are saved; resume with the same command and --resume")
         raise click.exceptions.Exit(INTERRUPTED) from None
     except JobError as error:
         raise UsageFailure(str(error)) from None
@@ -161,22 +176,22 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
 
 
 def _resume_hint(report: JobReport | None) -> str:
-    """How a job that was stopped goes on, if it does."""
+    """Return how to resume a stopped job, or an empty text."""
     if report is None or not report.rows:
         return ""
-    return f" (the same command with {'--retry-errors' if report.stopped == 'errors' else '--resume'})"
+    return f" (resume with the same command and {'--retry-errors' if report.stopped == 'errors' else '--resume'})"
 
 
 def _report_failed_rows(report: JobReport) -> None:
-    """Why most rows failed, and what mends them."""
-    notice(f"commonest error: {report.commonest_error}")
+    """Print the most common error and how to fix the failed rows."""
+    notice(f"most common error: {report.commonest_error}")
     if report.invalid:
-        advice = "mend them, and run them as a job of their own; or add --retry-errors, if the command was wrong"
+        advice = "fix them and run them as a new job, or add --retry-errors if an option was wrong"
         notice(f"rows that could not be sent: {report.invalid:,}; {advice}")
     n_others = report.failed - report.invalid
     if n_others:
         which = "other rows" if report.invalid else "rows"
-        notice(f"{which} with an error: {n_others:,}; the same command with --retry-errors asks for them again")
+        notice(f"{which} with an error: {n_others:,}; send them again with the same command and --retry-errors")
 
 
 def _print_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common: dict[str, Any]) -> None:
@@ -199,5 +214,5 @@ def _time(plan: JobPlan, client: AsyncClientV2) -> str:
     if plan.seconds is not None:
         return f"about {duration(plan.seconds)} at the limit"
     if client._config.is_local:
-        return "as fast as the machine's cores"
-    return "unknown without the key's limit: give --limit a number, trial or production"
+        return "depends on the cores of this machine"
+    return "unknown without a limit: set --limit to a number, trial or production"

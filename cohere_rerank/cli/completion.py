@@ -1,4 +1,4 @@
-"""``cohere-rerank completion``: what a shell needs to complete our commands and options."""
+"""``cohere-rerank completion``: a script for the shell that completes commands, options and values."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SETUP_LINES = {
 @click.argument("shell", type=click.Choice(list(_SETUP_LINES)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:
-    """Print a script that lets SHELL complete commands and options."""
+    """Print a script with which SHELL completes commands, options and values."""
     kind = get_completion_class(shell)
     assert kind is not None, shell  # click has all three
     click.echo(kind(ctx.find_root().command, {}, "cohere-rerank", "_COHERE_RERANK_COMPLETE").source())

@@ -1,4 +1,4 @@
-"""``cohere-rerank doctor``: is a server there, does it take the key, what does it speak?"""
+"""``cohere-rerank doctor``: check the connection, the key and the API format of a server."""
 
 from __future__ import annotations
 
@@ -20,40 +20,41 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 @click.command()
 @click.argument("url", required=False)
-@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="The model to ask for.")
+@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Name of the model.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
     default=10.0,
     show_default=True,
-    help="For each step and each request; the look-up of the name lasts as long as the system lets it.",
+    help="Limit of each step and each request. The look-up of the name has no limit.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Each finding as a line of JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print each finding as a line of JSON.")
 @click.pass_context
 def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_json: bool) -> None:
-    """Check the server at URL, one step after the other.
+    """Check the server at URL step by step.
 
-    The steps are name, connection, TLS, key, dialects with their paths, limits and latency. Each line says ok, warn or
-    fail, and what to do. The exit code is 1 if one says fail, else 0.
+    The steps are name, connection, TLS, key, API formats with their paths, limits and latency. Each line says ok, warn
+    or fail, and what to do. The exit code is 1 if a step failed, else 0.
 
-    URL is CO_API_URL by itself, else Cohere's API; local: checks the local engine.
+    The default of URL is CO_API_URL, else Cohere's API. The URL local: checks the local engine.
 
-    At most five rerank requests of two documents are sent, with the key from the environment; a server may bill them.
+    The command sends at most five requests with two documents each, with the key from the environment. A server may
+    bill them.
     """
     from ._diagnosis import diagnose, diagnose_local
 
     address = url or os.environ.get("CO_API_URL") or PRODUCTION_URL
-    Config(api_key=key_from_environment() or "", base_url=address)  # refuses what is no address, or no key
+    Config(api_key=key_from_environment() or "", base_url=address)  # raises if either is not valid
     has_failed = False
     for finding in diagnose_local(address) if address.startswith(LOCAL_SCHEME) else diagnose(address, model, timeout):
         has_failed |= finding.status == "fail"
-        said = one_line(finding.message)
+        message = one_line(finding.message)
         if as_json:
-            write_json([{**asdict(finding), "message": said}])
+            write_json([{**asdict(finding), "message": message}])
             continue
         status = click.style(f"{finding.status:4}", fg=_COLORS[finding.status])
-        click.echo(f"{status}  {finding.check:8} {said}")
+        click.echo(f"{status}  {finding.check:8} {message}")
         if finding.advice:
             click.echo(f"{'':15}{finding.advice}")
     if has_failed:

@@ -24,33 +24,33 @@ __all__ = ["eval"]
     "metrics",
     metavar="NAME",
     multiple=True,
-    help="ndcg, mrr, recall or map, alone or with a cut (ndcg@10); repeatable.  [default: ndcg@10, mrr@10, recall@10, "
-    "map]",
+    help="ndcg, mrr, recall or map, also with a rank limit (ndcg@10). Can be repeated.  [default: ndcg@10, mrr@10, "
+    "recall@10, map]",
 )
-@click.option("--json", "as_json", is_flag=True, help="All figures as JSON, with every system against the first.")
+@click.option("--json", "as_json", is_flag=True, help="Print all values as JSON, with the comparisons with the first.")
 def eval(  # noqa: A001 - the command's name
     lists: str, systems: Sequence[str], settings: Mapping[str, Any], metrics: Sequence[str], as_json: bool
 ) -> None:
     """Measure how well each SYSTEM ranks the labelled LISTS.
 
-    Each line of LISTS is a JSON object: query, documents, and relevant (indices from 0) or grades (a number for each
-    document).
+    Each line of LISTS is a JSON object with query, documents, and either relevant (indices that count from 0) or grades
+    (a number for each document).
 
-    A SYSTEM is as-given (the order in the file), local: or local:NAME (a local scorer), else a model of the API. The
-    others are compared with the first. Without any: as-given and local:.
+    A SYSTEM is as-given (the order in the file), local: or local:NAME (a local scorer), or the name of a model of the
+    API. The command compares each system with the first. The default is as-given and local:.
     """
     from cohere_rerank.evaluate import evaluate
     from cohere_rerank.evaluate.comparison import METRICS
 
-    with closing(Systems(settings)) as known, _progress() as progress:
-        named = {name: known.get(name) for name in systems or (AS_GIVEN, "local:")}
-        report = evaluate(lists, named, names=metrics or METRICS, progress=progress)
+    with closing(Systems(settings)) as available, _progress() as progress:
+        chosen = {name: available.get(name) for name in systems or (AS_GIVEN, "local:")}
+        report = evaluate(lists, chosen, names=metrics or METRICS, progress=progress)
     click.echo(report.to_json() if as_json else str(report))
 
 
 @contextmanager
 def _progress() -> Iterator[Callable[[int, int], object] | bool]:
-    """A bar on standard error, if that is a terminal."""
+    """Yield a function that draws a bar on standard error, or False if that is not a terminal."""
     if not sys.stderr.isatty():
         yield False
         return

@@ -1,4 +1,4 @@
-"""``cohere-rerank rank``: documents in, the same documents ordered out."""
+"""``cohere-rerank rank``: read documents, and print them in the order of their scores."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ __all__ = ["rank"]
     type=click.Choice(FORMATS),
     default="auto",
     show_default=True,
-    help="How the files hold documents: one a line, one a line of JSON, all in an array, one a row below a row of "
-    "names, or each file is one.",
+    help="Format of the files: a document on each line, JSON Lines, a JSON array, a table whose first line has the "
+    "names, or a document in each file.",
 )
 @click.option(
-    "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects and rows only; repeatable."
+    "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects and rows. Can be repeated."
 )
-@click.option("--top-n", type=click.IntRange(min=1), metavar="N", help="Keep the N best.  [default: all]")
-@click.option("--min-score", type=float, metavar="SCORE", help="Keep those that score at least this.")
-@click.option("--spans", is_flag=True, help="Mark the passages that count (Rerank v5 and newer, and --local).")
+@click.option("--top-n", type=click.IntRange(min=1), metavar="N", help="Print the N best results.  [default: all]")
+@click.option("--min-score", type=float, metavar="SCORE", help="Print results with this score or a higher one.")
+@click.option("--spans", is_flag=True, help="Mark the relevant passages (Rerank v5 and newer, and --local).")
 @click.option(
     "--json/--table",
     "as_json",
@@ -56,14 +56,14 @@ def rank(
     spans: bool,
     as_json: bool | None,
 ) -> None:
-    """Order documents by how well each answers QUERY.
+    """Rank documents by how well they answer QUERY.
 
-    Each FILE is text with a document on each line, JSON Lines (.jsonl), an array of texts or objects (.json; also an
-    object with one under documents), a table with a first line of names (.csv, .tsv), or a folder, in which each file
-    is a document. Without FILE, or with -, standard input is read.
+    A FILE is one of these: text with a document on each line; JSON Lines (.jsonl); a JSON array of texts or objects
+    (.json), or an object with such an array under documents; a table whose first line has the names (.csv, .tsv); a
+    folder in which each file is a document. Without a FILE, or for -, the command reads standard input.
 
-    As JSON, each result has index (from 0, over all files), relevance_score, place and document; with --spans also
-    relevant_spans.
+    In JSON, a result has index (counted from 0 over all files), relevance_score, place and document, and with --spans
+    also relevant_spans.
     """
     items = _items(query, files, kind)
     if fields:
@@ -91,27 +91,27 @@ def rank(
 
 
 def _items(query: str, files: Sequence[str], kind: str) -> list[Item]:
-    """All documents; a file in the place of the query is not searched for by its name in nothing."""
-    is_file = not files and os.path.exists(query)  # noqa: PTH110 - which takes texts of any length for names
+    """Return all documents. Raise an error if QUERY seems to be a file and there are no documents."""
+    is_file = not files and os.path.exists(query)  # noqa: PTH110 - a Path fails for a long text
     items = [] if is_file and sys.stdin.isatty() else read_items(files or [STDIN], kind)
     if is_file and not items:
         raise click.UsageError(
-            f"QUERY is missing, or the documents: {query!r} is a file or folder, and nothing comes from standard "
-            f"input. `rank QUERY {query}` ranks what is in it; `rank {query} -` takes it for the query, whatever comes "
-            "from standard input"
+            f"QUERY or the documents are missing: {query!r} is a file or folder, and standard input is empty. "
+            f"`rank QUERY {query}` ranks its content; `rank {query} -` uses the name as the query and ranks standard "
+            "input"
         )
     return items
 
 
 def _check_fields(items: Sequence[Item], fields: Sequence[str]) -> None:
-    """Refuse in the words of who typed --field what the client would refuse in those of its caller."""
+    """Check the fields here, so that the message can name the option --field."""
     objects = [(item.place, item.document) for item in items if isinstance(item.document, dict)]
     if items and not objects:
-        raise click.UsageError("--field needs objects or rows (JSON Lines, CSV); these documents are plain text.")
+        raise click.UsageError("--field needs objects or rows (JSON Lines, CSV), but these documents are plain text.")
     for place, document in objects:
         if document.keys().isdisjoint(fields):
             names = ", ".join(map(repr, fields))
-            raise InvalidRequestError(f"{place}: the document has none of the fields that --field names: {names}")
+            raise InvalidRequestError(f"{place}: the document has none of the fields of --field: {names}")
 
 
 def _records(response: V2RerankResponse, items: Sequence[Item]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""``cohere-rerank serve``: a server that speaks Cohere's rerank API."""
+"""``cohere-rerank serve``: a server with Cohere's rerank API."""
 
 from __future__ import annotations
 
@@ -13,20 +13,26 @@ from ._common import DEFAULT_MODEL, is_loopback, notice
 __all__ = ["serve"]
 
 _MEBIBYTE = 1024 * 1024
-_WITH_FAULTS = {"host", "port", "faults"}  # the options that mean something there
+_WITH_FAULTS = {"host", "port", "faults"}  # the options that can be used with --faults
 
 
 @click.command()
-@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Where to listen.")
-@click.option("--port", default=8000, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
-@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Processes that serve.")
+@click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Address to listen on.")
+@click.option(
+    "--port",
+    default=8000,
+    show_default=True,
+    type=click.IntRange(0, 65535),
+    help="Port to listen on. 0 chooses a free one.",
+)
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(min=1), help="Number of processes.")
 @click.option(
     "--api-key",
     "api_keys",
     multiple=True,
     metavar="KEY",
-    help="Who calls must show this key, or one of several; repeatable. Better in CO_SERVER_API_KEY, separated by "
-    "commas: other users of the machine can read a command line.",
+    help="API key that callers must send. Can be repeated: one of the keys is enough. CO_SERVER_API_KEY is safer, "
+    "with commas between keys: other users of the machine can read a command line.",
 )
 @click.option(
     "--scorer",
@@ -36,7 +42,8 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that mean something the
 @click.option(
     "--upstream",
     metavar="URL",
-    help="Let the API at this address answer, with the key in CO_API_KEY; the local engine while it cannot.",
+    help="Forward requests to the API at this address, with the key in CO_API_KEY. The local engine answers during an "
+    "outage.",
 )
 @click.option(
     "--timeout",
@@ -44,24 +51,37 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that mean something the
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long the upstream may take, repeats included.",
+    help="Time limit for the upstream, which includes retries.",
 )
 @click.option(
     "--model",
     default=DEFAULT_MODEL,
     show_default=True,
     metavar="NAME",
-    help="The model for requests that need not name one (/v1/rerank, /rerank).",
+    help="Model of requests without a model (/v1/rerank, /rerank).",
 )
-@click.option("--strict", is_flag=True, help="Refuse unknown fields and nulls, as Cohere does.")
+@click.option("--strict", is_flag=True, help="Reject unknown fields and nulls, as Cohere does.")
 @click.option(
-    "--concurrency", default=2, show_default=True, type=click.IntRange(min=1), help="Requests scored at once, a worker."
+    "--concurrency",
+    default=2,
+    show_default=True,
+    type=click.IntRange(min=1),
+    help="Requests scored at the same time by a worker.",
 )
 @click.option(
-    "--queue", default=128, show_default=True, type=click.IntRange(min=0), help="Requests that may wait, a worker."
+    "--queue",
+    default=128,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Maximum number of waiting requests of a worker.",
 )
 @click.option(
-    "--max-body", default=16, show_default=True, type=click.IntRange(min=1), metavar="MIB", help="Longest request."
+    "--max-body",
+    default=16,
+    show_default=True,
+    type=click.IntRange(min=1),
+    metavar="MIB",
+    help="Maximum size of a request.",
 )
 @click.option(
     "--body-timeout",
@@ -69,13 +89,13 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that mean something the
     show_default=True,
     type=click.FloatRange(min=0, min_open=True),
     metavar="SECONDS",
-    help="How long a request's body may take to arrive; it has a place meanwhile.",
+    help="Time limit for reading the body of a request, which holds a slot of the queue during that time.",
 )
 @click.option(
     "--faults",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
-    help="Misbehave as FILE says, to test programs against. Only --host and --port go with it.",
+    help="Fail as this plan says, to test programs. Only --host and --port can be used with it.",
 )
 @click.pass_context
 def serve(
@@ -95,9 +115,10 @@ def serve(
     body_timeout: float,
     faults: str | None,
 ) -> None:
-    """Answer rerank requests over HTTP, as Cohere's API does: /v2/rerank, /v1/rerank, /rerank.
+    """Serve Cohere's rerank API over HTTP: /v2/rerank, /v1/rerank and /rerank.
 
-    Point a Cohere client at http://HOST:PORT. SIGTERM and Ctrl-C let running requests finish.
+    Set the address of a Cohere client to http://HOST:PORT. After SIGTERM or Ctrl-C, the server finishes the requests in
+    flight.
     """
     if faults is not None:
         _serve_faults(ctx, host, port, faults)
@@ -118,7 +139,7 @@ def serve(
         body_timeout_s=body_timeout,
     )
     if not settings.api_keys and not is_loopback(host):
-        notice(f"anyone who reaches {host} may call; set CO_SERVER_API_KEY to ask for a key")
+        notice(f"the server on {host} accepts every caller; set CO_SERVER_API_KEY to require a key")
     run(settings, host=host, port=port, workers=workers)
 
 
@@ -129,7 +150,7 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
         if option.name not in _WITH_FAULTS and _is_given(ctx, option.name)
     ]
     if others:
-        raise click.UsageError(f"{', '.join(others)} cannot go with --faults.")
+        raise click.UsageError(f"{', '.join(others)} cannot be used with --faults.")
     from logging.config import dictConfig
 
     from cohere_rerank.server.logs import configuration

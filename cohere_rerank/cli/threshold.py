@@ -1,4 +1,4 @@
-"""``cohere-rerank threshold``: from which score on a document is worth keeping."""
+"""``cohere-rerank threshold``: find the score below which a document is not relevant."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ _SHARE = click.FloatRange(min=0, max=1)
 @click.argument("lists", type=click.Path(exists=True, dir_okay=False))
 @click.argument("system", default="local:")
 @client_options
-@click.option("--min-precision", type=_SHARE, metavar="SHARE", help="The best recall at this precision or more.")
-@click.option("--min-recall", type=_SHARE, metavar="SHARE", help="The best precision at this recall or more.")
+@click.option("--min-precision", type=_SHARE, metavar="SHARE", help="Best recall at this precision or more.")
+@click.option("--min-recall", type=_SHARE, metavar="SHARE", help="Best precision at this recall or more.")
 @click.option(
     "--borderline",
     is_flag=True,
-    help="LISTS holds borderline pairs, a JSON object with query and document on each line; the threshold is the mean "
-    "of their scores.",
+    help="Read borderline pairs from LISTS, a JSON object with query and document on each line. The threshold is the "
+    "mean of their scores.",
 )
-@click.option("--json", "as_json", is_flag=True, help="The threshold and every cut, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the threshold and the values at every score as JSON.")
 def threshold(
     lists: str,
     system: str,
@@ -45,27 +45,27 @@ def threshold(
 ) -> None:
     """Find the --min-score for SYSTEM in labelled LISTS.
 
-    It is the cut with the best F1, or the best one that keeps a promise.
+    The default is the score with the best F1. --min-precision and --min-recall set a condition instead.
 
-    LISTS and SYSTEM are those of eval; SYSTEM is local: by itself. A threshold belongs to one system and one kind of
-    query.
+    LISTS and SYSTEM have the same form as for eval. The default of SYSTEM is local:. A threshold is valid for one
+    system and one kind of query only.
     """
     from cohere_rerank.evaluate import borderline_threshold, recommend_threshold
 
     if min_precision is not None and min_recall is not None:
-        raise click.UsageError("--min-precision and --min-recall exclude each other: one cut cannot keep two promises.")
+        raise click.UsageError("--min-precision and --min-recall cannot be used together.")
     if borderline and (min_precision is not None or min_recall is not None):
-        raise click.UsageError("borderline pairs say nothing of precision and recall; leave --borderline out.")
-    with closing(Systems(settings)) as known:
+        raise click.UsageError("--borderline cannot be used with --min-precision or --min-recall.")
+    with closing(Systems(settings)) as systems:
         if borderline:
-            found = borderline_threshold(_pairs(lists), known.get(system))
+            found = borderline_threshold(_pairs(lists), systems.get(system))
         else:
-            found = recommend_threshold(lists, known.get(system), min_precision=min_precision, min_recall=min_recall)
+            found = recommend_threshold(lists, systems.get(system), min_precision=min_precision, min_recall=min_recall)
     click.echo(json.dumps(asdict(found), indent=1) if as_json else str(found))
 
 
 def _pairs(path: str) -> Iterator[tuple[str, object]]:
     for place, record in read_records(path):
         if not isinstance(record, dict) or not record.keys() >= {"query", "document"}:
-            raise InvalidRequestError(f"{place}: it must be an object with query and document")
+            raise InvalidRequestError(f"{place}: the line must be an object with query and document")
         yield record["query"], record["document"]

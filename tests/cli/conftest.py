@@ -1,4 +1,4 @@
-"""The program in this process, for speed, and as a process of its own, where pipes and signals matter."""
+"""Run the program in this process, which is fast, or in a process of its own, for tests of pipes and signals."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COMMAND = [sys.executable, "-m", "cohere_rerank"]
 
 @pytest.fixture
 def run(tmp_path, monkeypatch):
-    """``run("rank", "tea", ...)``: exit code, stdout and stderr of the program, run in an empty folder."""
+    """``run("rank", "tea", ...)`` runs the program in an empty folder and returns its exit code and output."""
     from click.testing import CliRunner
 
     from cohere_rerank.cli._program import program
@@ -32,7 +32,7 @@ def run(tmp_path, monkeypatch):
 
 @pytest.fixture
 def start(tmp_path):
-    """``start("rank", ...)``: the program as a process, with pipes; nothing of it outlives the test."""
+    """``start("rank", ...)`` starts the program as a process with pipes. The process ends with the test."""
     started = []
 
     def popen(*args, env=None, **options):

@@ -1,4 +1,4 @@
-"""Writes docs/reference/cli.md from the help of the program: ``python tests/cli/reference.py``."""
+"""Write docs/reference/cli.md from the help of the program: ``python tests/cli/reference.py``."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from pathlib import Path
 from typing import Any
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
-WIDTH = 80  # columns, whatever the terminal of whoever runs this
+WIDTH = 80  # columns, on every terminal
 
 HEAD = """\
 # Command line
 
-What `cohere-rerank COMMAND --help` says; `python -m cohere_rerank` is the same program. It is an extra:
-`pip install "cohere-rerank[cli]"`. The [guide](../how-to/command-line.md) shows it at work.
+This page is the output of `cohere-rerank COMMAND --help`. `python -m cohere_rerank` is the same program.
+Install it with `pip install "cohere-rerank[cli]"`. The [guide](../how-to/command-line.md) has examples.
 
 | Exit code | Meaning |
 |---|---|
-| 0 | Done. Also when the reader of the output went away, as `head` does. |
-| 1 | The API, a server, a scorer or the machine failed; a package is missing; `doctor` found a failure. |
-| 2 | The command as given cannot be run: an option, an input file or a setting is wrong, or there is no key. |
+| 0 | Success. Also when the reader of the output stopped early, as `head` does. |
+| 1 | The API, a server, a scorer or the machine failed; or a package is missing; or `doctor` found a failure. |
+| 2 | The command is not valid: an option, an input file or a setting is wrong, or there is no key. |
 | 130 | Interrupted with Ctrl-C. |
 
-Data goes to standard output, what is meant for people to standard error. An error is one line there.
+Data goes to standard output. Messages go to standard error, and an error is one line there.
 
 | Variable | Meaning |
 |---|---|
-| `CO_API_KEY`, else `COHERE_API_KEY` | The API's key. There is no option for it: options are seen by other users. |
-| `CO_API_URL` | The address, where neither `--base-url` nor `--local` says otherwise. |
-| `NO_COLOR` | Set to anything, it takes the colours away. |
+| `CO_API_KEY`, else `COHERE_API_KEY` | The key of the API. There is no option for it: other users can see options. |
+| `CO_API_URL` | The address of the API. `--base-url`, `--local` and `--api` override it. |
+| `NO_COLOR` | Any value turns colours off. |
 """
 
 
 def reference() -> str:
-    """The page, as it should be now."""
+    """Return the page as it should be now."""
     import click
 
     from cohere_rerank.cli._program import program

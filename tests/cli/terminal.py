@@ -1,4 +1,4 @@
-"""The program with a terminal around it."""
+"""Run the program on a pseudo-terminal."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import sys
 
 from tests.cli.conftest import COMMAND
 
-# Takes the terminal at its standard input for its own, so that Ctrl-C there is a signal; forking ourselves would be
-# wrong in a process with threads.
+# Makes the terminal at standard input the controlling terminal, so that Ctrl-C sends a signal. A fork here would be
+# unsafe, because this process has threads.
 TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 
 
 def on_terminal(*args, typed=b"", columns=80, env=None):
-    """What the program shows and its exit code, a terminal being all its streams; input is typed when asked for."""
+    """Return what the program prints on a terminal, and its exit code. Type the input when the program asks for it."""
     ours, its = pty.openpty()
     environment = {**os.environ, "COLUMNS": str(columns), "TERM": "xterm-256color", **(env or {})}
     command = [sys.executable, "-c", TAKE_TERMINAL, *COMMAND, *map(str, args)]
@@ -35,9 +35,9 @@ def on_terminal(*args, typed=b"", columns=80, env=None):
 
 
 def read(terminal):
-    """What the terminal has next, nothing at its end."""
-    assert select.select([terminal], [], [], 60)[0], "the program says nothing"
+    """Return the next output of the terminal, and nothing at its end."""
+    assert select.select([terminal], [], [], 60)[0], "the program prints nothing"
     try:
         return os.read(terminal, 65536)
-    except OSError:  # how Linux says that the other side is closed
+    except OSError:  # Linux reports that the other side is closed
         return b""

@@ -1,4 +1,4 @@
-"""The documentation of the command line: the reference is the help itself, and the guide's sessions are run."""
+"""The reference of the command line equals its help, and the sessions of the guide run."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n", re.MULTILINE)
 
 
 def test_reference_is_what_help_says():
-    """Otherwise it is written anew by `python tests/cli/reference.py`."""
+    """`python tests/cli/reference.py` writes the page again."""
     assert PAGE.read_text(encoding="utf-8") == reference()
 
 
 def sessions(text):
-    """The blocks of a page that are run: lists of (command, output); lines that go on begin with a >."""
+    """Yield the blocks of a page as lists of (command, output). A line that starts with > continues a command."""
     for no_run, block in SESSION.findall(text):
         if not no_run:
             _, *pieces = COMMAND.split(block)
@@ -33,7 +33,7 @@ def sessions(text):
 
 @pytest.fixture
 def shell(tmp_path):
-    """``shell(command)``: what it prints on both streams, in a folder that has the program on its PATH."""
+    """``shell(command)`` returns what a command prints on both streams. The program is on its PATH."""
     (tmp_path / "bin").mkdir()
     for name, runs in {"cohere-rerank": f"{sys.executable} -m cohere_rerank", "python3": sys.executable}.items():
         (tmp_path / "bin" / name).write_text(f'#!/bin/sh\nexec {runs} "$@"\n')
@@ -58,14 +58,14 @@ def shell(tmp_path):
 
 
 def is_like(printed, shown):
-    """Whether the output is what the page shows, where … stands for anything within a line."""
+    """Return whether the output is what the page shows. A … matches any text within a line."""
     lines = (".*".join(map(re.escape, line.split("…"))) for line in shown.splitlines())
     return re.fullmatch("\n".join(lines), "\n".join(line.rstrip() for line in printed.splitlines())) is not None
 
 
-@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="the sessions are bash's")
+@pytest.mark.skipif(not Path("/bin/bash").exists(), reason="the sessions need bash")
 def test_sessions_of_the_guide_run_as_shown(shell):
-    """Whoever types the commands, from top to bottom, sees what the page shows."""
+    """A reader who types the commands from top to bottom sees what the page shows."""
     shown = list(sessions(GUIDE.read_text(encoding="utf-8")))
     assert shown
     for session in shown:
@@ -75,7 +75,7 @@ def test_sessions_of_the_guide_run_as_shown(shell):
 
 
 def test_checker_sees_wrong_output(shell):
-    """The check above reads commands, their further lines and their outputs."""
+    """The check above reads commands of several lines and compares their output."""
     text = "```console\n$ echo 1 \\\n>   2\n1 2\n$ true\n```\n<!-- no-run: key -->\n```console\n$ echo 3\n4\n```\n"
     (found,) = sessions(text)
     assert found == [("echo 1 \\\n  2", "1 2\n"), ("true", "")]

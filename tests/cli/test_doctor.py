@@ -1,4 +1,4 @@
-"""`cohere-rerank doctor`: each line says ok, warn or fail, and the exit code sums it up."""
+"""`cohere-rerank doctor` prints ok, warn or fail for each step, and its exit code is 1 if a step failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY = "secret-key-0123456789"
 
 @pytest.fixture
 def diagnose(run):
-    """``diagnose(url)``: exit code and the findings by what was checked."""
+    """``diagnose(url)`` returns the exit code and the findings by check."""
 
     def diagnosed(url, *options, key=KEY):
         done = run("doctor", url, *options, "--json", env={"CO_API_KEY": key})
@@ -23,7 +23,7 @@ def diagnose(run):
         findings = [json.loads(line) for line in done.stdout.splitlines()]
         assert [finding["advice"] is None for finding in findings] == [
             finding["status"] == "ok" for finding in findings
-        ], "what is not well comes with advice, and only that"
+        ], "only a warning or a failure has advice"
         return done.exit_code, {finding["check"]: finding for finding in findings}
 
     return diagnosed
@@ -33,8 +33,8 @@ def statuses(findings):
     return {check: finding["status"] for check, finding in findings.items()}
 
 
-def test_a_good_server_is_ok_from_its_name_to_its_latency(diagnose, server):
-    """Five requests at most are sent, all with the key."""
+def test_a_good_server_passes_every_check(diagnose, server):
+    """At most five requests are sent, all with the key."""
     server.keys = {KEY}
     code, findings = diagnose(server.url)
     assert code == 0
@@ -46,8 +46,8 @@ def test_a_good_server_is_ok_from_its_name_to_its_latency(diagnose, server):
     assert {request.header("authorization") for request in server.requests} == {f"Bearer {KEY}"}
 
 
-def test_people_get_a_line_each(run, server):
-    """Status, what was checked, what was found; advice stands below."""
+def test_each_finding_is_a_line(run, server):
+    """The line has the status, the check and the result. Advice is on the next line."""
     server.path = "/elsewhere"
     done = run("doctor", server.url)
     assert done.exit_code == 1
@@ -57,8 +57,8 @@ def test_people_get_a_line_each(run, server):
     assert lines[-1].startswith(" " * 15)
 
 
-def test_colours_are_for_terminals_without_no_color():
-    """NO_COLOR is heeded where rich does not draw too."""
+def test_colours_need_a_terminal_without_no_color():
+    """NO_COLOR also works in commands without rich."""
     coloured, code = on_terminal("doctor", "local:")
     plain, _ = on_terminal("doctor", "local:", env={"NO_COLOR": "1"})
     assert code == 0
@@ -67,19 +67,19 @@ def test_colours_are_for_terminals_without_no_color():
 
 
 @pytest.mark.parametrize("ending", ["", "/", "/v1", "/v2", "/v2/rerank"])
-def test_an_address_is_what_a_client_takes(diagnose, server, ending):
-    """A base, a version, or the full endpoint."""
+def test_an_address_has_the_same_forms_as_for_a_client(diagnose, server, ending):
+    """It can be a base, a version, or the full endpoint."""
     assert diagnose(server.url + ending)[1]["dialect"]["message"] == "cohere at /v2/rerank"
 
 
 def test_the_address_of_the_environment_is_the_default(run, server):
-    """CO_API_URL, as for the client."""
+    """The default is CO_API_URL, as for the client."""
     done = run("doctor", env={"CO_API_URL": server.url})
     assert (done.exit_code, server.url in done.stdout) == (0, True)
 
 
-def test_a_refused_key_fails(diagnose, server):
-    """None, and a wrong one."""
+def test_a_rejected_key_fails(diagnose, server):
+    """This is so for a missing key and for a wrong one."""
     server.keys = {KEY}
     for key in (None, "another-key-012345"):
         code, findings = diagnose(server.url, key=key)
@@ -89,13 +89,13 @@ def test_a_refused_key_fails(diagnose, server):
 
 
 def test_a_server_without_keys_is_ok_without_one(diagnose, server):
-    """The finding says that none was asked for."""
+    """The finding says that no key was needed."""
     code, findings = diagnose(server.url, key=None)
-    assert (code, findings["key"]["message"]) == (0, "none set, and none asked for")
+    assert (code, findings["key"]["message"]) == (0, "not set, and not needed")
 
 
-def test_nobody_listening_ends_the_diagnosis(diagnose):
-    """What depends on a connection is left out."""
+def test_a_refused_connection_ends_the_diagnosis(diagnose):
+    """The steps that need a connection are skipped."""
     with refusing_url() as url:
         code, findings = diagnose(url)
     assert (code, statuses(findings)) == (1, {"address": "ok", "dns": "ok", "connect": "fail"})
@@ -103,13 +103,13 @@ def test_nobody_listening_ends_the_diagnosis(diagnose):
 
 
 def test_an_unknown_name_ends_the_diagnosis(diagnose):
-    """`.invalid` is a name that nobody has (RFC 2606)."""
+    """Names that end in `.invalid` never exist (RFC 2606)."""
     code, findings = diagnose("http://rerank.invalid")
     assert (code, findings["dns"]["status"], list(findings)[-1]) == (1, "fail", "dns")
 
 
 def test_certificates_are_checked(diagnose, monkeypatch, tmp_path):
-    """One that nobody here trusts fails; with its authority in SSL_CERT_FILE, TLS version and days are shown."""
+    """An untrusted certificate fails. With its authority in SSL_CERT_FILE, the TLS version and the days are printed."""
     with Server(tls="trusted") as server:
         code, findings = diagnose(server.url)
         assert (code, findings["tls"]["status"], list(findings)[-1]) == (1, "fail", "tls")
@@ -121,7 +121,7 @@ def test_certificates_are_checked(diagnose, monkeypatch, tmp_path):
 
 
 def test_https_to_a_server_without_tls_fails(diagnose, server):
-    """And the other way round."""
+    """HTTP to a server with TLS fails too."""
     code, findings = diagnose(server.url.replace("http:", "https:"))
     assert (code, findings["tls"]["status"]) == (1, "fail")
     with Server(tls="trusted") as secured:
@@ -129,25 +129,25 @@ def test_https_to_a_server_without_tls_fails(diagnose, server):
     assert (code, findings["connect"]["status"]) == (1, "fail")
 
 
-def test_a_key_that_travels_in_the_clear_is_a_warning(diagnose):
-    """Unless it stays on this machine."""
+def test_a_key_without_encryption_is_a_warning(diagnose):
+    """There is no warning without a key."""
     code, findings = diagnose("http://rerank.invalid")
     assert (code, findings["address"]["status"]) == (1, "warn")
     assert diagnose("http://rerank.invalid", key=None)[1]["address"]["status"] == "ok"
 
 
 def test_a_proxy_is_named_without_its_password(diagnose, monkeypatch, server):
-    """Names and connections are the proxy's then."""
+    """The proxy looks up the name and connects, so these steps are skipped."""
     monkeypatch.setenv("http_proxy", server.url.replace("//", "//user:proxy-secret@"))
     code, findings = diagnose("http://rerank.invalid/")
     assert "dns" not in findings
     assert server.url.partition("//")[2] in findings["connect"]["message"]
     assert "proxy-secret" not in json.dumps(findings)
-    assert (code, server.requests[0].path) == (0, "http://rerank.invalid/v2/rerank")  # asked as a proxy is
+    assert (code, server.requests[0].path) == (0, "http://rerank.invalid/v2/rerank")  # the form of a request to a proxy
 
 
-def test_limits_are_those_of_the_headers(diagnose, server):
-    """A trial key's are shown; none are made up."""
+def test_limits_come_from_the_headers(diagnose, server):
+    """The headers of a trial key are printed."""
     results = [{"index": 0, "relevance_score": 0.9}, {"index": 1, "relevance_score": 0.1}]
     headers = {"X-Trial-Endpoint-Call-Limit": "10", "X-Trial-Endpoint-Call-Remaining": "7"}
     server.default = reply(200, json={"results": results}, headers=headers)
@@ -157,20 +157,20 @@ def test_limits_are_those_of_the_headers(diagnose, server):
 
 
 def test_a_reached_limit_is_a_warning(diagnose, server):
-    """The server is there and takes the key; more cannot be said now."""
+    """The server accepts the key, but cannot be checked further now."""
     server.default = error(429, "Please wait and try again later")
     code, findings = diagnose(server.url)
     assert (code, findings["limits"]["status"]) == (0, "warn")
 
 
-def test_an_unknown_model_is_told_from_an_unknown_path(diagnose, server):
-    """Both are 404."""
+def test_an_unknown_model_is_not_an_unknown_path(diagnose, server):
+    """Both responses are 404."""
     server.default = error(404, "model 'x' not found, make sure the correct model ID was used")
     code, findings = diagnose(server.url, "--model", "x")
     assert (code, findings["model"]["status"]) == (1, "fail")
     server.default = error(404, "404 page not found")
     code, findings = diagnose(server.url)
-    assert (code, findings["dialect"]["message"]) == (1, "no rerank path is there")
+    assert (code, findings["dialect"]["message"]) == (1, "the server has no rerank path")
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_an_unknown_model_is_told_from_an_unknown_path(diagnose, server):
     ],
     ids=["page", "page-502", "hang-up", "drip", "huge", "no-results", "bare", "no-json", "redirect"],
 )
-def test_whatever_a_server_does_the_diagnosis_ends(diagnose, server, answer):
-    """With a finding, not a traceback."""
+def test_the_diagnosis_ends_for_every_kind_of_server(diagnose, server, answer):
+    """It ends with a finding, not with a traceback."""
     server.default = answer
     code, findings = diagnose(server.url, "--timeout", 0.3)
     assert code == 1
@@ -197,7 +197,7 @@ def test_whatever_a_server_does_the_diagnosis_ends(diagnose, server, answer):
 
 
 def test_local_addresses_are_checked_too(diagnose):
-    """A scorer that is there, and one that is not."""
+    """A scorer can exist or not."""
     assert diagnose("local:")[0] == 0
     code, findings = diagnose("local:bogus")
     assert (code, findings["scorer"]["status"]) == (1, "fail")
@@ -207,7 +207,7 @@ RESULTS = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score":
 
 
 @pytest.mark.parametrize(
-    ("path", "answered", "dialect"),
+    ("path", "body", "dialect"),
     [
         ("/v2/rerank", {"id": "x", "results": RESULTS, "meta": {}}, "cohere"),
         ("/v2/rerank", {"id": "x", "model": "m", "results": RESULTS, "usage": {}}, "cohere"),
@@ -224,13 +224,13 @@ RESULTS = [{"index": 1, "relevance_score": 0.9}, {"index": 0, "relevance_score":
         ("/v2/rerank", None, None),
     ],
 )
-def test_dialects_are_told_by_their_replies(path, answered, dialect):
-    """The replies are those of the servers that speak them."""
-    assert dialect_of(path, answered) == dialect
+def test_the_dialect_is_detected_from_the_response(path, body, dialect):
+    """The responses are those of real servers."""
+    assert dialect_of(path, body) == dialect
 
 
 def test_a_server_of_another_dialect_is_a_warning_with_advice(diagnose, server):
-    """It works, with an option that the advice names."""
+    """The advice names the option with which the server works."""
     server.path = "/nowhere"
     server.script(
         error(404, "404 page not found"),
@@ -245,8 +245,8 @@ def test_a_server_of_another_dialect_is_a_warning_with_advice(diagnose, server):
     assert set(server.requests[3].json) == {"query", "texts"}
 
 
-def test_our_own_server_speaks_what_it_says(diagnose):
-    """Its Jina form bears Cohere's ``meta`` too, and is no v1 for that."""
+def test_the_dialects_of_our_own_server_are_detected(diagnose):
+    """Its Jina format also has the ``meta`` of Cohere, but is not v1."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("prometheus_client")
     from tests.server.running_server import Running
@@ -259,8 +259,8 @@ def test_our_own_server_speaks_what_it_says(diagnose):
     )
 
 
-def test_the_gravest_finding_is_the_one_to_mend_first():
-    """A refused key comes before a form that is not known."""
+def test_the_most_severe_finding_is_the_one_to_fix_first():
+    """A rejected key comes before an unknown format."""
     found = [interpret(PROBES[0], status, {}, {"message": "no"}) for status in (422, 404, 401)]
     finding = most_severe(filter(None, found))
     assert finding is not None
@@ -269,6 +269,6 @@ def test_the_gravest_finding_is_the_one_to_mend_first():
 
 
 def test_only_headers_about_limits_are_shown():
-    """Not cookies, nor anything else."""
+    """Cookies and other headers are not printed."""
     headers = {"set-cookie": "s", "x-ratelimit-reset": "3", "ratelimit-policy": "p", "retry-after": "5", "date": "d"}
     assert limits(headers) == ["x-ratelimit-reset: 3", "ratelimit-policy: p", "retry-after: 5"]

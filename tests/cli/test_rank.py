@@ -1,4 +1,4 @@
-"""`cohere-rerank rank`: documents from anywhere, ordered, as JSON Lines or as a table."""
+"""`cohere-rerank rank` reads documents from files and pipes, and prints a ranking as JSON Lines or as a table."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ QUERY = "capital of France"
 
 
 def ranked(done):
-    """The results of a run, parsed."""
+    """Return the parsed results of a run."""
     assert done.exit_code == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -27,7 +27,7 @@ def places(done):
 
 
 def test_lines_of_standard_input_are_ranked(run):
-    """Piped text gives JSON Lines: index, score, place and document, best first; blank lines are no documents."""
+    """The output in a pipe is JSON Lines with index, score, place and document, best first. Blank lines are skipped."""
     results = ranked(run("rank", QUERY, "--local", input=LINES))
     assert results[0].items() >= {"index": 1, "place": "-:2", "document": "Paris is the capital of France"}.items()
     assert [set(result) for result in results] == [{"index", "relevance_score", "place", "document"}] * 3
@@ -36,7 +36,7 @@ def test_lines_of_standard_input_are_ranked(run):
 
 
 def test_a_dash_is_standard_input_among_files(run, tmp_path):
-    """Files are read in the order given, and the index runs over all of them."""
+    """Files are read in the order of the arguments, and the index counts over all of them."""
     (tmp_path / "a.txt").write_text("a tea\n")
     (tmp_path / "b.txt").write_text("b tea\n\n\nb 4 tea\n")
     results = ranked(run("rank", "tea", "a.txt", "-", "b.txt", "--local", input="from the pipe\n"))
@@ -48,8 +48,8 @@ def test_a_dash_is_standard_input_among_files(run, tmp_path):
     }
 
 
-def test_scores_order_and_model_are_the_servers(run, server):
-    """What goes out is the query, the documents and the model; what comes back is shown as it is."""
+def test_scores_and_order_come_from_the_server(run, server):
+    """The request has the query, the documents and the model. The response is printed unchanged."""
     server.keys = {KEY}
     environment = {"CO_API_KEY": KEY, "CO_API_URL": server.url}
     results = ranked(
@@ -62,34 +62,34 @@ def test_scores_order_and_model_are_the_servers(run, server):
     assert request.json == {"model": "rerank-x", "query": "tea", "documents": ["one", "two", "three"], "top_n": 2}
 
 
-def test_local_and_api_outrank_the_environment(run, server):
-    """--local sends nothing although there is a key; --api does not rank here although CO_API_URL says local:."""
+def test_local_and_api_override_the_environment(run, server):
+    """--local sends nothing, even with a key. --api does not use the local engine, even if CO_API_URL is local:."""
     run("rank", "tea", "--local", input="green\n", env={"CO_API_KEY": KEY, "CO_API_URL": server.url})
     assert server.requests == []
     done = run("rank", "tea", "--api", input="green\n", env={"CO_API_URL": "local:"})
     assert (done.exit_code, "CO_API_KEY" in done.stderr) == (2, True)
 
 
-def test_timeout_bounds_the_whole_call(run, server):
-    """--timeout covers repeats and waits, and --max-retries is heeded."""
+def test_timeout_limits_the_whole_call(run, server):
+    """--timeout includes retries and waits. --max-retries sets the number of retries."""
     server.default = reply(503, json={"message": "overloaded"}, headers={"retry-after": "3600"})
     common = ["rank", "tea", "--base-url", server.url]
     done = run(*common, "--timeout", 5, input="green\n", env={"CO_API_KEY": KEY})
     assert done.exit_code == 1
-    assert len(server.requests) == 1  # an hour is longer than five seconds: no use to wait
+    assert len(server.requests) == 1  # the server asks for an hour, which is longer than five seconds
     done = run(*common, "--max-retries", 0, input="green\n", env={"CO_API_KEY": KEY})
     assert (done.exit_code, len(server.requests)) == (1, 2)
 
 
-def test_min_score_leaves_out_the_rest(run):
-    """All that is left scores at least that."""
+def test_min_score_removes_lower_scores(run):
+    """All remaining results have that score or a higher one."""
     everything = ranked(run("rank", QUERY, "--local", input=LINES))
     cut = everything[1]["relevance_score"]
     assert ranked(run("rank", QUERY, "--local", "--min-score", cut, input=LINES)) == everything[:2]
 
 
 def test_json_lines_hold_texts_and_objects(run, tmp_path):
-    """A .jsonl file; objects are ranked by all fields, or by those named, and come back as they are."""
+    """A .jsonl file can mix texts and objects. They are printed unchanged."""
     documents = [{"title": "tea", "id": 1}, "plain tea", {"title": "coffee", "note": "better than tea"}]
     (tmp_path / "d.jsonl").write_text("\n".join(map(json.dumps, documents)))
     results = ranked(run("rank", "tea", "d.jsonl", "--local"))
@@ -97,7 +97,7 @@ def test_json_lines_hold_texts_and_objects(run, tmp_path):
 
 
 def test_fields_are_sent_in_the_order_given(run, server, tmp_path):
-    """--field picks and orders; the printed document is whole."""
+    """--field chooses and orders the fields that are sent. The printed document has all fields."""
     row = {"id": 7, "title": "tea", "body": "green"}
     (tmp_path / "d.jsonl").write_text(json.dumps(row))
     options = ["--base-url", server.url, "--field", "body", "--field", "title"]
@@ -106,35 +106,35 @@ def test_fields_are_sent_in_the_order_given(run, server, tmp_path):
     assert results[0]["document"] == row
 
 
-def test_a_field_of_plain_text_is_refused(run):
-    """Rather than ranking by something else than was asked for."""
+def test_a_field_of_plain_text_is_rejected(run):
+    """The program does not rank by something else than the field."""
     done = run("rank", "tea", "--local", "--field", "title", input="green tea\n")
     assert (done.exit_code, done.stdout) == (2, "")
     assert "--field" in done.stderr
 
 
-def test_a_document_without_the_field_is_refused_by_its_place(run):
-    """And by the option that was typed; other texts and a document with one of several fields are taken."""
+def test_a_document_without_the_field_is_rejected_with_its_place(run):
+    """The message names the option. Texts, and documents with one of several fields, are accepted."""
     lines = '{"text": "green tea", "id": 1}\n"plain tea"\n\n{"id": 2, "body": "secret"}\n'
     done = run("rank", "tea", "--local", "--field", "text", "--field", "note", input=lines)
     assert (done.exit_code, done.stdout) == (2, "")
-    said = "-:4: the document has none of the fields that --field names: 'text', 'note'"
-    assert done.stderr == f"cohere-rerank: error: {said}\n"
+    message = "-:4: the document has none of the fields of --field: 'text', 'note'"
+    assert done.stderr == f"cohere-rerank: error: {message}\n"
     assert len(ranked(run("rank", "tea", "--local", "--field", "text", "--field", "body", input=lines))) == 3
 
 
-@pytest.mark.parametrize(("name", "mark"), [("d.csv", ","), ("d.tsv", "\t"), ("D.CSV", ",")])
-def test_tables_are_objects_by_the_names_of_their_first_line(run, tmp_path, name, mark):
-    """Quoted cells may hold line breaks and the mark; a byte order mark is none of the name."""
-    text = f'\ufefftitle{mark}body\ntea{mark}"green{mark}\nof Japan"\ncoffee{mark}black\n'
+@pytest.mark.parametrize(("name", "delimiter"), [("d.csv", ","), ("d.tsv", "\t"), ("D.CSV", ",")])
+def test_rows_of_a_table_are_objects(run, tmp_path, name, delimiter):
+    """The first line has the names. Quoted cells can have line breaks and delimiters. A byte order mark is removed."""
+    text = f'\ufefftitle{delimiter}body\ntea{delimiter}"green{delimiter}\nof Japan"\ncoffee{delimiter}black\n'
     (tmp_path / name).write_text(text, encoding="utf-8")
     first, second = ranked(run("rank", "green tea of Japan", name, "--local"))
-    assert first["document"] == {"title": "tea", "body": f"green{mark}\nof Japan"}
+    assert first["document"] == {"title": "tea", "body": f"green{delimiter}\nof Japan"}
     assert (first["place"], second["place"]) == (f"{name}:2", f"{name}:4")
 
 
-def test_the_place_of_a_row_is_the_line_where_it_begins(run, tmp_path):
-    """Of rows with line breaks in them, after blank lines, and of one that is refused."""
+def test_the_place_of_a_row_is_its_first_line(run, tmp_path):
+    """This is also true for rows with line breaks, after blank lines, and in errors."""
     table = 'title,body\n\ntea,"green\n\nof\nJapan"\n\n"cof\nfee",black\n'
     (tmp_path / "d.csv").write_text(table)
     results = ranked(run("rank", "tea", "d.csv", "--local"))
@@ -147,7 +147,7 @@ def test_the_place_of_a_row_is_the_line_where_it_begins(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("name", "mark", "said"),
+    ("name", "delimiter", "message"),
     [
         ("d.csv", ";", "separated by semicolons? Save the table with commas;"),
         ("d.csv", "\t", "separated by tabs? Read it with --format tsv;"),
@@ -155,43 +155,43 @@ def test_the_place_of_a_row_is_the_line_where_it_begins(run, tmp_path):
         ("d.tsv", ";", "separated by semicolons? Save"),
     ],
 )
-def test_a_table_with_other_marks_is_refused(run, tmp_path, name, mark, said):
-    """Instead of ranking whole rows as the cells of one column."""
-    (tmp_path / name).write_text(f"title{mark}body\ntea{mark}green\n")
+def test_a_table_with_another_delimiter_is_rejected(run, tmp_path, name, delimiter, message):
+    """Otherwise whole rows would be ranked as cells of one column."""
+    (tmp_path / name).write_text(f"title{delimiter}body\ntea{delimiter}green\n")
     done = run("rank", "tea", name, "--local")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert f"error: {name}:1: one column, " in done.stderr and said in done.stderr
+    assert f"error: {name}:1: there is one column, " in done.stderr and message in done.stderr
     assert "green" not in done.stderr
 
 
 @pytest.mark.parametrize("names", ['"title; and body"', '"title, and body"', "title and body"])
 def test_a_table_may_have_one_column(run, tmp_path, names):
-    """Under a name with a semicolon or a comma too, if that is in quotes."""
+    """Its name can have a semicolon or a comma if it is in quotes."""
     (tmp_path / "d.csv").write_text(f"\ufeff{names}\ntea; green\n", encoding="utf-8")
     (result,) = ranked(run("rank", "tea", "d.csv", "--local"))
     assert result["document"] == {names.strip('"'): "tea; green"}
 
 
 @pytest.mark.parametrize(
-    ("names", "said"),
+    ("names", "message"),
     [
-        ("title,body,title", "d.csv:1: columns 1 and 3 are both called 'title'"),
+        ("title,body,title", "d.csv:1: columns 1 and 3 have the same name 'title'"),
         ("title,,body", "d.csv:1: column 2 has no name"),
         ("title,body, ", "d.csv:1: column 3 has no name"),
     ],
 )
-def test_a_column_that_a_row_would_lose_is_refused(run, tmp_path, names, said):
-    """Equal names and missing ones; rows are not ranked by half of their cells."""
+def test_columns_without_a_unique_name_are_rejected(run, tmp_path, names, message):
+    """Otherwise rows would lose a cell."""
     (tmp_path / "d.csv").write_text(f"{names}\ngreen,tea,leaves\n")
     done = run("rank", "tea", "d.csv", "--local")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in done.stderr and "leaves" not in done.stderr
+    assert message in done.stderr and "leaves" not in done.stderr
 
 
 @pytest.mark.parametrize("number", ["1e999", "-1e999", "NaN", "Infinity", "-Infinity"])
 @pytest.mark.parametrize("options", [[], ["--format", "jsonl"]], ids=["auto", "jsonl"])
-def test_a_number_that_json_cannot_hold_is_refused(run, number, options):
-    """It would leave as Infinity or NaN, which other programs do not read; the line is named."""
+def test_a_number_that_json_cannot_hold_is_rejected(run, number, options):
+    """Otherwise the output would have Infinity or NaN, which other programs reject. The message names the line."""
     lines = '{"title": "tea", "price": 1.5e2}\n{"title": "coffee", "of": [{"price": ' + number + "}]}\n"
     done = run("rank", "tea", "--local", *options, input=lines)
     assert (done.exit_code, done.stdout) == (2, "")
@@ -201,14 +201,14 @@ def test_a_number_that_json_cannot_hold_is_refused(run, number, options):
 
 
 def test_long_cells_are_read(run, tmp_path):
-    """Longer than the csv module's own limit of 131,072 characters."""
+    """A cell can be longer than the default of the csv module, 131,072 characters."""
     (tmp_path / "d.csv").write_text("body\n" + "tea " * 50_000 + "\n")
     (result,) = ranked(run("rank", "tea", "d.csv", "--local"))
     assert len(result["document"]["body"]) == 200_000
 
 
 def test_each_file_of_a_folder_is_a_document(run, tmp_path):
-    """In every folder below, but hidden ones; what is no text is counted, not ranked."""
+    """Folders below are read, except hidden ones. Files that are not text are skipped and counted."""
     for name, text in {"a.txt": "green tea\nin two lines", "sub/b.md": "black tea", ".git/c": "tea"}.items():
         (tmp_path / "docs" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "docs" / name).write_text(text)
@@ -216,20 +216,20 @@ def test_each_file_of_a_folder_is_a_document(run, tmp_path):
     (tmp_path / "docs" / "empty.txt").write_text("")
     done = run("rank", "green tea", "docs", "--local")
     assert places(done) == ["docs/a.txt", "docs/sub/b.md"]
-    assert "docs: left out 2 files, empty" in done.stderr
+    assert "docs: skipped 2 files (empty" in done.stderr
     (tmp_path / "docs" / "empty.txt").unlink()
-    assert "docs: left out 1 file, empty" in run("rank", "green tea", "docs", "--local").stderr
+    assert "docs: skipped 1 file (empty" in run("rank", "green tea", "docs", "--local").stderr
 
 
-def test_whole_files_are_documents_if_asked(run, tmp_path):
-    """--format whole: one document a file."""
+def test_whole_files_can_be_documents(run, tmp_path):
+    """--format whole reads each file as one document."""
     (tmp_path / "a.md").write_text("tea\n\nof Japan\n")
     (result,) = ranked(run("rank", "tea", "a.md", "--local", "--format", "whole"))
     assert (result["document"], result["place"]) == ("tea\n\nof Japan\n", "a.md")
 
 
 def test_piped_objects_are_json_lines_and_other_lines_are_text(run):
-    """Standard input is what its first line is; --format outranks that."""
+    """The first line of standard input decides its format. --format overrides that."""
     piped = '{"text": "green tea"}\n{"text": "coffee"}\n'
     assert [result["document"] for result in ranked(run("rank", "tea", "--local", input=piped))] == [
         {"text": "green tea"},
@@ -241,7 +241,7 @@ def test_piped_objects_are_json_lines_and_other_lines_are_text(run):
 
 
 @pytest.mark.parametrize(
-    ("name", "data", "said"),
+    ("name", "data", "message"),
     [
         ("d.jsonl", b'"tea"\n{"a": \n', "d.jsonl:2"),
         ("d.jsonl", b'"tea"\n\n7\n', "d.jsonl:3"),
@@ -254,24 +254,24 @@ def test_piped_objects_are_json_lines_and_other_lines_are_text(run):
         ("d.csv", b"a\nth\xe9\n", "d.csv"),
     ],
 )
-def test_what_cannot_be_read_names_its_place(run, tmp_path, name, data, said):
-    """File and line, in one line, with exit code 2; nothing of the document is shown."""
+def test_an_unreadable_document_is_named_with_its_place(run, tmp_path, name, data, message):
+    """The message is one line with file and line number, the exit code is 2, and no document is shown."""
     (tmp_path / name).write_bytes(data)
     done = run("rank", "tea", name, "--local")
     assert (done.exit_code, done.stdout) == (2, "")
-    assert said in done.stderr
+    assert message in done.stderr
     assert done.stderr.count("\n") == 1
 
 
 def test_no_documents_give_no_results(run):
-    """An empty input is no failure; a note says so."""
+    """An empty input is not an error. A message reports it."""
     done = run("rank", "tea", "--local", input="\n \n")
     assert (done.exit_code, done.stdout) == (0, "")
     assert "no documents" in done.stderr
 
 
 def test_spans_are_in_the_json(run):
-    """--spans gives positions, scores and the text of each passage."""
+    """--spans prints the position, score and text of each passage."""
     (result,) = ranked(
         run("rank", "capital of France", "--local", "--spans", input="Lyon is large. Paris, the capital of France.\n")
     )
@@ -282,18 +282,18 @@ def test_spans_are_in_the_json(run):
     assert "France" in spans[0]["text"]
 
 
-def test_json_is_utf8_whatever_the_terminal_speaks(start):
-    """JSON Lines are UTF-8 by definition; a table shows what the encoding has."""
+def test_json_is_always_utf8(start):
+    """JSON Lines are UTF-8 by definition. A table replaces characters that the encoding does not have."""
     document = "緑茶 tea ☕ été\n".encode()
     for form, wanted in (("--json", "緑茶 tea ☕ été".encode()), ("--table", b"?? tea ? \xe9t\xe9")):
         process = start("rank", "tea", "--local", form, env={"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"})
-        out, said = process.communicate(document, timeout=60)
-        assert process.returncode == 0, said
+        out, message = process.communicate(document, timeout=60)
+        assert process.returncode == 0, message
         assert wanted in out
 
 
-def test_warnings_of_the_server_are_notes(run, server):
-    """They reach the person on standard error, on one line, and leave the data alone."""
+def test_warnings_of_the_server_go_to_standard_error(run, server):
+    """Each is one line there, and the data stays clean."""
     body = {"results": [{"index": 0, "relevance_score": 0.5}], "meta": {"warnings": ["model is\ndeprecated\x1b[2J"]}}
     server.script(reply(200, json=body))
     done = run("rank", "tea", "--base-url", server.url, input="green\n", env={"CO_API_KEY": KEY})
@@ -306,14 +306,14 @@ COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
 @pytest.fixture
 def teas(tmp_path):
-    """A file with a document that is longer than a line, and one with an order to the terminal."""
+    """A file with a document that is longer than a line, and one with control characters."""
     (tmp_path / "teas.txt").write_text("green tea\ncoffee " + "and more " * 50 + "\ntea\x1b[2J\x07 \u202eback\n")
     return tmp_path / "teas.txt"
 
 
 @pytest.mark.parametrize("columns", [60, 100])
 def test_a_terminal_gets_a_table_as_wide_as_it_is(teas, columns):
-    """One line a result: rank, score, bar, place and the start of the text."""
+    """Each result is one line with rank, score, bar, place and the start of the text."""
     shown, code = on_terminal("rank", "green tea", teas, "--local", columns=columns)
     assert code == 0
     lines = [
@@ -327,16 +327,16 @@ def test_a_terminal_gets_a_table_as_wide_as_it_is(teas, columns):
     assert {len(line) for line in lines} == {columns}
 
 
-def test_documents_cannot_give_orders_to_the_terminal(teas):
-    """Escape sequences and turned writing directions are shown as blanks."""
+def test_documents_cannot_control_the_terminal(teas):
+    """Escape sequences and changes of the writing direction are printed as spaces."""
     shown, _ = on_terminal("rank", "tea", teas, "--local")
     assert "\x1b[2J" not in shown
     assert "\x07" not in shown
     assert "\u202e" not in shown
 
 
-def test_no_color_takes_the_colours_away(teas):
-    """NO_COLOR leaves the table as it is, without one colour code."""
+def test_no_color_turns_colours_off(teas):
+    """With NO_COLOR the table is the same, without a colour code."""
     coloured, _ = on_terminal("rank", "green tea", teas, "--local", "--spans")
     plain, code = on_terminal("rank", "green tea", teas, "--local", "--spans", env={"NO_COLOR": "1"})
     assert code == 0
@@ -348,8 +348,8 @@ def test_no_color_takes_the_colours_away(teas):
 PARIS = "Lyon. Paris is the capital of France. Berlin."
 
 
-def test_without_colours_spans_stand_in_brackets(run):
-    """In a pipe; a table without --spans has none."""
+def test_spans_are_in_brackets_without_colours(run):
+    """This is so in a pipe. A table without --spans has no brackets."""
     shown = run("rank", QUERY, "--local", "--spans", "--table", input=PARIS).stdout
     assert "Lyon. [Paris is the capital of France.] Berlin." in shown
     assert "[" not in run("rank", QUERY, "--local", "--table", input=PARIS).stdout
@@ -359,7 +359,7 @@ def test_without_colours_spans_stand_in_brackets(run):
     ("environment", "has_brackets"), [({"TERM": "dumb"}, True), ({}, False)], ids=["dumb", "color"]
 )
 def test_a_terminal_without_colours_shows_brackets(tmp_path, environment, has_brackets):
-    """One with colours shows none. A dumb one has 80 columns for rich, whatever is said of it."""
+    """A terminal with colours shows no brackets. For rich, a dumb terminal always has 80 columns."""
     (tmp_path / "d.txt").write_text(PARIS)
     shown, code = on_terminal("rank", QUERY, tmp_path / "d.txt", "--local", "--spans", columns=120, env=environment)
     assert code == 0
@@ -380,8 +380,8 @@ def test_a_terminal_without_colours_shows_brackets(tmp_path, environment, has_br
     ],
     ids=["in view", "far", "after a long word", "after a longer", "in Japanese", "longer than the line", "wide"],
 )
-def test_what_is_shown_begins_at_a_word_near_the_passage(run, server, tmp_path, document, span, shown):
-    """With the start of the document, if the passage is in view then; nothing begins amid a word."""
+def test_an_excerpt_starts_at_a_word_near_the_passage(run, server, tmp_path, document, span, shown):
+    """It starts with the document if the passage is visible then. It never starts inside a word."""
     (tmp_path / "d.txt").write_text(document)
     at = document.index(span)
     spans = [{"start": at, "end": at + len(span), "score": 0.5}]
@@ -391,8 +391,8 @@ def test_what_is_shown_begins_at_a_word_near_the_passage(run, server, tmp_path, 
     assert f"d.txt:1  {shown}" in done.stdout
 
 
-def test_spans_that_overlap_stand_in_no_order_or_lie_beyond_are_marked_once(run, server):
-    """Other servers may send them so, or count in bytes; the best comes first."""
+def test_overlapping_unordered_and_invalid_spans_are_marked_once(run, server):
+    """Other servers may send such spans, or count in bytes. The best span comes first."""
     pairs = [(80, 90), (6, 9), (0, 3), (2, 5), (0, 2), (12, 14)]
     spans = [{"start": start, "end": end, "score": 0.5} for start, end in pairs]
     server.script(reply(200, json={"results": [{"index": 0, "relevance_score": 0.5, "relevant_spans": spans}]}))
@@ -401,8 +401,8 @@ def test_spans_that_overlap_stand_in_no_order_or_lie_beyond_are_marked_once(run,
     assert "  [012][34]5[678]901 " in done.stdout
 
 
-def test_bars_say_the_score(run, server):
-    """A full bar is 1; what is out of range, as of other servers, is drawn as its end."""
+def test_the_length_of_a_bar_is_the_score(run, server):
+    """A full bar is 1. Scores of other servers that are out of range are cut."""
     scores = [5.0, 0.5, -3.0]
     results = [{"index": index, "relevance_score": score} for index, score in enumerate(scores)]
     server.script(reply(200, json={"results": results}))
@@ -412,14 +412,14 @@ def test_bars_say_the_score(run, server):
 
 
 def test_documents_typed_at_the_terminal_are_ranked(tmp_path):
-    """A note says how to end; Ctrl-D does."""
+    """A message says that Ctrl-D ends the input."""
     shown, code = on_terminal("rank", "tea", "--local", typed=b"green tea\n\x04")
     assert code == 0
     assert "█" in shown
 
 
-def test_ctrl_c_at_the_terminal_is_quiet():
-    """Exit code 130, no traceback, no `Aborted`."""
+def test_ctrl_c_at_the_terminal_prints_nothing():
+    """The exit code is 130, without a traceback or the word `Aborted`."""
     shown, code = on_terminal("rank", "tea", "--local", typed=b"\x03")
     assert code == 130
     assert "Traceback" not in shown

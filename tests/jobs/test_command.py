@@ -54,13 +54,13 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
     server.script(error(400, "no"))
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
-    assert "rows that could not be sent: 1; mend them, and run them as a job of their own" in done.stderr
-    assert "other rows with an error: 1; the same command with --retry-errors" in done.stderr
+    assert "rows that could not be sent: 1; fix them and run them as a new job" in done.stderr
+    assert "other rows with an error: 1; send them again with the same command and --retry-errors" in done.stderr
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1, "--retry-errors")
     assert done.returncode == 1
     assert "rows that could not be sent: 1" in done.stderr
     assert "with an error: 1; the same command" not in done.stderr
-    assert "commonest error: InvalidRequestError (1 of 1), such as line 2: broken JSON" in done.stderr
+    assert "most common error: InvalidRequestError (1 of 1), such as line 2: broken JSON" in done.stderr
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == ["a", None, "b"]
     assert ["error" in row for row in rows_of(tmp_path / "out.jsonl")] == [False, True, False]
 
@@ -74,8 +74,8 @@ def test_the_commonest_error_is_told_without_a_servers_words(write, batch, serve
     server.default = error(404, "no model for query 3")
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
-    assert "commonest error: NotFoundError, status 404 (3 of 4)\n" in done.stderr
-    assert "rows with an error: 4; the same command with --retry-errors" in done.stderr
+    assert "most common error: NotFoundError, status 404 (3 of 4)\n" in done.stderr
+    assert "rows with an error: 4; send them again with the same command and --retry-errors" in done.stderr
     assert "query" not in done.stderr
 
 
@@ -129,11 +129,11 @@ def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, t
     write(150)
     done = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none")
     assert done.returncode == 1
-    assert done.stderr.endswith("(the same command with --retry-errors)\n")
+    assert done.stderr.endswith("(resume with the same command and --retry-errors)\n")
     write(['{"query": "q", "documents": ["d"], "page": 7}'] * 150)
     done = batch("in.jsonl", "-o", "other.jsonl")
     assert done.returncode == 1
-    assert done.stderr.endswith("(the same command with --retry-errors)\n")
+    assert done.stderr.endswith("(resume with the same command and --retry-errors)\n")
     server.default = good_reply()
     done = batch("in.jsonl", "-o", "other.jsonl", "--ignore-unknown", "--retry-errors")
     assert done.returncode == 0
@@ -149,9 +149,9 @@ def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
         (["none.jsonl", "-o", "out.jsonl"], "none.jsonl"),
         (["in.jsonl", "-o", "there.jsonl"], "exists already"),
         (["in.jsonl", "-o", "out.txt"], "must end with"),
-        (["in.jsonl", "-o", "out.jsonl", "--limit", "fast"], "requests a minute"),
-        (["in.jsonl", "-o", "out.jsonl", "--processes", 4], "--processes is for --local"),
-        (["in.jsonl", "--dry-run", "--processes", 4, "--base-url", server.url], "--processes is for --local"),
+        (["in.jsonl", "-o", "out.jsonl", "--limit", "fast"], "requests per minute"),
+        (["in.jsonl", "-o", "out.jsonl", "--processes", 4], "--processes needs --local"),
+        (["in.jsonl", "--dry-run", "--processes", 4, "--base-url", server.url], "--processes needs --local"),
     ):
         done = batch(*arguments)
         assert done.returncode == 2
@@ -166,7 +166,7 @@ def test_without_a_key_the_hint_fits_the_command(write, batch, tmp_path):
     write(2)
     done = batch("in.jsonl", "-o", "out.jsonl", unset=("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL"))
     assert done.returncode == 2
-    assert done.stderr.endswith("set CO_API_KEY (or COHERE_API_KEY); --local needs none\n")
+    assert done.stderr.endswith("set CO_API_KEY (or COHERE_API_KEY); --local needs no key\n")
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
