@@ -228,7 +228,7 @@ class Limiter:
             position = self._queue.position(waiter.ticket)
             is_full = self._limit.concurrency is not None and self._n_in_flight >= self._limit.concurrency
             interval_s = min(self._completion_interval_s, _COMPLETION_POLL_MAX_S)
-        wait_s, left_s = self._wait_s(now_s, position), deadline.left()
+        wait_s, left_s = self._wait_s(now_s, position), deadline.remaining()
         if wait_s >= left_s:
             raise self._wait_error(wait_s, deadline)
         sleep_s = wait_s if wait_s <= _POLL_MAX_S else max(_POLL_MAX_S, wait_s / 2)
