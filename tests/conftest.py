@@ -13,6 +13,7 @@ import hypothesis
 import pytest
 
 from cohere_rerank.testing import FakeClock
+from tests import skips
 from tests.fake_server import Server
 
 # PYTHONUNBUFFERED hides from a process what happens when it flushes a pipe without a reader.
@@ -20,6 +21,8 @@ ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "S
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 hypothesis.settings.register_profile("repeatable", derandomize=True)  # the result depends on the change, not on chance
+# Files that Windows cannot even import. The path is relative to this folder.
+collect_ignore = [path.removeprefix("tests/") for path in skips.IMPORT_FAILS_ON_WINDOWS if skips.WINDOWS]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -32,6 +35,38 @@ def pytest_configure(config: pytest.Config) -> None:
     if sys.version_info < (3, 11):
         ignored = "ignore:Exception ignored in. <function _SSLProtocolTransport.__del__"
         config.addinivalue_line("filterwarnings", f"{ignored}:pytest.PytestUnraisableExceptionWarning")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what cannot run on Windows."""
+    for item in items if skips.WINDOWS else []:
+        if reason := skips.why_not_on_windows(item.nodeid):
+            item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """In CI, let a test fail that is skipped for a reason that `skips.py` does not expect."""
+    return fail_if_skipped((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector: pytest.Collector) -> Iterator[None]:
+    """The same for a whole file that is skipped."""
+    return fail_if_skipped((yield))
+
+
+def fail_if_skipped(report: Any) -> Any:
+    """The report of a test or a file; a failure where it was skipped and must not be."""
+    if report.skipped and not hasattr(report, "wasxfail") and skips.is_strict():
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not skips.is_expected(reason.removeprefix("Skipped: ")):
+            report.outcome = "failed"
+            report.longrepr = (
+                f"{report.nodeid} was skipped in CI: {reason}\n"
+                "Install what it needs, or add the reason to EXPECTED in tests/skips.py."
+            )
+    return report
 
 
 @pytest.fixture(autouse=True)

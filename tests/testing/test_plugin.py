@@ -107,7 +107,7 @@ def test_a_suite_that_does_not_use_it_loads_next_to_nothing(is_installed, tmp_pa
     done = run_pytest(tmp_path, "-s", "-p", "cohere_rerank")
     assert "1 passed" in done.stdout, done.stdout
     (loaded,) = [line for line in done.stdout.splitlines() if "LOADED" in line]
-    mine = [f"cohere_rerank.{name}" for name in ("_late", "_version", "testing", "testing.plugin")]
+    mine = [f"cohere_rerank.{name}" for name in ("_lazy", "_version", "testing", "testing.plugin")]
     assert loaded.endswith(f"LOADED [] {mine}")
 
 
