@@ -6,34 +6,77 @@ from cohere_rerank.errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
 
-def to_texts(documents: Iterable[object], rank_fields: Sequence[str] | None = None) -> tuple[list[object], list[str]]:
-    """Read the documents once and give each as text.
+EMPTY_CHOICES = ("error", "skip")
+
+
+def to_texts(
+    documents: Iterable[object],
+    rank_fields: Sequence[str] | None = None,
+    text: str | Callable[[Any], str] | None = None,
+    on_empty: str = "error",
+) -> tuple[list[object], list[str]]:
+    """Read the documents once and return the text of each.
 
     Args:
-        documents: n strings, mappings, dataclasses, named tuples, attrs or pydantic models, mixed freely. A structured
-            one becomes YAML, keys in the given order.
-        rank_fields: Which fields of structured documents to send, in this order; a document sends those it has.
-            Strings are sent whole. None sends all fields.
+        documents: n strings, mappings, dataclasses, named tuples, attrs or pydantic models, rows, or documents of a
+            framework, mixed freely. Of a framework's document only the text is sent; any other structured document
+            becomes YAML, keys in the given order.
+        rank_fields: Names or dotted paths of the fields of structured documents to send, in this order. A document
+            sends those that it has. Strings are sent whole. None sends all fields.
+        text: Where the text of a structured document is: a field's name, a dotted path, or a function of the document
+            that returns it. None recognizes the documents of common frameworks.
+        on_empty: What to do with a document without content: ``"error"`` raises, ``"skip"`` returns ``""`` for it.
 
     Returns:
-        n documents (the caller's own objects, unchanged, in a new list) and n texts, none of them empty.
+        n documents (the caller's own objects, unchanged, in a new list) and n texts.
 
     Raises:
         InvalidRequestError: For a document that is empty or of another kind, or a value without a YAML form.
     """
     items = _listed(documents)
-    _check_rank_fields(rank_fields)
+    if items or rank_fields != []:  # no documents have no fields to choose from
+        _check_rank_fields(rank_fields)
+    _check_text(text, rank_fields)
+    if on_empty not in EMPTY_CHOICES:
+        raise InvalidRequestError(f"on_empty must be 'error' or 'skip', got {on_empty!r}")
     if set(map(type, items)) <= {str}:
         texts: list[str] = items[:]  # type: ignore[assignment]  # every item is a str
     else:
-        texts = [_to_text(item, index, rank_fields) for index, item in enumerate(items)]
-    if not all(texts):
-        raise InvalidRequestError(f"document at index {texts.index('')} is empty; leave it out or give it text")
+        texts = _texts(items, rank_fields, text)
+    if not all(texts) or any(map(str.isspace, texts)):
+        texts = ["" if each.isspace() else each for each in texts]
+        if on_empty == "error":
+            raise _empty(f"document at index {texts.index('')}")
     return items, texts
+
+
+def _texts(
+    items: list[object], rank_fields: Sequence[str] | None, text: str | Callable[[Any], str] | None
+) -> list[str]:
+    from .yaml_values import has_content
+
+    texts: list[str] = []
+    has_warned = False
+    for index, given in enumerate(items):
+        item = given.as_py() if hasattr(given, "as_py") else given  # a scalar of Arrow
+        if isinstance(item, str):
+            texts.append(str.__str__(item))  # encoders of JSON differ on subclasses
+            continue
+        if text is not None:
+            texts.append(_chosen_text(item, text, f"document at index {index}"))
+            continue
+        fields = _fields(item, index, rank_fields)
+        if isinstance(fields, str) or not has_content(fields):
+            texts.append(fields if isinstance(fields, str) else "")
+            continue
+        if not has_warned:
+            has_warned = _warn_of_vector(fields, index)
+        texts.append(_yaml(fields, index))
+    return texts
 
 
 def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence[str] | None = None) -> str:
@@ -48,7 +91,12 @@ def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence
         InvalidRequestError: No fields, or a value without a YAML form; the message has the key path, not the value.
     """
     _check_rank_fields(rank_fields)
-    return _structured(document, index, rank_fields)
+    fields = _fields(document, index, rank_fields)
+    if isinstance(fields, str):
+        return fields
+    if not fields:
+        raise _empty("document" if index is None else f"document at index {index}")
+    return _yaml(fields, index)
 
 
 def _listed(documents: Any) -> list[object]:
@@ -60,9 +108,9 @@ def _listed(documents: Any) -> list[object]:
         raise InvalidRequestError(
             f"documents must be a list of documents, got one {type_name(documents)}; for a single one pass [document]"
         )
-    if hasattr(documents, "columns") and hasattr(documents, "to_dict"):  # iterating one gives its column names
+    if (rows := rows_of_table(documents)) is not None:
         raise InvalidRequestError(
-            f"documents must be a list of documents, got {type_name(documents)}; pass documents.to_dict('records')"
+            f"documents must be a list of documents, got {type_name(documents)}; pass documents.{rows}"
         )
     try:
         iterator = iter(documents)
@@ -71,6 +119,17 @@ def _listed(documents: Any) -> list[object]:
             f"documents must be a list or another iterable of documents, got {type_name(documents)}"
         ) from None
     return list(iterator)
+
+
+def rows_of_table(table: object) -> str | None:
+    """Return the call that makes a list of rows from a table of pandas, polars, Arrow or the like; None for others.
+
+    Iterating over such a table yields its columns.
+    """
+    if not hasattr(table, "columns"):
+        return None
+    calls = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": "to_dict('records')"}
+    return next((call for name, call in calls.items() if hasattr(table, name)), None)
 
 
 def _check_rank_fields(rank_fields: Any) -> None:
@@ -86,26 +145,88 @@ def _check_rank_fields(rank_fields: Any) -> None:
         raise InvalidRequestError("rank_fields is empty; name at least one field, or pass None for all fields")
 
 
-def _to_text(document: object, index: int, rank_fields: Sequence[str] | None) -> str:
-    if isinstance(document, str):
-        return str.__str__(document)  # encoders of JSON differ on subclasses
-    return _structured(document, index, rank_fields)
+def _check_text(text: Any, rank_fields: Any) -> None:
+    if text is None:
+        return
+    if not isinstance(text, str) and not callable(text):
+        from .yaml_values import type_name
+
+        raise InvalidRequestError(
+            f"text must be a field's name, a dotted path or a function of a document, got {type_name(text)}"
+        )
+    if rank_fields is not None:
+        raise InvalidRequestError("text and rank_fields are mutually exclusive: pass one of them")
 
 
-def _structured(document: object, index: int | None, rank_fields: Sequence[str] | None) -> str:
-    from .yaml import dump
-    from .yaml_values import fields_of, simplify, type_name
+def _fields(document: object, index: int | None, rank_fields: Sequence[str] | None) -> dict[Any, object] | str:
+    """The fields to send, or the text of a framework's document."""
+    from .framework_documents import unwrap, without_vectors
+    from .yaml_values import MISSING, fields_of, type_name, value_at
 
     place = "document" if index is None else f"document at index {index}"
-    fields = fields_of(document)
+    inner = unwrap(document)
+    if isinstance(inner, str) and inner is not document:
+        if rank_fields is None:
+            return inner
+        inner = document
+    fields = fields_of(inner, any_row=True)
     if fields is None:
         raise InvalidRequestError(
-            f"{place} is {type_name(document)}; a document is a str, a mapping, a dataclass or a pydantic model"
+            f"{place} is {type_name(document)}; a document is a str, a mapping, a dataclass, a pydantic model, a row of"
+            " a database or a framework's document. For another type pass text= with a function that returns its text"
         )
-    if not fields:
-        raise InvalidRequestError(f"{place} is empty: it has no fields; leave it out or give it some")
     if rank_fields is not None:
-        fields = {name: fields[name] for name in rank_fields if name in fields}
-        if not fields:
+        found = {name: value for name in rank_fields if (value := value_at(fields, name)) is not MISSING}
+        if not found and fields:
             raise InvalidRequestError(f"{place} has none of the rank_fields {list(rank_fields)}")
+        return found
+    return fields if inner is document else without_vectors(fields)
+
+
+def _chosen_text(document: object, text: str | Callable[[Any], str], place: str) -> str:
+    from .yaml_values import MISSING, fields_of, type_name, value_at
+
+    if isinstance(text, str):
+        chosen = value_at(fields_of(document, any_row=True) or {}, text)
+        if chosen is MISSING:
+            chosen = value_at(document, text)
+        if chosen is MISSING:
+            raise InvalidRequestError(f"{place} ({type_name(document)}) has no field {text!r}, which text= names")
+    else:
+        chosen = text(document)
+    if chosen is None:
+        return ""
+    if not isinstance(chosen, str):
+        raise InvalidRequestError(f"text= must lead to a string; for the {place} it is {type_name(chosen)}")
+    return str.__str__(chosen)
+
+
+def _empty(place: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{place} is empty: it has neither text nor a field with a value. Leave it out, or pass on_empty='skip'"
+    )
+
+
+def _warn_of_vector(fields: dict[Any, object], index: int) -> bool:
+    from .framework_documents import vector_paths
+
+    found = next(vector_paths(fields), None)
+    if found is None:
+        return False
+    from warnings import warn
+
+    path, length = found
+    warn(
+        f"document at index {index}: the field {path!r} is a list of {length} numbers, such as an embedding, and is"
+        " sent as text. Name the fields to send with rank_fields=, or the field with the text with text=.",
+        UserWarning,
+        stacklevel=2,
+    )
+    return True
+
+
+def _yaml(fields: dict[Any, object], index: int | None) -> str:
+    from .yaml import dump
+    from .yaml_values import simplify
+
     return dump(fields, (None, "document" if index is None else f"documents[{index}]", 0), simplify)

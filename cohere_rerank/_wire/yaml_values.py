@@ -19,13 +19,21 @@ if TYPE_CHECKING:
     from .yaml import Where
 
 
-def fields_of(value: Any) -> dict[Any, object] | None:
-    """The fields of a structured value in their order, or None for any other value."""
+def fields_of(value: Any, *, any_row: bool = False) -> dict[Any, object] | None:
+    """The fields of a structured value in their order, or None for any other value.
+
+    Args:
+        value: Anything.
+        any_row: Whether a row of a database or a table counts too: an object with ``_mapping`` (SQLAlchemy), with
+            ``keys()`` and item access (`sqlite3.Row`, dspy, pandas), or with ``to_dict()`` (elasticsearch).
+    """
     kind: type[Any] = type(value)
     if kind is dict:
         return value  # type: ignore[no-any-return]
     if isinstance(value, Mapping):
         return dict(value)
+    if any_row and isinstance(mapping := getattr(value, "_mapping", None), Mapping):
+        return dict(mapping)
     names = getattr(kind, "_fields", None) if issubclass(kind, tuple) else None
     if names is not None:  # a named tuple
         return dict(zip(names, value, strict=True))
@@ -40,9 +48,51 @@ def fields_of(value: Any) -> dict[Any, object] | None:
     else:
         attributes = getattr(kind, "__attrs_attrs__", None)
         if attributes is None:
-            return None
+            return _row_fields(value) if any_row else None
         names = [attribute.name for attribute in attributes]
     return {name: getattr(value, name) for name in names if hasattr(value, name)}
+
+
+def _row_fields(value: Any) -> dict[Any, object] | None:
+    if isinstance(value, type) or hasattr(value, "columns"):  # a table
+        return None
+    if hasattr(type(value), "to_dict"):
+        fields = value.to_dict()
+        return dict(fields) if isinstance(fields, Mapping) else None
+    if hasattr(type(value), "keys") and hasattr(type(value), "__getitem__"):
+        return {key: value[key] for key in value.keys()}  # noqa: SIM118 - iterating a row may yield its values
+    return None
+
+
+MISSING = object()
+_MAX_CONTENT_DEPTH = 8
+
+
+def value_at(holder: Any, path: str) -> object:
+    """Return the value at a name or a dotted path, or `MISSING`; a name that contains dots itself comes first."""
+    fields = fields_of(holder, any_row=True)
+    if fields is not None and path in fields:
+        return fields[path]
+    first, dot, rest = path.partition(".")
+    step = MISSING if fields is None else fields.get(first, MISSING)
+    if step is MISSING and not first.startswith("_"):
+        step = getattr(holder, first, MISSING)
+    return step if not dot or step is MISSING else value_at(step, rest)
+
+
+def has_content(value: object, depth: int = 0) -> bool:
+    """Whether there is anything to rank by: numbers count, blank texts and empty containers do not."""
+    if value is None:
+        return False
+    if depth > _MAX_CONTENT_DEPTH:  # the YAML writer judges what is nested this deep
+        return True
+    if isinstance(value, str):
+        return bool(value) and not value.isspace()
+    if isinstance(value, Mapping):
+        return any(has_content(item, depth + 1) for item in value.values())
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(has_content(item, depth + 1) for item in value)
+    return True
 
 
 def _model_fields(model: Any) -> dict[Any, object]:
@@ -135,6 +185,7 @@ _FORMS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
     ("pathlib", "PurePath", str),
     ("pydantic.root_model", "RootModel", lambda value: value.root),
     ("pydantic.networks", "AnyUrl", str),
+    ("pyarrow.lib", "Scalar", lambda value: value.as_py()),
     ("numpy", "ndarray", _array),
     ("numpy", "datetime64", _numpy_time),
     ("numpy", "timedelta64", _numpy_time),  # before the integers, of which it is one
