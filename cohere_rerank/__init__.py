@@ -40,7 +40,10 @@ if TYPE_CHECKING:
     from .types import ApiMetaApiVersion as ApiMetaApiVersion
     from .types import ApiMetaBilledUnits as ApiMetaBilledUnits
     from .types import ApiMetaTokens as ApiMetaTokens
+    from .types import ClientOptions as ClientOptions
+    from .types import CommonArguments as CommonArguments
     from .types import RequestOptions as RequestOptions
+    from .types import RerankArguments as RerankArguments
     from .types import RerankRelevantSpanResponse as RerankRelevantSpanResponse
     from .types import RerankRelevantSpans as RerankRelevantSpans
     from .types import RerankRelevantSpansMode as RerankRelevantSpansMode
@@ -99,7 +102,10 @@ _MODULES = {
         "ApiMetaApiVersion",
         "ApiMetaBilledUnits",
         "ApiMetaTokens",
+        "ClientOptions",
+        "CommonArguments",
         "RequestOptions",
+        "RerankArguments",
         "RerankRelevantSpanResponse",
         "RerankRelevantSpans",
         "RerankRelevantSpansMode",
@@ -123,9 +129,11 @@ __all__ = [
     "ClientClosedError",
     "ClientClosedRequestError",
     "ClientEnvironment",
+    "ClientOptions",
     "ClientUsage",
     "ClientV2",
     "CohereRerankError",
+    "CommonArguments",
     "ConflictError",
     "ConnectionFailedError",
     "DeadlineExceededError",
@@ -150,6 +158,7 @@ __all__ = [
     "RequestOptions",
     "RequestTimedOutError",
     "RequestTimeoutError",
+    "RerankArguments",
     "RerankRelevantSpanResponse",
     "RerankRelevantSpans",
     "RerankRelevantSpansMode",

@@ -26,20 +26,19 @@ if TYPE_CHECKING:
     from typing import Any, TypeVar
 
     import httpx
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from ._clock import Clock, Deadline
     from ._retry import RetryBudget, RetryLoop, RetryPolicy
-    from ._settings import ApiKey, Fallback
+    from ._settings import ApiKey, DialectName, Fallback, Limit
     from ._transport.http import Reply
     from ._wire.call import Call, Part
     from ._wire.dialects import Dialect
-    from .cache import ScoreCache
+    from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
-    from .limits import RateLimit
     from .limits.limiter import Limiter
     from .local.scorer import ScoreFunction, Scorer
-    from .types import V2RerankResponse
+    from .types import ClientOptions, RerankArguments, V2RerankResponse
     from .usage import ClientUsage
 
     T = TypeVar("T")
@@ -103,10 +102,10 @@ class BaseClient:
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
         scorer: Scorer | ScoreFunction | None = None,
-        limit: RateLimit | str | None = None,
+        limit: Limit | None = None,
         cache: ScoreCache | None = None,
         tag: str | None = None,
-        dialect: str | None = None,
+        dialect: DialectName | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Check the settings; nothing is sent, and nothing heavy imported, before the first call.
@@ -174,7 +173,7 @@ class BaseClient:
             return client
         raise InvalidRequestError(f"httpx_client must be an {kind}, got {type(client).__name__}")
 
-    def with_options(self, **options: Any) -> Self:
+    def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """A copy with some settings changed, which shares this client's connections and retry budget.
 
         Args:
@@ -347,7 +346,7 @@ class BaseClient:
             hint_s = retry_after_s(reply.headers, clock.time())
         limiter.on_response(clock, reply.status_code, reply.headers, hint_s)
 
-    def _encode_bulk(self, **arguments: Any) -> Call:
+    def _encode_bulk(self, **arguments: Unpack[RerankArguments]) -> Call:
         """A call of a batch: where sends wait for their turn, it lets interactive ones pass."""
         call = encode(self._config, **arguments)
         call.lane = BULK

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING
 
 from ._wire.request import encode
-from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 if TYPE_CHECKING:
     import httpx
@@ -15,26 +13,7 @@ if TYPE_CHECKING:
     from ._transport.http import Reply
     from .async_client import AsyncClientV2
     from .client import ClientV2
-
-
-class _NeededArguments(TypedDict):
-    model: str
-    query: str
-    documents: Iterable[object]
-
-
-class RerankArguments(_NeededArguments, total=False):
-    """The arguments of `ClientV2.rerank`, for type checkers and completion."""
-
-    top_n: int | None
-    max_tokens_per_doc: int | None
-    relevant_spans: RerankRelevantSpans | Mapping[str, Any] | None
-    priority: int | None
-    request_options: RequestOptions | None
-    rank_fields: Sequence[str] | None
-    min_score: float | None
-    max_documents_per_request: int | None
-    deadline: float | None
+    from .types import RerankArguments, V2RerankResponse
 
 
 class RawResponse:

@@ -15,16 +15,18 @@ from .errors import InvalidRequestError, MissingApiKeyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
-    from typing import Any
+    from typing import Any, Literal
 
     from ._clock import Clock
     from ._retry import RetryPolicy
-    from .cache import ScoreCache
-    from .limits import RateLimit
+    from .cache.score_cache import ScoreCache
+    from .limits.rate_limit import RateLimit
     from .local.scorer import ScoreFunction, Scorer
 
     ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
-    Fallback = str | Scorer | ScoreFunction
+    DialectName = Literal["cohere", "v1", "jina", "tei", "llamacpp", "auto"]
+    Fallback = Literal["local"] | Scorer | ScoreFunction
+    Limit = Literal["trial", "production", "auto"] | RateLimit
 
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
 DEFAULT_DEADLINE_S = 300.0
@@ -73,10 +75,10 @@ class Config:
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
         scorer: Scorer | ScoreFunction | None = None,
-        limit: RateLimit | str | None = None,
+        limit: Limit | None = None,
         cache: ScoreCache | None = None,
         tag: str | None = None,
-        dialect: str | None = None,
+        dialect: DialectName | None = None,
         clock: Clock | None = None,
     ) -> None:
         self.base_url = checked_base_url(
@@ -100,10 +102,10 @@ class Config:
         if scorer is not None and not self.is_local:
             raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
         self.scorer = scorer
-        self.limit: RateLimit | str | None = _checked_limit(limit)
+        self.limit: Limit | None = _checked_limit(limit)
         self.cache: ScoreCache | None = _checked_cache(cache)
         self.tag: str | None = _checked_tag(tag)
-        self.dialect: str | None = _checked_dialect(dialect)
+        self.dialect: DialectName | None = _checked_dialect(dialect)
         self.clock = clock
 
     @property

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from ._clock import Deadline
     from ._raw_response import AsyncRawClientV2
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ._transport.http import AsyncHttp, Reply
     from ._wire.call import Call, Part
     from .batch import AsyncBatch, BatchProgress
-    from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
+    from .types import CommonArguments, RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 __all__ = ["AsyncClientV2"]
 
@@ -106,7 +106,7 @@ class AsyncClientV2(BaseClient):
         ordered: bool = True,
         on_error: Literal["return", "raise"] = "return",
         progress: bool | Callable[[BatchProgress], object] | None = None,
-        **common: Any,
+        **common: Unpack[CommonArguments],
     ) -> AsyncBatch:
         """As `ClientV2.rerank_many`, as an asynchronous iterator; *requests* may be one too."""
         from .batch import rerank_many_async

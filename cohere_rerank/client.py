@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Any, Literal
 
-    from typing_extensions import Self
+    from typing_extensions import Self, Unpack
 
     from ._clock import Deadline
     from ._raw_response import RawClientV2
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ._wire.call import Call, Part
     from .async_client import AsyncClientV2
     from .batch import Batch, BatchProgress
-    from .types import RequestOptions, RerankRelevantSpans, V2RerankResponse
+    from .types import CommonArguments, RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 __all__ = ["AsyncClientV2", "ClientV2"]
 
@@ -138,7 +138,7 @@ class ClientV2(BaseClient):
         ordered: bool = True,
         on_error: Literal["return", "raise"] = "return",
         progress: bool | Callable[[BatchProgress], object] | None = None,
-        **common: Any,
+        **common: Unpack[CommonArguments],
     ) -> Batch:
         """Rerank many lists, a few at a time, while their input is read and their answers are used.
 

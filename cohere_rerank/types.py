@@ -15,16 +15,25 @@ from pydantic_core import PydanticCustomError, ValidationError, core_schema
 from ._result_base import Value, replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from typing_extensions import Self
+
+    from ._clock import Clock
+    from ._retry import RetryPolicy
+    from ._settings import ApiKey, DialectName, Fallback, Limit
+    from .cache.score_cache import ScoreCache
+    from .local.scorer import ScoreFunction, Scorer
 
 __all__ = [
     "ApiMeta",
     "ApiMetaApiVersion",
     "ApiMetaBilledUnits",
     "ApiMetaTokens",
+    "ClientOptions",
+    "CommonArguments",
     "RequestOptions",
+    "RerankArguments",
     "RerankRelevantSpanResponse",
     "RerankRelevantSpans",
     "RerankRelevantSpansMode",
@@ -325,3 +334,53 @@ class RequestOptions(TypedDict, total=False):
     stream_reconnection_enabled: bool | None
     max_stream_reconnection_attempts: int | None
     deadline: float | None
+
+
+class _OptionalArguments(TypedDict, total=False):
+    top_n: int | None
+    max_tokens_per_doc: int | None
+    relevant_spans: RerankRelevantSpans | Mapping[str, Any] | None
+    priority: int | None
+    request_options: RequestOptions | None
+    rank_fields: Sequence[str] | None
+    min_score: float | None
+    max_documents_per_request: int | None
+    deadline: float | None
+
+
+class RerankArguments(_OptionalArguments):
+    """The arguments of ``ClientV2.rerank``, for functions that take ``**arguments: Unpack[RerankArguments]``."""
+
+    model: str
+    query: str
+    documents: Iterable[object]
+
+
+class CommonArguments(_OptionalArguments, total=False):
+    """The arguments that the requests of ``ClientV2.rerank_many`` can share: the same ones, all optional."""
+
+    model: str | None
+    query: str | None
+    documents: Iterable[object] | None
+
+
+class ClientOptions(TypedDict, total=False):
+    """The settings that ``ClientV2.with_options`` can change. None keeps the client's own."""
+
+    api_key: ApiKey | None
+    base_url: str | None
+    client_name: str | None
+    timeout: float | None
+    connect_timeout: float | None
+    deadline: float | None
+    max_retries: int | None
+    retry_policy: RetryPolicy | None
+    max_documents_per_request: int | None
+    max_response_bytes: int | None
+    fallback: Fallback | None
+    scorer: Scorer | ScoreFunction | None
+    limit: Limit | None
+    cache: ScoreCache | None
+    tag: str | None
+    dialect: DialectName | None
+    clock: Clock | None

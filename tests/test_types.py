@@ -105,6 +105,9 @@ metas = objects(
 replies = objects({"results": st.lists(items, max_size=3)}, {"id": st.text(), "meta": metas})
 
 
+OUR_OWN = {"ClientOptions", "CommonArguments", "RerankArguments"}  # for type checkers; the official package has none
+
+
 class TestSameAsOfficial:
     @given(replies)
     def test_dumps(self, body):
@@ -140,7 +143,9 @@ class TestSameAsOfficial:
         assert response.model_dump(mode=mode, exclude=leave_out) == left
         assert json.loads(response.model_dump_json(exclude=leave_out)) == left
 
-    @pytest.mark.parametrize("name", [name for name in types.__all__ if isinstance(getattr(types, name), type)])
+    @pytest.mark.parametrize(
+        "name", [name for name in types.__all__ if isinstance(getattr(types, name), type) and name not in OUR_OWN]
+    )
     def test_fields(self, name):
         """Each type has the official one's fields in its order; options have one key more."""
         ours = list(getattr(types, name).__annotations__)

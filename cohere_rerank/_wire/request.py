@@ -15,11 +15,13 @@ from .documents import to_texts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping
     from typing import Any
 
+    from typing_extensions import Unpack
+
     from cohere_rerank._settings import Config
-    from cohere_rerank.types import RequestOptions
+    from cohere_rerank.types import RerankArguments
 
 REQUEST_OPTIONS = frozenset(
     {
@@ -36,48 +38,30 @@ REQUEST_OPTIONS = frozenset(
         "timeout_in_seconds",
     }
 )
+_BODY_ARGUMENTS = ("model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority")
 _OURS_ALONE = ("content-length", "transfer-encoding")  # a second one, or another, breaks the framing of the request
 _IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
 
 
-def encode(
-    config: Config,
-    *,
-    model: str,
-    query: str,
-    documents: Iterable[object],
-    top_n: int | None = None,
-    max_tokens_per_doc: int | None = None,
-    relevant_spans: Any = None,
-    priority: int | None = None,
-    request_options: RequestOptions | None = None,
-    rank_fields: Sequence[str] | None = None,
-    min_score: float | None = None,
-    max_documents_per_request: int | None = None,
-    deadline: float | None = None,
-) -> Call:
+def encode(config: Config, **arguments: Unpack[RerankArguments]) -> Call:
     """Check the arguments and pack them once; None means "not given" and never goes out as null.
 
     Raises:
         InvalidRequestError: An argument is of the wrong type or out of its range.
+        TypeError: An argument is missing, or ``ClientV2.rerank`` has none of this name.
     """
-    options = _checked_options(request_options)
+    _check_names(arguments)
+    options = _checked_options(arguments.get("request_options"))
     call = Call()
     call.lane = INTERACTIVE
     call.dialect = None
-    given = {
-        "model": model,
-        "query": query,
-        "documents": documents,
-        "top_n": top_n,
-        "max_tokens_per_doc": max_tokens_per_doc,
-        "relevant_spans": relevant_spans,
-        "priority": priority,
+    given: dict[str, Any] = {
+        **{name: arguments.get(name) for name in _BODY_ARGUMENTS},
         **_mapping(options, "additional_body_parameters"),
     }
-    call.documents, call.texts = to_texts(given["documents"], rank_fields)
+    call.documents, call.texts = to_texts(given["documents"], arguments.get("rank_fields"))
     call.top_n = whole_number("top_n", given["top_n"], 1)
-    call.min_score = number("min_score", min_score)
+    call.min_score = number("min_score", arguments.get("min_score"))
     checked = {
         "model": _checked_text("model", given["model"]),
         "query": _checked_text("query", given["query"]),
@@ -94,19 +78,29 @@ def encode(
     call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
     call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
     call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
-    per_call = deadline if deadline is not None else options.get("deadline")
+    deadline = arguments.get("deadline")
+    per_call = options.get("deadline") if deadline is None else deadline
     call.deadline_s = (
         seconds("deadline", per_call)
         or config.deadline
         or max(DEFAULT_DEADLINE_S, call.timeout_s or config.timeout or 0)  # who allows a phase more means it
     )
     call.max_documents_per_request = (
-        whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS)
+        whole_number("max_documents_per_request", arguments.get("max_documents_per_request"), 1, MAX_DOCUMENTS)
         or config.max_documents_per_request
     )
     if config.is_local:  # a scorer may look at the whole list
         call.max_documents_per_request = len(call.texts) or 1
     return call
+
+
+def _check_names(arguments: Mapping[str, Any]) -> None:
+    from cohere_rerank.types import RerankArguments
+
+    for name in RerankArguments.__required_keys__ - arguments.keys():
+        raise TypeError(f"rerank() missing a required keyword argument: {name!r}")
+    for name in arguments.keys() - RerankArguments.__annotations__.keys():
+        raise TypeError(f"rerank() got an unexpected keyword argument {name!r}")
 
 
 def _checked_text(name: str, value: Any) -> str:

@@ -9,7 +9,6 @@ from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._progress import progress_bar
-from cohere_rerank._raw_response import RerankArguments
 from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import (
     ClientClosedError,
@@ -21,6 +20,7 @@ from cohere_rerank.errors import (
     RateLimitStoreError,
     UnauthorizedError,
 )
+from cohere_rerank.types import RerankArguments
 
 if TYPE_CHECKING:
     from cohere_rerank._base_client import BaseClient

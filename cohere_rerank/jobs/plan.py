@@ -78,7 +78,8 @@ def plan_job(
             try:
                 if row.error is not None:
                     raise row.error
-                call = client._encode_bulk(**{"model": None, **row.request})
+                arguments: dict[str, Any] = {"model": None, **row.request}
+                call = client._encode_bulk(**arguments)
             except InvalidRequestError as error:
                 n_failed += 1
                 if n_failed <= _FIRST_ERRORS:

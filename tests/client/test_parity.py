@@ -9,7 +9,15 @@ from typing import Any
 
 import pytest
 
-from cohere_rerank import AsyncClientV2, ClientV2, RetryPolicy
+from cohere_rerank import (
+    AsyncClientV2,
+    ClientOptions,
+    ClientV2,
+    CommonArguments,
+    InvalidRequestError,
+    RerankArguments,
+    RetryPolicy,
+)
 from cohere_rerank import _raw_response as _raw
 from cohere_rerank.testing import FakeClock
 from tests.fake_server import Server, good_reply, hang_up, html, redirect, reply, reset, truncated
@@ -47,12 +55,26 @@ def test_signatures_are_the_same(name):
     assert str(theirs.return_annotation).replace("Async", "") == str(ours.return_annotation)
 
 
+def test_common_arguments_of_a_batch_are_those_of_rerank():
+    """All of them, none required."""
+    assert CommonArguments.__annotations__.keys() == RerankArguments.__annotations__.keys()
+    assert not CommonArguments.__required_keys__
+
+
+def test_client_options_are_the_settings():
+    """``with_options`` names for type checkers what it takes: the constructor's settings that a copy can change."""
+    settings = vars(ClientV2("k")._config).keys() - {"max_connections"}
+    assert ClientOptions.__annotations__.keys() == settings
+    with pytest.raises(InvalidRequestError, match="max_connections"):
+        ClientV2("k").with_options(max_connections=1)
+
+
 def test_raw_responses_take_the_same_arguments():
     """``with_raw_response.rerank`` names for type checkers what rerank takes, and what it needs."""
     parameters = dict(list(inspect.signature(ClientV2.rerank).parameters.items())[1:])
-    assert list(_raw.RerankArguments.__annotations__) == list(parameters)
-    needed = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
-    assert _raw.RerankArguments.__required_keys__ == needed
+    assert RerankArguments.__annotations__.keys() == parameters.keys()
+    required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
+    assert RerankArguments.__required_keys__ == required
     with pytest.raises(TypeError, match="model"):
         ClientV2("k").with_raw_response.rerank(query="q", documents=[])
 
