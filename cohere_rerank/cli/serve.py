@@ -124,10 +124,10 @@ def serve(
         _serve_faults(ctx, host, port, faults)
         return
     from cohere_rerank.server.run import serve as run
-    from cohere_rerank.server.settings import Settings, keys_from
+    from cohere_rerank.server.settings import ServerSettings, keys_from_environment
 
-    settings = Settings(
-        api_keys=(*api_keys, *keys_from(os.environ)),
+    settings = ServerSettings(
+        api_keys=(*api_keys, *keys_from_environment(os.environ)),
         scorer=None if scorer is None else scorer.removeprefix("local:"),
         upstream=upstream,
         upstream_timeout_s=timeout,
@@ -153,10 +153,10 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
         raise click.UsageError(f"{', '.join(others)} cannot be used with --faults.")
     from logging.config import dictConfig
 
-    from cohere_rerank.server.logs import configuration
+    from cohere_rerank.server.logs import log_config
     from cohere_rerank.testing import serving
 
-    dictConfig(configuration())
+    dictConfig(log_config())
     serving.serve(host, port, file)
 
 

@@ -1,10 +1,11 @@
-"""A server that speaks Cohere's rerank API, on the local engine or in front of another server.
+"""A server for Cohere's rerank API. It uses the local engine, or forwards requests to another API.
 
-    >>> from cohere_rerank.server import Settings, create_app
-    >>> app = create_app(Settings(api_keys=("a key of yours",)))  # an ASGI application
+    >>> from cohere_rerank.server import ServerSettings, create_app
+    >>> app = create_app(ServerSettings(api_keys=("your key",)))  # an ASGI application
 
-``cohere-rerank serve`` runs it. Every answer comes from `cohere_rerank.local.endpoint`; what is here reads other
-dialects into its words, and keeps the machine alive under load. Names are imported when first used (PEP 562).
+``cohere-rerank serve`` runs it. `cohere_rerank.local.endpoint` handles every request. This package translates other
+dialects to Cohere's v2 and back, and limits the work that the server does at the same time. Names are imported on
+first use (PEP 562).
 """
 
 from __future__ import annotations
@@ -15,10 +16,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .app import create_app as create_app
     from .run import serve as serve
-    from .settings import Settings as Settings
+    from .settings import ServerSettings as ServerSettings
 
-_WHERE = {"Settings": "settings", "create_app": "app", "serve": "run"}
-__all__ = ["Settings", "create_app", "serve"]
+_WHERE = {"ServerSettings": "settings", "create_app": "app", "serve": "run"}
+__all__ = ["ServerSettings", "create_app", "serve"]
 
 
 __getattr__, __dir__ = late_names(globals(), _WHERE)

@@ -1,4 +1,4 @@
-"""One HTTP exchange over ASGI: a body read within bounds, a reply sent, a caller who goes away noticed."""
+"""One HTTP request and its response over ASGI. The body is bounded in size and time."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ _T = TypeVar("_T")
 JSON = "application/json"
 
 
-class Refused(Exception):
-    """A request that gets an error for an answer.
+class HttpError(Exception):
+    """A request that gets an error response.
 
     Attributes:
-        status: Of the reply.
-        message: For the caller.
-        headers: To send with it.
+        status: The status of the response.
+        message: The message for the caller.
+        headers: Further headers of the response.
     """
 
     def __init__(self, status: int, message: str, headers: dict[str, str] | None = None) -> None:
@@ -34,12 +34,12 @@ class Refused(Exception):
         self.headers = headers or {}
 
 
-class Gone(Exception):
-    """The caller has closed the connection."""
+class ClientDisconnected(Exception):
+    """The client closed the connection before it had its response."""
 
 
-class Reply(NamedTuple):
-    """What is sent back."""
+class Response(NamedTuple):
+    """A response that is ready to send."""
 
     status: int
     body: bytes
@@ -47,43 +47,45 @@ class Reply(NamedTuple):
     content_type: str = JSON
 
 
-class Exchange:
-    """A request and the way back to its caller.
+class HttpExchange:
+    """A request, and the means to read its body and to send its response.
 
     Attributes:
-        method: In capitals.
-        path: Decoded, below where the application is mounted, without a slash at its end.
-        headers: Names in lower case; of several with one name the first.
-        request_id: The caller's, if it is fit for a log; else a new one.
+        method: The method in capitals.
+        path: The decoded path below the mount point of the application, without a slash at the end.
+        headers: The headers by lower-case name. If a name occurs more than once, its first value counts.
+        request_id: The ``x-request-id`` of the client if it is safe to log, otherwise a new one.
+        client: The client's IP address, if the server knows it.
+        n_bytes: The number of bytes of the body that were read.
     """
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
         self.method: str = scope["method"]
-        self.path = _own_path(scope["path"], scope.get("root_path", "")).rstrip("/") or "/"
+        self.path = _path_below_mount(scope["path"], scope.get("root_path", "")).rstrip("/") or "/"
         self.headers: dict[str, str] = {}
         for name, value in scope["headers"]:
             self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
-        named = self.headers.get("x-request-id", "")
-        self.request_id = named if is_request_id(named) else str(uuid.uuid4())
+        client_id = self.headers.get("x-request-id", "")
+        self.request_id = client_id if is_request_id(client_id) else str(uuid.uuid4())
         self.client: str | None = (scope.get("client") or (None,))[0]
         self.n_bytes = 0
         self._receive, self._send = receive, send
 
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
-        """The body.
+        """Return the body.
 
         Raises:
-            Refused: It is too long (known from its header, or while it is read), or too slow.
-            Gone: The caller went away before its end.
+            HttpError: The body is too large or too slow. A declared length is checked before the body is read.
+            ClientDisconnected: The client closed the connection before the end of the body.
         """
         declared = self.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > max_bytes:
-            raise _too_long(max_bytes)
+            raise _body_too_large(max_bytes)
         try:
             return await asyncio.wait_for(self._read(max_bytes), timeout_s)
         except asyncio.TimeoutError:
             message = f"the request's body did not arrive within {timeout_s:g} seconds"
-            raise Refused(408, message, {"connection": "close"}) from None
+            raise HttpError(408, message, {"connection": "close"}) from None
 
     async def _read(self, max_bytes: int) -> bytes:
         pieces: list[bytes] = []
@@ -91,54 +93,54 @@ class Exchange:
         while has_more:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise Gone
+                raise ClientDisconnected
             pieces.append(message.get("body", b""))
             self.n_bytes += len(pieces[-1])
             if self.n_bytes > max_bytes:
-                raise _too_long(max_bytes)
+                raise _body_too_large(max_bytes)
             has_more = message.get("more_body", False)
         return b"".join(pieces)
 
-    async def unless_gone(self, work: Awaitable[_T]) -> _T:
-        """The outcome of *work*, which is cancelled if the caller goes away. Only after the body was read.
+    async def cancel_on_disconnect(self, work: Awaitable[_T]) -> _T:
+        """Return the result of *work*. Call this only after the body was read.
 
         Raises:
-            Gone: That happened.
+            ClientDisconnected: The client closed the connection, and *work* was cancelled.
         """
-        job, gone = asyncio.ensure_future(work), asyncio.ensure_future(self._disconnected())
+        job, disconnect = asyncio.ensure_future(work), asyncio.ensure_future(self._wait_for_disconnect())
         try:
-            await asyncio.wait({job, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({job, disconnect}, return_when=asyncio.FIRST_COMPLETED)
             if not job.done():
-                raise Gone
+                raise ClientDisconnected
             return job.result()
         finally:
             job.cancel()
-            gone.cancel()
-            await asyncio.gather(job, gone, return_exceptions=True)
+            disconnect.cancel()
+            await asyncio.gather(job, disconnect, return_exceptions=True)
 
-    async def _disconnected(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
 
-    async def send(self, reply: Reply) -> None:
-        """Send the reply, with the request's id."""
+    async def send(self, response: Response) -> None:
+        """Send the response, with the request id."""
         headers = {
-            "content-type": reply.content_type,
-            "content-length": str(len(reply.body)),
+            "content-type": response.content_type,
+            "content-length": str(len(response.body)),
             "x-request-id": self.request_id,
             "x-content-type-options": "nosniff",
-            **reply.headers,
+            **response.headers,
         }
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await self._send({"type": "http.response.start", "status": reply.status, "headers": encoded})
-        await self._send({"type": "http.response.body", "body": reply.body})
+        await self._send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        await self._send({"type": "http.response.body", "body": response.body})
 
 
-def _own_path(path: str, root: str) -> str:
-    """The path without that of the mount, which servers put before it and some frameworks do not."""
+def _path_below_mount(path: str, root: str) -> str:
+    """Return the path without the mount point. Servers include the mount point in the path; some frameworks do not."""
     below = path.removeprefix(root.rstrip("/"))
     return below if below.startswith("/") else path if below else "/"
 
 
-def _too_long(max_bytes: int) -> Refused:
-    return Refused(413, f"the request's body is longer than the {max_bytes} bytes that this server takes")
+def _body_too_large(max_bytes: int) -> HttpError:
+    return HttpError(413, f"the request's body must be at most {max_bytes} bytes")

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line; never a document, a query or a key."""
+"""Logs as JSON, with one object in each line. They never contain a document, a query or a key."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ _N_FRAMES = 5
 
 
 class JsonFormatter(logging.Formatter):
-    """A record as one line of JSON; what ``extra={"fields": {...}}`` holds stands beside its message.
+    """Formats a record as one line of JSON. The values of ``extra={"fields": {...}}`` become fields of the line.
 
-    Of an exception only the type and place of its first cause are written: its text may hold what a caller sent.
+    For an exception, the line has only the type and the place of its first cause. The text of an exception can contain
+    text of a caller.
     """
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
+        """Return the line."""
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
         line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
-            line.update(about(record.exc_info[1]))
+            line.update(error_fields(record.exc_info[1]))
         return json.dumps(line)
 
 
-def about(error: BaseException) -> dict[str, Any]:
-    """The type and place of an error's first cause, as fields for a log: its text may hold what a caller sent."""
-    first = _first_cause(error)
-    frames = traceback.extract_tb(first.__traceback__)[-_N_FRAMES:]
+def error_fields(error: BaseException) -> dict[str, Any]:
+    """Return the type and the place of an error's first cause, as fields of a log line."""
+    cause = _first_cause(error)
+    frames = traceback.extract_tb(cause.__traceback__)[-_N_FRAMES:]
     where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"error": type(first).__name__, "where": where}
+    return {"error": type(cause).__name__, "where": where}
 
 
 def log_failure(log: logging.Logger, what: str, error: BaseException, request_id: str) -> None:
-    """Log a request's failure, without the exception: not every program that we run in formats it with care."""
-    fields = {"request_id": request_id, **about(error)}
+    """Log the failure of a request.
+
+    The exception itself is not part of the record, because an application around this one may format it with its text.
+    """
+    fields = {"request_id": request_id, **error_fields(error)}
     log.error("%s: %s; request %s", what, fields["error"], request_id, extra={"fields": fields})
 
 
@@ -47,13 +51,13 @@ def _first_cause(error: BaseException) -> BaseException:
     return error
 
 
-def configuration() -> dict[str, Any]:
-    """For `logging.config.dictConfig`: uvicorn's records and ours as JSON on standard error."""
-    ours = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+def log_config() -> dict[str, Any]:
+    """Return the settings for `logging.config.dictConfig`: uvicorn's records and ours, as JSON on standard error."""
+    to_stderr = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": f"{__name__}.{JsonFormatter.__name__}"}},
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
-        "loggers": {"uvicorn": ours, "cohere_rerank": ours},
+        "loggers": {"uvicorn": to_stderr, "cohere_rerank": to_stderr},
     }

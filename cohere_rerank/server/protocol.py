@@ -1,4 +1,4 @@
-"""HTTP as uvicorn reads it, with an answer in JSON also to what is no HTTP."""
+"""uvicorn's HTTP protocol, with a JSON response also to data that is not valid HTTP."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ with importing("server", "The server"):
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _log = logging.getLogger("cohere_rerank.server")
-_MESSAGE = "this is no HTTP request that the server can read"
+_MESSAGE = "the server cannot read this as an HTTP request"
 
 
 class JsonH11Protocol(H11Protocol):
-    """uvicorn's own but for its answer to what cannot be read, which would be plain text."""
+    """uvicorn's protocol on h11. Only its response to invalid HTTP differs: uvicorn would send plain text."""
 
-    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words are in the log
-        """Answer, unless an answer is out or under way, and hang up."""
+    def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn logs its own message
+        """Send a 400, unless a response has already started. Then close the connection."""
         is_head = False
-        if self.cycle is not None:  # the application has the head of this request, or of the one before
-            self.cycle.disconnected = True  # so that it does not answer as well
+        if self.cycle is not None:  # the application handles this request or the previous one
+            self.cycle.disconnected = True  # keep the application from sending a second response
             is_head = self.conn.our_state is h11.SEND_RESPONSE and self.scope["method"] == "HEAD"
         if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
             request_id = str(uuid.uuid4())
@@ -42,5 +42,5 @@ class JsonH11Protocol(H11Protocol):
             for event in (response, h11.Data(data=b"" if is_head else body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
             fields = {"request_id": request_id}
-            _log.warning("no HTTP that can be read; request %s", request_id, extra={"fields": fields})
+            _log.warning("invalid HTTP; request %s", request_id, extra={"fields": fields})
         self.transport.close()

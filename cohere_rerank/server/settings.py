@@ -1,4 +1,4 @@
-"""What the server was told, checked once; also as one line of text, by which worker processes learn it."""
+"""The settings of a server, validated once. Worker processes receive them as one line of JSON."""
 
 from __future__ import annotations
 
@@ -22,25 +22,28 @@ _NUMBERS = ("upstream_timeout_s", "concurrency", "queue", "max_body_bytes", "bod
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """How to serve.
+class ServerSettings:
+    """The settings of a server.
 
     Attributes:
-        api_keys: Whoever calls must show one of these, a list, tuple or set of strings; without any, all may call.
-        scorer: ``"lexical"``, ``"semantic"``, ``"onnx?path=..."``, a scorer, or a function of (query, documents).
-            None: the lexical one, unless a request's model is ``local-semantic``.
-        upstream: The address of the API to ask; the local engine answers while that cannot. None: the local engine
-            answers everything. The key for it is CO_API_KEY, or COHERE_API_KEY.
-        upstream_timeout_s: Seconds for one answer of the upstream, repeats and waits included.
-        model: For requests of dialects in which they need not name one.
-        is_strict: Refuse what Cohere's API refuses: unknown fields, and null for a value.
-        concurrency: Requests that are scored at the same time, each in a thread, >= 1.
-        queue: Requests that may wait for that, >= 0; more are answered with 503.
-        max_body_bytes: A longer request is answered with 413. At most (concurrency + queue) of them are in memory.
-        body_timeout_s: Seconds for a request's body to arrive; 408 if it takes longer.
+        api_keys: Keys that the server accepts, as a list, tuple or set of strings. Empty: the server accepts every
+            caller. Default: empty.
+        scorer: The scorer: ``"lexical"``, ``"semantic"``, ``"onnx?path=..."``, a scorer object, or a function of
+            (query, documents). None: the lexical scorer, or the semantic one for the model ``local-semantic``.
+            Default: None.
+        upstream: The address of another API that ranks the documents. The local engine ranks while that API fails.
+            Its key is in CO_API_KEY or COHERE_API_KEY. None: the local engine ranks everything. Default: None.
+        upstream_timeout_s: Seconds for one response of the upstream, with retries and their waits. Default: 60.
+        model: The model name for requests that need none in their dialect. Default: ``"rerank-v4.0-fast"``.
+        is_strict: Whether to reject what Cohere's API rejects: unknown fields and null values. Default: False.
+        concurrency: The number of requests that are scored at the same time, each in a thread, >= 1. Default: 2.
+        queue: The number of further requests that may wait, >= 0. Others get 503. Default: 128.
+        max_body_bytes: The largest accepted body in bytes; a larger one gets 413. At most (concurrency + queue)
+            bodies are in memory. Default: 16 MiB.
+        body_timeout_s: Seconds within which a body must arrive; a slower one gets 408. Default: 30.
 
     Raises:
-        InvalidRequestError: A value is of the wrong type or out of its range.
+        InvalidRequestError: A value has the wrong type or is out of range.
     """
 
     api_keys: tuple[str, ...] = field(default=(), repr=False)
@@ -55,34 +58,34 @@ class Settings:
     body_timeout_s: float = 30.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "api_keys", _checked_keys(self.api_keys))
+        object.__setattr__(self, "api_keys", _check_keys(self.api_keys))
         _check_upstream(self.upstream)
         if self.scorer is not None and self.upstream is not None:
-            raise InvalidRequestError("a scorer and an upstream exclude each other: who is to answer?")
-        _check_kinds(self.model, self.is_strict)
+            raise InvalidRequestError("scorer and upstream are mutually exclusive; set only one of them")
+        _check_types(self.model, self.is_strict)
         for name in _NUMBERS:
             if getattr(self, name) is None:
-                raise InvalidRequestError(f"{name} must be a number, got None; leave it out for the default")
+                raise InvalidRequestError(f"{name} must be a number, got None; omit it for the default")
         whole_number("concurrency", self.concurrency, 1)
         whole_number("queue", self.queue, 0)
         whole_number("max_body_bytes", self.max_body_bytes, 1)
         seconds("body_timeout_s", self.body_timeout_s)
         seconds("upstream_timeout_s", self.upstream_timeout_s)
 
-    def to_text(self) -> str:
-        """All of it in one line, keys included: for the environment of our own processes."""
+    def to_json(self) -> str:
+        """Return the settings as one line of JSON, with the keys, for the environment of worker processes."""
         return json.dumps(asdict(self))
 
     @classmethod
-    def from_text(cls, text: str) -> Self:
-        """Read what `to_text` wrote."""
+    def from_json(cls, text: str) -> Self:
+        """Return the settings from the JSON that `to_json` wrote."""
         values = json.loads(text)
         return cls(**{**values, "api_keys": tuple(values["api_keys"])})
 
 
-def _check_kinds(model: Any, is_strict: Any) -> None:
+def _check_types(model: Any, is_strict: Any) -> None:
     if not isinstance(model, str) or not model:
-        raise InvalidRequestError(f"model must be the name of a model, got {model!r}")
+        raise InvalidRequestError(f"model must be a non-empty string with the name of a model, got {model!r}")
     if not isinstance(is_strict, bool):
         raise InvalidRequestError(f"is_strict must be True or False, got {type(is_strict).__name__}")
 
@@ -91,34 +94,37 @@ def _check_upstream(upstream: Any) -> None:
     if upstream is None:
         return
     if not isinstance(upstream, str) or not upstream:
-        raise InvalidRequestError("upstream must be the address of an API, like https://api.cohere.com")
+        raise InvalidRequestError(
+            "upstream must be a non-empty string with the address of an API, such as https://api.cohere.com"
+        )
     if upstream.startswith(LOCAL_SCHEME):
         raise InvalidRequestError(
-            "an upstream is another server; for the local engine leave upstream out, and name a scorer (--scorer)"
+            "upstream must be the address of another server; for the local engine, omit upstream and set scorer "
+            "(--scorer)"
         )
 
 
-def _checked_keys(keys: Any) -> tuple[str, ...]:
-    """The keys; never a string's letters, each of which would open the server."""
+def _check_keys(keys: Any) -> tuple[str, ...]:
+    """Return the keys as a tuple. A plain string is an error, because each of its letters would become a key."""
     if not isinstance(keys, (list, tuple, set, frozenset)):
         kind = type(keys).__name__
-        raise InvalidRequestError(f"api_keys must be a list of strings, like ('key',) with its comma, got {kind}")
+        raise InvalidRequestError(f"api_keys must be a list or tuple of strings, such as ('key',), got {kind}")
     for key in keys:
         if not header_text("an API key of the server", key):
-            raise InvalidRequestError("an API key of the server is empty; leave it out to let all call")
+            raise InvalidRequestError("an API key of the server is empty; omit the keys to accept every caller")
     return tuple(keys)
 
 
-def keys_from(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The keys in CO_SERVER_API_KEY, separated by commas; none if it is not set.
+def keys_from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the comma-separated keys in CO_SERVER_API_KEY, or none if the variable is not set.
 
     Raises:
-        InvalidRequestError: It is set but holds no key, so that a slip cannot open the server to all.
+        InvalidRequestError: The variable is set but contains no key. A mistake must not open the server.
     """
     text = environment.get(KEYS_VARIABLE)
     if text is None:
         return ()
     keys = tuple(key.strip() for key in text.split(",") if key.strip())
     if not keys:
-        raise InvalidRequestError(f"{KEYS_VARIABLE} is set but holds no key; unset it to let all call")
+        raise InvalidRequestError(f"{KEYS_VARIABLE} is set but contains no key; unset it to accept every caller")
     return keys

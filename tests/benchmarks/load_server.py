@@ -24,14 +24,14 @@ from urllib.parse import urlsplit
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
 
-from tests.server.running_server import ASKED, Program, program, wait_until
+from tests.server.running_server import RERANK_BODY, ServeProgram, program, wait_until
 
 N_CLIENTS = 64
 WORDS = ["green", "black", "tea", "coffee", "leaf", "cup", "hot", "cold", "water", "garden", "of", "the", "in", "and"]
 OVERLOAD = ("--concurrency", "1", "--queue", "8")
 
 
-def asked(n_documents: int = 20, n_words: int = 60) -> bytes:
+def body(n_documents: int = 20, n_words: int = 60) -> bytes:
     """A request of usual size, the same every time: 20 documents of 60 words."""
     draw = random.Random(0)
     documents = [" ".join(draw.choices(WORDS, k=n_words)) for _ in range(n_documents)]
@@ -116,7 +116,7 @@ async def hammer(url: str, requests: list[bytes], n_clients: int, seconds: float
     return result
 
 
-def resident_mib(started: Program) -> float:
+def resident_mib(started: ServeProgram) -> float:
     """Memory of the server and its workers."""
     total = 0
     for process in (started.process.pid, *started.workers()):
@@ -132,8 +132,8 @@ MALFORMED = [
     posted(b"{}", path="/v1/rerank"),
     posted(b'{"texts": 5, "query": "q"}', path="/rerank"),
     posted(b"x", kind="text/plain"),
-    posted(json.dumps({**ASKED, "documents": [[]] * 1000}).encode()),
-    posted(json.dumps({**ASKED, "top_n": -1}).encode(), path="/nowhere"),
+    posted(json.dumps({**RERANK_BODY, "documents": [[]] * 1000}).encode()),
+    posted(json.dumps({**RERANK_BODY, "top_n": -1}).encode(), path="/nowhere"),
     b"DELETE /v2/rerank HTTP/1.1\r\nHost: x\r\n\r\n",
     b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n",
     b"\x16\x03\x01\r\n\r\n",
@@ -144,7 +144,7 @@ MALFORMED = [
 def steady(seconds: float, *options: str) -> tuple[Result, float, float]:
     """64 callers for so long; what they met, and the memory before and after, in MiB."""
     with program(*options) as started:
-        request = asked()
+        request = body()
         asyncio.run(hammer(started.url, [request], N_CLIENTS, seconds, 500))  # so that all is loaded
         before = resident_mib(started)
         result = asyncio.run(hammer(started.url, [request], N_CLIENTS, seconds))
@@ -154,8 +154,8 @@ def steady(seconds: float, *options: str) -> tuple[Result, float, float]:
 def overloaded(seconds: float) -> tuple[Result, Result]:
     """64 callers on a server with places for 9; what they met, and what one caller met afterwards."""
     with program(*OVERLOAD) as started:
-        during = asyncio.run(hammer(started.url, [asked()], N_CLIENTS, seconds))
-        return during, asyncio.run(hammer(started.url, [asked()], 1, seconds, 50))
+        during = asyncio.run(hammer(started.url, [body()], N_CLIENTS, seconds))
+        return during, asyncio.run(hammer(started.url, [body()], 1, seconds, 50))
 
 
 def killed(seconds: float) -> tuple[Result, Result]:
@@ -165,7 +165,7 @@ def killed(seconds: float) -> tuple[Result, Result]:
         victims = started.workers()  # either may hold all connections
 
         async def scenario() -> Result:
-            load = asyncio.ensure_future(hammer(started.url, [asked()], 16, seconds))
+            load = asyncio.ensure_future(hammer(started.url, [body()], 16, seconds))
             for victim in victims:
                 await asyncio.sleep(seconds / 3)
                 os.kill(victim, signal.SIGKILL)
@@ -173,7 +173,7 @@ def killed(seconds: float) -> tuple[Result, Result]:
 
         during = asyncio.run(scenario())
         wait_until(lambda: len(started.workers()) == 2 and not set(victims) & set(started.workers()))
-        return during, asyncio.run(hammer(started.url, [asked()], 16, seconds, 100))
+        return during, asyncio.run(hammer(started.url, [body()], 16, seconds, 100))
 
 
 def malformed(n_requests: int) -> tuple[Result, Result, float, float]:
@@ -182,7 +182,7 @@ def malformed(n_requests: int) -> tuple[Result, Result, float, float]:
         asyncio.run(hammer(started.url, MALFORMED, 16, 60, 50 * len(MALFORMED)))
         before = resident_mib(started)
         bad = asyncio.run(hammer(started.url, MALFORMED, 16, 600, n_requests))
-        good = asyncio.run(hammer(started.url, [asked()], 4, 60, 50))
+        good = asyncio.run(hammer(started.url, [body()], 4, 60, 50))
         return bad, good, before, resident_mib(started)
 
 

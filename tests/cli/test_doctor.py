@@ -249,9 +249,9 @@ def test_the_dialects_of_our_own_server_are_detected(diagnose):
     """Its Jina format also has the ``meta`` of Cohere, but is not v1."""
     pytest.importorskip("uvicorn")
     pytest.importorskip("prometheus_client")
-    from tests.server.running_server import Running
+    from tests.server.running_server import RunningServer
 
-    with Running() as served:
+    with RunningServer() as served:
         code, findings = diagnose(served.url)
     assert (code, findings["dialect"]["message"]) == (
         0,

@@ -10,7 +10,7 @@ from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.select import Select
 
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
 
@@ -37,7 +37,7 @@ class Page:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         browser.get_log("browser")  # of what was open before
         browser.get(f"{url}/")
-        self.until(lambda: Select(self["model"]).options or self.texts("#problem") != [""], "the models are asked for")
+        self.until(lambda: Select(self["model"]).options or self.texts("#problem") != [""], "the models are body for")
 
     def __getitem__(self, name):
         return self.browser.find_element(By.ID, name)
@@ -52,7 +52,7 @@ class Page:
 
     def until(self, is_true, what):
         """Wait for what the page does in its own time."""
-        end = time.monotonic() + PATIENCE_S
+        end = time.monotonic() + TIMEOUT_S
         while not is_true():
             assert time.monotonic() < end, what
             time.sleep(0.01)

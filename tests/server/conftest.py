@@ -9,19 +9,19 @@ pytest.importorskip("prometheus_client")
 
 
 @pytest.fixture(scope="session")
-def plain():
+def open_server():
     """A server that all may call, on the lexical scorer; shared, so it keeps nothing between requests."""
-    from tests.server.running_server import Running
+    from tests.server.running_server import RunningServer
 
-    with Running(max_body_bytes=100_000) as running:
+    with RunningServer(max_body_bytes=100_000) as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def locked():
+def keyed_server():
     """A server that wants a key."""
     from tests.server.request_helpers import KEYS
-    from tests.server.running_server import Running
+    from tests.server.running_server import RunningServer
 
-    with Running(api_keys=KEYS) as running:
+    with RunningServer(api_keys=KEYS) as running:
         yield running

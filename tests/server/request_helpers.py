@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-def sentence(response, status):
+def error_message(response, status):
     """The message of an error in the form that all errors have."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
@@ -13,7 +13,7 @@ def sentence(response, status):
     return body["message"]
 
 
-def head_of(n_bytes, path="/v2/rerank"):
+def request_head(n_bytes, path="/v2/rerank"):
     return (
         f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {n_bytes}\r\n\r\n"
     ).encode()

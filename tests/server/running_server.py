@@ -20,36 +20,36 @@ from typing import Any
 import httpx
 import uvicorn
 
-from cohere_rerank.server import Settings, create_app
+from cohere_rerank.server import ServerSettings, create_app
 from cohere_rerank.server.run import uvicorn_options
 
-ASKED = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
+RERANK_BODY = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
 JSON = {"content-type": "application/json"}
-PATIENCE_S = 20.0
+TIMEOUT_S = 20.0
 
 
 def wait_until(is_true):
     """Wait for what another thread or process does, and fail if it never does."""
-    end = time.monotonic() + PATIENCE_S
+    end = time.monotonic() + TIMEOUT_S
     while not is_true():
         assert time.monotonic() < end, "it did not happen"
         time.sleep(0.005)
 
 
-class Running:
+class RunningServer:
     """A real uvicorn with the application, and an httpx client for it."""
 
     def __init__(self, **settings: Any) -> None:
-        self.app = create_app(Settings(**settings))
+        self.app = create_app(ServerSettings(**settings))
         options = {**uvicorn_options("127.0.0.1", 0), "log_config": None}
         self._server = uvicorn.Server(uvicorn.Config(self.app, lifespan="on", **options))
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
-        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
+        self.http = httpx.Client(base_url=self.url, timeout=TIMEOUT_S)
 
-    def __enter__(self) -> Running:
+    def __enter__(self) -> RunningServer:
         self._thread.start()
         wait_until(lambda: self._server.started)
         return self
@@ -57,17 +57,17 @@ class Running:
     def __exit__(self, *_: object) -> None:
         self.http.close()
         self._server.should_exit = True
-        self._thread.join(PATIENCE_S)
+        self._thread.join(TIMEOUT_S)
         assert not self._thread.is_alive()
 
-    def post(self, path: str = "/v2/rerank", asked: Any = ASKED, **headers: str) -> httpx.Response:
+    def post(self, path: str = "/v2/rerank", body: Any = RERANK_BODY, **headers: str) -> httpx.Response:
         """POST the request: a value as JSON, bytes as they are."""
-        content = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
+        content = body if isinstance(body, bytes) else json.dumps(body).encode()
         return self.http.post(path, content=content, headers={**JSON, **headers})
 
     def raw(self, sent: bytes) -> bytes:
         """Send these bytes on a connection of their own, and read until the server closes it."""
-        with socket.create_connection(("127.0.0.1", self.port), PATIENCE_S) as connection:
+        with socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
@@ -78,7 +78,7 @@ class Running:
         return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
 
 
-class Held:
+class BlockingScorer:
     """A scorer that holds every request until it is let go, and counts them."""
 
     def __init__(self) -> None:
@@ -87,7 +87,7 @@ class Held:
 
     def __call__(self, query, documents):
         self.queries.append(query)
-        assert self.go.wait(PATIENCE_S)
+        assert self.go.wait(TIMEOUT_S)
         return [1 / (1 + index) for index in range(len(documents))]
 
 
@@ -99,7 +99,7 @@ def command_line(process: int) -> bytes:
         return b""
 
 
-class Program:
+class ServeProgram:
     """``cohere-rerank serve`` in a process of its own, on a free port; its log is read all the while."""
 
     def __init__(self, *options: str, **environment: str) -> None:
@@ -117,8 +117,8 @@ class Program:
         self._found: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
-        self.url = self._found.get(timeout=PATIENCE_S)
-        self.http = httpx.Client(base_url=self.url, timeout=PATIENCE_S)
+        self.url = self._found.get(timeout=TIMEOUT_S)
+        self.http = httpx.Client(base_url=self.url, timeout=TIMEOUT_S)
         wait_until(self._answers)
 
     def _read(self) -> None:
@@ -141,19 +141,19 @@ class Program:
         self.http.close()
         self.process.send_signal(how)
         try:
-            code = self.process.wait(PATIENCE_S)
+            code = self.process.wait(TIMEOUT_S)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
-        self._reader.join(PATIENCE_S)
+        self._reader.join(TIMEOUT_S)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
 
-    def post(self, asked: Any = ASKED, **headers: str) -> httpx.Response:
+    def post(self, body: Any = RERANK_BODY, **headers: str) -> httpx.Response:
         """POST a request on a connection of its own, so that any worker may get it."""
-        with httpx.Client(base_url=self.url, timeout=PATIENCE_S) as client:
-            return client.post("/v2/rerank", json=asked, headers=headers)
+        with httpx.Client(base_url=self.url, timeout=TIMEOUT_S) as client:
+            return client.post("/v2/rerank", json=body, headers=headers)
 
     def workers(self) -> list[int]:
         """The process ids of its workers (Linux)."""
@@ -167,8 +167,8 @@ class Program:
 
 
 @contextmanager
-def program(*options: str, **environment: str) -> Iterator[Program]:
-    running = Program(*options, **environment)
+def program(*options: str, **environment: str) -> Iterator[ServeProgram]:
+    running = ServeProgram(*options, **environment)
     try:
         yield running
     finally:

@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from tests.server.request_helpers import head_of, sentence
-from tests.server.running_server import ASKED, Running, wait_until
+from tests.server.request_helpers import error_message, request_head
+from tests.server.running_server import RERANK_BODY, RunningServer, wait_until
 
 LIMIT = 100_000  # of the shared server
 
@@ -17,74 +17,74 @@ CHUNKED_HEAD = (
 )
 
 
-def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read(plain):
+def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read(open_server):
     """413 comes though not a byte of it was sent."""
-    with socket.create_connection(("127.0.0.1", plain.port), 20) as connection:
-        connection.sendall(head_of(LIMIT + 1))
+    with socket.create_connection(("127.0.0.1", open_server.port), 20) as connection:
+        connection.sendall(request_head(LIMIT + 1))
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_turns_out_too_long_is_refused_while_it_is_read(plain):
+def test_a_body_that_turns_out_too_long_is_refused_while_it_is_read(open_server):
     """413 comes though its end never does."""
-    with socket.create_connection(("127.0.0.1", plain.port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", open_server.port), 20) as connection:
         connection.sendall(CHUNKED_HEAD)
         piece = b"%x\r\n%b\r\n" % (LIMIT // 2, b" " * (LIMIT // 2))
         connection.sendall(piece * 3)
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_the_longest_body_allowed_is_read(plain):
+def test_the_longest_body_allowed_is_read(open_server):
     """And one byte more is refused, with the connection still of use."""
-    body = json.dumps(ASKED).encode()
-    assert plain.post(asked=body + b" " * (LIMIT - len(body))).status_code == 200
-    assert str(LIMIT) in sentence(plain.post(asked=body + b" " * (LIMIT + 1 - len(body))), 413)
-    assert plain.post().status_code == 200
+    body = json.dumps(RERANK_BODY).encode()
+    assert open_server.post(body=body + b" " * (LIMIT - len(body))).status_code == 200
+    assert str(LIMIT) in error_message(open_server.post(body=body + b" " * (LIMIT + 1 - len(body))), 413)
+    assert open_server.post().status_code == 200
 
 
 def test_a_body_that_does_not_come_is_given_up():
     """408, and its place in the queue is free again."""
-    with Running(body_timeout_s=0.05, concurrency=1, queue=0) as running:
+    with RunningServer(body_timeout_s=0.05, concurrency=1, queue=0) as running:
         with socket.create_connection(("127.0.0.1", running.port), 20) as connection:
-            connection.sendall(head_of(10) + b"{")
+            connection.sendall(request_head(10) + b"{")
             reply = connection.makefile("rb").read()
         assert reply.startswith(b"HTTP/1.1 408 ")
         assert b"did not arrive within 0.05 seconds" in reply
         assert running.post().status_code == 200
 
 
-def test_a_caller_who_leaves_amid_the_body_leaves_nothing_behind(plain):
+def test_a_caller_who_leaves_amid_the_body_leaves_nothing_behind(open_server):
     """The server goes on, and counts the request as one whose caller left."""
-    before = plain.metric("cohere_rerank_requests_total")
-    plain.raw(head_of(1000) + b"{")
-    wait_until(lambda: plain.metric("cohere_rerank_requests_total") > before + 1)
-    assert 'status="499"' in plain.http.get("/metrics").text
-    assert plain.metric("cohere_rerank_admitted") == 0
+    before = open_server.metric("cohere_rerank_requests_total")
+    open_server.raw(request_head(1000) + b"{")
+    wait_until(lambda: open_server.metric("cohere_rerank_requests_total") > before + 1)
+    assert 'status="499"' in open_server.http.get("/metrics").text
+    assert open_server.metric("cohere_rerank_admitted") == 0
 
 
 NO_HTTP = [b"hello\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\r\n\r\n"]
 
 
 @pytest.mark.parametrize("sent", NO_HTTP, ids=["a word", "HTTP/0.9", "no Host", "TLS"])
-def test_what_is_no_http_does_no_harm(plain, sent):
+def test_what_is_no_http_does_no_harm(open_server, sent):
     """400, and the next caller is served."""
-    assert plain.raw(sent).startswith(b"HTTP/1.1 400 ")
-    assert plain.post().status_code == 200
+    assert open_server.raw(sent).startswith(b"HTTP/1.1 400 ")
+    assert open_server.post().status_code == 200
 
 
-def test_endless_headers_are_refused(plain):
+def test_endless_headers_are_refused(open_server):
     """400 comes though their end never does: they are not gathered without a bound."""
-    with socket.create_connection(("127.0.0.1", plain.port), 20) as connection:
+    with socket.create_connection(("127.0.0.1", open_server.port), 20) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n" + b"x-a: b\r\n" * 8_200)  # 65,600 bytes
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
 def test_a_refused_body_is_not_kept_in_memory():
     """A caller may go on sending after a 413: nothing of it is gathered, and the connection serves the next."""
-    with Running(max_body_bytes=1000) as running:
+    with RunningServer(max_body_bytes=1000) as running:
         before = running.metric("process_resident_memory_bytes")
         n_bytes = 200_000_000
         with socket.create_connection(("127.0.0.1", running.port), 20) as connection:
-            connection.sendall(head_of(n_bytes))
+            connection.sendall(request_head(n_bytes))
             for _ in range(n_bytes // 1_000_000):
                 connection.sendall(b" " * 1_000_000)
             assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")

@@ -10,12 +10,13 @@ import pytest
 
 import cohere_rerank
 from cohere_rerank.local.lexical import LexicalScorer
-from cohere_rerank.server import Settings, dialects
-from cohere_rerank.server.answers import Outage, Question, UpstreamAnswers
-from cohere_rerank.server.threads import Threads
+from cohere_rerank.server import ServerSettings, dialects
+from cohere_rerank.server.backends import RawRequest
+from cohere_rerank.server.executor import BoundedExecutor
+from cohere_rerank.server.upstream import CircuitBreaker, UpstreamBackend
 from cohere_rerank.testing import FakeClock
 from tests.fake_server import Server, error, reply
-from tests.server.running_server import ASKED, Running
+from tests.server.running_server import RERANK_BODY, RunningServer
 
 cohere = pytest.importorskip("cohere")
 
@@ -27,32 +28,32 @@ def order(response):
 
 
 @pytest.fixture(scope="module")
-def locked():
-    with Running(api_keys=("the-key",)) as running:
+def keyed_server():
+    with RunningServer(api_keys=("the-key",)) as running:
         yield running
 
 
-def test_the_official_client_ranks(locked):
+def test_the_official_client_ranks(keyed_server):
     """v2, with every argument it has."""
-    with cohere.ClientV2("the-key", base_url=locked.url) as client:
-        response = client.rerank(**ASKED, top_n=2, max_tokens_per_doc=10, priority=1)
+    with cohere.ClientV2("the-key", base_url=keyed_server.url) as client:
+        response = client.rerank(**RERANK_BODY, top_n=2, max_tokens_per_doc=10, priority=1)
     assert order(response) == ORDER[:2]
     assert response.meta.billed_units.search_units == 0
 
 
-def test_the_official_client_awaits(locked):
+def test_the_official_client_awaits(keyed_server):
     """Many calls at once."""
 
     async def scenario():
-        async with cohere.AsyncClientV2("the-key", base_url=locked.url) as client:
-            return await asyncio.gather(*(client.rerank(**ASKED) for _ in range(20)))
+        async with cohere.AsyncClientV2("the-key", base_url=keyed_server.url) as client:
+            return await asyncio.gather(*(client.rerank(**RERANK_BODY) for _ in range(20)))
 
     assert [order(response) for response in asyncio.run(scenario())] == [ORDER] * 20
 
 
-def test_the_official_v1_client_ranks(locked):
-    """Objects by their fields, echoed when asked for."""
-    with cohere.Client("the-key", base_url=locked.url) as client:
+def test_the_official_v1_client_ranks(keyed_server):
+    """Objects by their fields, echoed when body for."""
+    with cohere.Client("the-key", base_url=keyed_server.url) as client:
         response = client.rerank(
             model="m",
             query="green tea",
@@ -76,29 +77,29 @@ def test_the_official_v1_client_ranks(locked):
         ({"priority": "high"}, "the-key", "UnprocessableEntityError"),
     ],
 )
-def test_the_official_client_raises_its_own_errors(locked, call, key, expected):
+def test_the_official_client_raises_its_own_errors(keyed_server, call, key, expected):
     """With the body that says why."""
-    with cohere.ClientV2(key, base_url=locked.url) as client, pytest.raises(cohere.core.ApiError) as caught:
-        client.rerank(**{**ASKED, **call})
+    with cohere.ClientV2(key, base_url=keyed_server.url) as client, pytest.raises(cohere.core.ApiError) as caught:
+        client.rerank(**{**RERANK_BODY, **call})
     assert type(caught.value).__name__ == expected
     assert caught.value.body["message"]
 
 
-def test_our_client_ranks_as_it_does_locally(locked):
+def test_our_client_ranks_as_it_does_locally(keyed_server):
     """The server adds nothing and loses nothing."""
-    with cohere_rerank.ClientV2("the-key", base_url=locked.url) as client:
-        served = client.rerank(**ASKED, relevant_spans={"mode": "enabled"})
+    with cohere_rerank.ClientV2("the-key", base_url=keyed_server.url) as client:
+        served = client.rerank(**RERANK_BODY, relevant_spans={"mode": "enabled"})
     with cohere_rerank.ClientV2(base_url="local:") as client:
-        local = client.rerank(**ASKED, relevant_spans={"mode": "enabled"})
+        local = client.rerank(**RERANK_BODY, relevant_spans={"mode": "enabled"})
     assert served.results == local.results
     assert served.meta == local.meta
 
 
 @pytest.mark.parametrize("dialect", ["cohere", "v1", "jina", "tei", "auto"])
-def test_our_client_speaks_every_dialect_with_it(plain, dialect):
+def test_our_client_speaks_every_dialect_with_it(open_server, dialect):
     """All of them rank alike."""
-    with cohere_rerank.ClientV2("", base_url=plain.url, dialect=dialect) as client:
-        assert order(client.rerank(**ASKED)) == ORDER
+    with cohere_rerank.ClientV2("", base_url=open_server.url, dialect=dialect) as client:
+        assert order(client.rerank(**RERANK_BODY)) == ORDER
 
 
 # In front of an upstream --------------------------------------------------------------------------
@@ -107,28 +108,28 @@ def test_our_client_speaks_every_dialect_with_it(plain, dialect):
 def test_an_upstream_answers_with_this_servers_key(server: Server, monkeypatch):
     """The caller's key stays here; the upstream sees the one from the environment."""
     monkeypatch.setenv("CO_API_KEY", "upstream-key")
-    with Running(upstream=server.url, api_keys=("the-key",)) as running:
+    with RunningServer(upstream=server.url, api_keys=("the-key",)) as running:
         got = running.post("/v1/rerank", authorization="Bearer the-key").json()
     assert server.requests[0].path == "/v2/rerank"
     assert ("authorization", "Bearer upstream-key") in server.requests[0].headers
-    assert server.requests[0].json == ASKED
+    assert server.requests[0].json == RERANK_BODY
     assert "local" not in str(got["meta"].get("warnings"))
     assert len(got["results"]) == 3
 
 
 def test_what_an_upstream_would_refuse_is_refused_before_it_is_asked(server: Server):
     """In Cohere's words."""
-    with Running(upstream=server.url) as running:
-        refused = running.post(asked={**ASKED, "documents": []})
+    with RunningServer(upstream=server.url) as running:
+        refused = running.post(body={**RERANK_BODY, "documents": []})
         assert refused.json()["message"] == "invalid request: list of documents must not be empty"
-        assert running.post(asked=b"{").status_code == 400
+        assert running.post(body=b"{").status_code == 400
     assert not server.requests
 
 
 def test_the_local_engine_answers_while_the_upstream_cannot(server: Server):
     """200, marked as what it is."""
     server.script(*[reply(503, json={"message": "down"}, headers={"retry-after": "0"})] * 3)
-    with Running(upstream=server.url) as running:
+    with RunningServer(upstream=server.url) as running:
         got = running.post()
     assert got.status_code == 200
     assert [result["index"] for result in got.json()["results"]] == ORDER
@@ -137,12 +138,12 @@ def test_the_local_engine_answers_while_the_upstream_cannot(server: Server):
 
 def test_an_outage_is_told_to_the_log_and_not_to_the_caller(free_tcp_port: int, caplog):
     """Where the upstream is, and how the connection failed, is for who runs the server."""
-    with Running(upstream=f"http://127.0.0.1:{free_tcp_port}", upstream_timeout_s=2) as running:
-        got = running.post("/v1/rerank", **{"x-request-id": "asked-1"})
+    with RunningServer(upstream=f"http://127.0.0.1:{free_tcp_port}", upstream_timeout_s=2) as running:
+        got = running.post("/v1/rerank", **{"x-request-id": "body-1"})
     assert got.status_code == 200
     assert not any(word in got.text for word in (f":{free_tcp_port}", "127.0.0.1", "rrno", "refused"))
     record = next(record for record in caplog.records if record.levelname == "WARNING")
-    assert record.fields["request_id"] == "asked-1"
+    assert record.fields["request_id"] == "body-1"
     assert record.fields["reason"] == "ConnectError"
     assert record.fields["where"]
 
@@ -155,16 +156,16 @@ def answering(server: Server, scenario):
     clock = FakeClock()
 
     async def run():
-        threads = Threads(1, 9, lambda *_: None)
-        who = UpstreamAnswers(Settings(upstream=server.url), threads, clock)
+        executor = BoundedExecutor(1, 9, lambda *_: None)
+        backend = UpstreamBackend(ServerSettings(upstream=server.url), executor, clock)
 
-        async def ask(asked=ASKED):
-            outcome = await who.answer(Question(json.dumps(asked).encode(), dialects.v2, "m", False, "id"))
+        async def ask(body=RERANK_BODY):
+            outcome = await backend.rerank(RawRequest(json.dumps(body).encode(), dialects.parse_v2, "m", False, "id"))
             return "a fallback answered" in str(json.loads(outcome.body)["meta"].get("warnings"))
 
         await scenario(ask, clock)
-        await who.aclose()
-        threads.close()
+        await backend.aclose()
+        executor.close()
 
     asyncio.run(run())
 
@@ -221,20 +222,20 @@ def test_a_fallback_scores_in_a_thread_of_the_servers(server: Server, monkeypatc
 def test_during_an_outage_one_request_in_a_while_finds_out(n_seconds):
     """However many come at that moment; and not before it."""
     clock = FakeClock()
-    outage = Outage(clock)
-    assert [outage.may_ask(), outage.may_ask()] == [True, True]
-    outage.began()
-    assert not outage.may_ask()
+    breaker = CircuitBreaker(clock)
+    assert [breaker.allow(), breaker.allow()] == [True, True]
+    breaker.record_failure()
+    assert not breaker.allow()
     clock.sleep(n_seconds)
-    assert [outage.may_ask(), outage.may_ask()] == [n_seconds == 5.0, False]
-    outage.ended()
-    assert [outage.may_ask(), outage.may_ask()] == [True, True]
+    assert [breaker.allow(), breaker.allow()] == [n_seconds == 5.0, False]
+    breaker.record_success()
+    assert [breaker.allow(), breaker.allow()] == [True, True]
 
 
 def test_an_upstreams_refusal_is_passed_on(server: Server):
     """Status and message; of our own key as a bad gateway."""
     server.script(error(404, "model 'm' not found"), error(401, "invalid api token"))
-    with Running(upstream=server.url) as running:
+    with RunningServer(upstream=server.url) as running:
         first, second = running.post(), running.post()
     assert (first.status_code, first.json()["message"]) == (404, "model 'm' not found")
     assert (second.status_code, "own key" in second.json()["message"]) == (502, True)

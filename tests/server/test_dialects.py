@@ -7,7 +7,7 @@ import math
 import pytest
 
 from cohere_rerank.server import dialects
-from cohere_rerank.server.http import Refused
+from cohere_rerank.server.http import HttpError
 
 BASE = {"model": "m", "query": "q", "documents": ["a", "b"]}
 
@@ -26,36 +26,40 @@ def changed(**changes):
 
 
 V2_WORDS = [
-    (dialects.v2, changed(), BASE),
-    (dialects.v2, changed(top_n=None, relevant_spans=None), BASE),
-    (dialects.v2, changed(return_documents=True, user="me"), BASE),
-    (dialects.v2, changed(top_n=9), {**BASE, "top_n": 9}),
-    (dialects.v2, changed(top_n=2.0, priority=0.5), {**BASE, "top_n": 2, "priority": 0.5}),
+    (dialects.parse_v2, changed(), BASE),
+    (dialects.parse_v2, changed(top_n=None, relevant_spans=None), BASE),
+    (dialects.parse_v2, changed(return_documents=True, user="me"), BASE),
+    (dialects.parse_v2, changed(top_n=9), {**BASE, "top_n": 9}),
+    (dialects.parse_v2, changed(top_n=2.0, priority=0.5), {**BASE, "top_n": 2, "priority": 0.5}),
     (
-        dialects.v2,
+        dialects.parse_v2,
         changed(relevant_spans={"mode": "enabled", "max_spans": 1.0, "threshold": None}),
         {**BASE, "relevant_spans": {"mode": "enabled", "max_spans": 1}},
     ),
-    (dialects.v1, changed(model=...), {**BASE, "model": "default"}),
-    (dialects.v1, changed(documents=["a", {"text": "b", "n": 1}]), BASE),
-    (dialects.v1, changed(documents=["a", {"snippet": "b"}]), BASE),
-    (dialects.v1, changed(max_chunks_per_doc=10, return_documents=False, rank_fields=None), BASE),
+    (dialects.parse_v1, changed(model=...), {**BASE, "model": "default"}),
+    (dialects.parse_v1, changed(documents=["a", {"text": "b", "n": 1}]), BASE),
+    (dialects.parse_v1, changed(documents=["a", {"snippet": "b"}]), BASE),
+    (dialects.parse_v1, changed(max_chunks_per_doc=10, return_documents=False, rank_fields=None), BASE),
     (
-        dialects.v1,
+        dialects.parse_v1,
         changed(documents=[{"t": "x", "n": 1, "u": "y"}, "b"], rank_fields=["u", "t"]),
         {**BASE, "documents": ["u: y\nt: x\n", "b"]},
     ),
-    (dialects.v1, changed(priority=3), {**BASE, "priority": 3}),
-    (dialects.jina_or_tei, changed(model=..., top_n=0, max_tokens_per_doc=0), {**BASE, "model": "default"}),
-    (dialects.jina_or_tei, changed(documents=["a", {"text": "b", "image": None}], top_n=None), BASE),
-    (dialects.jina_or_tei, changed(top_n=1, truncate_prompt_tokens=5), {**BASE, "top_n": 1}),
-    (dialects.jina_or_tei, {"query": "q", "texts": ["a", "b"], "truncate": True}, {**BASE, "model": "default"}),
-    (dialects.jina_or_tei, {"query": "q", "texts": ["a", "b"], "top_n": 1}, {**BASE, "model": "default", "top_n": 1}),
+    (dialects.parse_v1, changed(priority=3), {**BASE, "priority": 3}),
+    (dialects.parse_jina_or_tei, changed(model=..., top_n=0, max_tokens_per_doc=0), {**BASE, "model": "default"}),
+    (dialects.parse_jina_or_tei, changed(documents=["a", {"text": "b", "image": None}], top_n=None), BASE),
+    (dialects.parse_jina_or_tei, changed(top_n=1, truncate_prompt_tokens=5), {**BASE, "top_n": 1}),
+    (dialects.parse_jina_or_tei, {"query": "q", "texts": ["a", "b"], "truncate": True}, {**BASE, "model": "default"}),
+    (
+        dialects.parse_jina_or_tei,
+        {"query": "q", "texts": ["a", "b"], "top_n": 1},
+        {**BASE, "model": "default", "top_n": 1},
+    ),
     # What a dialect cannot read is left to the endpoint, which says what is wrong with it.
-    (dialects.v1, changed(documents=[5, "b"]), {**BASE, "documents": [5, "b"]}),
-    (dialects.jina_or_tei, changed(documents=[{"image": "x"}]), {**BASE, "documents": [{"image": "x"}]}),
-    (dialects.jina_or_tei, changed(top_n=False), {**BASE, "top_n": False}),
-    (dialects.jina_or_tei, {"query": "q", "texts": None}, {"model": "default", "query": "q", "documents": None}),
+    (dialects.parse_v1, changed(documents=[5, "b"]), {**BASE, "documents": [5, "b"]}),
+    (dialects.parse_jina_or_tei, changed(documents=[{"image": "x"}]), {**BASE, "documents": [{"image": "x"}]}),
+    (dialects.parse_jina_or_tei, changed(top_n=False), {**BASE, "top_n": False}),
+    (dialects.parse_jina_or_tei, {"query": "q", "texts": None}, {"model": "default", "query": "q", "documents": None}),
 ]
 
 
@@ -77,36 +81,38 @@ def results(*pairs, **more):
 
 RANKED = ((1, 0.75), (0, 0.0))
 ECHOES = [
-    (dialects.v2, {}, [None, None]),
-    (dialects.v2, {"return_documents": True}, [{"text": "b"}, {"text": "a"}]),
-    (dialects.v1, {}, [None, None]),
-    (dialects.v1, {"return_documents": True}, [{"text": "b"}, {"text": "a"}]),
+    (dialects.parse_v2, {}, [None, None]),
+    (dialects.parse_v2, {"return_documents": True}, [{"text": "b"}, {"text": "a"}]),
+    (dialects.parse_v1, {}, [None, None]),
+    (dialects.parse_v1, {"return_documents": True}, [{"text": "b"}, {"text": "a"}]),
     (
-        dialects.v1,
+        dialects.parse_v1,
         {"return_documents": True, "documents": ["a", {"text": "b", "n": 1}]},
         [{"text": "b", "n": 1}, {"text": "a"}],
     ),
-    (dialects.jina, {}, [{"text": "b"}, {"text": "a"}]),
-    (dialects.jina, {"return_documents": False}, [None, None]),
+    (dialects.parse_jina, {}, [{"text": "b"}, {"text": "a"}]),
+    (dialects.parse_jina, {"return_documents": False}, [None, None]),
 ]
 
 
 @pytest.mark.parametrize(("read", "changes", "echoes"), ECHOES)
 def test_documents_are_echoed_where_the_dialect_does_that(read, changes, echoes):
     """v2 and v1 when asked, Jina and vLLM unless told not to; objects come back whole."""
-    answered = read(changed(**changes), "default", False).answered(reply())
+    answered = read(changed(**changes), "default", False).encode_reply(reply())
     assert answered["results"] == results(*RANKED, document=echoes)
 
 
 def test_v1_names_its_own_version():
     """The rest of meta is v2's."""
-    meta = dialects.v1(BASE, "default", False).answered(reply())["meta"]
+    meta = dialects.parse_v1(BASE, "default", False).encode_reply(reply())["meta"]
     assert meta == {"api_version": {"version": "1"}, "warnings": ["w"]}
 
 
 def test_jina_has_model_object_and_usage():
     """Tokens are estimated at four bytes each; the query counts with each document."""
-    answered = dialects.jina(changed(documents=["12345678", "1"], query="12345"), "default", False).answered(reply())
+    answered = dialects.parse_jina(changed(documents=["12345678", "1"], query="12345"), "default", False).encode_reply(
+        reply()
+    )
     assert (answered["model"], answered["object"]) == ("m", "list")
     assert answered["usage"] == {"prompt_tokens": 2 + 1 + 2 * 2, "total_tokens": 7}
 
@@ -120,14 +126,14 @@ def test_jina_has_model_object_and_usage():
 )
 def test_tei_answers_with_a_bare_array(options, expected):
     """Of index, score and, when asked for, text."""
-    asked = dialects.jina_or_tei({"query": "q", "texts": ["a", "b"], **options}, "default", False)
-    assert asked.answered(reply()) == expected
+    asked = dialects.parse_jina_or_tei({"query": "q", "texts": ["a", "b"], **options}, "default", False)
+    assert asked.encode_reply(reply()) == expected
 
 
 def test_tei_raw_scores_are_logits():
     """A sigmoid gives the score again; 0 and 1 have finite ones, as JSON demands."""
-    asked = dialects.tei({"query": "q", "texts": ["a", "b"], "raw_scores": True}, "default", False)
-    best, worst = (item["score"] for item in asked.answered(reply()))
+    asked = dialects.parse_tei({"query": "q", "texts": ["a", "b"], "raw_scores": True}, "default", False)
+    best, worst = (item["score"] for item in asked.encode_reply(reply()))
     assert 1 / (1 + math.exp(-best)) == pytest.approx(0.75)
     assert math.isfinite(worst)
     assert worst < best
@@ -135,29 +141,29 @@ def test_tei_raw_scores_are_logits():
 
 def test_fields_without_effect_are_named_in_the_warnings():
     """After the endpoint's own; long lists and names are cut short."""
-    asked = dialects.v2(changed(top_k=1, **{f"f{i}": 0 for i in range(7)}, **{"z" * 99: 0}), "default", False)
-    said = asked.answered(reply())["meta"]["warnings"]
+    asked = dialects.parse_v2(changed(top_k=1, **{f"f{i}": 0 for i in range(7)}, **{"z" * 99: 0}), "default", False)
+    said = asked.encode_reply(reply())["meta"]["warnings"]
     assert said == ["w", "fields without effect here: 'f0', 'f1', 'f2', 'f3', 'f4' and 4 more"]
-    alone = dialects.v2(changed(**{"z" * 99: 0}), "default", False).answered({"id": "1", "results": []})
+    alone = dialects.parse_v2(changed(**{"z" * 99: 0}), "default", False).encode_reply({"id": "1", "results": []})
     assert alone["meta"]["warnings"] == [f"fields without effect here: '{'z' * 40}'"]
 
 
 REFUSED = [
-    (dialects.v1, {"documents": [{"n": 1}]}, 400, "document does not have a 'snippet' or a 'text' field"),
-    (dialects.v1, {"rank_fields": []}, 400, "rank_fields cannot be empty"),
-    (dialects.v1, {"rank_fields": "text"}, 422, "'rank_fields'"),
-    (dialects.v1, {"rank_fields": [1]}, 422, "'rank_fields'"),
-    (dialects.v1, {"rank_fields": ["z"], "documents": ["a", {"text": "b"}]}, 400, "document at index 1"),
-    (dialects.v1, {"max_chunks_per_doc": 5000}, 400, "must be less than 10000"),
-    (dialects.v1, {"max_chunks_per_doc": 0}, 400, "max_chunks_per_doc"),
-    (dialects.v1, {"max_chunks_per_doc": True}, 422, "max_chunks_per_doc"),
-    (dialects.v1, {"return_documents": "yes"}, 422, "'return_documents'"),
-    (dialects.v2, {"return_documents": 1}, 422, "'return_documents'"),
-    (dialects.jina, {"return_documents": "no"}, 422, "'return_documents'"),
-    (dialects.tei, {"texts": ["a"], "raw_scores": "no"}, 422, "'raw_scores'"),
+    (dialects.parse_v1, {"documents": [{"n": 1}]}, 400, "document does not have a 'snippet' or a 'text' field"),
+    (dialects.parse_v1, {"rank_fields": []}, 400, "rank_fields cannot be empty"),
+    (dialects.parse_v1, {"rank_fields": "text"}, 422, "'rank_fields'"),
+    (dialects.parse_v1, {"rank_fields": [1]}, 422, "'rank_fields'"),
+    (dialects.parse_v1, {"rank_fields": ["z"], "documents": ["a", {"text": "b"}]}, 400, "document at index 1"),
+    (dialects.parse_v1, {"max_chunks_per_doc": 5000}, 400, "must be less than 10000"),
+    (dialects.parse_v1, {"max_chunks_per_doc": 0}, 400, "max_chunks_per_doc"),
+    (dialects.parse_v1, {"max_chunks_per_doc": True}, 422, "max_chunks_per_doc"),
+    (dialects.parse_v1, {"return_documents": "yes"}, 422, "'return_documents'"),
+    (dialects.parse_v2, {"return_documents": 1}, 422, "'return_documents'"),
+    (dialects.parse_jina, {"return_documents": "no"}, 422, "'return_documents'"),
+    (dialects.parse_tei, {"texts": ["a"], "raw_scores": "no"}, 422, "'raw_scores'"),
     *[
         (read, {f"field{number}": 0 for number in range(40_000)}, 400, "at most 100 fields, got 4000")
-        for read in (dialects.v2, dialects.v1, dialects.jina, dialects.tei)
+        for read in (dialects.parse_v2, dialects.parse_v1, dialects.parse_jina, dialects.parse_tei)
     ],
 ]
 
@@ -165,7 +171,7 @@ REFUSED = [
 @pytest.mark.parametrize(("read", "changes", "status", "words"), REFUSED, ids=range(len(REFUSED)))
 def test_a_wrong_value_of_a_dialects_own_field_is_refused(read, changes, status, words):
     """In Cohere's words where it documents some."""
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(HttpError) as caught:
         read(changed(**changes), "default", False)
     assert caught.value.status == status
     assert words in caught.value.message
@@ -174,21 +180,21 @@ def test_a_wrong_value_of_a_dialects_own_field_is_refused(read, changes, status,
 @pytest.mark.parametrize(
     ("read", "request_"),
     [
-        (dialects.v1, changed(top_k=1)),
-        (dialects.v1, changed(priority=1)),
-        (dialects.jina, changed(instruction="x")),
-        (dialects.tei, {"query": "q", "texts": ["a"], "top_n": 1}),
+        (dialects.parse_v1, changed(top_k=1)),
+        (dialects.parse_v1, changed(priority=1)),
+        (dialects.parse_jina, changed(instruction="x")),
+        (dialects.parse_tei, {"query": "q", "texts": ["a"], "top_n": 1}),
     ],
 )
 def test_strict_refuses_unknown_fields(read, request_):
     """Each dialect knows only its own."""
-    with pytest.raises(Refused, match="unknown field: parameter"):
+    with pytest.raises(HttpError, match="unknown field: parameter"):
         read(request_, "default", True)
 
 
 def test_strict_v2_leaves_everything_to_the_endpoint():
     """Nulls and unknown fields reach it as they came."""
     request = changed(top_n=None, top_k=3)
-    asked = dialects.v2(request, "default", True)
+    asked = dialects.parse_v2(request, "default", True)
     assert asked.body == request
-    assert asked.answered(reply()) == reply()
+    assert asked.encode_reply(reply()) == reply()

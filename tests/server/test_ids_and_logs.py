@@ -7,23 +7,23 @@ import uuid
 
 import pytest
 
-from tests.server.running_server import ASKED, wait_until
+from tests.server.running_server import RERANK_BODY, wait_until
 
 
-def test_a_callers_request_id_is_kept_and_others_are_made(plain):
+def test_a_callers_request_id_is_kept_and_others_are_made(open_server):
     """One that could break a log line is replaced."""
-    assert plain.post(**{"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
-    assert plain.post(**{"x-request-id": "abc-1"}).json()["id"] == "abc-1"
+    assert open_server.post(**{"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
+    assert open_server.post(**{"x-request-id": "abc-1"}).json()["id"] == "abc-1"
     for odd in ("", "a b", "x" * 129, '"}', "a\tb"):
-        uuid.UUID(plain.post(**{"x-request-id": odd}).headers["x-request-id"])
-    assert plain.post().headers["x-request-id"] != plain.post().headers["x-request-id"]
+        uuid.UUID(open_server.post(**{"x-request-id": odd}).headers["x-request-id"])
+    assert open_server.post().headers["x-request-id"] != open_server.post().headers["x-request-id"]
 
 
-def test_access_logs_tell_all_but_what_was_sent(locked, caplog):
+def test_access_logs_tell_all_but_what_was_sent(keyed_server, caplog):
     """One record a request: id, path, status, time and sizes; no document, query or key."""
     caplog.set_level(logging.INFO, logger="cohere_rerank.server.access")
-    asked = {**ASKED, "query": "secret-query", "documents": ["secret-document"] * 2}
-    locked.http.post("/v2/rerank?secret-parameter=1", json=asked, headers={"authorization": "Bearer first-key"})
+    body = {**RERANK_BODY, "query": "secret-query", "documents": ["secret-document"] * 2}
+    keyed_server.http.post("/v2/rerank?secret-parameter=1", json=body, headers={"authorization": "Bearer first-key"})
     wait_until(lambda: caplog.records)
     record = caplog.records[-1].fields
     assert (record["method"], record["path"], record["status"], record["documents"]) == ("POST", "/v2/rerank", 200, 2)
@@ -46,22 +46,22 @@ def test_access_logs_tell_all_but_what_was_sent(locked, caplog):
         ("/secret", "other"),
     ],
 )
-def test_a_wrong_base_url_shows_in_the_log(plain, caplog, path, logged):
+def test_a_wrong_base_url_shows_in_the_log(open_server, caplog, path, logged):
     """Where a known path stands at the end of another, that is logged, and a star; never what the caller made up."""
     caplog.set_level(logging.INFO, logger="cohere_rerank.server.access")
-    assert plain.post(path).status_code == 404
+    assert open_server.post(path).status_code == 404
     wait_until(lambda: caplog.records)
     record = caplog.records[-1].fields
     assert (record["path"], record["status"]) == (logged, 404)
     assert "secret" not in str(record)
 
 
-def test_paths_of_callers_make_no_new_series(plain):
+def test_paths_of_callers_make_no_new_series(open_server):
     """Any unknown path or method is counted as `other`."""
-    plain.http.get("/made-up-path")
-    plain.http.get("/made-up-path/v2/rerank")
-    plain.http.request("BREW", "/v2/rerank")
-    text = plain.http.get("/metrics").text
+    open_server.http.get("/made-up-path")
+    open_server.http.get("/made-up-path/v2/rerank")
+    open_server.http.request("BREW", "/v2/rerank")
+    text = open_server.http.get("/metrics").text
     assert "made-up-path" not in text
     assert 'method="other"' in text
     assert 'path="other"' in text

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.request_helpers import KEYS, sentence
+from tests.server.request_helpers import KEYS, error_message
 
 
 @pytest.mark.parametrize("header", [f"{word} {key}" for word in ("Bearer", "bearer", "BEARER") for key in KEYS])
-def test_each_key_opens(locked, header):
+def test_each_key_opens(keyed_server, header):
     """The word before it in any case."""
-    assert locked.post(authorization=header).status_code == 200
+    assert keyed_server.post(authorization=header).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -25,21 +25,21 @@ def test_each_key_opens(locked, header):
         ({"authorization": "Bearer first-key,second-key"}, "invalid api token"),
     ],
 )
-def test_other_keys_are_refused(locked, headers, words):
+def test_other_keys_are_refused(keyed_server, headers, words):
     """401 in Cohere's words, before the body is looked at."""
-    refused = locked.post("/v2/rerank", b"no json", **headers)
-    assert sentence(refused, 401) == words
+    refused = keyed_server.post("/v2/rerank", b"no json", **headers)
+    assert error_message(refused, 401) == words
     assert refused.headers["www-authenticate"] == "Bearer"
 
 
-def test_a_key_of_any_bytes_is_refused_not_failed_on(locked):
+def test_a_key_of_any_bytes_is_refused_not_failed_on(keyed_server):
     """Headers need not be ASCII."""
-    got = locked.raw(b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xc3\r\n\r\n")
+    got = keyed_server.raw(b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\xc3\r\n\r\n")
     assert got.startswith(b"HTTP/1.1 401 ")
 
 
-def test_models_want_the_key_and_probes_do_not(locked):
+def test_models_want_the_key_and_probes_do_not(keyed_server):
     """What a monitor asks for is open."""
-    assert sentence(locked.http.get("/v1/models"), 401)
+    assert error_message(keyed_server.http.get("/v1/models"), 401)
     for path in ("/health", "/ready", "/metrics", "/openapi.json", "/"):
-        assert locked.http.get(path).status_code == 200
+        assert keyed_server.http.get(path).status_code == 200

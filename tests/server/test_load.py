@@ -26,7 +26,7 @@ def check_overload(during, later):
 
 
 def check_malformed(bad, good, before, after):
-    """Refused one by one, and not one as an error of the server's own."""
+    """HttpError one by one, and not one as an error of the server's own."""
     assert set(bad.statuses) <= {0, 400, 404, 405, 413, 415, 422}
     assert set(good.statuses) == {200}
     assert after - before < GROWTH_MIB

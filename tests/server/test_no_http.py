@@ -10,7 +10,7 @@ import h11
 import httpx
 import pytest
 
-from tests.server.running_server import PATIENCE_S, Running, program
+from tests.server.running_server import TIMEOUT_S, RunningServer, program
 
 HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
 BAD_CHUNK = b"no size\r\n{}\r\n"
@@ -25,7 +25,7 @@ NO_HTTP = {
 
 @pytest.fixture(scope="module")
 def running():
-    with Running(max_body_bytes=1000) as started:
+    with RunningServer(max_body_bytes=1000) as started:
         yield started
 
 
@@ -50,7 +50,7 @@ def test_it_is_answered_in_json(running, name):
     status, headers, body = read(running.raw(NO_HTTP[name]))
     assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
     assert headers["x-content-type-options"] == "nosniff"
-    assert body == {"id": headers["x-request-id"], "message": "this is no HTTP request that the server can read"}
+    assert body == {"id": headers["x-request-id"], "message": "the server cannot read this as an HTTP request"}
     assert running.post().status_code == 200
 
 
@@ -74,7 +74,7 @@ def test_the_log_has_the_id_of_the_answer_and_nothing_that_was_sent():
             b"SECRET\r\n\r\n",
             HEAD.replace(b"POST", b"HEAD") + b"transfer-encoding: chunked\r\n\r\nSECRET\r\n",
         ):
-            with socket.create_connection((address.host, address.port), PATIENCE_S) as connection:
+            with socket.create_connection((address.host, address.port), TIMEOUT_S) as connection:
                 connection.sendall(sent)
                 got = b"".join(iter(lambda: connection.recv(65536), b""))
         started.stop()
@@ -85,10 +85,10 @@ def test_the_log_has_the_id_of_the_answer_and_nothing_that_was_sent():
 
 def test_what_comes_after_an_answer_is_no_failure_of_the_server(running, caplog):
     """A body that is refused for its length, and then breaks off HTTP's rules: one answer, and a quiet end."""
-    with socket.create_connection(("127.0.0.1", running.port), PATIENCE_S) as connection:
+    with socket.create_connection(("127.0.0.1", running.port), TIMEOUT_S) as connection:
         connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n7d0\r\n" + b" " * 2000 + b"\r\n")
         got = b""
-        while b"bytes that this server takes" not in got:
+        while b"body must be at most" not in got:
             got += connection.recv(65536)
         connection.sendall(BAD_CHUNK)
         got += b"".join(iter(lambda: connection.recv(65536), b""))
@@ -100,7 +100,7 @@ def test_workers_speak_the_same():
     """They are told how by name."""
     with program("--workers", "2") as started:
         address = httpx.URL(started.url)
-        with socket.create_connection((address.host, address.port), PATIENCE_S) as connection:
+        with socket.create_connection((address.host, address.port), TIMEOUT_S) as connection:
             connection.sendall(NO_HTTP["garbage"])
             status, _, body = read(b"".join(iter(lambda: connection.recv(65536), b"")))
     assert (status, list(body)) == (400, ["id", "message"])

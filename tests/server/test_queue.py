@@ -6,28 +6,28 @@ import json
 import socket
 import threading
 
-from tests.server.request_helpers import head_of, sentence
-from tests.server.running_server import ASKED, Held, Running, wait_until
+from tests.server.request_helpers import error_message, request_head
+from tests.server.running_server import RERANK_BODY, BlockingScorer, RunningServer, wait_until
 
 
 def in_thread(running, path="/v2/rerank", **changes):
     """Post in a thread; its answer is in the list when there is one."""
     got = []
-    thread = threading.Thread(target=lambda: got.append(running.post(path, {**ASKED, **changes})), daemon=True)
+    thread = threading.Thread(target=lambda: got.append(running.post(path, {**RERANK_BODY, **changes})), daemon=True)
     thread.start()
     return got
 
 
 def test_a_full_queue_is_answered_at_once_and_empties():
     """503 with Retry-After for what finds no place; all that found one are served; then the next."""
-    held = Held()
-    with Running(scorer=held, concurrency=1, queue=2) as running:
+    held = BlockingScorer()
+    with RunningServer(scorer=held, concurrency=1, queue=2) as running:
         accepted = [in_thread(running) for _ in range(3)]
         wait_until(lambda: running.metric("cohere_rerank_admitted") == 3)
         refused = running.post()
-        assert "queue is full" in sentence(refused, 503)
+        assert "queue is full" in error_message(refused, 503)
         assert refused.headers["retry-after"] == "1"
-        assert sentence(running.http.get("/ready"), 503)
+        assert error_message(running.http.get("/ready"), 503)
         assert running.http.get("/health").status_code == 200
         assert len(held.queries) == 1
         held.go.set()
@@ -39,8 +39,8 @@ def test_a_full_queue_is_answered_at_once_and_empties():
 
 def test_scoring_keeps_the_loop_free_and_within_its_threads():
     """While two requests are scored the third waits, and the server still answers."""
-    held = Held()
-    with Running(scorer=held, concurrency=2) as running:
+    held = BlockingScorer()
+    with RunningServer(scorer=held, concurrency=2) as running:
         accepted = [in_thread(running) for _ in range(3)]
         wait_until(lambda: running.metric("cohere_rerank_admitted") == 3)
         wait_until(lambda: running.metric("cohere_rerank_running") == 2)
@@ -53,13 +53,13 @@ def test_scoring_keeps_the_loop_free_and_within_its_threads():
 
 def test_a_caller_who_leaves_the_queue_is_never_scored():
     """The place is free at once; what already runs ends by itself."""
-    held = Held()
-    with Running(scorer=held, concurrency=1, queue=1) as running:
-        body = json.dumps({**ASKED, "query": "left"}).encode()
+    held = BlockingScorer()
+    with RunningServer(scorer=held, concurrency=1, queue=1) as running:
+        body = json.dumps({**RERANK_BODY, "query": "left"}).encode()
         first = in_thread(running, query="first")
         wait_until(lambda: held.queries == ["first"])
         with socket.create_connection(("127.0.0.1", running.port), 20) as connection:
-            connection.sendall(head_of(len(body)) + body)
+            connection.sendall(request_head(len(body)) + body)
             wait_until(lambda: running.metric("cohere_rerank_admitted") == 2)
         wait_until(lambda: running.metric("cohere_rerank_admitted") == 1)
         last = in_thread(running, query="last")
@@ -71,11 +71,11 @@ def test_a_caller_who_leaves_the_queue_is_never_scored():
 
 def test_a_caller_who_leaves_while_being_scored_frees_the_place_but_not_the_thread():
     """A thread cannot be stopped: no other starts in its stead."""
-    held = Held()
-    with Running(scorer=held, concurrency=1, queue=0) as running:
-        body = json.dumps({**ASKED, "query": "left"}).encode()
+    held = BlockingScorer()
+    with RunningServer(scorer=held, concurrency=1, queue=0) as running:
+        body = json.dumps({**RERANK_BODY, "query": "left"}).encode()
         with socket.create_connection(("127.0.0.1", running.port), 20) as connection:
-            connection.sendall(head_of(len(body)) + body)
+            connection.sendall(request_head(len(body)) + body)
             wait_until(lambda: held.queries == ["left"])
         wait_until(lambda: running.metric("cohere_rerank_admitted") == 0)
         assert running.metric("cohere_rerank_running") == 1

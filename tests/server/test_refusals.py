@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank.local.endpoint import FIELDS
-from tests.server.request_helpers import sentence
-from tests.server.running_server import ASKED, Running
+from tests.server.request_helpers import error_message
+from tests.server.running_server import RERANK_BODY, RunningServer
 
 MALFORMED = {
     "empty": b"",
@@ -23,15 +23,15 @@ MALFORMED = {
     "lone surrogate": b'{"model": "m", "query": "\\ud800", "documents": ["a"]}',
     "NaN": b'{"model": "m", "query": "q", "documents": ["a"], "top_n": NaN}',
     "zero bytes": bytes(1000),
-    "UTF-16": json.dumps(ASKED).encode("utf-16"),
+    "UTF-16": json.dumps(RERANK_BODY).encode("utf-16"),
 }
 
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_json_is_refused_as_such(plain, name, path):
+def test_what_is_no_json_is_refused_as_such(open_server, name, path):
     """400 in Cohere's words, never an internal error."""
-    assert sentence(plain.post(path, MALFORMED[name]), 400).startswith("invalid json syntax")
+    assert error_message(open_server.post(path, MALFORMED[name]), 400).startswith("invalid json syntax")
 
 
 WRONG = [
@@ -49,70 +49,72 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changes", "status", "words"), WRONG)
-def test_wrong_values_are_refused_in_coheres_words(plain, changes, status, words):
+def test_wrong_values_are_refused_in_coheres_words(open_server, changes, status, words):
     """The endpoint's own messages pass through."""
-    assert sentence(plain.post(asked={**ASKED, **changes}), status) == words
+    assert error_message(open_server.post(body={**RERANK_BODY, **changes}), status) == words
 
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
 @pytest.mark.parametrize("is_strict", [False, True])
 def test_a_wrong_type_is_said_to_be_one_in_every_dialect(path, is_strict):
     """Rather than that it is empty."""
-    with Running(is_strict=is_strict) as running:
-        assert "'documents' must be a list" in sentence(running.post(path, {**ASKED, "documents": "abc"}), 422)
-        assert "'query' must be a string" in sentence(running.post(path, {**ASKED, "query": {}}), 422)
-        assert "'texts' must be a list" in sentence(running.post("/rerank", {"query": "q", "texts": "abc"}), 422)
+    with RunningServer(is_strict=is_strict) as running:
+        assert "'documents' must be a list" in error_message(
+            running.post(path, {**RERANK_BODY, "documents": "abc"}), 422
+        )
+        assert "'query' must be a string" in error_message(running.post(path, {**RERANK_BODY, "query": {}}), 422)
+        assert "'texts' must be a list" in error_message(running.post("/rerank", {"query": "q", "texts": "abc"}), 422)
 
 
-def test_what_real_clients_send_too_much_is_tolerated(plain):
+def test_what_real_clients_send_too_much_is_tolerated(open_server):
     """Nulls mean nothing; unknown fields have no effect, and a warning says so."""
-    said = plain.post(asked={**ASKED, "top_n": None, "return_documents": False, "top_k": 1}).json()
+    said = open_server.post(body={**RERANK_BODY, "top_n": None, "return_documents": False, "top_k": 1}).json()
     assert len(said["results"]) == 3
     assert said["meta"]["warnings"][-1] == "fields without effect here: 'top_k'"
 
 
 def test_strict_refuses_what_cohere_refuses():
     """422, and the field's name."""
-    with Running(is_strict=True) as running:
-        unknown = running.post(asked={**ASKED, "return_documents": True})
-        assert sentence(unknown, 422) == "unknown field: parameter 'return_documents' is not a valid field"
-        assert sentence(running.post(asked={**ASKED, "top_n": None}), 422)
+    with RunningServer(is_strict=True) as running:
+        unknown = running.post(body={**RERANK_BODY, "return_documents": True})
+        assert error_message(unknown, 422) == "unknown field: parameter 'return_documents' is not a valid field"
+        assert error_message(running.post(body={**RERANK_BODY, "top_n": None}), 422)
         assert running.post().status_code == 200
 
 
-def test_unknown_paths_and_methods(plain):
+def test_unknown_paths_and_methods(open_server):
     """404 names the paths that there are; 405 says which methods are allowed."""
-    assert "/v2/rerank" in sentence(plain.http.get("/v2/embed"), 404)
+    assert "/v2/rerank" in error_message(open_server.http.get("/v2/embed"), 404)
     for method, path, allowed in [("GET", "/v2/rerank", "POST"), ("POST", "/health", "GET, HEAD")]:
-        refused = plain.http.request(method, path)
-        assert allowed in sentence(refused, 405)
+        refused = open_server.http.request(method, path)
+        assert allowed in error_message(refused, 405)
         assert refused.headers["allow"] == allowed
 
 
 @pytest.mark.parametrize(
     "kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
 )
-def test_other_content_types_are_refused(plain, kind):
+def test_other_content_types_are_refused(open_server, kind):
     """A form that another web page could send is among them."""
     headers = {} if kind is None else {"content-type": kind}
-    refused = plain.http.post("/v2/rerank", content=json.dumps(ASKED).encode(), headers=headers)
-    assert "application/json" in sentence(refused, 415)
+    refused = open_server.http.post("/v2/rerank", content=json.dumps(RERANK_BODY).encode(), headers=headers)
+    assert "application/json" in error_message(refused, 415)
 
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
-def test_a_charset_of_utf8_is_fine(plain, kind):
+def test_a_charset_of_utf8_is_fine(open_server, kind):
     """In any case."""
-    assert plain.post(**{"content-type": kind}).status_code == 200
+    assert open_server.post(**{"content-type": kind}).status_code == 200
 
 
-def test_compressed_bodies_are_refused(plain):
+def test_compressed_bodies_are_refused(open_server):
     """Rather than unpacked without a bound."""
-    assert "compressed" in sentence(plain.post(**{"content-encoding": "gzip"}), 415)
+    assert "compressed" in error_message(open_server.post(**{"content-encoding": "gzip"}), 415)
 
 
-def test_errors_at_rerank_are_readable_for_tei_clients(plain):
+def test_errors_at_rerank_are_readable_for_tei_clients(open_server):
     """`error` and `error_type` beside `message`."""
-    body = plain.post("/rerank", {"query": "q", "texts": []}).json()
+    body = open_server.post("/rerank", {"query": "q", "texts": []}).json()
     assert body["error"] == body["message"]
     assert body["error_type"] == "Validation"
 
@@ -130,8 +132,8 @@ NAMES = sorted(FIELDS | {"texts", "rank_fields", "return_documents", "max_chunks
     path=st.sampled_from(["/v2/rerank", "/v1/rerank", "/rerank"]),
     changes=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES, max_size=4),
 )
-def test_no_json_makes_the_server_fail(plain, path, changes):
+def test_no_json_makes_the_server_fail(open_server, path, changes):
     """Whatever the values: a ranking, or a refusal with a message."""
-    said = plain.post(path, {**ASKED, **changes})
+    said = open_server.post(path, {**RERANK_BODY, **changes})
     assert said.status_code in (200, 400, 422), said.text
-    assert said.status_code == 200 or sentence(said, said.status_code)
+    assert said.status_code == 200 or error_message(said, said.status_code)

@@ -15,15 +15,15 @@ import pytest
 
 from cohere_rerank import errors
 from cohere_rerank.local.registry import get_scorer
-from cohere_rerank.server import Settings, answers, create_app, metrics, models
-from cohere_rerank.server.http import Refused
+from cohere_rerank.server import ServerSettings, create_app, metrics, models, upstream
+from cohere_rerank.server.executor import BoundedExecutor
+from cohere_rerank.server.http import HttpError
 from cohere_rerank.server.logs import JsonFormatter
 from cohere_rerank.server.run import serve
-from cohere_rerank.server.settings import keys_from
-from cohere_rerank.server.threads import Threads
-from tests.server.running_server import ASKED, wait_until
+from cohere_rerank.server.settings import keys_from_environment
+from tests.server.running_server import RERANK_BODY, wait_until
 
-# Settings -----------------------------------------------------------------------------------------
+# ServerSettings -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -55,13 +55,13 @@ from tests.server.running_server import ASKED, wait_until
 def test_wrong_settings_are_refused(settings):
     """Before anything listens."""
     with pytest.raises(errors.InvalidRequestError):
-        Settings(**settings)
+        ServerSettings(**settings)
 
 
 def test_a_string_of_keys_is_refused_without_being_shown():
     """Each of its letters would open the server."""
-    with pytest.raises(errors.InvalidRequestError, match=r"must be a list of strings.* got str") as caught:
-        Settings(api_keys=("sesame"))
+    with pytest.raises(errors.InvalidRequestError, match=r"must be a list or tuple of strings.* got str") as caught:
+        ServerSettings(api_keys=("sesame"))
     assert "sesame" not in str(caught.value)
 
 
@@ -69,32 +69,32 @@ def test_a_string_of_keys_is_refused_without_being_shown():
 def test_the_local_engine_is_no_upstream(upstream):
     """It is what there is without one."""
     with pytest.raises(errors.InvalidRequestError, match="--scorer"):
-        Settings(upstream=upstream)
+        ServerSettings(upstream=upstream)
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
 def test_keys_may_come_in_any_collection(kind):
     """They are kept as a tuple, which nobody changes later."""
-    assert Settings(api_keys=kind(["a"])).api_keys == ("a",)
+    assert ServerSettings(api_keys=kind(["a"])).api_keys == ("a",)
 
 
 @pytest.mark.parametrize("settings", [{"scorer": "nonsense"}, {"scorer": "lexical?k=1"}, {"upstream": "ftp://x"}])
 def test_who_is_to_answer_is_checked_when_the_application_is_made(settings):
     """A name that is none, options that are missing, an address that is none."""
     with pytest.raises(errors.InvalidRequestError):
-        create_app(Settings(**settings))
+        create_app(ServerSettings(**settings))
 
 
 def test_settings_travel_to_workers_as_text():
     """All of them, in one line."""
-    settings = Settings(api_keys=("a", "b"), scorer="semantic", is_strict=True, queue=7)
-    assert Settings.from_text(settings.to_text()) == settings
-    assert "\n" not in settings.to_text()
+    settings = ServerSettings(api_keys=("a", "b"), scorer="semantic", is_strict=True, queue=7)
+    assert ServerSettings.from_json(settings.to_json()) == settings
+    assert "\n" not in settings.to_json()
 
 
 def test_keys_stay_out_of_the_repr():
     """So that no log or traceback shows them."""
-    assert "secret" not in repr(Settings(api_keys=("secret",)))
+    assert "secret" not in repr(ServerSettings(api_keys=("secret",)))
 
 
 @pytest.mark.parametrize(
@@ -103,28 +103,28 @@ def test_keys_stay_out_of_the_repr():
 )
 def test_keys_come_from_the_environment(environment, keys):
     """Separated by commas."""
-    assert keys_from(environment) == keys
+    assert keys_from_environment(environment) == keys
 
 
 @pytest.mark.parametrize("text", ["", " ", ","])
 def test_a_variable_without_a_key_does_not_open_the_server(text):
     """A slip in a deployment is an error, not an open door."""
     with pytest.raises(errors.InvalidRequestError, match="CO_SERVER_API_KEY"):
-        keys_from({"CO_SERVER_API_KEY": text})
+        keys_from_environment({"CO_SERVER_API_KEY": text})
 
 
 def test_a_scorer_object_cannot_go_to_workers():
     """It would have to be sent to other processes."""
     with pytest.raises(errors.InvalidRequestError, match="workers"):
-        serve(Settings(scorer=get_scorer("lexical")), workers=2)
+        serve(ServerSettings(scorer=get_scorer("lexical")), workers=2)
 
 
 def test_only_models_with_an_effect_are_listed():
     """A fixed scorer or an upstream answers whatever the name."""
-    assert models.names(Settings(model="m"))[:2] == ["m", "local-lexical"]
-    assert models.names(Settings(model="local-lexical")).count("local-lexical") == 1
-    assert models.names(Settings(model="m", scorer="lexical")) == ["m"]
-    assert models.names(Settings(model="m", upstream="http://x")) == ["m"]
+    assert models.model_names(ServerSettings(model="m"))[:2] == ["m", "local-lexical"]
+    assert models.model_names(ServerSettings(model="local-lexical")).count("local-lexical") == 1
+    assert models.model_names(ServerSettings(model="m", scorer="lexical")) == ["m"]
+    assert models.model_names(ServerSettings(model="m", upstream="http://x")) == ["m"]
 
 
 # Mounted ------------------------------------------------------------------------------------------
@@ -147,7 +147,7 @@ def test_a_mounted_application_knows_its_paths(root, path):
 
     async def scenario():
         async with httpx.AsyncClient(transport=transport, base_url="http://mounted") as client:
-            return await client.post(path, json=ASKED)
+            return await client.post(path, json=RERANK_BODY)
 
     said = asyncio.run(scenario())
     assert said.status_code == 200, said.text
@@ -165,22 +165,22 @@ def test_the_root_of_a_mounted_application_is_its_page(path, status):
     assert asyncio.run(scenario()).status_code == status
 
 
-# Threads ------------------------------------------------------------------------------------------
+# BoundedExecutor ------------------------------------------------------------------------------------------
 
 
 def test_places_are_bounded_and_given_back():
     """One more than threads and queue hold is refused, also after errors."""
-    threads = Threads(1, 1, lambda *_: None)
-    with threads.place():
-        with pytest.raises(KeyError), threads.place():
+    executor = BoundedExecutor(1, 1, lambda *_: None)
+    with executor.admit():
+        with pytest.raises(KeyError), executor.admit():
             raise KeyError
-        with threads.place():
-            assert threads.is_full
-            with pytest.raises(Refused) as caught, threads.place():
+        with executor.admit():
+            assert executor.is_full
+            with pytest.raises(HttpError) as caught, executor.admit():
                 pass
     assert caught.value.status == 503
-    assert not threads.is_full
-    threads.close()
+    assert not executor.is_full
+    executor.close()
 
 
 def test_work_that_was_cancelled_while_it_waited_never_runs():
@@ -192,8 +192,8 @@ def test_work_that_was_cancelled_while_it_waited_never_runs():
         assert go.wait(20)
 
     async def scenario():
-        threads = Threads(1, 9, lambda *count: counts.append(count))
-        first, second, third = (asyncio.ensure_future(threads.run(work, name)) for name in "abc")
+        executor = BoundedExecutor(1, 9, lambda *count: counts.append(count))
+        first, second, third = (asyncio.ensure_future(executor.run(work, name)) for name in "abc")
         await asyncio.to_thread(wait_until, lambda: ran == ["a"])
         second.cancel()
         first.cancel()
@@ -201,7 +201,7 @@ def test_work_that_was_cancelled_while_it_waited_never_runs():
         assert counts[-1] == (0, 1)
         go.set()
         await third
-        threads.close()
+        executor.close()
 
     asyncio.run(scenario())
     assert ran == ["a", "c"]
@@ -211,11 +211,11 @@ def test_an_error_in_a_thread_is_the_callers():
     """And the thread is free for the next."""
 
     async def scenario():
-        threads = Threads(1, 0, lambda *_: None)
+        executor = BoundedExecutor(1, 0, lambda *_: None)
         with pytest.raises(ZeroDivisionError):
-            await threads.run(lambda: 1 / 0)
-        assert await threads.run(max, 1, 2) == 2
-        threads.close()
+            await executor.run(lambda: 1 / 0)
+        assert await executor.run(max, 1, 2) == 2
+        executor.close()
 
     asyncio.run(scenario())
 
@@ -237,14 +237,14 @@ def test_counts_of_the_dead_may_be_removed_by_another_worker(tmp_path, monkeypat
         (Path(folder) / file.name).unlink()
 
     monkeypatch.setattr(metrics.multiprocess, "mark_process_dead", late)
-    metrics._forget_the_dead(tmp_path)
+    metrics._drop_dead_workers(tmp_path)
     assert removed == [dead.pid]
 
 
 def test_metrics_are_gathered_off_the_event_loop(monkeypatch):
     """With several workers they are read from files."""
     names = []
-    monkeypatch.setattr(metrics.Metrics, "text", lambda _: names.append(threading.current_thread()) or b"")
+    monkeypatch.setattr(metrics.Metrics, "render", lambda _: names.append(threading.current_thread()) or b"")
     transport = httpx.ASGITransport(create_app())
 
     async def scenario():
@@ -271,22 +271,22 @@ UPSTREAM = [
     (api_error(422, "text"), 422, "the upstream answered 422", {}),
     (api_error(429, {"message": "slow down"}, 12.4), 429, "slow down", {"retry-after": "13"}),
     (api_error(429, {"message": "slow down"}, 0.2), 429, "slow down", {"retry-after": "1"}),
-    (api_error(401, {"message": "invalid api token"}), 502, "the upstream refused this server's own key", {}),
-    (api_error(403), 502, "the upstream refused this server's own key", {}),
+    (api_error(401, {"message": "invalid api token"}), 502, "the upstream rejected this server's own key", {}),
+    (api_error(403), 502, "the upstream rejected this server's own key", {}),
     (api_error(500), 500, "the upstream answered 500", {}),
-    (errors.InvalidResponseError("odd"), 502, "the upstream's answer makes no sense", {}),
+    (errors.InvalidResponseError("odd"), 502, "the upstream's response is not valid", {}),
     (errors.InvalidRequestError("too much"), 400, "invalid request: too much", {}),
     (errors.DeadlineExceededError("late"), 504, "the upstream did not answer in time", {}),
     (errors.CertificateError("self-signed"), 502, "the upstream cannot be reached", {}),
-    (api_error(999), 502, "the upstream's answer makes no sense", {}),
-    (errors.RedirectError(status_code=302), 502, "the upstream's answer makes no sense", {}),
+    (api_error(999), 502, "the upstream's response is not valid", {}),
+    (errors.RedirectError(status_code=302), 502, "the upstream's response is not valid", {}),
 ]
 
 
 @pytest.mark.parametrize(("error", "status", "message", "headers"), UPSTREAM)
 def test_an_upstreams_error_is_passed_on_where_it_is_the_callers(error, status, message, headers):
     """Its refusal of our own key is not: the caller would look for a fault in theirs."""
-    refusal = answers.refusal_for(error)
+    refusal = upstream.http_error_for(error)
     assert (refusal.status, refusal.message, refusal.headers) == (status, message, headers)
 
 

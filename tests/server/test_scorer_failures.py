@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
-from tests.server.request_helpers import sentence
-from tests.server.running_server import ASKED, Running
+from tests.server.request_helpers import error_message
+from tests.server.running_server import RERANK_BODY, RunningServer
 
 
 def broken(query, documents):
@@ -25,9 +25,9 @@ def test_a_scorer_that_fails_is_an_internal_error_without_details(scorer, caplog
     """500; the log has the request's id and the place, neither has a document."""
     from cohere_rerank.server.logs import JsonFormatter
 
-    with Running(scorer=scorer) as running:
-        refused = running.post(asked={**ASKED, "documents": ["secret-document"]})
-        assert "secret" not in sentence(refused, 500)
+    with RunningServer(scorer=scorer) as running:
+        refused = running.post(body={**RERANK_BODY, "documents": ["secret-document"]})
+        assert "secret" not in error_message(refused, 500)
     record = next(record for record in caplog.records if record.levelno >= logging.ERROR)
     line = json.loads(JsonFormatter().format(record))
     assert line["request_id"] == refused.json()["id"]
@@ -40,15 +40,15 @@ def test_a_scorer_that_fails_is_an_internal_error_without_details(scorer, caplog
 
 def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
     """A program that we run in may print whatever exception it is given."""
-    from cohere_rerank.server import answers
+    from cohere_rerank.server import backends
 
     def fail(*_):
         raise KeyError("secret-document")
 
-    monkeypatch.setattr(answers.endpoint, "handle", fail)
-    with Running() as running:
+    monkeypatch.setattr(backends.endpoint, "handle", fail)
+    with RunningServer() as running:
         refused = running.post()
-    assert sentence(refused, 500).startswith("internal server error")
+    assert error_message(refused, 500).startswith("internal server error")
     record = next(record for record in caplog.records if record.levelno >= logging.ERROR)
     assert record.fields["error"] == "KeyError"
     assert "secret" not in logging.Formatter().format(record)
@@ -56,9 +56,9 @@ def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
 
 def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
     """By its type and place; and the server does not start."""
-    from cohere_rerank.server import Settings, create_app
+    from cohere_rerank.server import ServerSettings, create_app
 
-    app, sent = create_app(Settings()), []
+    app, sent = create_app(ServerSettings()), []
 
     def fail():
         raise OSError("secret-path")
@@ -70,7 +70,7 @@ def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
         async def send(message):
             sent.append(message)
 
-        app._answers.load = fail
+        app._backend.load = fail
         await app({"type": "lifespan"}, receive, send)
 
     asyncio.run(scenario())
@@ -79,6 +79,6 @@ def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
     assert "secret" not in logging.Formatter().format(caplog.records[-1])
 
 
-def test_a_model_that_cannot_be_had_is_not_found(plain):
+def test_a_model_that_cannot_be_had_is_not_found(open_server):
     """404, with what to install or to say."""
-    assert "local:onnx" in sentence(plain.post(asked={**ASKED, "model": "local-onnx"}), 404)
+    assert "local:onnx" in error_message(open_server.post(body={**RERANK_BODY, "model": "local-onnx"}), 404)

@@ -9,7 +9,7 @@ import pytest
 from tests.fake_server import Server, error
 from tests.server.running_server import program, wait_until
 
-NOTE = "there is no key in CO_API_KEY"
+NOTE = "CO_API_KEY is not set"
 
 
 @pytest.fixture
@@ -41,17 +41,17 @@ def test_the_log_says_that_the_key_was_refused(upstream):
         replies = [started.post(**{"x-request-id": f"r{n}"}) for n in range(2)]
         wait_until(lambda: any('"r1"' in line and '"status": 502' in line for line in started.lines))
         said = [record for record in started.records() if record["level"] == "warning"]
-    assert [reply.json()["message"] for reply in replies] == ["the upstream refused this server's own key"] * 2
+    assert [reply.json()["message"] for reply in replies] == ["the upstream rejected this server's own key"] * 2
     told = [(line["message"], line["request_id"], line["reason"], line["upstream_status"]) for line in said]
     assert told == [
-        ("the upstream refused this server's own key", "r0", "UnauthorizedError", 401),
-        ("the upstream refused this server's own key", "r1", "ForbiddenError", 403),
+        ("the upstream rejected this server's own key", "r0", "UnauthorizedError", 401),
+        ("the upstream rejected this server's own key", "r1", "ForbiddenError", 403),
     ]
     assert not any(word in "".join(started.lines) for word in ("wrong-key", "secret"))
 
 
 def test_what_the_caller_did_wrong_is_no_warning(upstream):
-    """The upstream's 404 is passed on, and whoever asked for that model can read it."""
+    """The upstream's 404 is passed on, and whoever body for that model can read it."""
     upstream.script(error(404, "model 'secret' not found"))
     with program("--upstream", upstream.url, CO_API_KEY="upstream-key") as started:
         assert started.post().status_code == 404
@@ -62,7 +62,7 @@ def test_what_the_caller_did_wrong_is_no_warning(upstream):
 
 @pytest.mark.parametrize("name", ["CO_API_KEY", "COHERE_API_KEY"])
 def test_with_a_key_it_has_nothing_to_say(upstream, name):
-    """By either name; the upstream is asked with it."""
+    """By either name; the upstream is body with it."""
     with program("--upstream", upstream.url, **{name: "upstream-key"}) as started:
         assert started.post(authorization="Bearer callers").status_code == 200
         wait_until(lambda: any('"status": 200' in line for line in started.lines))

@@ -1,0 +1,159 @@
+"""Forwards requests to another API. While that API fails, the local engine answers."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from cohere_rerank._clock import SystemClock
+from cohere_rerank._retry import RetryPolicy
+from cohere_rerank._settings import key_from_environment
+from cohere_rerank.errors import (
+    ApiError,
+    CohereRerankError,
+    ConnectionFailedError,
+    InvalidRequestError,
+    RequestTimedOutError,
+)
+from cohere_rerank.local.registry import get_scorer
+
+from .backends import BackendResponse, RawRequest, rank_locally, validate
+from .http import HttpError
+from .logs import error_fields
+
+if TYPE_CHECKING:
+    from cohere_rerank._clock import Clock
+    from cohere_rerank.types import V2RerankResponse
+
+    from .dialects import V2Request
+    from .executor import BoundedExecutor
+    from .settings import ServerSettings
+
+_log = logging.getLogger("cohere_rerank.server")
+_KEY_REJECTED = (401, 403)
+_ERROR_STATUSES = range(400, 600)
+_OPERATOR_ERRORS = (502, 504)  # the operator must act on these; an upstream that sends them itself has an outage
+_OPEN_S = 5.0
+# A 500 can be the effect of a single request, and one caller must not cut off all others from the upstream.
+_DO_NOT_OPEN = (500,)
+_FALLBACK_WARNING = "a fallback answered, because the upstream could not"
+
+
+class CircuitBreaker:
+    """Remembers that the upstream failed, so that later requests do not each wait for it.
+
+    While it is open, it allows one request every few seconds as a test of the upstream.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._next_trial_s: float | None = None
+
+    def allow(self) -> bool:
+        """Return whether this request may go to the upstream. A trial request blocks the next ones for a while."""
+        if self._next_trial_s is None:
+            return True
+        if self._clock.monotonic() < self._next_trial_s:
+            return False
+        self.record_failure()
+        return True
+
+    def record_failure(self) -> None:
+        """Open the circuit, because the upstream failed."""
+        self._next_trial_s = self._clock.monotonic() + _OPEN_S
+
+    def record_success(self) -> None:
+        """Close the circuit, because the upstream answered."""
+        self._next_trial_s = None
+
+
+class UpstreamBackend:
+    """Asks another API, and the local engine while that API fails.
+
+    The client has no fallback of its own, because that fallback would score in threads that this server does not limit.
+    """
+
+    def __init__(self, settings: ServerSettings, executor: BoundedExecutor, clock: Clock | None = None) -> None:
+        from cohere_rerank.client import AsyncClientV2
+
+        self._executor = executor
+        self._policy = RetryPolicy()
+        self._breaker = CircuitBreaker(clock or SystemClock())
+        self._client = AsyncClientV2(
+            key_from_environment() or "",  # an empty key sends no key, because some upstreams need none
+            base_url=settings.upstream,
+            retry_policy=self._policy,
+            deadline=settings.upstream_timeout_s,
+        )
+
+    async def rerank(self, raw: RawRequest) -> BackendResponse:
+        """Return the upstream's response. The request is validated before it is sent."""
+        request = await self._executor.run(validate, raw)
+        response = await self._ask_upstream(request, raw.request_id) if self._breaker.allow() else None
+        if response is None:
+            return await self._executor.run(rank_locally, raw, lambda _model: get_scorer("lexical"), _FALLBACK_WARNING)
+        return await self._executor.run(raw.encode_reply, request, response.model_dump(exclude_none=True))
+
+    async def _ask_upstream(self, request: V2Request, request_id: str) -> V2RerankResponse | None:
+        """Return the upstream's response, or None if the upstream failed.
+
+        Raises:
+            HttpError: The upstream rejected the request, or its operator must act.
+        """
+        try:
+            response = await self._client.rerank(**request.body)
+        except CohereRerankError as error:
+            if not self._policy.is_outage(error):
+                self._breaker.record_success()
+                http_error = http_error_for(error)
+                if http_error.status in _OPERATOR_ERRORS:
+                    _warn(http_error.message, error, request_id)
+                raise http_error from error
+            if getattr(error, "status_code", None) not in _DO_NOT_OPEN:
+                self._breaker.record_failure()
+            _warn("the upstream failed, the local engine answers", error, request_id)
+            return None
+        self._breaker.record_success()
+        return response
+
+    def load(self) -> None:
+        """Do nothing. The first request opens the connection."""
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._client.aclose()
+
+
+def http_error_for(error: CohereRerankError) -> HttpError:
+    """Return the error for the caller when the upstream failed and the fallback must not answer."""
+    status = error.status_code if isinstance(error, ApiError) else None
+    if status in _KEY_REJECTED:
+        return HttpError(502, "the upstream rejected this server's own key")
+    if isinstance(error, ApiError) and status is not None and status in _ERROR_STATUSES:
+        return HttpError(status, _upstream_message(error), _retry_after(error))
+    if isinstance(error, RequestTimedOutError):
+        return HttpError(504, "the upstream did not answer in time")
+    if isinstance(error, ConnectionFailedError):
+        return HttpError(502, "the upstream cannot be reached")
+    if isinstance(error, InvalidRequestError):
+        return HttpError(400, f"invalid request: {error.message}")
+    return HttpError(502, "the upstream's response is not valid")
+
+
+def _warn(what: str, error: CohereRerankError, request_id: str) -> None:
+    """Log why the upstream failed. The operator sees this, callers do not."""
+    status = error.status_code if isinstance(error, ApiError) else None
+    fields = {"reason": type(error).__name__, "upstream_status": status, **error_fields(error)}
+    _log.warning(what, extra={"fields": {"request_id": request_id, **fields}})
+
+
+def _upstream_message(error: ApiError) -> str:
+    body = error.body
+    message = body.get("message") if isinstance(body, Mapping) else None
+    return message if isinstance(message, str) else f"the upstream answered {error.status_code}"
+
+
+def _retry_after(error: ApiError) -> dict[str, str]:
+    return {} if error.retry_after is None else {"retry-after": str(math.ceil(max(error.retry_after, 0.0)))}

@@ -1,0 +1,82 @@
+"""Serves with several worker processes. A supervisor replaces a worker that dies."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from inspect import signature
+from typing import TYPE_CHECKING, Any
+
+from cohere_rerank._extras import importing
+from cohere_rerank.errors import ScorerError
+
+from .listener import log_addresses
+from .metrics import FOLDER_VARIABLE
+from .settings import ServerSettings
+
+with importing("server", "The server"):
+    import uvicorn
+    from uvicorn.supervisors import Multiprocess
+
+if TYPE_CHECKING:
+    from .app import App
+
+_SETTINGS_VARIABLE = "COHERE_RERANK_SERVER_SETTINGS"
+_STARTUP_FAILED = 3  # uvicorn's exit code
+
+
+class Supervisor(Multiprocess):
+    """uvicorn's supervisor. It remembers whether SIGINT stopped it."""
+
+    is_interrupted = False
+
+    def handle_int(self) -> None:
+        """Stop the workers, because of SIGINT."""
+        super().handle_int()
+        self.is_interrupted = True
+
+
+def serve_with_workers(config: uvicorn.Config, listener: socket.socket) -> None:
+    """Serve until a signal stops the supervisor. *config* must name `create_worker_app` as the application.
+
+    Raises:
+        ScorerError: No worker could load the scorer.
+        KeyboardInterrupt: After SIGINT.
+    """
+    options: dict[str, Any] = {"sockets": [listener]}
+    if "target" in signature(Multiprocess).parameters:  # uvicorn 0.34
+        options["target"] = uvicorn.Server(config).run
+    supervisor = Supervisor(config, **options)
+    log_addresses(config.host, [listener])
+    supervisor.run()
+    if supervisor.is_interrupted:
+        raise KeyboardInterrupt
+    if any(worker.process.exitcode == _STARTUP_FAILED for worker in supervisor.processes):
+        raise ScorerError("the scorer cannot be loaded; the log has the reason")
+
+
+def create_worker_app() -> App:
+    """Return the application of a worker process."""
+    from .app import create_app
+
+    return create_app(ServerSettings.from_json(os.environ[_SETTINGS_VARIABLE]))
+
+
+@contextmanager
+def worker_environment(settings: ServerSettings) -> Iterator[None]:
+    """Set the environment that workers inherit: the settings, and a folder for the metrics of all workers."""
+    folder = None if os.environ.get(FOLDER_VARIABLE) else tempfile.mkdtemp(prefix="cohere-rerank-metrics-")
+    if folder is not None:
+        os.environ[FOLDER_VARIABLE] = folder
+    os.environ[_SETTINGS_VARIABLE] = settings.to_json()
+    try:
+        yield
+    finally:
+        del os.environ[_SETTINGS_VARIABLE]
+        if folder is not None:
+            del os.environ[FOLDER_VARIABLE]
+            shutil.rmtree(folder, ignore_errors=True)
