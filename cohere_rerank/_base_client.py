@@ -279,9 +279,9 @@ class BaseClient:
         """The requests to send, written in the server's dialect."""
         name = self._config.dialect
         if name not in (None, "cohere") and not self._config.is_local:
-            from ._wire.dialects import first
+            from ._wire.dialects import initial_dialect
 
-            call.dialect = self._shared.dialects.get((name, self._config.base_url)) or first(name)
+            call.dialect = self._shared.dialects.get((name, self._config.base_url)) or initial_dialect(name)
         return call.parts()
 
     def _should_turn(self, part: Part, reply: Reply) -> bool:
@@ -291,11 +291,11 @@ class BaseClient:
         if reply.status_code < FIRST_REDIRECT:
             self._shared.dialects["auto", self._config.base_url] = part.dialect
             return False
-        from ._wire.dialects import after
+        from ._wire.dialects import next_dialect
 
-        other = after(part.dialect, self._config.base_url, reply.status_code, reply.content)
+        other = next_dialect(part.dialect, self._config.base_url, reply.status_code, reply.content)
         if other is not None:
-            part.speak(other)
+            part.encode_as(other)
         return other is not None
 
     def _count(self, name: str) -> None:
@@ -303,7 +303,7 @@ class BaseClient:
 
     def _count_call(self, call: Call, error: CohereRerankError | None) -> None:
         """Count a call that has ended, unless its batch makes the same call again once its turn is near."""
-        if call.lane == BULK and isinstance(error, RateLimitWaitError):
+        if call.traffic_class == BULK and isinstance(error, RateLimitWaitError):
             return
         self._count("calls")
         if error is not None:
@@ -349,7 +349,7 @@ class BaseClient:
     def _encode_bulk(self, **arguments: Unpack[RerankArguments]) -> Call:
         """A call of a batch: where sends wait for their turn, it lets interactive ones pass."""
         call = encode(self._config, **arguments)
-        call.lane = BULK
+        call.traffic_class = BULK
         return call
 
     def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:

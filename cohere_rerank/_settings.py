@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     Limit = Literal["trial", "production", "auto"] | RateLimit
 
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
-DEFAULT_DEADLINE_S = 300.0
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")

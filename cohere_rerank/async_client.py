@@ -5,7 +5,7 @@ from __future__ import annotations
 from ._base_client import PARTS_AT_ONCE, BaseClient
 from ._settings import made_key, missing_key
 from ._wire.request import encode
-from ._wire.response import answer, empty_answer, locate
+from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import CohereRerankError
 
 TYPE_CHECKING = False
@@ -123,7 +123,7 @@ class AsyncClientV2(BaseClient):
 
     async def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
-            return empty_answer(call), None
+            return empty_response(call), None
         try:
             if self._config.cache is None:
                 answered = await self._answer_fresh(call)
@@ -151,7 +151,7 @@ class AsyncClientV2(BaseClient):
             from anyio import to_thread
 
             return await to_thread.run_sync(self._fallback_answer, call, error), None
-        return answer(call, parts, [response for response, _ in answers]), answers[0][1]
+        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
 
     async def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
         from anyio import CapacityLimiter, create_task_group
@@ -181,7 +181,7 @@ class AsyncClientV2(BaseClient):
             answer = await self._attempt(part, deadline)
         except CohereRerankError as error:
             retries = self._retries(part, deadline, error)
-            locate(error, part)
+            tag_with_part(error, part)
             if retries is None:
                 raise
         else:
@@ -202,7 +202,7 @@ class AsyncClientV2(BaseClient):
             reply = await self._send(part, deadline)
         else:
             self._http()  # what the first call imports must not come between its turn and its send
-            await limiter.acquire_async(self._clock(), deadline, part.call.lane)
+            await limiter.acquire_async(self._clock(), deadline, part.call.traffic_class)
             try:
                 reply = await self._send(part, deadline)
                 self._hear(limiter, reply)

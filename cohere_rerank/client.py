@@ -9,7 +9,7 @@ from __future__ import annotations
 from ._base_client import PARTS_AT_ONCE, BaseClient
 from ._settings import made_key, missing_key
 from ._wire.request import encode
-from ._wire.response import answer, empty_answer, locate
+from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import CohereRerankError, InvalidRequestError
 
 TYPE_CHECKING = False
@@ -178,7 +178,7 @@ class ClientV2(BaseClient):
 
     def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
-            return empty_answer(call), None
+            return empty_response(call), None
         try:
             if self._config.cache is None:
                 answered = self._answer_fresh(call)
@@ -204,7 +204,7 @@ class ClientV2(BaseClient):
             if not self._may_fall_back(call, error):
                 raise
             return self._fallback_answer(call, error), None
-        return answer(call, parts, [response for response, _ in answers]), answers[0][1]
+        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
 
     def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
         from queue import SimpleQueue
@@ -242,7 +242,7 @@ class ClientV2(BaseClient):
             answer = self._attempt(part, deadline)
         except CohereRerankError as error:
             retries = self._retries(part, deadline, error)
-            locate(error, part)
+            tag_with_part(error, part)
             if retries is None:
                 raise
         else:
@@ -263,7 +263,7 @@ class ClientV2(BaseClient):
             reply = self._send(part, deadline)
         else:
             self._http()  # what the first call imports must not come between its turn and its send
-            limiter.acquire(self._clock(), deadline, part.call.lane)
+            limiter.acquire(self._clock(), deadline, part.call.traffic_class)
             try:
                 reply = self._send(part, deadline)
                 self._hear(limiter, reply)

@@ -17,8 +17,8 @@ from cohere_rerank._extras import importing
 from cohere_rerank._settings import DEFAULT_CONNECT_TIMEOUT_S, DEFAULT_TIMEOUT_S
 from cohere_rerank._version import __version__
 from cohere_rerank._wire.contract import FIRST_ERROR, is_redirect
-from cohere_rerank._wire.decompress import ACCEPT_ENCODING, Body
-from cohere_rerank._wire.response import follow
+from cohere_rerank._wire.decompress import ACCEPT_ENCODING, BoundedBody
+from cohere_rerank._wire.response import redirect_target
 from cohere_rerank.errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
 from .errors import past, typed, unreadable_certificates
@@ -118,7 +118,7 @@ class _Http:
     def _redirected(self, url: str, reply: Reply, n_hops: int) -> str | None:
         if not is_redirect(reply.status_code) or n_hops >= _MAX_REDIRECTS:
             return None
-        target = follow(url, reply.status_code, reply.headers.get("location"))
+        target = redirect_target(url, reply.status_code, reply.headers.get("location"))
         try:
             return None if target is None else str(httpx.URL(target))
         except httpx.InvalidURL:  # the server's fault, not base_url's: not followed
@@ -147,11 +147,11 @@ class Http(_Http):
                 response = self._sent(request)
                 try:
                     headers = _plain(response)
-                    body = Body(headers, response.status_code, config.max_response_bytes)
+                    body = BoundedBody(headers, response.status_code, config.max_response_bytes)
                     for chunk in _chunks(response):
                         body.feed(chunk)
                         left(deadline)
-                        if body.is_lost:
+                        if body.is_discarded:
                             break
                 finally:
                     response.close()
@@ -196,10 +196,10 @@ class AsyncHttp(_Http):
                 response = await self._sent(request)
                 try:
                     headers = _plain(response)
-                    body = Body(headers, response.status_code, config.max_response_bytes)
+                    body = BoundedBody(headers, response.status_code, config.max_response_bytes)
                     async for chunk in _async_chunks(response):
                         body.feed(chunk)
-                        if body.is_lost:
+                        if body.is_discarded:
                             break
                 finally:
                     await response.aclose()

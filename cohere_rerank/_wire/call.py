@@ -1,4 +1,4 @@
-"""One checked call and its parts: the bodies that are sent, and what their replies refer to. Pure."""
+"""One checked call and its parts: the request bodies, and what the replies refer to. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ if TYPE_CHECKING:
 
     from .dialects import Dialect
 
-INTERACTIVE, BULK = 0, 1  # lanes: where sends wait for their turn, the lower goes first
+# Traffic classes. A limiter sends requests of a lower class first.
+INTERACTIVE, BULK = 0, 1
 
 
 class Call:
-    """One checked ``rerank`` call: what to send, how long it may take, and what its answer refers to."""
+    """One checked ``rerank`` call: what to send, how long it may take, and what its response refers to."""
 
     __slots__ = (
         "body",
@@ -23,7 +24,6 @@ class Call:
         "dialect",
         "documents",
         "headers",
-        "lane",
         "max_documents_per_request",
         "max_retries",
         "min_score",
@@ -32,6 +32,7 @@ class Call:
         "texts",
         "timeout_s",
         "top_n",
+        "traffic_class",
     )
 
     body: dict[str, Any]
@@ -39,7 +40,6 @@ class Call:
     dialect: Dialect | None  # None: Cohere's own
     documents: list[object]
     headers: Mapping[str, str]
-    lane: int
     max_documents_per_request: int
     max_retries: int | None
     min_score: float | None
@@ -48,23 +48,24 @@ class Call:
     texts: list[str]
     timeout_s: float | None
     top_n: int | None
+    traffic_class: int
 
     def __repr__(self) -> str:  # never the query or the documents
         return f"<Call: {len(getattr(self, 'texts', ()))} documents>"
 
     def parts(self) -> list[Part]:
-        """The requests to send for this call: one, unless the list is longer than a request may be."""
+        """Return the requests to send: one, or several if the list is longer than one request may be."""
         size = self.max_documents_per_request
         if len(self.texts) <= size:
             return [Part(self, 0, len(self.texts))]
-        # Equal shares, so that no part waits for one that is much larger.
+        # Parts of equal size, so that no part waits for a much larger one.
         n_parts = -(-len(self.texts) // size)
         edges = [len(self.texts) * i // n_parts for i in range(n_parts + 1)]
         return [Part(self, edges[i], edges[i + 1]) for i in range(n_parts)]
 
 
 class Part:
-    """The share of a call's documents that goes out as one request."""
+    """The share of a call's documents that is sent as one request: ``call.texts[start:end]``."""
 
     __slots__ = ("call", "content", "dialect", "end", "start")
 
@@ -72,16 +73,22 @@ class Part:
         self.call = call
         self.start = start
         self.end = end
-        self.speak(call.dialect)
+        self.encode_as(call.dialect)
 
-    def speak(self, dialect: Dialect | None) -> None:
-        """Write the request in this dialect, Cohere's if None."""
+    def encode_as(self, dialect: Dialect | None) -> None:
+        """Write the request body in this dialect; None means Cohere's own."""
         self.dialect = dialect
         self.content = self._content()
 
     @property
     def n_documents(self) -> int:
         return self.end - self.start
+
+    @property
+    def top_n(self) -> int | None:
+        """Results that the reply may have at most; None means one for each document."""
+        top_n: int | None = self.call.body.get("top_n")
+        return top_n
 
     def __repr__(self) -> str:
         first, last = self.start, self.end - 1
@@ -92,13 +99,17 @@ class Part:
         if self.n_documents < len(self.call.texts):
             body = {**body, "documents": self.call.texts[self.start : self.end]}
             if "top_n" in body:
-                # The API's own limit does not matter (a larger top_n is fine), but the fewer the shorter.
+                # The API accepts a top_n above the number of documents. A smaller one makes the reply shorter.
                 body["top_n"] = min(body["top_n"], self.n_documents)
-        return packed(body if self.dialect is None else self.dialect.body(body))
+        return dump_json(body if self.dialect is None else self.dialect.body(body))
 
 
-def packed(body: Mapping[str, Any]) -> bytes:
-    """A body as JSON in UTF-8; a lone surrogate, which has no form there, becomes U+FFFD, with a warning."""
+def dump_json(body: Mapping[str, Any]) -> bytes:
+    """Return a body as JSON in UTF-8. A lone surrogate has no form in UTF-8 and becomes U+FFFD, with a warning.
+
+    Raises:
+        InvalidRequestError: A value has no JSON form.
+    """
     from pydantic_core import to_json
 
     try:
@@ -109,11 +120,11 @@ def packed(body: Mapping[str, Any]) -> bytes:
     from warnings import warn
 
     warn("a lone surrogate in the query or a document was sent as U+FFFD", UnicodeWarning, stacklevel=2)
-    return packed(_without_surrogates(body))
+    return dump_json(_without_surrogates(body))
 
 
 def _without_surrogates(value: Any) -> Any:
-    """One character for one, so that the positions of spans stay right."""
+    """Replace lone surrogates one by one, so that the positions of spans stay right."""
     if isinstance(value, str):
         return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in value)
     if isinstance(value, dict):

@@ -37,7 +37,7 @@ def to_texts(
     Raises:
         InvalidRequestError: For a document that is empty or of another kind, or a value without a YAML form.
     """
-    items = _listed(documents)
+    items = _as_list(documents)
     if items or rank_fields != []:  # no documents have no fields to choose from
         _check_rank_fields(rank_fields)
     _check_text(text, rank_fields)
@@ -99,7 +99,7 @@ def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence
     return _yaml(fields, index)
 
 
-def _listed(documents: Any) -> list[object]:
+def _as_list(documents: Any) -> list[object]:
     if type(documents) is list or type(documents) is tuple:
         return list(documents)
     from .yaml_values import fields_of, type_name
@@ -227,6 +227,6 @@ def _warn_of_vector(fields: dict[Any, object], index: int) -> bool:
 
 def _yaml(fields: dict[Any, object], index: int | None) -> str:
     from .yaml import dump
-    from .yaml_values import simplify
+    from .yaml_values import to_plain
 
-    return dump(fields, (None, "document" if index is None else f"documents[{index}]", 0), simplify)
+    return dump(fields, (None, "document" if index is None else f"documents[{index}]", 0), to_plain)

@@ -1,11 +1,10 @@
-"""Arguments to request bytes: pure, no I/O, no httpx.
+"""Check the arguments of a call and pack them into request bodies. Pure: no I/O, no settings.
 
 The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI file behind it).
 """
 
 from __future__ import annotations
 
-from cohere_rerank._settings import DEFAULT_DEADLINE_S
 from cohere_rerank._validators import header_text, number, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
@@ -16,19 +15,31 @@ from .documents import to_texts
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from typing import Any
+    from typing import Any, Protocol
 
     from typing_extensions import Unpack
 
-    from cohere_rerank._settings import Config
     from cohere_rerank.types import RerankArguments
+
+    class CallDefaults(Protocol):
+        """The settings of a client that a call uses where its own arguments are not given."""
+
+        deadline: float | None
+        timeout: float | None
+        max_documents_per_request: int
+
+        @property
+        def is_local(self) -> bool: ...
+
+
+DEFAULT_DEADLINE_S = 300.0
 
 REQUEST_OPTIONS = frozenset(
     {
         "additional_body_parameters",
         "additional_headers",
         "additional_query_parameters",
-        "chunk_size",  # of downloads, and the stream_ keys of streams: rerank has neither
+        "chunk_size",  # for downloads; the stream_ options are for streams. rerank has neither.
         "deadline",
         "max_retries",
         "max_stream_reconnection_attempts",
@@ -39,25 +50,25 @@ REQUEST_OPTIONS = frozenset(
     }
 )
 _BODY_ARGUMENTS = ("model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority")
-_OURS_ALONE = ("content-length", "transfer-encoding")  # a second one, or another, breaks the framing of the request
-_IN_HEADER_NAMES = "!#$%&'*+-.^_`|~"  # besides letters and digits: RFC 9110, section 5.6.2
+_FRAMING_HEADERS = ("content-length", "transfer-encoding")  # the client sets them for the body that it sends
+_TCHAR = "!#$%&'*+-.^_`|~"  # allowed in header names besides letters and digits: RFC 9110, section 5.6.2
 
 
-def encode(config: Config, **arguments: Unpack[RerankArguments]) -> Call:
-    """Check the arguments and pack them once; None means "not given" and never goes out as null.
+def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call:
+    """Check the arguments and pack them once. None means "not given" and is never sent as null.
 
     Raises:
-        InvalidRequestError: An argument is of the wrong type or out of its range.
+        InvalidRequestError: An argument has the wrong type or is out of its range.
         TypeError: An argument is missing, or ``ClientV2.rerank`` has none of this name.
     """
     _check_names(arguments)
     options = _checked_options(arguments.get("request_options"))
     call = Call()
-    call.lane = INTERACTIVE
+    call.traffic_class = INTERACTIVE
     call.dialect = None
     given: dict[str, Any] = {
         **{name: arguments.get(name) for name in _BODY_ARGUMENTS},
-        **_mapping(options, "additional_body_parameters"),
+        **_option_mapping(options, "additional_body_parameters"),
     }
     call.documents, call.texts = to_texts(given["documents"], arguments.get("rank_fields"))
     call.top_n = whole_number("top_n", given["top_n"], 1)
@@ -68,12 +79,12 @@ def encode(config: Config, **arguments: Unpack[RerankArguments]) -> Call:
         "documents": call.texts,
         "top_n": call.top_n,
         "max_tokens_per_doc": whole_number("max_tokens_per_doc", given["max_tokens_per_doc"], 1),
-        "relevant_spans": _spans(given["relevant_spans"]),
+        "relevant_spans": _checked_spans(given["relevant_spans"]),
         "priority": whole_number("priority", given["priority"], 0, MAX_PRIORITY),
     }
     call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
-    call.headers = _headers(_mapping(options, "additional_headers"))
-    call.params = _query_pairs(_mapping(options, "additional_query_parameters"))
+    call.headers = _checked_headers(_option_mapping(options, "additional_headers"))
+    call.params = _query_pairs(_option_mapping(options, "additional_query_parameters"))
     timeout = options.get("timeout")
     call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
     call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
@@ -82,14 +93,14 @@ def encode(config: Config, **arguments: Unpack[RerankArguments]) -> Call:
     per_call = options.get("deadline") if deadline is None else deadline
     call.deadline_s = (
         seconds("deadline", per_call)
-        or config.deadline
-        or max(DEFAULT_DEADLINE_S, call.timeout_s or config.timeout or 0)  # who allows a phase more means it
+        or defaults.deadline
+        or max(DEFAULT_DEADLINE_S, call.timeout_s or defaults.timeout or 0)  # not below timeout
     )
     call.max_documents_per_request = (
         whole_number("max_documents_per_request", arguments.get("max_documents_per_request"), 1, MAX_DOCUMENTS)
-        or config.max_documents_per_request
+        or defaults.max_documents_per_request
     )
-    if config.is_local:  # a scorer may look at the whole list
+    if defaults.is_local:  # some scorers need the whole list
         call.max_documents_per_request = len(call.texts) or 1
     return call
 
@@ -119,13 +130,13 @@ def _checked_options(options: Any) -> Mapping[str, Any]:
     unknown = sorted(str(key) for key in options.keys() - REQUEST_OPTIONS)
     if unknown:
         raise InvalidRequestError(
-            f"request_options has no {', '.join(unknown)}; it may hold {', '.join(sorted(REQUEST_OPTIONS))}"
+            f"request_options has no option {', '.join(unknown)}; the options are {', '.join(sorted(REQUEST_OPTIONS))}"
         )
     return options  # type: ignore[no-any-return]
 
 
-def _mapping(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """One of the ``additional_`` options, without what is None."""
+def _option_mapping(options: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """Return one of the ``additional_`` options, without the values that are None."""
     value = options.get(name)
     if value is None:
         return {}
@@ -134,14 +145,14 @@ def _mapping(options: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {key: item for key, item in value.items() if item is not None}
 
 
-def _headers(headers: dict[str, Any]) -> dict[str, str]:
+def _checked_headers(headers: dict[str, Any]) -> dict[str, str]:
     texts = {}
     for name, value in headers.items():
-        if not name or not name.isascii() or not all(c.isalnum() or c in _IN_HEADER_NAMES for c in name):
-            raise InvalidRequestError(f"additional_headers: {name!r} is no name for a header")
-        if name.lower() in _OURS_ALONE:
+        if not name or not name.isascii() or not all(c.isalnum() or c in _TCHAR for c in name):
+            raise InvalidRequestError(f"additional_headers: {name!r} is not a valid header name")
+        if name.lower() in _FRAMING_HEADERS:
             raise InvalidRequestError(
-                f"additional_headers must not hold {name}: the client sets it for the body it sends"
+                f"additional_headers must not contain {name}: the client sets it for the body that it sends"
             )
         text = value if isinstance(value, str) else str(value)
         texts[name] = header_text(f"additional_headers: the value of {name}", text)
@@ -149,7 +160,7 @@ def _headers(headers: dict[str, Any]) -> dict[str, str]:
 
 
 def _query_pairs(params: Any, name: str = "") -> list[tuple[str, Any]]:
-    """The official client's encoding: a list repeats its name, a mapping puts its keys in brackets."""
+    """Encode as the official client does: a list repeats its name, a mapping puts its keys in brackets."""
     if hasattr(params, "items"):
         return [
             pair for key, item in params.items() for pair in _query_pairs(item, f"{name}[{key}]" if name else f"{key}")
@@ -159,8 +170,8 @@ def _query_pairs(params: Any, name: str = "") -> list[tuple[str, Any]]:
     return [(name, params)]
 
 
-def _spans(spans: Any) -> dict[str, Any] | None:
-    """The wire form of ``relevant_spans``: ours, the official class or a mapping."""
+def _checked_spans(spans: Any) -> dict[str, Any] | None:
+    """Return the wire form of ``relevant_spans``, which is our class, the official class or a mapping."""
     if spans is None:
         return None
     names = ("mode", "threshold", "max_spans")

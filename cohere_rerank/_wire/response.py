@@ -1,4 +1,4 @@
-"""Reply bytes to a response or a typed error, and several parts' responses to one: pure, no I/O, no httpx."""
+"""Turn the bytes of a reply into a response or a typed error, and merge the responses of several parts. Pure."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, now: float) -> V2RerankResponse:
-    """The response in a reply, its indices counted from the part's first document.
+    """Return the response in a reply. Its indices count from the part's first document.
 
     Args:
         headers: Names in lower case.
-        now: Seconds since the epoch, for hints that hold a date.
+        now: Seconds since the epoch, for hints that contain a date.
 
     Raises:
-        ApiError: The status is an error; one class per status.
-        InvalidResponseError: The status is a success but the reply breaks the contract.
+        ApiError: The status is an error. Each status has its class.
+        InvalidResponseError: The status is a success, but the reply breaks the contract.
     """
     if status >= FIRST_REDIRECT:
         raise _error(status, headers, content, now)
@@ -42,36 +42,37 @@ def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, 
 
     try:
         if part.dialect is not None:
-            content = _translated(content, part)
-        response = parse_response(content.removeprefix(b"\xef\xbb\xbf"))  # a mark that some servers put before UTF-8
+            content = _to_v2_reply(content, part)
+        response = parse_response(content.removeprefix(b"\xef\xbb\xbf"))  # the byte order mark that some servers send
     except ValidationError as error:
-        raise _invalid(_summary(error, content), status, headers, content) from None
+        raise _invalid_response(_describe_invalid(error, content), status, headers, content) from None
     except (RecursionError, UnicodeDecodeError) as error:
-        raise _invalid(type(error).__name__, status, headers, content) from None
-    problem = _put_in_order(response, part)
+        raise _invalid_response(type(error).__name__, status, headers, content) from None
+    problem = _check_and_sort(response, part)
     if problem:
-        raise _invalid(problem, status, headers, content)
+        raise _invalid_response(problem, status, headers, content)
     return response
 
 
-def _translated(content: bytes, part: Part) -> bytes:
-    from .dialects import translated
+def _to_v2_reply(content: bytes, part: Part) -> bytes:
+    from .dialects import to_v2_reply
 
+    assert part.dialect is not None
     try:
-        return translated(content, part)
-    except ValueError:  # no JSON, which parsing is about to say better
+        return to_v2_reply(content, part.dialect, part.top_n)
+    except ValueError:  # not JSON; parsing raises the better error
         return content
 
 
-def _put_in_order(response: V2RerankResponse, part: Part) -> str | None:
-    """Sort the results, best first and ties by index; say what is wrong with them, if anything."""
+def _check_and_sort(response: V2RerankResponse, part: Part) -> str | None:
+    """Sort the results, best first and ties by index. Return what is wrong with them, or None."""
     results = response.results
     indices = [item.index for item in results]
     if indices and max(indices) >= part.n_documents:
         return f"index {max(indices)} is out of range for {part.n_documents} documents"
     if len(set(indices)) < len(indices):
-        return "an index stands twice in the results"
-    top_n = part.call.body.get("top_n")
+        return "an index appears twice in the results"
+    top_n = part.top_n
     if top_n is not None and len(results) > top_n:
         return f"{len(results)} results came for a top_n of {top_n}"
     scores = [item.relevance_score for item in results]
@@ -80,7 +81,7 @@ def _put_in_order(response: V2RerankResponse, part: Part) -> str | None:
     return None
 
 
-def _invalid(problem: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
+def _invalid_response(problem: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
     error = InvalidResponseError(
         f"The reply breaks the rerank contract: {problem}", status_code=status, headers=headers
     )
@@ -88,10 +89,10 @@ def _invalid(problem: str, status: int, headers: Mapping[str, str], content: byt
     return error
 
 
-def _summary(error: Any, content: bytes) -> str:
-    """The first fault that pydantic found, without the reply's own values (they may echo documents)."""
+def _describe_invalid(error: Any, content: bytes) -> str:
+    """Describe the first error that pydantic found, without values of the reply, which may contain documents."""
     if content.lstrip()[:1] == b"<":
-        return "an HTML page came instead of JSON; is base_url right?"
+        return "an HTML page came instead of JSON; check base_url"
     details = error.errors(include_url=False, include_context=False, include_input=False)
     first = details[0]
     where = ".".join(str(step) for step in first["loc"])
@@ -110,7 +111,7 @@ def _error(status: int, headers: Mapping[str, str], content: bytes, now: float) 
 
 
 def is_monthly_quota(content: bytes) -> bool:
-    """Whether a 429 is about the month's quota and not about a minute's limit."""
+    """Return whether a 429 is about a used-up monthly quota and not about a limit per minute."""
     return isinstance(error_from_response(TOO_MANY_REQUESTS, {}, _error_body(content)), QuotaExceededError)
 
 
@@ -128,20 +129,20 @@ def _redirect_error(status: int, headers: Mapping[str, str]) -> RedirectError:
     error = RedirectError(status_code=status, headers=headers, body=None)
     error.location = location
     error.message = (
-        f"The server answered {status} and points to {(location or 'nowhere')[:200]!r}; only 307 and 308 within "
-        "the same origin are followed, so that key and documents go nowhere else: check base_url"
+        f"The server answered {status} and redirects to {(location or 'nowhere')[:200]!r}. Only 307 and 308 within "
+        "the same origin are followed, so that the key and the documents go to no other server; check base_url"
     )
     return error
 
 
-def locate(error: CohereRerankError, part: Part) -> None:
-    """Note on an error which documents it is about, when they are not all of the call's."""
+def tag_with_part(error: CohereRerankError, part: Part) -> None:
+    """Write on an error which documents it is about, if they are not all of the call's."""
     if part.n_documents < len(part.call.texts):
         error.part = repr(part)
 
 
-def follow(url: str, status: int, location: str | None) -> str | None:
-    """Where to repeat a request that was redirected, body and method kept; None where that is not safe."""
+def redirect_target(url: str, status: int, location: str | None) -> str | None:
+    """Return where to send a redirected request again, with its body and method; None if that is not safe."""
     if status not in (307, 308) or not location:
         return None
     from urllib.parse import urljoin, urlsplit
@@ -150,7 +151,7 @@ def follow(url: str, status: int, location: str | None) -> str | None:
         target = urljoin(url, location)
         here, there = urlsplit(url), urlsplit(target)
         same = (here.scheme, here.hostname, _port(here)) == (there.scheme, there.hostname, _port(there))
-    except ValueError:  # a port that is no number, an IPv6 address that is none
+    except ValueError:  # a port that is not a number, or a broken IPv6 address
         return None
     return target if same and there.username is None else None
 
@@ -159,24 +160,24 @@ def _port(parts: Any) -> int:
     return parts.port or (443 if parts.scheme == "https" else 80)
 
 
-def answer(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
-    """One response for the call: the parts' results merged, sorted, cut, with the caller's documents attached."""
+def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
+    """Merge, sort and cut the results of all parts, and attach the caller's documents."""
     from cohere_rerank.types import attach
 
     responses = list(responses)
-    response = responses[0] if len(responses) == 1 else _merged(call, parts, responses)
+    response = responses[0] if len(responses) == 1 else _merge(call, parts, responses)
     attach(response, call.documents, call.texts)
     return response if call.min_score is None else response.filter(min_score=call.min_score)
 
 
-def empty_answer(call: Call) -> V2RerankResponse:
-    """What no documents rank to; nothing is sent for them."""
+def empty_response(call: Call) -> V2RerankResponse:
+    """Return the response for a call without documents. Nothing is sent for it."""
     from cohere_rerank.types import V2RerankResponse, attach
 
     return attach(V2RerankResponse(results=[]), call.documents, call.texts)
 
 
-def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
+def _merge(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
     from cohere_rerank._result_base import replaced
 
     results = [
@@ -185,13 +186,13 @@ def _merged(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespo
         for item in response.results
     ]
     results.sort(key=lambda item: (-item.relevance_score, item.index))
-    meta = merged_meta([response.meta for response in responses])
+    meta = merge_meta([response.meta for response in responses])
     merged: V2RerankResponse = replaced(responses[0], results=results[: call.top_n], meta=meta)
-    return on_one_scale(merged, (response.score_scale for response in responses))
+    return with_common_scale(merged, (response.score_scale for response in responses))
 
 
-def on_one_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2RerankResponse:
-    """The response, with the scale of what it was made of: one part of logits makes it an answer of logits."""
+def with_common_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2RerankResponse:
+    """Return the response with the score scale of its parts. If one part has logits, the response has logits."""
     from cohere_rerank._result_base import replaced
 
     known = {scale for scale in scales if scale is not None}
@@ -201,8 +202,8 @@ def on_one_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2
     return scaled
 
 
-def merged_meta(metas: Sequence[Any]) -> Any:
-    """Billed units and token counts summed, warnings joined (each once), the rest from the first part."""
+def merge_meta(metas: Sequence[Any]) -> Any:
+    """Add up billed units and token counts, join the warnings (each once), and take the rest from the first part."""
     from cohere_rerank._result_base import replaced
 
     metas = [meta for meta in metas if meta is not None]
@@ -211,14 +212,14 @@ def merged_meta(metas: Sequence[Any]) -> Any:
     warnings = dict.fromkeys(warning for meta in metas for warning in meta.warnings or ())
     return replaced(
         metas[0],
-        billed_units=_summed([meta.billed_units for meta in metas]),
-        tokens=_summed([meta.tokens for meta in metas]),
-        cached_tokens=_total(meta.cached_tokens for meta in metas),
+        billed_units=_sum_counts([meta.billed_units for meta in metas]),
+        tokens=_sum_counts([meta.tokens for meta in metas]),
+        cached_tokens=_sum(meta.cached_tokens for meta in metas),
         warnings=list(warnings) or None,
     )
 
 
-def _summed(counts: Sequence[Any]) -> Any:
+def _sum_counts(counts: Sequence[Any]) -> Any:
     from dataclasses import fields
 
     from cohere_rerank._result_base import replaced
@@ -227,11 +228,11 @@ def _summed(counts: Sequence[Any]) -> Any:
     if not counts:
         return None
     declared = [field.name for field in fields(counts[0])]
-    names = dict.fromkeys(name for count in counts for name in (*declared, *vars(count)))  # units yet unknown too
-    totals = {name: _total(getattr(count, name, None) for count in counts) for name in names}
+    names = dict.fromkeys(name for count in counts for name in (*declared, *vars(count)))
+    totals = {name: _sum(getattr(count, name, None) for count in counts) for name in names}
     return replaced(counts[0], **{name: total for name, total in totals.items() if total is not None})
 
 
-def _total(values: Iterator[Any]) -> float | None:
+def _sum(values: Iterator[Any]) -> float | None:
     known = [value for value in values if isinstance(value, (int, float))]
     return sum(known) if known else None

@@ -10,14 +10,14 @@ if TYPE_CHECKING:
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Seconds that a reply asks to wait, or None without a (readable) hint.
+    """Return the seconds that a reply asks to wait, or None if it has no readable hint.
 
     Args:
         headers: The reply's headers, names in lower case.
         now: Seconds since the epoch, to turn a date into a wait.
 
-    Source: RFC 9110, section 10.2.3 for ``Retry-After``; ``retry-after-ms`` and ``x-ratelimit-reset`` (seconds since
-    the epoch, or from now where the number is small) as other APIs' gateways send them.
+    Source: RFC 9110, section 10.2.3 for ``Retry-After``. The gateways of other APIs send ``retry-after-ms`` and
+    ``x-ratelimit-reset`` (seconds since the epoch, or from now if the number is small).
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
@@ -31,7 +31,7 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     reset = _number(headers.get("x-ratelimit-reset"))
     if reset is None:
         return None
-    # No interval is anywhere near this long, and no date anywhere near this early (2001).
+    # No interval is this long, and no date is this early (2001).
     return max(0.0, reset - now) if reset > 1e9 else reset
 
 

@@ -9,14 +9,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 
-from .yaml import Bare, dump, number, refused
+from .yaml import PlainScalar, dump, number, unsupported_value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from .yaml import Where
+    from .yaml import Location
 
 
 def fields_of(value: Any, *, any_row: bool = False) -> dict[Any, object] | None:
@@ -105,9 +105,9 @@ def _model_fields(model: Any) -> dict[Any, object]:
     return fields
 
 
-def simplify(value: Any, where: Where) -> object:
-    """A value that `dump` writes, or one a step nearer to it; *where* is its place, for the error if there is none."""
-    for module, name, convert in _FORMS:
+def to_plain(value: Any, location: Location) -> object:
+    """Return a value that `dump` can write, or one that is a step nearer to it. *location* is for the error."""
+    for module, name, convert in _CONVERTERS:
         if _is(value, module, name):
             return convert(value)
     fields = fields_of(value)
@@ -116,10 +116,12 @@ def simplify(value: Any, where: Where) -> object:
     if isinstance(value, (list, tuple)):
         return list(value)
     if isinstance(value, (set, frozenset)):
-        return _ordered(value, where)
+        return _ordered(value, location)
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raise refused(where, f"is {type_name(value)}; decode it to a str first")
-    raise refused(where, f"is {type_name(value)}, which has no form in YAML; pass a str, a number, a list or a mapping")
+        raise unsupported_value(location, f"is {type_name(value)}; decode it to a str first")
+    raise unsupported_value(
+        location, f"is {type_name(value)}, which has no form in YAML; pass a str, a number, a list or a mapping"
+    )
 
 
 def type_name(value: object) -> str:
@@ -138,18 +140,18 @@ def _is(value: object, module: str, name: str) -> bool:
     return isinstance(value, getattr(sys.modules.get(module), name, ()))
 
 
-def _ordered(items: Any, where: Where) -> list[object]:
+def _ordered(items: Any, location: Location) -> list[object]:
     kinds = set(map(type, items))
     if kinds <= {str}:
         return sorted(items)
     if kinds <= {int, float}:
         return sorted(items, key=lambda item: (item != item, item))  # NaN has no order: last
-    return sorted(items, key=lambda item: dump({"item": item}, where, simplify))
+    return sorted(items, key=lambda item: dump({"item": item}, location, to_plain))
 
 
-def _datetime(value: Any) -> Bare | None:
+def _datetime(value: Any) -> PlainScalar | None:
     # pandas.NaT is a datetime that is not equal to itself.
-    return Bare(value.isoformat(" ")) if value == value else None
+    return PlainScalar(value.isoformat(" ")) if value == value else None
 
 
 def _timedelta(value: Any) -> str:
@@ -171,16 +173,16 @@ def _array(value: Any) -> object:
 
 
 # The first that fits. Subclasses of plain types (numpy's float64 is one) lose their class.
-_FORMS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
+_CONVERTERS: tuple[tuple[str, str, Callable[[Any], object]], ...] = (
     ("enum", "Enum", lambda value: value.value),
     ("builtins", "str", str.__str__),
     ("builtins", "int", int.__int__),
     ("builtins", "float", float.__float__),
     ("datetime", "datetime", _datetime),
-    ("datetime", "date", lambda value: Bare(value.isoformat())),
+    ("datetime", "date", lambda value: PlainScalar(value.isoformat())),
     ("datetime", "time", lambda value: value.isoformat()),
     ("datetime", "timedelta", _timedelta),
-    ("decimal", "Decimal", lambda value: Bare(number(str(value)))),
+    ("decimal", "Decimal", lambda value: PlainScalar(number(str(value)))),
     ("uuid", "UUID", str),
     ("pathlib", "PurePath", str),
     ("pydantic.root_model", "RootModel", lambda value: value.root),

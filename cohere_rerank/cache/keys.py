@@ -6,7 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from cohere_rerank._addresses import rerank_url
-from cohere_rerank._wire.call import packed
+from cohere_rerank._wire.call import dump_json
 
 if TYPE_CHECKING:
     from cohere_rerank._settings import Config
@@ -35,7 +35,7 @@ def keys(secret: bytes, where: str, call: Call) -> list[bytes]:
         call: All of it counts but ``top_n``, ``priority``, times and repeats.
     """
     body = {name: value for name, value in call.body.items() if name not in _NO_MATTER}
-    common = packed({"where": where, "body": body, "params": call.params, "headers": call.headers})
+    common = dump_json({"where": where, "body": body, "params": call.params, "headers": call.headers})
     start = blake2b(common + b"\0", key=secret, digest_size=KEY_BYTES)
     return [_with(start, text) for text in call.texts]
 

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter
 
 from cohere_rerank._result_base import replaced
 from cohere_rerank._wire.call import Call
-from cohere_rerank._wire.response import merged_meta, on_one_scale
+from cohere_rerank._wire.response import merge_meta, with_common_scale
 from cohere_rerank.errors import CohereRerankError
 from cohere_rerank.types import (
     ApiMeta,
@@ -126,13 +126,13 @@ class Lookup:
         results.sort(key=lambda item: (-item.relevance_score, item.index))
         results = results[: self._call.top_n]
         if self._fresh:
-            meta = merged_meta([response.meta for response in self._fresh])
+            meta = merge_meta([response.meta for response in self._fresh])
             response: V2RerankResponse = replaced(self._fresh[0], results=results, meta=meta)
         else:  # nothing was sent, so nothing is billed: that is known
             meta = ApiMeta(billed_units=ApiMetaBilledUnits(search_units=0.0))
             response = V2RerankResponse(results=results, meta=meta)
         scales = [*(entry.scale for entry in self._known.values()), *(response.score_scale for response in self._fresh)]
-        response = on_one_scale(response, scales)
+        response = with_common_scale(response, scales)
         attach(response, self._call.documents, self._call.texts)
         least = self._call.min_score
         return response if least is None else response.filter(min_score=least)

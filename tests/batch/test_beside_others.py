@@ -72,7 +72,7 @@ def test_a_row_waits_for_its_turn_beyond_the_deadline_of_a_call(driver, clock):
 
 def seen_lanes(build, lanes):
     def request(self, config, part, *arguments):
-        lanes.append(part.call.lane)
+        lanes.append(part.call.traffic_class)
         return build(self, config, part, *arguments)
 
     return request

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank import errors
-from cohere_rerank._wire.decompress import ACCEPT_ENCODING, Body
+from cohere_rerank._wire.decompress import ACCEPT_ENCODING, BoundedBody
 
 MIB = 1024 * 1024
 TEXT = b'{"results": []} ' * 50
@@ -58,7 +58,7 @@ def headers_of(encoding):
 
 
 def read(chunks, headers=None, limit=MIB, status=200):
-    body = Body(headers or {}, status, limit)
+    body = BoundedBody(headers or {}, status, limit)
     for chunk in chunks:
         body.feed(chunk)
     return body.content()
@@ -141,7 +141,7 @@ def test_a_bomb_at_the_end_gets_only_the_room_that_is_left():
     packer = zlib.compressobj(wbits=31)
     start = packer.compress(b"\0" * (limit - 1)) + packer.flush(zlib.Z_SYNC_FLUSH)
     rest = packer.compress(b"\0" * (50 * limit)) + packer.flush()
-    body = Body({"content-encoding": "gzip"}, 200, limit)
+    body = BoundedBody({"content-encoding": "gzip"}, 200, limit)
     tracemalloc.start()
     try:
         body.feed(start)
@@ -165,19 +165,19 @@ def test_a_bomb_of_many_members_is_refused():
 def test_what_announces_its_size_is_refused_before_it_is_read():
     """The header alone is enough; one that is no number decides nothing."""
     with pytest.raises(errors.ResponseTooLargeError) as caught:
-        Body({"content-length": "101", "x-request-id": "r"}, 200, 100)
+        BoundedBody({"content-length": "101", "x-request-id": "r"}, 200, 100)
     assert (caught.value.status_code, caught.value.request_id) == (200, "r")
     for length in ("100", "", "many", "-1"):
-        Body({"content-length": length}, 200, 100)
+        BoundedBody({"content-length": length}, 200, 100)
 
 
 def test_an_error_page_too_is_held_to_the_limit():
     """Nothing of it is kept and no more is read: its status says enough, and decides about a repeat."""
-    body = Body({}, 503, 100)
+    body = BoundedBody({}, 503, 100)
     body.feed(b"x" * 101)
-    assert body.is_lost
+    assert body.is_discarded
     assert body.content() == b""
-    assert Body({"content-length": "101"}, 503, 100).is_lost
+    assert BoundedBody({"content-length": "101"}, 503, 100).is_discarded
 
 
 # Broken bodies -----------------------------------------------------------------------------------

@@ -446,7 +446,7 @@ def test_what_is_no_document_is_refused_by_index_and_type(documents, words):
     [
         (
             {"author": {"born": Node()}},
-            f'[2]["author"]["born"] is of type {NODE}, which has no form in YAML',
+            f'[2]["author"]["born"] is of type {NODE}, which has no YAML form',
         ),
         ({"tags": ["a", b"secret"]}, '[2]["tags"][1] is of type bytes; decode it to a str first'),
         ({"tags": {Node()}}, '[2]["tags"]'),
@@ -457,11 +457,11 @@ def test_what_is_no_document_is_refused_by_index_and_type(documents, words):
         ({"a": [{1: {2.5: object()}}]}, '[2]["a"][0][1][2.5] is of type object'),
         (
             {("secret", 1): 1},
-            "a key of documents[2] is of type tuple; a key is a str, a number, a bool, None or a date",
+            "a key of documents[2] is of type tuple; a key must be a str, a number, a bool, None or a date",
         ),
         ({"a": {frozenset({1}): 1}}, 'a key of documents[2]["a"] is of type frozenset'),
         ({b"secret": 1}, "a key of documents[2] is of type bytes"),
-        ({"a": 10**5000}, '[2]["a"] is an int with more digits than Python writes; pass it as a str'),
+        ({"a": 10**5000}, '[2]["a"] is an int with more digits than Python can write; pass it as a str'),
         ({"k" * 1000: Node()}, f'[2]["{"k" * 60}…"] is of type'),
     ],
 )

@@ -252,7 +252,8 @@ def test_every_official_option_is_known():
 
 def test_an_unknown_option_is_refused_by_name():
     """A misspelt one would else be lost in silence."""
-    with pytest.raises(errors.InvalidRequestError, match=r"no additional_header, retries; it may hold .*max_retries"):
+    message = r"no option additional_header, retries; the options are .*max_retries"
+    with pytest.raises(errors.InvalidRequestError, match=message):
         with_options(retries=3, additional_header={})
 
 

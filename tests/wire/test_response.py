@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from cohere_rerank import errors
 from cohere_rerank._settings import Config
 from cohere_rerank._wire.request import encode
-from cohere_rerank._wire.response import answer, decode, empty_answer, follow, locate
+from cohere_rerank._wire.response import build_response, decode, empty_response, redirect_target, tag_with_part
 
 CONFIG = Config(api_key="key", base_url=None)
 SECRET = "5ecret document"
@@ -353,13 +353,13 @@ HERE = "https://api.example/v2/rerank"
 )
 def test_what_redirects_are_followed(status, location, target):
     """Only within the origin: scheme, host and port; the key goes nowhere else."""
-    assert follow(HERE, status, location) == target
+    assert redirect_target(HERE, status, location) == target
 
 
 @pytest.mark.parametrize("status", [200, 300, 301, 302, 303, 304, 305, 306, 309, 400])
 def test_only_307_and_308_keep_method_and_body(status):
     """The others may turn the POST into a GET."""
-    assert follow(HERE, status, "/other") is None
+    assert redirect_target(HERE, status, "/other") is None
 
 
 @given(
@@ -368,7 +368,7 @@ def test_only_307_and_308_keep_method_and_body(status):
 )
 def test_a_followed_redirect_stays_at_its_origin(text, start):
     """For httpx too, which is who connects; and no location raises."""
-    target = follow(HERE, 307, start + text)
+    target = redirect_target(HERE, 307, start + text)
     if target is None:
         return
     try:
@@ -396,7 +396,7 @@ def whole_and_split(scores, size, **arguments):
         call = call_of(len(scores), max_documents_per_request=limit, **arguments)
         parts, contents = zip(*replies(call))
         responses = [decode(p, 200, {}, json.dumps(c).encode(), NOW) for p, c in zip(parts, contents)]
-        answers.append(answer(call, parts, responses))
+        answers.append(build_response(call, parts, responses))
     return answers
 
 
@@ -428,7 +428,9 @@ def merged(*replies):
     """The answer that these replies, to one document each, are merged to."""
     call = call_of(len(replies), max_documents_per_request=1)
     parts = call.parts()
-    return answer(call, parts, [decode(p, 200, {}, json.dumps(r).encode(), NOW) for p, r in zip(parts, replies)])
+    return build_response(
+        call, parts, [decode(p, 200, {}, json.dumps(r).encode(), NOW) for p, r in zip(parts, replies)]
+    )
 
 
 def one(score=0.5, **rest):
@@ -488,15 +490,15 @@ def test_ties_between_parts_go_by_index():
 
 def test_no_documents_give_an_empty_answer():
     """With the shape of any other."""
-    response = empty_answer(call_of(0))
+    response = empty_response(call_of(0))
     assert (response.results, response.scores, response.meta, response.is_fallback) == ([], [], None, False)
 
 
 def test_an_error_names_its_share_of_a_split_list_only():
     """Which documents failed is worth knowing when there are others."""
     error = errors.InternalServerError(None)
-    locate(error, call_of(3).parts()[0])
+    tag_with_part(error, call_of(3).parts()[0])
     assert error.part is None
-    locate(error, call_of(6, max_documents_per_request=3).parts()[1])
+    tag_with_part(error, call_of(6, max_documents_per_request=3).parts()[1])
     assert error.part == "documents 3 to 5"
     assert "documents 3 to 5" in str(error)
