@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
+from cohere_rerank._json_lines import UTF8_BOM, numbered_lines, parse_json
 from cohere_rerank.errors import InvalidRequestError
 
 from ._common import notice
@@ -61,7 +61,7 @@ def read_records(path: str) -> Iterator[tuple[str, Any]]:
     """Yield the place and the value of each line of a JSON Lines file."""
     with _open(path) as lines:
         for place, text in _numbered_lines(path, lines):
-            yield place, _decoded(place, text, "each line must be JSON by itself")
+            yield place, _parse(place, text, "each line must be JSON by itself")
 
 
 def _read(path: str, kind: str) -> Iterator[Item]:
@@ -82,7 +82,7 @@ def _read(path: str, kind: str) -> Iterator[Item]:
 
 
 def _array(path: str, file: IO[bytes]) -> Iterator[Item]:
-    value = _decoded(path, _text(path, file.read()), "--format jsonl reads one value on each line")
+    value = _parse(path, _text(path, file.read()), "--format jsonl reads one value on each line")
     documents = value.get("documents") if isinstance(value, dict) else value
     if not isinstance(documents, list):
         raise InvalidRequestError(
@@ -109,14 +109,14 @@ def _lines(path: str, file: IO[bytes], kind: str) -> Iterator[Item]:
     for place, text in _numbered_lines(path, file):
         if kind == "auto":
             kind = "jsonl" if _is_object(text) else "lines"
-        yield Item(_check_document(place, _decoded(place, text, _AS_LINES)) if kind == "jsonl" else text, place)
+        yield Item(_check_document(place, _parse(place, text, _AS_LINES)) if kind == "jsonl" else text, place)
 
 
 def _numbered_lines(path: str, lines: IO[bytes]) -> Iterator[tuple[str, str]]:
     """Yield the place and the text of each line that is not blank."""
-    for number, line in enumerate(lines, start=1):
+    for number, line in numbered_lines(lines):
         place = f"{path}:{number}"
-        text = _text(place, line).rstrip("\r\n")
+        text = _decode(place, line)
         if text.strip():
             yield place, text
 
@@ -187,39 +187,29 @@ def _folder(folder: Path) -> Iterator[Item]:
 
 
 def _text(place: str, data: bytes) -> str:
+    """The text of a whole file, without its byte order mark."""
+    return _decode(place, data.removeprefix(UTF8_BOM))
+
+
+def _decode(place: str, data: bytes) -> str:
     try:
-        return data.decode("utf-8-sig")
+        return data.decode()
     except UnicodeDecodeError as error:
         raise InvalidRequestError(f"{place}: not UTF-8 at byte {error.start + 1}; convert the file to UTF-8") from None
 
 
 def _is_object(text: str) -> bool:
     try:
-        return isinstance(json.loads(text), dict)
+        return isinstance(json.loads(text), dict)  # it may hold NaN: the line is JSON Lines, and is refused as such
     except (ValueError, RecursionError):
         return False
 
 
-def _decoded(place: str, text: str, advice: str) -> Any:
+def _parse(place: str, text: str, advice: str) -> Any:
     try:
-        return json.loads(text, parse_float=_finite, parse_constant=_finite)
+        return parse_json(text)
     except InvalidRequestError as error:
-        raise InvalidRequestError(f"{place}: {error}") from None
-    except json.JSONDecodeError as error:
-        problem = f"{error.msg}, character {error.pos + 1}"
-    except (ValueError, RecursionError) as error:  # a number with too many digits, arrays in arrays in arrays
-        problem = type(error).__name__
-    raise InvalidRequestError(f"{place}: it is not JSON ({problem}); {advice}")
-
-
-def _finite(number: str) -> float:
-    """Python reads NaN, Infinity and 1e999, and would write what no other reader of JSON takes."""
-    value = float(number)
-    if not math.isfinite(value):
-        raise InvalidRequestError(
-            "it holds a number that is not finite, or beyond 1.8e308; write it as a text, or null"
-        )
-    return value
+        raise InvalidRequestError(f"{place}: {error}; {advice}") from None
 
 
 def _check_document(place: str, value: Any) -> str | dict[str, Any]:

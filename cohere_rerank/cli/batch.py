@@ -184,7 +184,7 @@ def _resume_hint(report: JobReport | None) -> str:
 
 def _report_failed_rows(report: JobReport) -> None:
     """Print the most common error and how to fix the failed rows."""
-    notice(f"most common error: {report.commonest_error}")
+    notice(f"most common error: {report.most_common_error}")
     if report.invalid:
         advice = "fix them and run them as a new job, or add --retry-errors if an option was wrong"
         notice(f"rows that could not be sent: {report.invalid:,}; {advice}")

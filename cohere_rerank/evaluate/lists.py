@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import reprlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -11,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from cohere_rerank._json_lines import numbered_lines, parse_json
 from cohere_rerank._wire.documents import to_texts
 from cohere_rerank.errors import InvalidRequestError
 
@@ -104,25 +104,11 @@ def load_lists(path: str | PathLike[str]) -> list[LabelledList]:
 
 def _read(path: Path) -> Iterator[LabelledList]:
     with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
+        for number, line in numbered_lines(lines):
             try:
-                yield _from_record(_decoded(line))
+                yield _from_record(parse_json(line))
             except InvalidRequestError as error:
                 raise InvalidRequestError(f"{path}, line {number}: {error}") from None
-
-
-def _decoded(line: bytes) -> Any:
-    try:
-        return json.loads(line.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        problem = f"it is not UTF-8 (byte {error.start + 1})"
-    except json.JSONDecodeError as error:
-        problem = f"it is not JSON ({error.msg}, character {error.pos + 1})"
-    except (ValueError, RecursionError) as error:  # a number with too many digits, arrays in arrays in arrays
-        problem = f"it is not JSON that can be read ({type(error).__name__})"
-    raise InvalidRequestError(problem)
 
 
 def _from_record(record: Any) -> LabelledList:

@@ -1,7 +1,8 @@
-"""Rerank a file of rows into another file, so that nothing is lost or paid for again when the job is interrupted.
+"""Rerank a file of rows into another file. An interrupted job can be resumed without paying for a row twice.
 
-`run_job` reads JSONL, CSV or Parquet, a row at a time, and appends each answer to the output, which is also the record
-of what is done: a job that was killed goes on from there. `plan_job` says what a job would take.
+`run_job` reads JSON Lines, CSV or Parquet, one row at a time. It appends each result to a file at once, and that file
+records which rows are done. A job that was killed therefore resumes where it stopped. `plan_job` says how many requests
+a job needs and what it will cost.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How a job as a whole can fail; what is wrong with one row stands in that row of the output."""
+"""The errors of a job as a whole. An error of one row is written to the output instead."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ __all__ = ["JobError", "JobStoppedError"]
 
 
 class JobError(CohereRerankError):
-    """A job cannot run: its files are missing, broken, changed, in use, or cannot be written."""
+    """A job cannot run: a file is missing, broken, changed, in use, or cannot be written."""
 
 
 class JobStoppedError(JobError):
-    """A job ended before its last row. What was answered is saved, and ``resume`` goes on from there.
+    """A job stopped before its last row. The rows with a result are saved, and ``resume`` sends the others.
 
     Attributes:
-        report: How far it came; its ``stopped`` says why it ended.
+        report: The numbers of the job. ``report.stopped`` says why it stopped.
     """
 
     def __init__(self, message: str = "", report: JobReport | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What a job's files are by their names, and how they are opened: packed or not, with pyarrow or without."""
+"""The format and the compression of a job's files, by their names, and how to open them."""
 
 from __future__ import annotations
 
@@ -13,62 +13,71 @@ from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
 
-__all__ = ["arrow", "kind_of", "opened", "zstd"]
+__all__ = ["format_of", "open_file", "require_pyarrow", "require_zstd"]
 
-_ENDINGS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
-_PACKED = (".gz", ".zst")
+_FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
+_COMPRESSIONS = (".gz", ".zst")
 
 
-def kind_of(path: Path) -> tuple[str, str | None]:
-    """What a file's name says of its format, and of its packing: None, ``".gz"`` or ``".zst"``.
+def format_of(path: Path) -> tuple[str, str | None]:
+    """Return the format and the compression that a file's name says.
+
+    Returns:
+        The file_format is ``"jsonl"``, ``"csv"`` or ``"parquet"``. The compression is ``".gz"``, ``".zst"`` or None.
 
     Raises:
-        InvalidRequestError: The name says nothing a job can use.
+        InvalidRequestError: The name has no ending that a job knows.
     """
-    packing = path.suffix.lower() if path.suffix.lower() in _PACKED else None
-    ending = (path.with_suffix("") if packing else path).suffix.lower()
-    kind = _ENDINGS.get(ending)
-    if kind is None or (packing and kind == "parquet"):
+    compression = path.suffix.lower() if path.suffix.lower() in _COMPRESSIONS else None
+    ending = (path.with_suffix("") if compression else path).suffix.lower()
+    file_format = _FORMATS.get(ending)
+    if file_format is None or (compression and file_format == "parquet"):
         raise InvalidRequestError(
-            f"{path}: the name of a job's file must end with .jsonl (or .ndjson) or .csv, each perhaps with .gz or "
-            ".zst, or with .parquet"
+            f"{path}: the name of a job's file must end with .jsonl, .ndjson, .csv (each optionally followed by .gz or "
+            ".zst), or with .parquet; rename the file"
         )
-    return kind, packing
+    return file_format, compression
 
 
-def zstd() -> Any:
-    """The module of the standard library that packs with zstd.
+def require_zstd() -> Any:
+    """Return the zstd module of the standard library.
 
     Raises:
-        JobError: This Python has none.
+        JobError: This Python has no such module.
     """
     try:
-        from compression import zstd as module  # type: ignore[import-not-found, unused-ignore]
+        from compression import zstd  # type: ignore[import-not-found, unused-ignore]
     except ImportError:
-        raise JobError("zstd needs Python 3.14 or newer; use gzip or no packing") from None
-    return module
+        raise JobError("zstd needs Python 3.14 or newer; use gzip or no compression") from None
+    return zstd
 
 
 @contextmanager
-def opened(path: Path, packing: str | None, mode: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """A file's plain bytes (``mode`` is "rb" or "wb"), and beneath them the bytes on the disk."""
-    with path.open(mode) as beneath:
-        if packing is None:
-            yield beneath, beneath
+def open_file(path: Path, compression: str | None, mode: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Open a file and yield its decompressed content and the raw file below it.
+
+    Args:
+        path: The file.
+        compression: As `format_of` returns it.
+        mode: ``"rb"`` or ``"wb"``.
+    """
+    with path.open(mode) as raw_file:
+        if compression is None:
+            yield raw_file, raw_file
         else:
-            if packing == ".gz":
-                plain: Any = gzip.GzipFile(filename="", mode=mode, fileobj=beneath, mtime=0)
+            if compression == ".gz":
+                content: Any = gzip.GzipFile(filename="", mode=mode, fileobj=raw_file, mtime=0)
             else:
-                plain = zstd().ZstdFile(beneath, mode=mode)
-            with plain:
-                yield plain, beneath
+                content = require_zstd().ZstdFile(raw_file, mode=mode)
+            with content:
+                yield content, raw_file
 
 
-def arrow() -> Any:
-    """The package pyarrow, with its module for Parquet.
+def require_pyarrow() -> Any:
+    """Return the package pyarrow, with its Parquet module loaded.
 
     Raises:
-        ImportError: It is not installed; names the extra that brings it.
+        ImportError: pyarrow is not installed. The message names the extra.
     """
     with importing("arrow", "Parquet"):
         import pyarrow.parquet  # type: ignore[import-untyped, unused-ignore]

@@ -1,4 +1,4 @@
-"""A job at work: which rows are still to do, what is written of each, and when to stop. No network."""
+"""A running job: which rows are pending, what is written for each, and when the job stops. No network."""
 
 from __future__ import annotations
 
@@ -14,63 +14,63 @@ from .formats import Reader
 from .journal import Journal
 from .report import JobReport
 from .row_sets import RowSet
-from .rows import Row, bad_row, estimated_units, read_row
+from .rows import Row, estimated_units, invalid_row, read_row
 from .seen import SeenIds
-from .settings import Settings
+from .settings import JobSettings
 
-__all__ = ["Job", "rows_to_do"]
+__all__ = ["Job", "pending_rows"]
 
-_FEWEST_FOR_FRACTION = 100  # rows of a run, before the share of failed ones means anything
-_RECENT = 1000  # rows, the last ones: a job that begins well may be doomed later
+_MIN_ROWS_FOR_ERROR_RATE = 100  # with fewer rows a share of failures says little
+_RECENT_ROWS = 1000  # a job that starts well may fail later
 
 
-def rows_to_do(
+def pending_rows(
     reader: Reader[Any],
     seen: SeenIds,
     common: Mapping[str, Any],
     *,
-    ignores_unknown: bool,
+    ignore_unknown: bool,
     done: RowSet | None = None,
-    again: RowSet | None = None,
+    retry: RowSet | None = None,
 ) -> Iterator[Row]:
-    """The rows of the input that are not done, or to be done again.
+    """Yield the rows of the input that are not done, and those that are to be retried.
 
     Args:
-        reader: The input.
+        reader: Reads the input.
         seen: Knows the ids of the rows that are done.
-        common: As for `read_row`,
-        ignores_unknown: like this.
-        done: Numbers of rows to pass over,
-        again: except these.
+        common: As for `read_row`.
+        ignore_unknown: As for `read_row`.
+        done: Numbers of rows to skip.
+        retry: Numbers of rows that are not skipped, although they are done.
     """
     for number, raw in reader:
-        if done and number in done and not (again and number in again):
+        if done and number in done and not (retry and number in retry):
             continue
         place = reader.place(number)
         try:
-            row = read_row(number, place, reader.parsed(raw), common, ignores_unknown=ignores_unknown)
+            row = read_row(number, place, reader.parse(raw), common, ignore_unknown=ignore_unknown)
         except InvalidRequestError as error:
-            row = bad_row(number, place, None, error.message)
+            row = invalid_row(number, place, None, error.message)
         if row.id is not None:
-            first = seen.first(row.id, number)
+            first = seen.first_row_with(row.id, number)
             if first != number:
-                # Without the id, which is the first one's: in the output each id stands once.
-                row = bad_row(number, place, None, f"the id {row.id!r} is already that of {reader.word} {first}")
+                # Without the id, which belongs to the first row: an id appears once in the output.
+                row = invalid_row(number, place, None, f"{reader.word} {first} already has the id {row.id!r}")
         yield row
 
 
 class Job:
-    """The rows of one run, and its decisions.
+    """The rows of one run, and the decisions about them.
 
     Attributes:
-        stopped: Why no more rows are sent; None while they are.
-        gives_up: Whether rows that wait, for their turn or a repeat, are left to the next run as well. Those within a
-            budget are not.
+        stopped: Why no more rows are sent. None while rows are sent.
+        abandons_waiting: Whether rows that wait for the rate limit or a retry are left to the next run. A job that
+            stops for its budget finishes them.
     """
 
     def __init__(
         self,
-        settings: Settings,
+        settings: JobSettings,
         reader: Reader[Any],
         journal: Journal,
         seen: SeenIds,
@@ -83,123 +83,128 @@ class Job:
         self._reader = reader
         self._journal = journal
         self._seen = seen
-        self._held: list[dict[str, Any]] = []  # answered, but the disk did not take them
-        self._reserved: dict[int, float] = {}  # what rows under way will cost, by number
+        self._unwritten: list[dict[str, Any]] = []  # records that the disk did not take
+        self._reserved_units: dict[int, float] = {}  # estimates for rows in flight, by row number
         self._start_s = time.monotonic()
         self._n_written = 0
         self._n_failed = 0
-        self._recent = deque[bool](maxlen=_RECENT)  # whether they failed
+        self._recent_failures = deque[bool](maxlen=_RECENT_ROWS)  # whether each of the last rows failed
         self.stopped: str | None = None
-        self.gives_up = False
+        self.abandons_waiting = False
         self._reason = ""
         self._cause: BaseException | None = None
 
     def rows(self) -> Generator[Row, None, None]:
-        """The rows to send, until there are no more or the job is stopped."""
-        rows = rows_to_do(
+        """Yield the rows to send, until there are no more or the job is stopped."""
+        rows = pending_rows(
             self._reader,
             self._seen,
             self._common,
-            ignores_unknown=self._settings.ignore_unknown,
+            ignore_unknown=self._settings.ignore_unknown,
             done=self._journal.done,
-            again=self._journal.failed if self._settings.retry_errors else None,
+            retry=self._journal.failed if self._settings.retry_errors else None,
         )
         for row in rows:
-            if self.stopped or not self._affords(row):
+            if self.stopped or not self._is_within_budget(row):
                 return
             yield row
 
-    def _affords(self, row: Row) -> bool:
+    def _is_within_budget(self, row: Row) -> bool:
         budget = self._settings.budget_units
         if budget is None:
             return True
         units = estimated_units(row)
-        spent, reserved = self._journal.search_units, sum(self._reserved.values())
+        spent, reserved = self._journal.search_units, sum(self._reserved_units.values())
         if spent + reserved + units > budget:
-            counted = f"{spent:g} were spent, {reserved:g} reserved by estimate for rows under way"
-            self.stop("budget", f"the next row would pass the budget of {budget:g} search units: {counted}")
+            used = f"{spent:g} were spent, {reserved:g} are reserved by estimate for rows in flight"
+            self.stop("budget", f"the next row would exceed the budget of {budget:g} search units: {used}")
             return False
-        self._reserved[row.number] = units
+        self._reserved_units[row.number] = units
         return True
 
-    def take(self, row: Row, record: dict[str, Any]) -> None:
-        """Write what became of a row."""
-        self._reserved.pop(row.number, None)
-        if self._held:
-            self._held.append(record)
+    def record(self, row: Row, record: dict[str, Any]) -> None:
+        """Write the record of a row."""
+        self._reserved_units.pop(row.number, None)
+        if self._unwritten:
+            self._unwritten.append(record)
             return
         try:
             self._journal.append(record)
         except OSError as error:
-            self._held.append(record)
+            self._unwritten.append(record)
             self.stop("failed", f"{self._journal.path}: cannot be written: {error.strerror}", error)
             return
         self._n_written += 1
         self._n_failed += "error" in record
-        self._recent.append("error" in record)
-        self._judge(record.get("error", {}).get("message"))
+        self._recent_failures.append("error" in record)
+        self._check_error_rate(record.get("error", {}).get("message"))
 
-    def _judge(self, last: str | None) -> None:
-        """Stop a job of which too many rows have failed, in all or lately."""
-        most = self._settings.max_error_fraction
-        if self._n_written >= _FEWEST_FOR_FRACTION and self._n_failed > most * self._n_written:
-            told = f"{self._n_failed} of {self._n_written} rows failed"
-        elif last and len(self._recent) == _RECENT and (n_failed := sum(self._recent)) > most * _RECENT:
-            told = f"{n_failed} of the last {_RECENT:,} rows failed"
+    def _check_error_rate(self, last: str | None) -> None:
+        """Stop a job of which too many rows have failed, of all rows or of the last ones."""
+        limit = self._settings.max_error_fraction
+        if self._n_written >= _MIN_ROWS_FOR_ERROR_RATE and self._n_failed > limit * self._n_written:
+            rate = f"{self._n_failed} of {self._n_written} rows failed"
+        elif (
+            last
+            and len(self._recent_failures) == _RECENT_ROWS
+            and (n_failed := sum(self._recent_failures)) > limit * _RECENT_ROWS
+        ):
+            rate = f"{n_failed} of the last {_RECENT_ROWS:,} rows failed"
         else:
             return
-        self.stop("errors", f"{told}, more than a share of {most:g}" + (f"; the last: {last}" if last else ""))
+        last_error = f"; the last error: {last}" if last else ""
+        self.stop("errors", f"{rate}, more than max_error_fraction ({limit:g}) allows{last_error}")
 
     def stop(self, kind: str, reason: str, cause: BaseException | None = None) -> None:
-        """Send no more rows; the first reason counts."""
-        self.gives_up = self.gives_up or kind != "budget"
+        """Send no more rows. The first reason is kept."""
+        self.abandons_waiting = self.abandons_waiting or kind != "budget"
         if self.stopped is None:
             self.stopped, self._reason, self._cause = kind, reason, cause
 
-    def save(self) -> None:
-        """Have what is written reach the disk itself, and look whether it is still where it was."""
+    def checkpoint(self) -> None:
+        """Flush what is written to the disk, and check that the file is still at its path."""
         try:
             self._journal.sync()
         except OSError as error:
             self.stop("failed", f"{self._journal.path}: cannot be written: {error.strerror}", error)
-        if not self._journal.is_in_place():
+        if not self._journal.is_still_at_path():
             self.stop("failed", f"{self._journal.path} was moved, removed or replaced while the job ran")
 
-    def settle(self) -> None:
-        """Write what the disk did not take, into the room that was kept for it.
+    def finalize(self) -> None:
+        """Write the records that the disk did not take before, into the space that was reserved for them.
 
         Raises:
             JobStoppedError: The job was stopped before its last row.
         """
         lost = ""
-        if self._held:
-            held, self._held = self._held, []
-            self._journal.free_spare()
+        if self._unwritten:
+            unwritten, self._unwritten = self._unwritten, []
+            self._journal.release_reserve()
             try:
-                while held:
-                    self._journal.append(held[0])
-                    del held[0]
+                while unwritten:
+                    self._journal.append(unwritten[0])
+                    del unwritten[0]
             except OSError:
-                lost = f"; {len(held)} answered rows could not be saved and will be asked for again"
-        self.save()
+                lost = f"; the results of {len(unwritten)} rows could not be saved, so these rows will be sent again"
+        self.checkpoint()
         if self.stopped:
             report = self.report()
-            raise JobStoppedError(f"{self._reason}; {self._what_now(report)}{lost}", report) from self._cause
+            raise JobStoppedError(f"{self._reason}; {self._resume_hint(report)}{lost}", report) from self._cause
 
-    def _what_now(self, report: JobReport) -> str:
-        """What is saved, and how a job goes on that was stopped."""
+    def _resume_hint(self, report: JobReport) -> str:
+        """Return what is saved, and how a stopped job is continued."""
         path = self._journal.path
         if not report.rows:
-            return "no row is saved, so the same job may begin again"
-        if not self._journal.is_in_place():
-            return f"put it back with its {report.rows} rows; without it, resume asks for all of them again"
+            return "no row is saved, so the same job may start again"
+        if not self._journal.is_still_at_path():
+            return f"put it back with its {report.rows} rows; without it, resume sends all of them again"
         if report.stopped != "errors":
-            return f"{report.rows} rows are saved in {path}, and resume goes on from there"
-        saved = f"{report.rows - report.failed} answers and {report.failed} errors are saved in {path}"
-        return f"{saved}; find out why, and then retry_errors asks for those rows again and goes on"
+            return f"{report.rows} rows are saved in {path}; resume sends the others"
+        saved = f"{report.rows - report.failed} results and {report.failed} errors are saved in {path}"
+        return f"{saved}; find the cause, then retry_errors sends the failed rows again and continues"
 
     def report(self) -> JobReport:
-        """The numbers up to now."""
+        """Return the current numbers."""
         return JobReport(
             rows=len(self._journal.done),
             failed=len(self._journal.failed),
@@ -211,5 +216,5 @@ class Job:
             fraction=self._reader.fraction(),
             stopped=self.stopped,
             invalid=self._journal.failed.n_invalid,
-            commonest_error=self._journal.failed.commonest(),
+            most_common_error=self._journal.failed.most_common(),
         )

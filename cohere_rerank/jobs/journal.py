@@ -1,7 +1,7 @@
-"""The record of what a job has done: its output, a row a line, in the order in which rows were answered.
+"""The journal of a job: one line for each row that is done, in the order in which the rows were done.
 
-Nothing is buffered: a line that was written survives the death of the process, and `sync` makes it survive the death
-of the machine. A line without an end is what a crash leaves; it is cut off when the file is opened again.
+Nothing is buffered. A line that was written survives the death of the process, and after `Journal.sync` also the death
+of the machine. A crash may leave an incomplete last line. It is cut off when the file is opened again.
 """
 
 from __future__ import annotations
@@ -21,30 +21,31 @@ from .seen import SeenIds
 
 __all__ = ["Journal"]
 
-_BEGINNING = b'{"id":'  # of every line
-_SPARE_BYTES = 4 << 20  # room for what is under way when the disk is full
+_LINE_START = b'{"id":'  # of every line
+_RESERVE_BYTES = 4 << 20  # disk space for the rows in flight, in case the disk gets full
 
 
 class Journal:
-    """A file of answered rows, opened to go on with it.
+    """A file of done rows, open for appending.
 
     Attributes:
-        done: Numbers of the rows in it.
+        done: Numbers of the rows in the file.
         failed: Those among them whose last record is an error.
-        search_units: What all answers cost, as reported; and as estimated where they were not.
-        estimated_units: How much of that is estimated.
-        is_in_order: Whether the rows stand in the order of their numbers, each once.
+        search_units: The cost of all rows, as reported, or as estimated where no cost was reported.
+        estimated_units: How much of this is estimated.
+        is_in_order: Whether the rows are in the order of their numbers, each of them once.
+        has_duplicates: Whether a row has more than one record. The last one is valid.
     """
 
     def __init__(self, path: Path, seen: SeenIds) -> None:
-        """Open it, or make it.
+        """Open the file, or create it.
 
         Args:
             path: The file.
-            seen: Is told the ids of its rows.
+            seen: Receives the ids of its rows.
 
         Raises:
-            JobError: It cannot be read or written, or is no such file.
+            JobError: The file cannot be read or written, or it is not a journal.
         """
         self.path = path
         self._seen = seen
@@ -53,9 +54,9 @@ class Journal:
         self.search_units = 0.0
         self.estimated_units = 0.0
         self.is_in_order = True
-        self.has_repeats = False
-        self._last = 0
-        self._spare = path.with_name(path.name + ".spare")
+        self.has_duplicates = False
+        self._last_number = 0
+        self._reserve_path = path.with_name(path.name + ".spare")
         self._fd = -1
         self._synced_size = -1
         try:
@@ -63,31 +64,31 @@ class Journal:
             self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
             os.ftruncate(self._fd, self._size)
             os.lseek(self._fd, self._size, os.SEEK_SET)
-            self._reserve()
+            self._reserve_space()
         except OSError as error:
             self.close()
             raise JobError(f"{path}: cannot be written: {error.strerror}") from error
 
     def _read(self) -> int:
-        """Learn what is done; the length of what is whole."""
+        """Read the rows that are done, and return the length of the complete lines."""
         if not self.path.exists():
             return 0
         size = 0
-        for _, end, record in records(self.path):
+        for _, end, record in read_records(self.path):
             size = end
-            self._note(record)
+            self._count(record)
             if record.get("id") is not None:
-                self._seen.first(record["id"], record["row"])
+                self._seen.first_row_with(record["id"], record["row"])
         return size
 
-    def _note(self, record: Mapping[str, Any]) -> None:
+    def _count(self, record: Mapping[str, Any]) -> None:
         number = record["row"]
-        self.has_repeats = self.has_repeats or number in self.done
-        self.is_in_order = self.is_in_order and number > self._last
-        self._last = number
+        self.has_duplicates = self.has_duplicates or number in self.done
+        self.is_in_order = self.is_in_order and number > self._last_number
+        self._last_number = number
         self.done.add(number)
         if "error" in record:
-            self.failed.put(number, record["error"])
+            self.failed.record(number, record["error"])
         else:
             self.failed.discard(number)
         estimated = record.get("estimated_search_units", 0.0)
@@ -95,10 +96,10 @@ class Journal:
         self.estimated_units += estimated
 
     def append(self, record: Mapping[str, Any]) -> None:
-        """Write one row, at once.
+        """Write one row at once.
 
         Raises:
-            OSError: The disk is full, for example; the file is as it was before.
+            OSError: It cannot be written, for example because the disk is full. The file is as it was before.
         """
         line = to_json(record) + b"\n"
         try:
@@ -110,82 +111,82 @@ class Journal:
             os.lseek(self._fd, self._size, os.SEEK_SET)
             raise
         self._size += len(line)
-        self._note(record)
+        self._count(record)
 
     def sync(self) -> None:
-        """Have everything written reach the disk itself; at once if it has."""
+        """Flush everything that was written to the disk."""
         size = self._size
         if size != self._synced_size:
             os.fsync(self._fd)
             self._synced_size = size
 
-    def is_in_place(self) -> bool:
-        """Whether the file still has its name: nobody has moved, removed or replaced it."""
+    def is_still_at_path(self) -> bool:
+        """Whether the path still leads to this file: it was not moved, removed or replaced."""
         try:
             return os.path.samestat(os.fstat(self._fd), self.path.stat())
         except OSError:
             return False
 
-    def _reserve(self) -> None:
-        """Keep some room on the disk, to be freed when there is no other left."""
-        with self._spare.open("wb") as spare:
+    def _reserve_space(self) -> None:
+        """Reserve disk space, to be released when the disk is full."""
+        with self._reserve_path.open("wb") as reserve:
             if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(spare.fileno(), 0, _SPARE_BYTES)
+                os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
             else:
-                spare.write(os.urandom(_SPARE_BYTES))  # which no file system can pack
+                reserve.write(os.urandom(_RESERVE_BYTES))  # random, so that no file system compresses it
 
-    def free_spare(self) -> None:
-        """Give the room that was kept to the rows that come now."""
+    def release_reserve(self) -> None:
+        """Release the reserved disk space for the rows that are written next."""
         with suppress(OSError):
-            self._spare.unlink(missing_ok=True)
+            self._reserve_path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Let go of the file; closing again does nothing."""
+        """Close the file. Closing it again does nothing."""
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            self.free_spare()
+            self.release_reserve()
             os.close(fd)
 
     def offsets(self) -> array[int]:
-        """Where the last record of each row begins, plus 1, by the row's number; 0 where there is none."""
-        found = array("Q")
-        for start, _, record in records(self.path):
+        """Return where the last record of each row starts, plus 1, by row number. 0 is for a row without a record."""
+        offsets = array("Q")
+        for start, _, record in read_records(self.path):
             number = record["row"]
-            if number >= len(found):
-                found.extend([0] * (number + 1 - len(found)))
-            found[number] = start + 1
-        return found
+            if number >= len(offsets):
+                offsets.extend([0] * (number + 1 - len(offsets)))
+            offsets[number] = start + 1
+        return offsets
 
 
-def records(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """The whole lines of a journal: where each begins and ends, and what it says.
+def read_records(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
+    """Yield the complete lines of a journal: where each starts and ends, and its record.
 
-    What a crash may leave at the end, a line without an end or one of nonsense, is left out.
+    A last line that is incomplete or broken is left out, because a crash may have left it.
 
     Raises:
-        JobError: A line in the middle is no row of a job.
+        JobError: Another line is not a row of a job.
     """
     end, broken = 0, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if broken:
-                raise JobError(f"{path}: line {broken} is no row of a job; was the file changed?")
+                raise JobError(f"{path}: line {broken} is not a row of a job; was the file changed?")
             start, end = end, end + len(line)
-            record = _record(line) if line.endswith(b"\n") else None
+            record = _parse_record(line) if line.endswith(b"\n") else None
             if record is None:
                 if number == 1 and not _may_be_torn(line):
-                    raise JobError(f"{path}: line 1 is no row of a job; was the file changed?")
+                    raise JobError(f"{path}: line 1 is not a row of a job; was the file changed?")
                 broken = number
             else:
                 yield start, end, record
 
 
 def _may_be_torn(line: bytes) -> bool:
-    """Whether a crash may have left this of a first row: its beginning, or the zeros of a block."""
-    return line[: len(_BEGINNING)] == _BEGINNING[: len(line)] or not line.strip(b"\0")
+    """Whether a crash may have left this of a first row: the start of a row, or the zeros of an unwritten block."""
+    return line[: len(_LINE_START)] == _LINE_START[: len(line)] or not line.strip(b"\0")
 
 
-def _record(line: bytes) -> dict[str, Any] | None:
+def _parse_record(line: bytes) -> dict[str, Any] | None:
     try:
         record = from_json(line)
     except ValueError:

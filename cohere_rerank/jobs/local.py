@@ -1,6 +1,6 @@
-"""The same answers from this machine's cores, each with a client on a ``local:`` address.
+"""Rank the rows of a job on this machine's cores, with a client on a ``local:`` address.
 
-One is this process itself; more are worker processes.
+One process is the caller's own. More are worker processes.
 """
 
 from __future__ import annotations
@@ -28,140 +28,140 @@ from .rows import Row, outcome_record
 if TYPE_CHECKING:
     from cohere_rerank.async_client import AsyncClientV2
 
-__all__ = ["answers", "check_copies", "check_no_start"]
+__all__ = ["check_not_worker", "check_picklable", "local_outcomes"]
 
-_CHUNK_ROWS = 16  # what a worker is given at a time: enough that handing it over costs little
-_CHUNKS_EACH = 3  # one under way, one waiting, one whose answers are being written
-_GUARD = (
-    'each worker imports the script again, which must be a file, and run its job under if __name__ == "__main__": '
-    "(processes=1 needs neither)"
+_CHUNK_ROWS = 16  # rows that a worker receives at once: enough to make the transfer cheap
+_CHUNKS_PER_WORKER = 3  # one is scored, one is queued, one is being written
+_MAIN_GUARD = (
+    'each worker imports the script, which must be a file and must run its job under if __name__ == "__main__": '
+    "(with processes=1 neither is needed)"
 )
 Record = dict[str, Any]
 
 
-class _Nowhere:
-    """A file that keeps nothing: a model may be large."""
+class _NullWriter:
+    """A file that discards what is written: a pickled model may be large."""
 
     def write(self, data: bytes) -> int:
         return len(data)
 
 
-def check_copies(client: AsyncClientV2) -> None:
-    """Find out whether worker processes can have a client's settings.
+def check_picklable(client: AsyncClientV2) -> None:
+    """Check that worker processes can receive a client's settings.
 
     Raises:
         InvalidRequestError: They cannot be pickled.
     """
     try:
-        ForkingPickler(_Nowhere()).dump(client)
-    except Exception as error:  # whatever a scorer's own methods raise
+        ForkingPickler(_NullWriter()).dump(client)
+    except Exception as error:  # anything that a scorer's own methods raise
         message = f"the client cannot be copied to worker processes: {error}"
-        advice = "a scorer's class must stand at the top of a module, and hold nothing that is open"
+        advice = "define the scorer's class at the top level of a module, and keep open files out of it"
         raise InvalidRequestError(f"{message}; {advice}") from error
 
 
-def check_no_start() -> None:
-    """Find out whether this is a worker process that only now begins: it runs the script that made it once more.
+def check_not_worker() -> None:
+    """Check that this process is not a worker that is starting, and that imports the script which started it.
 
     Raises:
-        JobError: It is, and the script would run its job in there too.
+        JobError: It is one. The script would run its job again in each worker.
     """
-    if getattr(current_process(), "_inheriting", False):  # as multiprocessing tells it itself
-        raise JobError(f"a worker process that began ran the job again: {_GUARD}")
+    if getattr(current_process(), "_inheriting", False):  # multiprocessing's own check
+        raise JobError(f"a worker process that was starting ran the job again: {_MAIN_GUARD}")
 
 
-def answers(
+def local_outcomes(
     client: AsyncClientV2, rows: Iterator[Row], *, ordered: bool, processes: int
 ) -> AsyncGenerator[tuple[Row, Record], None]:
-    """What becomes of each row.
+    """Yield each row with its record for the output.
 
     Args:
-        client: Has a ``local:`` address, and can be pickled if there is more than one process.
-        rows: Read as they are needed, a bounded number ahead.
-        ordered: Answers in the order of the rows, or as they come.
-        processes: How many; 1 is this one.
+        client: Has a ``local:`` address. With more than one process it can be pickled.
+        rows: Read when they are needed, a bounded number ahead.
+        ordered: Whether to yield in the order of the rows.
+        processes: The number of processes. 1 is this process.
 
     Raises:
         JobError: A worker process died.
     """
-    return _from_here(client, rows) if processes == 1 else _from_workers(client, rows, ordered, processes)
+    return _in_process(client, rows) if processes == 1 else _from_workers(client, rows, ordered, processes)
 
 
-async def _from_here(client: AsyncClientV2, rows: Iterator[Row]) -> AsyncGenerator[tuple[Row, Record], None]:
-    with _blocking(client) as own:
+async def _in_process(client: AsyncClientV2, rows: Iterator[Row]) -> AsyncGenerator[tuple[Row, Record], None]:
+    with _blocking(client) as blocking_client:
         for row in rows:
-            # In a thread, so that checkpoints and signals are seen to meanwhile.
-            yield row, await to_thread.run_sync(_answer, own, row)
+            # In a thread, so that checkpoints and signals are handled meanwhile.
+            yield row, await to_thread.run_sync(_rank, blocking_client, row)
 
 
 async def _from_workers(
     client: AsyncClientV2, rows: Iterator[Row], ordered: bool, processes: int
 ) -> AsyncGenerator[tuple[Row, Record], None]:
     # Spawned, not forked: this process has threads.
-    spawning = get_context("spawn")
-    pool = ProcessPoolExecutor(processes, spawning, initializer=_begin, initargs=(client,))
-    waiting: deque[tuple[list[Row], Future[list[Record]]]] = deque()
-    where = f" before the first answer: {_GUARD}; or"
+    context = get_context("spawn")
+    pool = ProcessPoolExecutor(processes, context, initializer=_init_worker, initargs=(client,))
+    pending: deque[tuple[list[Row], Future[list[Record]]]] = deque()
+    when = f" before the first result: {_MAIN_GUARD}; or"
     try:
         while True:
-            while len(waiting) < processes * _CHUNKS_EACH and (chunk := [*islice(rows, _CHUNK_ROWS)]):
-                waiting.append((chunk, pool.submit(_answer_chunk, chunk)))
-            if not waiting:
+            while len(pending) < processes * _CHUNKS_PER_WORKER and (chunk := [*islice(rows, _CHUNK_ROWS)]):
+                pending.append((chunk, pool.submit(_rank_chunk, chunk)))
+            if not pending:
                 return
-            chunk, done = await _next(waiting, ordered=ordered)
-            where = ";"
-            for answer in zip(chunk, done, strict=True):
-                yield answer
+            chunk, records = await _next_chunk(pending, ordered=ordered)
+            when = ";"
+            for row_and_record in zip(chunk, records, strict=True):
+                yield row_and_record
     except BrokenProcessPool:
-        raise JobError(f"a worker process died{where} was there too little memory for so many processes?") from None
+        raise JobError(f"a worker process died{when} was there too little memory for {processes} processes?") from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-async def _next(
-    waiting: deque[tuple[list[Row], Future[list[Record]]]], *, ordered: bool
+async def _next_chunk(
+    pending: deque[tuple[list[Row], Future[list[Record]]]], *, ordered: bool
 ) -> tuple[list[Row], list[Record]]:
     if ordered:
-        at = 0
-        await to_thread.run_sync(wait, [waiting[0][1]])
+        index = 0
+        await to_thread.run_sync(wait, [pending[0][1]])
     else:
-        await to_thread.run_sync(lambda: wait([future for _, future in waiting], return_when=FIRST_COMPLETED))
-        at = next(index for index, (_, future) in enumerate(waiting) if future.done())
-    chunk, future = waiting[at]
-    del waiting[at]
+        await to_thread.run_sync(lambda: wait([future for _, future in pending], return_when=FIRST_COMPLETED))
+        index = next(index for index, (_, future) in enumerate(pending) if future.done())
+    chunk, future = pending[index]
+    del pending[index]
     return chunk, future.result()
 
 
-_client: ClientV2
+_worker_client: ClientV2
 
 
-def _begin(client: AsyncClientV2) -> None:
-    """Make a worker ready, that minds neither Ctrl-C, which the job sees to, nor outlives the job."""
-    global _client  # noqa: PLW0603 - what a worker process keeps between chunks
+def _init_worker(client: AsyncClientV2) -> None:
+    """Prepare a worker. It ignores Ctrl-C, which the job handles, and it exits with the job's process."""
+    global _worker_client  # noqa: PLW0603 - a worker keeps its client between chunks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _client = _blocking(client)
+    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    _worker_client = _blocking(client)
 
 
 def _blocking(client: AsyncClientV2) -> ClientV2:
-    """A client of its own with the same settings, that blocks."""
-    made = object.__new__(ClientV2)
-    made.__setstate__({"_config": client._config})
-    return made
+    """Return a blocking client with the same settings."""
+    blocking_client = object.__new__(ClientV2)
+    blocking_client.__setstate__({"_config": client._config})
+    return blocking_client
 
 
-def _end_with_parent() -> None:
+def _exit_with_parent() -> None:
     parent = parent_process()
     if parent is not None:
         parent.join()
         os._exit(1)
 
 
-def _answer_chunk(rows: list[Row]) -> list[Record]:
-    return [_answer(_client, row) for row in rows]
+def _rank_chunk(rows: list[Row]) -> list[Record]:
+    return [_rank(_worker_client, row) for row in rows]
 
 
-def _answer(client: ClientV2, row: Row) -> Record:
+def _rank(client: ClientV2, row: Row) -> Record:
     if row.error is not None:
         return outcome_record(row, row.error)
     try:

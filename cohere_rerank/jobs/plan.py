@@ -1,4 +1,4 @@
-"""What a job would take, found out by reading its input; nothing is sent and nothing is written."""
+"""The plan of a job: its requests, cost and time. It reads the input, sends nothing and writes nothing."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 
-from .formats import reader
-from .job import rows_to_do
+from .formats import open_reader
+from .job import pending_rows
 from .rows import estimated_units
 from .seen import SeenIds
 from .settings import checked_client, checked_common, common_arguments
@@ -26,15 +26,15 @@ __all__ = ["JobPlan", "plan_job"]
 
 @dataclass(frozen=True)
 class JobPlan:
-    """A job before it is run.
+    """What a job needs, before it is run.
 
     Attributes:
         rows: Rows of the input.
         failed: Rows among them that cannot be sent.
-        first_errors: What is wrong with the first ten of those.
-        requests: Requests to send, long lists split.
-        search_units: What the API will probably bill, an estimate; 0.0 on a ``local:`` address.
-        seconds: How long the client's limit holds the last request back; None without a limit of a known size.
+        first_errors: The errors of the first ten of these rows.
+        requests: Requests to send. A long list of documents is split into several requests.
+        search_units: An estimate of what the API will bill. 0.0 on a ``local:`` address.
+        seconds: How long the client's limit delays the last request. None if the limit is unknown or there is none.
     """
 
     rows: int
@@ -45,7 +45,7 @@ class JobPlan:
     seconds: float | None
 
 
-_FIRST_ERRORS = 10
+_MAX_FIRST_ERRORS = 10
 
 
 def plan_job(
@@ -55,25 +55,25 @@ def plan_job(
     ignore_unknown: bool = False,
     **common: Any,
 ) -> JobPlan:
-    """Read a job's whole input, and say what running it would take.
+    """Read the whole input of a job, and return what the job needs. Nothing is sent.
 
     Args:
-        input: As for `run_job`, like the others.
-        client: Its limit and address count.
-        ignore_unknown: As there.
-        **common: As there.
+        input: As for `run_job`.
+        client: Its limit and address are used. Default: a client with the environment's settings; no key is needed.
+        ignore_unknown: As for `run_job`. Default: False.
+        **common: As for `run_job`.
 
     Raises:
-        InvalidRequestError: An argument is of the wrong type or out of its range.
-        JobError: The input is missing or broken.
+        InvalidRequestError: An argument has the wrong type or is out of its range.
+        JobError: The input does not exist or is broken.
     """
-    client = AsyncClientV2("") if client is None else checked_client(client)  # without a key: nothing is sent
+    client = AsyncClientV2("") if client is None else checked_client(client)  # no key is needed: nothing is sent
     checked_common(common)
     config, shared = client._config, common_arguments(common, client)
     n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0
     errors: list[str] = []
     with closing(SeenIds()) as seen:
-        for row in rows_to_do(reader(Path(input)), seen, shared, ignores_unknown=ignore_unknown):
+        for row in pending_rows(open_reader(Path(input)), seen, shared, ignore_unknown=ignore_unknown):
             n_rows += 1
             try:
                 if row.error is not None:
@@ -82,7 +82,7 @@ def plan_job(
                 call = client._encode_bulk(**arguments)
             except InvalidRequestError as error:
                 n_failed += 1
-                if n_failed <= _FIRST_ERRORS:
+                if n_failed <= _MAX_FIRST_ERRORS:
                     errors.append(f"{row.place}: {error.message}")
                 continue
             n_requests += -(-len(call.texts) // call.max_documents_per_request)
@@ -99,6 +99,6 @@ def _seconds(n_requests: int, limit: RateLimit | str | None) -> float | None:
     if limit is None:
         return None
     n_before = max(0, n_requests - 1)
-    if limit.burst is None:  # a whole period's worth goes at once
+    if limit.burst is None:  # all requests of a period may go at once
         return n_before // limit.requests * limit.period_s
     return max(0.0, n_before * limit.emission_interval_s - limit.tolerance_s)

@@ -1,4 +1,4 @@
-"""How far a job has come, as plain numbers."""
+"""The numbers of a job."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ __all__ = ["JobReport"]
 
 @dataclass(frozen=True)
 class JobReport:
-    """A job up to now, or at its end.
+    """The numbers of a job, while it runs or at its end.
 
     Attributes:
-        rows: Rows in the output, those of earlier runs included.
+        rows: Rows in the output, with those of earlier runs.
         failed: Rows among them that have an error instead of results.
         written: Rows that this run added or replaced.
-        retries: Requests that this run repeated.
-        search_units: Search units of all runs, as replies reported them, and as estimated where they did not.
-        estimated_units: How many of them are estimates; 0.0 when every reply said what it cost.
+        retries: Requests of this run that were retries.
+        search_units: Search units of all runs. They are as the responses reported them, or estimates where a response
+            reported none.
+        estimated_units: How many of these units are estimates. 0.0 when every response reported its units.
         seconds: How long this run has taken.
         fraction: How much of the input has been read, from 0.0 to 1.0.
-        stopped: Why the run ended early: ``"interrupted"``, ``"budget"``, ``"errors"`` (too many rows failed), or
-            ``"failed"``; None if it did not.
-        invalid: Rows among the failed that could not be sent: they are wrong in the input, or the job's arguments are.
-        commonest_error: The type and status that most of the failed rows have, such as ``"NotFoundError, status 404
-            (48 of 49)"``; if they are invalid, with an example. None where none failed.
+        stopped: Why the run stopped early: ``"interrupted"``, ``"budget"``, ``"errors"`` (too many rows failed) or
+            ``"failed"``. None if it did not stop early.
+        invalid: Failed rows that could not be sent, because the row or the job's arguments are invalid.
+        most_common_error: The type and status that most failed rows have, such as
+            ``"NotFoundError, status 404 (48 of 49)"``. For invalid rows it also has an example. None if no row failed.
     """
 
     rows: int
@@ -37,16 +38,16 @@ class JobReport:
     fraction: float
     stopped: str | None = None
     invalid: int = 0
-    commonest_error: str | None = None
+    most_common_error: str | None = None
 
     @property
     def rows_per_second(self) -> float:
-        """The speed of this run; 0.0 before it has taken any time."""
+        """The speed of this run. 0.0 at its start."""
         return self.written / self.seconds if self.seconds > 0 else 0.0
 
     @property
     def seconds_left(self) -> float | None:
-        """The time to the end at this run's speed, an estimate by how much is read; None while that is unknown."""
+        """An estimate of the remaining time, from this run's speed and the fraction read. None while it is unknown."""
         rows_left = self.rows * (1 - self.fraction) / self.fraction if self.fraction > 0 else None
         if rows_left is None or not self.rows_per_second:
             return None

@@ -1,4 +1,4 @@
-"""One row of a job: a record of the input as a request, an outcome as a record of the output. Pure."""
+"""One row of a job: from a record of the input to a request, and from its outcome to a record of the output. Pure."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from cohere_rerank.errors import ApiError, CohereRerankError, InvalidRequestErro
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
 
-__all__ = ["ARGUMENTS", "Row", "bad_row", "estimated_units", "outcome_record", "read_row"]
+__all__ = ["ARGUMENTS", "Row", "estimated_units", "invalid_row", "outcome_record", "read_row"]
 
-# What a row may say; how to send it (headers, deadlines) is not a matter of data.
+# The arguments of a row. How it is sent (headers, deadlines) is not a matter of data.
 ARGUMENTS = (
     "model",
     "query",
@@ -28,7 +28,7 @@ ARGUMENTS = (
     "max_documents_per_request",
 )
 
-_THAT_COST = ("query", "documents", "max_tokens_per_doc", "rank_fields", "max_documents_per_request")
+_COST_ARGUMENTS = ("query", "documents", "max_tokens_per_doc", "rank_fields", "max_documents_per_request")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +36,10 @@ class Row:
     """A record of the input.
 
     Attributes:
-        number: Its place from 1: in JSONL the line's number, else the record's.
-        place: What an error calls it, such as ``"line 7"``.
-        id: What the caller calls it; its number where it has no id; None if it has no right to the one it gives.
-        request: Arguments for ``rerank``; empty if there is an error.
+        number: Its number from 1: the line in JSON Lines, else the record.
+        place: How an error message names it, such as ``"line 7"``.
+        id: The caller's id, or the number if the record has no id. None if the id is invalid or taken.
+        request: Arguments for ``rerank``. Empty if there is an error.
         error: Why it cannot be sent.
     """
 
@@ -53,59 +53,58 @@ class Row:
         return f"<Row {self.number}>"
 
 
-def read_row(number: int, place: str, record: object, common: Mapping[str, Any], *, ignores_unknown: bool) -> Row:
-    """Make a row of a record, or of what is wrong with it.
+def read_row(number: int, place: str, record: object, common: Mapping[str, Any], *, ignore_unknown: bool) -> Row:
+    """Make a row from a record. A record that cannot be sent becomes a row with an error.
 
     Args:
-        number: Its place from 1.
-        place: What an error calls it.
-        record: What the file holds there.
-        common: Arguments of rows that do not set them themselves.
-        ignores_unknown: Whether fields that ``rerank`` does not know are left out instead of refused.
+        number: Its number from 1.
+        place: How an error message names it.
+        record: The parsed record.
+        common: Arguments for rows that do not set them.
+        ignore_unknown: Whether fields that ``rerank`` does not know are left out instead of refused.
     """
     if not isinstance(record, Mapping):
-        return bad_row(number, place, None, f"a row must be an object with query and documents, got a {_kind(record)}")
-    name = number if record.get("id") is None else record["id"]
-    if isinstance(name, bool) or not isinstance(name, (str, int)):
-        return bad_row(number, place, None, f"an id must be a string or a whole number, got a {_kind(name)}")
-    unknown = [] if ignores_unknown else sorted(str(key) for key in record.keys() - {"id", *ARGUMENTS})
+        message = f"a row must be an object with query and documents, got {_json_type(record)}"
+        return invalid_row(number, place, None, message)
+    row_id = number if record.get("id") is None else record["id"]
+    if isinstance(row_id, bool) or not isinstance(row_id, (str, int)):
+        return invalid_row(number, place, None, f"id must be a string or a whole number, got {_json_type(row_id)}")
+    unknown = [] if ignore_unknown else sorted(str(key) for key in record.keys() - {"id", *ARGUMENTS})
     if unknown:
-        known = ", ".join(ARGUMENTS)
         message = (
-            f"a row has no {', '.join(unknown)}; it may have id, {known}; "
-            "or have the job ignore unknown fields (ignore_unknown=True, or --ignore-unknown)"
+            f"unknown field {', '.join(unknown)}; a row may have id, {', '.join(ARGUMENTS)}; "
+            "to leave out unknown fields, set ignore_unknown=True (--ignore-unknown)"
         )
-        return bad_row(number, place, name, message)
-    for needed in ("query", "documents"):
-        if record.get(needed) is None:
-            return bad_row(number, place, name, f"the row has no {needed}")
+        return invalid_row(number, place, row_id, message)
+    for name in ("query", "documents"):
+        if record.get(name) is None:
+            return invalid_row(number, place, row_id, f"the row has no {name}")
     own = {key: record[key] for key in ARGUMENTS if record.get(key) is not None}
-    return Row(number, place, name, {**common, **own})
+    return Row(number, place, row_id, {**common, **own})
 
 
-def bad_row(number: int, place: str, name: str | int | None, message: str) -> Row:
-    """A row that cannot be sent."""
-    return Row(number, place, name, {}, InvalidRequestError(message))
+def invalid_row(number: int, place: str, row_id: str | int | None, message: str) -> Row:
+    """Return a row that cannot be sent."""
+    return Row(number, place, row_id, {}, InvalidRequestError(message))
 
 
-def _kind(value: object) -> str:
-    kinds = {dict: "object", list: "list", str: "string", bool: "boolean", type(None): "null"}
-    return kinds.get(type(value), "number")
+def _json_type(value: object) -> str:
+    types = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
+    return types.get(type(value), "a number")
 
 
 def outcome_record(row: Row, outcome: V2RerankResponse | CohereRerankError) -> dict[str, Any]:
-    """The output's record of what became of a row."""
-    return failure(row, outcome) if isinstance(outcome, CohereRerankError) else ranking(row, outcome)
+    """Return the output's record for the outcome of a row."""
+    return _error_record(row, outcome) if isinstance(outcome, CohereRerankError) else _results_record(row, outcome)
 
 
-def ranking(row: Row, response: V2RerankResponse) -> dict[str, Any]:
-    """The output's record of an answer: results, and what they cost."""
+def _results_record(row: Row, response: V2RerankResponse) -> dict[str, Any]:
     results = []
     for item in response.results:
         result: dict[str, Any] = {"index": item.index, "relevance_score": item.relevance_score}
         if item.relevant_spans is not None:
             spans = item.relevant_spans
-            result["relevant_spans"] = [{"start": one.start, "end": one.end, "score": one.score} for one in spans]
+            result["relevant_spans"] = [{"start": span.start, "end": span.end, "score": span.score} for span in spans]
         results.append(result)
     record = {"id": row.id, "row": row.number, "results": results}
     if response.is_fallback:
@@ -119,30 +118,30 @@ def ranking(row: Row, response: V2RerankResponse) -> dict[str, Any]:
     return {**record, "estimated_search_units": estimated_units(row)}
 
 
-def failure(row: Row, error: CohereRerankError) -> dict[str, Any]:
-    """The output's record of a row that could not be answered. No error shows a key or a document."""
+def _error_record(row: Row, error: CohereRerankError) -> dict[str, Any]:
+    """Return the record of a row that failed. No error of this package shows a key or a document."""
     if row.error is not None:
         error = row.error
-    is_ours = isinstance(error, InvalidRequestError)
-    told: dict[str, Any] = {
+    is_invalid = isinstance(error, InvalidRequestError)
+    fields: dict[str, Any] = {
         "type": type(error).__name__,
-        "message": f"{row.place}: {error.message}" if is_ours else error.message,
+        "message": f"{row.place}: {error.message}" if is_invalid else error.message,
     }
     if isinstance(error, ApiError) and error.status_code is not None:
-        told["status_code"] = error.status_code
+        fields["status_code"] = error.status_code
     if error.request_id is not None:
-        told["request_id"] = error.request_id
+        fields["request_id"] = error.request_id
     if error.attempts:
-        told["attempts"] = error.attempts
-    return {"id": row.id, "row": row.number, "error": told}
+        fields["attempts"] = error.attempts
+    return {"id": row.id, "row": row.number, "error": fields}
 
 
 def estimated_units(row: Row) -> float:
-    """What sending a row will probably cost, in search units; 0.0 if it cannot be sent."""
+    """Return an estimate of the search units that a row costs; 0.0 if it cannot be sent."""
     if row.error is not None:
         return 0.0
-    priced: dict[str, Any] = {name: row.request.get(name) for name in _THAT_COST}
+    arguments: dict[str, Any] = {name: row.request.get(name) for name in _COST_ARGUMENTS}
     try:
-        return float(estimate_search_units(**priced))
+        return float(estimate_search_units(**arguments))
     except InvalidRequestError:
         return 0.0

@@ -1,4 +1,15 @@
-"""Running a job: rows out of the input, through a client or the machine's cores, into the journal."""
+"""Run a job: read rows, rank them with a client or on this machine's cores, and write them to the journal.
+
+The sequence of a run:
+
+1. `JobSettings` validates the arguments, and `open_locked` locks the state file and checks that it is the same job.
+2. `Journal` reads which rows are done. `Job.rows` yields the others, until the input ends or the job is stopped.
+3. A client ranks the rows (`_remote_outcomes`), or this machine's cores do (`local_outcomes`, on a ``local:`` address).
+4. `Job.record` appends each result to the journal.
+5. Beside that, `checkpoint_loop` flushes the journal and reports progress about once a second. After a stop it ends
+   the waits for rate limits and retries.
+6. `Job.finalize` raises JobStoppedError if the job was stopped. Otherwise `finish` makes the output from the journal.
+"""
 
 from __future__ import annotations
 
@@ -14,20 +25,19 @@ from anyio import to_thread
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import CohereRerankError
 
-from . import local
 from .errors import JobError, JobStoppedError
-from .formats import check_start
-from .formats import reader as opened_reader
+from .formats import check_readable, open_reader
 from .job import Job
 from .journal import Journal
+from .local import check_not_worker, check_picklable, local_outcomes
 from .output import finish
 from .report import JobReport
 from .rows import Row, outcome_record
 from .seen import SeenIds
-from .settings import Settings, checked_client, common_arguments
-from .signals import Signals, heeding
-from .state import State, fingerprint, locked
-from .watch import GivenUp, beside, impatient, watch
+from .settings import JobSettings, checked_client, common_arguments
+from .signals import SignalHandler, handling_signals
+from .state import JobState, make_fingerprint, open_locked
+from .watch import WaitAbandoned, checkpoint_loop, interruptible, run_with_companion
 
 if TYPE_CHECKING:
     from os import PathLike
@@ -54,40 +64,40 @@ def run_job(
 ) -> JobReport:
     """Rerank every row of a file into another file.
 
-    In the main thread, SIGINT and SIGTERM end the job once what is under way is answered and saved; rows that wait,
-    for their turn or a repeat, are left to the next run. A second signal ends it at once.
+    In the main thread, SIGINT and SIGTERM stop the job when the requests in flight are done and saved. Rows that wait
+    for the rate limit or for a retry are left to the next run. A second signal stops the job at once.
 
     Args:
-        input: JSONL or CSV (also ``.gz``, and ``.zst`` from Python 3.14), or Parquet (extra ``arrow``). A row has a
-            query, documents, an id if it has a name, and any other argument of ``rerank`` that is its own.
-        output: In any of these formats. JSONL without packing grows as the job goes; the others appear when it ends.
-        client: Who answers; without it, one with the environment's settings and ``limit="auto"``. With a ``local:``
-            address and more than one process its settings are copied to workers.
-        resume: Go on with a job that ended early; nothing happens if it was done.
-        retry_errors: Go on with a job, and ask again for the rows that have an error.
-        errors: A file for rows with an error, which are then not in the output.
-        ordered: Rows in the order of the input; False writes each as soon as it is answered.
-        concurrency: Requests under way at once, >= 1.
-        processes: For a ``local:`` address, >= 1; None takes all cores. 1 is this process itself; more are workers,
-            for which a script needs ``if __name__ == "__main__":``.
-        max_error_fraction: Stop when a larger share of the run's rows has failed, in [0, 1]; judged from 100 rows on,
-            and of the last 1,000 rows too.
-        budget_units: Stop before the next row would bring the job, with its earlier runs, above this many search
-            units. Rows under way count by estimate, as do answers that do not say what they cost.
-        ignore_unknown: Whether fields of a row that ``rerank`` does not know are left out, instead of refused.
-        progress: Is given a report about once a second.
+        input: JSON Lines or CSV (also ``.gz``, and ``.zst`` from Python 3.14), or Parquet (extra ``arrow``). A row has
+            a query and documents. It may have an id and any other argument of ``rerank``.
+        output: In any of these formats. Uncompressed JSON Lines grow while the job runs. Other files appear at its end.
+        client: Sends the requests. Default: a client with the environment's settings and ``limit="auto"``. With a
+            ``local:`` address and more than one process, its settings are copied to worker processes.
+        resume: Continue a job that stopped early, or start a new one. A job that is done does nothing. Default: False.
+        retry_errors: Continue a job, and send the rows again that have an error. Default: False.
+        errors: A file for the rows that have an error. The output then has none of them. Default: None.
+        ordered: True writes rows in the order of the input. False writes each row when it is done. Default: True.
+        concurrency: Maximum number of requests in flight, >= 1. Default: 32.
+        processes: For a ``local:`` address: the number of processes, >= 1. 1 is this process. More are worker
+            processes, for which a script needs ``if __name__ == "__main__":``. Default: None, one for each core.
+        max_error_fraction: Stop when a larger share of this run's rows has failed, from 0 to 1. It is checked after 100
+            rows, and also for the last 1,000 rows. Default: 0.5.
+        budget_units: Stop before the next row would bring the cost of all runs above this number of search units.
+            Estimates count for rows in flight, and for responses that report no cost. Default: None, no budget.
+        ignore_unknown: Leave out fields that ``rerank`` does not know, instead of refusing the row. Default: False.
+        progress: Called with a report about once a second.
         **common: Arguments for every row that does not set them itself, such as ``model``.
 
     Returns:
-        The numbers, when every row is in the output; rows with an error count as ``failed``.
+        The numbers of the job, when every row is in the output. Rows with an error count as ``failed``.
 
     Raises:
-        InvalidRequestError: An argument is of the wrong type or out of its range.
-        JobError: The files cannot be used: missing, broken, in use by another job, not writable, or not of this job.
-            Or an event loop runs here, where `run_job_async` is to be awaited.
-        JobStoppedError: It ended early; what was answered is saved.
+        InvalidRequestError: An argument has the wrong type or is out of its range.
+        JobError: The files cannot be used: missing, broken, in use by another job, not writable, or of another job. Or
+            an event loop is running here: then await `run_job_async`.
+        JobStoppedError: The job stopped early. The rows that are done are saved.
     """
-    settings = Settings.of(
+    settings = JobSettings.from_arguments(
         input,
         output,
         resume=resume,
@@ -103,14 +113,14 @@ def run_job(
         **common,
     )
     _check_no_loop()
-    with heeding() as signals:
+    with handling_signals() as signals:
         return anyio.run(partial(_run, settings, client, signals))
 
 
 def _check_no_loop() -> None:
     try:
         anyio.get_current_task()
-    except RuntimeError:  # there is none
+    except RuntimeError:  # no event loop runs
         return
     raise JobError("run_job cannot run inside an event loop; use: await run_job_async(...)")
 
@@ -118,108 +128,109 @@ def _check_no_loop() -> None:
 async def run_job_async(
     input: str | PathLike[str], output: str | PathLike[str], *, client: AsyncClientV2 | None = None, **options: Any
 ) -> JobReport:
-    """As `run_job`, in an event loop that runs already. Signals are the caller's to heed.
+    """Do the same as `run_job` inside a running event loop. The caller handles signals.
 
-    Cancelling it ends the job at once: what was answered is saved, what was under way is not.
+    Cancelling it stops the job at once. The rows that are done are saved; the requests in flight are lost.
 
     Args:
-        input: As there.
-        output: As there.
-        client: As there.
-        **options: As there.
+        input: As for `run_job`.
+        output: As for `run_job`.
+        client: As for `run_job`.
+        **options: The other arguments of `run_job`.
     """
-    return await _run(Settings.of(input, output, **options), client, Signals())
+    return await _run(JobSettings.from_arguments(input, output, **options), client, SignalHandler())
 
 
-async def _run(settings: Settings, client: AsyncClientV2 | None, signals: Signals) -> JobReport:
-    local.check_no_start()
+async def _run(settings: JobSettings, client: AsyncClientV2 | None, signals: SignalHandler) -> JobReport:
+    check_not_worker()
     if client is not None:
         return await _run_with(settings, checked_client(client), signals)
     async with AsyncClientV2(limit="auto", max_connections=max(settings.concurrency, 100)) as made:
         return await _run_with(settings, made, signals)
 
 
-async def _run_with(settings: Settings, client: AsyncClientV2, signals: Signals) -> JobReport:
+async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: SignalHandler) -> JobReport:
     if client._config.is_local:
         if settings.processes > 1:
-            local.check_copies(client)
-        settings = replace(settings, budget_units=None)  # nothing costs anything
-    await to_thread.run_sync(check_start, settings.input)
-    source = opened_reader(settings.input)
-    described = await to_thread.run_sync(fingerprint, settings.input, settings.that_matter(client))
-    with locked(settings, described) as state, closing(SeenIds()) as seen:
+            check_picklable(client)
+        settings = replace(settings, budget_units=None)  # a local: address costs nothing
+    await to_thread.run_sync(check_readable, settings.input)
+    reader = open_reader(settings.input)
+    options = settings.fingerprint_options(client)
+    fingerprint = await to_thread.run_sync(make_fingerprint, settings.input, options)
+    with open_locked(settings, fingerprint) as state, closing(SeenIds()) as seen:
         if state.ended is not None and not settings.journal.exists():
-            _check_there(settings)
+            _check_files_exist(settings)
             return JobReport(**{**state.ended, "written": 0, "retries": 0, "seconds": 0.0})
         n_retries_before = client.usage.retries
         with closing(Journal(settings.journal, seen)) as journal:
             common = common_arguments(settings.common, client)
-            job = Job(settings, source, journal, seen, common, lambda: client.usage.retries - n_retries_before)
+            job = Job(settings, reader, journal, seen, common, lambda: client.usage.retries - n_retries_before)
             with closing(job.rows()) as rows, signals.stopping(job):
-                await _answer_rows(job, rows, settings, client)
-            job.settle()
+                await _rank_rows(job, rows, settings, client)
+            job.finalize()
         await to_thread.run_sync(_finish, settings, job, journal, state)
         return job.report()
 
 
-def _check_there(settings: Settings) -> None:
-    gone = [path for path in (settings.output, settings.errors) if path is not None and not path.exists()]
-    if gone:
+def _check_files_exist(settings: JobSettings) -> None:
+    missing = [path for path in (settings.output, settings.errors) if path is not None and not path.exists()]
+    if missing:
         raise JobError(
-            f"{gone[0]}: the job is done, but this file of it is gone; put it back, or remove {settings.state} and "
-            "what else is left of the job, and begin anew"
+            f"{missing[0]}: the job is done, but this file of it is missing; put it back, or remove {settings.state} "
+            "and the other files of the job to start again"
         )
 
 
-async def _answer_rows(job: Job, rows: Iterator[Row], settings: Settings, client: AsyncClientV2) -> None:
-    hurry = anyio.Event()
-    await beside(
-        partial(watch, job, settings.progress, hurry),
-        partial(_take_answers, job, partial(_answers, rows, settings, client, hurry)),
+async def _rank_rows(job: Job, rows: Iterator[Row], settings: JobSettings, client: AsyncClientV2) -> None:
+    stop_event = anyio.Event()
+    await run_with_companion(
+        partial(checkpoint_loop, job, settings.progress, stop_event),
+        partial(_record_outcomes, job, partial(_outcomes, rows, settings, client, stop_event)),
     )
 
 
-async def _take_answers(job: Job, answers: Callable[[], AsyncGenerator[tuple[Row, Any], None]]) -> None:
+async def _record_outcomes(job: Job, outcomes: Callable[[], AsyncGenerator[tuple[Row, Any], None]]) -> None:
     try:
-        async with aclosing(answers()) as pairs:
+        async with aclosing(outcomes()) as pairs:
             async for row, record in pairs:
-                job.take(row, record)
-    except CohereRerankError as error:  # no further row can be read, or would be answered
+                job.record(row, record)
+    except CohereRerankError as error:  # the input is broken, or every further request would fail
         job.stop("failed", str(error), error)
 
 
-async def _answers(
-    rows: Iterator[Row], settings: Settings, client: AsyncClientV2, hurry: anyio.Event
+async def _outcomes(
+    rows: Iterator[Row], settings: JobSettings, client: AsyncClientV2, stop_event: anyio.Event
 ) -> AsyncGenerator[tuple[Row, Any], None]:
     if client._config.is_local:
-        answers = local.answers(client, rows, ordered=settings.ordered, processes=settings.processes)
+        outcomes = local_outcomes(client, rows, ordered=settings.ordered, processes=settings.processes)
     else:
-        answers = _remote_answers(impatient(client, hurry), rows, settings)
-    async with aclosing(answers):
-        async for answer in answers:
-            yield answer
+        outcomes = _remote_outcomes(interruptible(client, stop_event), rows, settings)
+    async with aclosing(outcomes):
+        async for outcome in outcomes:
+            yield outcome
 
 
-async def _remote_answers(
-    client: AsyncClientV2, rows: Iterator[Row], settings: Settings
+async def _remote_outcomes(
+    client: AsyncClientV2, rows: Iterator[Row], settings: JobSettings
 ) -> AsyncGenerator[tuple[Row, Any], None]:
-    # A row is its own id here; one that is wrong is an empty request, which comes back in its turn.
+    # A row is its own id here. An invalid row is an empty request, which comes back as an error at its place.
     outcomes = client.rerank_many(
         ({"id": row, **row.request} for row in rows),
         concurrency=settings.concurrency,
         ordered=settings.ordered,
     )
     async with aclosing(outcomes):
-        with suppress(GivenUp):  # raised once what was under way is given
+        with suppress(WaitAbandoned):  # raised after the outcomes of the requests in flight
             async for row, outcome in outcomes:
                 yield row, outcome_record(row, outcome)
 
 
-def _finish(settings: Settings, job: Job, journal: Journal, state: State) -> None:
-    """Make the files that are not the journal itself, and tell that the job is done.
+def _finish(settings: JobSettings, job: Job, journal: Journal, state: JobState) -> None:
+    """Write the output files that are not the journal itself, and mark the job as done.
 
     Raises:
-        JobStoppedError: One of them cannot be written.
+        JobStoppedError: A file cannot be written.
     """
     output, errors = settings.output, settings.errors
     try:
@@ -230,8 +241,8 @@ def _finish(settings: Settings, job: Job, journal: Journal, state: State) -> Non
             settings.journal.unlink()
     except CohereRerankError:  # the journal itself is broken
         raise
-    except Exception as error:  # a full disk, or what a format cannot hold
-        place, reason = getattr(error, "filename", None) or output, getattr(error, "strerror", None) or error
-        told = f"{place}: cannot be written: {reason}"
-        saved = f"all rows are answered and saved in {settings.journal}; make room, and resume to write the output"
-        raise JobStoppedError(f"{told}; {saved}", replace(job.report(), stopped="failed")) from error
+    except Exception as error:  # a full disk, or a value that the format cannot hold
+        path, reason = getattr(error, "filename", None) or output, getattr(error, "strerror", None) or error
+        saved = f"all rows are done and saved in {settings.journal}; free disk space, then resume to write the output"
+        message = f"{path}: cannot be written: {reason}; {saved}"
+        raise JobStoppedError(message, replace(job.report(), stopped="failed")) from error

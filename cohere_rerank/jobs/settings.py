@@ -1,4 +1,4 @@
-"""The checked settings of one job."""
+"""The validated settings of a job."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
-from .files import arrow, kind_of, zstd
-from .output import check_writable, is_plain
+from .files import format_of, require_pyarrow, require_zstd
+from .output import check_writable, journal_is_output
 from .report import JobReport
 from .rows import ARGUMENTS
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["Settings", "checked_client", "checked_common", "common_arguments"]
+__all__ = ["JobSettings", "checked_client", "checked_common", "common_arguments"]
 
 
 def n_cores() -> int:
-    """How many cores this process may use."""
+    """Return how many cores this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def _tell_nobody(report: JobReport) -> None:
-    """Whom a job reports to that nobody watches."""
+def _no_progress(report: JobReport) -> None:
+    """The default for ``progress``."""
 
 
 _COMMON = frozenset(ARGUMENTS) - {"query", "documents"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What `run_job` takes, checked.
+class JobSettings:
+    """The arguments of `run_job`, validated.
 
     Raises:
-        InvalidRequestError: A setting is of the wrong type or out of its range.
-        JobError: A file cannot be written, or has two uses.
-        ImportError: A format is an extra, which is not installed.
+        InvalidRequestError: A setting has the wrong type or is out of its range.
+        JobError: A file cannot be written, or it is used twice.
+        ImportError: A format needs an extra that is not installed.
     """
 
     input: Path
@@ -61,11 +61,11 @@ class Settings:
     max_error_fraction: float = 0.5
     budget_units: float | None = None
     ignore_unknown: bool = False
-    progress: Callable[[JobReport], object] = _tell_nobody
+    progress: Callable[[JobReport], object] = _no_progress
     common: Mapping[str, Any]
 
     @classmethod
-    def of(
+    def from_arguments(
         cls,
         input: str | PathLike[str],
         output: str | PathLike[str],
@@ -74,8 +74,8 @@ class Settings:
         processes: int | None = None,
         progress: Callable[[JobReport], object] | None = None,
         **options: Any,
-    ) -> Settings:
-        """Settings of what `run_job` is given; what is no option of the job is common to its rows."""
+    ) -> JobSettings:
+        """Make settings from the arguments of `run_job`. Options that are not the job's are common to all rows."""
         own = {field.name for field in fields(cls)}
         options["resume"] = options.get("resume", False) or options.get("retry_errors", False)
         return cls(
@@ -83,7 +83,7 @@ class Settings:
             output=Path(output),
             errors=None if errors is None else Path(errors),
             processes=n_cores() if processes is None else processes,
-            progress=_tell_nobody if progress is None else progress,
+            progress=_no_progress if progress is None else progress,
             common={name: value for name, value in options.items() if name not in own},
             **{name: value for name, value in options.items() if name in own},
         )
@@ -103,25 +103,25 @@ class Settings:
         self._check_files()
 
     def _check_files(self) -> None:
-        places = [self.input, self.output, *([self.errors] if self.errors else [])]
-        if len({place.resolve() for place in places}) < len(places):
+        paths = [self.input, self.output, *([self.errors] if self.errors else [])]
+        if len({path.resolve() for path in paths}) < len(paths):
             raise JobError(f"{self.output}: input, output and errors must be different files")
-        for place in places[1:]:
-            kind, packing = kind_of(place)
-            if kind == "parquet":
-                arrow()
-            if packing == ".zst":
-                zstd()
-            check_writable(place)
+        for path in paths[1:]:
+            file_format, compression = format_of(path)
+            if file_format == "parquet":
+                require_pyarrow()
+            if compression == ".zst":
+                require_zstd()
+            check_writable(path)
 
     @property
     def journal(self) -> Path:
-        """The file that rows are appended to: the output itself, or one beside it."""
-        return self.output if is_plain(self.output, self.errors) else self._beside(".part")
+        """The file that rows are appended to: the output itself, or a file beside it."""
+        return self.output if journal_is_output(self.output, self.errors) else self._beside(".part")
 
     @property
     def state(self) -> Path:
-        """The file that says which job this is."""
+        """The file that says which job this is. It is also the lock."""
         return self._beside(".job")
 
     def _beside(self, ending: str) -> Path:
@@ -132,43 +132,43 @@ class Settings:
         """Whether all rows ask for relevant spans."""
         return self.common.get("relevant_spans") is not None
 
-    def that_matter(self, client: AsyncClientV2) -> dict[str, Any]:
-        """The options that make the answers and the files what they are, as JSON values."""
+    def fingerprint_options(self, client: AsyncClientV2) -> dict[str, Any]:
+        """Return the options that change the results or the files, as JSON values."""
         config = client._config
-        chosen = {
+        options = {
             "address": config.base_url,
             "scorer": None if config.scorer is None else getattr(config.scorer, "name", type(config.scorer).__name__),
             "ordered": self.ordered,
             "errors": None if self.errors is None else self.errors.name,
             **{name: value for name, value in self.common.items() if value is not None},
         }
-        plain: dict[str, Any] = from_json(to_json(chosen))
+        plain: dict[str, Any] = from_json(to_json(options))
         return plain
 
 
 def checked_common(common: Mapping[str, Any]) -> None:
-    """Arguments that all rows may share.
+    """Check the arguments that all rows share.
 
     Raises:
-        InvalidRequestError: There is no such argument.
+        InvalidRequestError: An argument is not one that rows can share.
     """
     unknown = sorted(common.keys() - _COMMON)
     if unknown:
         shared = ", ".join(sorted(_COMMON))
-        raise InvalidRequestError(f"a job takes no {', '.join(unknown)}; all rows may share {shared}")
+        raise InvalidRequestError(f"a job has no argument {', '.join(unknown)}; all rows may share {shared}")
 
 
 def common_arguments(common: Mapping[str, Any], client: AsyncClientV2) -> dict[str, Any]:
-    """The arguments that rows share, as a client with such settings understands them."""
+    """Return the arguments that rows share, completed from the client's settings."""
     given = {name: value for name, value in common.items() if value is not None}
     return {"max_documents_per_request": client._config.max_documents_per_request, **given}
 
 
 def checked_client(client: object) -> AsyncClientV2:
-    """The client, if it is one that a job can use.
+    """Return the client.
 
     Raises:
-        InvalidRequestError: It is something else.
+        InvalidRequestError: It is not an AsyncClientV2.
     """
     if not isinstance(client, AsyncClientV2):
         raise InvalidRequestError(f"client must be an AsyncClientV2, got {type(client).__name__}")

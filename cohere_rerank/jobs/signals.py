@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first stops a job gently, the second at once."""
+"""SIGINT and SIGTERM: the first signal stops a job gracefully, the second at once."""
 
 from __future__ import annotations
 
@@ -11,44 +11,52 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .job import Job
 
-__all__ = ["Signals", "heeding"]
+__all__ = ["SignalHandler", "handling_signals"]
 
 
-class Signals:
-    """Whom a signal is for: the job at work, if there is one."""
+class SignalHandler:
+    """Passes the first signal to the running job. Without one, or at the second signal, raises KeyboardInterrupt."""
 
     def __init__(self) -> None:
         self._job: Job | None = None
-        self._is_heeded = False
+        self._has_stopped_job = False
 
     @contextmanager
     def stopping(self, job: Job) -> Iterator[None]:
-        """Let the first signal stop the job."""
-        self._job, self._is_heeded = job, False
+        """Let the first signal stop this job while the block runs."""
+        self._job, self._has_stopped_job = job, False
         try:
             yield
         finally:
             self._job = None
 
-    def heed(self, number: int, frame: object) -> None:  # noqa: ARG002 - what a handler is given
-        """The handler."""
-        if self._job is None or self._is_heeded:
+    def handle(self, number: int, frame: object) -> None:  # noqa: ARG002 - the signature of a handler
+        """Handle one signal.
+
+        Raises:
+            KeyboardInterrupt: No job runs, or it was stopped before.
+        """
+        if self._job is None or self._has_stopped_job:
             raise KeyboardInterrupt
-        self._is_heeded = True
+        self._has_stopped_job = True
         self._job.stop("interrupted", "interrupted")
 
 
 @contextmanager
-def heeding() -> Iterator[Signals]:
-    """Handle SIGINT and SIGTERM; around the event loop, which would set handlers of its own. Only a main thread can."""
-    signals = Signals()
+def handling_signals() -> Iterator[SignalHandler]:
+    """Handle SIGINT and SIGTERM while the block runs, and yield the handler.
+
+    The block must contain the event loop, which would set handlers of its own. In a thread other than the main thread
+    Python sets no handlers, and this does nothing.
+    """
+    handler = SignalHandler()
     if threading.current_thread() is not threading.main_thread():
-        yield signals
+        yield handler
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = [signal.signal(number, signals.heed) for number in numbers]
+    before = [signal.signal(number, handler.handle) for number in numbers]
     try:
-        yield signals
+        yield handler
     finally:
-        for number, handler in zip(numbers, before):
-            signal.signal(number, handler)
+        for number, previous in zip(numbers, before):
+            signal.signal(number, previous)

@@ -1,4 +1,4 @@
-"""What goes on beside a job's rows: its checkpoints, and the end of all waiting once the job is stopped."""
+"""The task that runs beside the rows of a job. It writes checkpoints, reports progress, and ends waits on a stop."""
 
 from __future__ import annotations
 
@@ -18,36 +18,38 @@ if TYPE_CHECKING:
     from .job import Job
     from .report import JobReport
 
-__all__ = ["GivenUp", "beside", "impatient", "watch"]
+__all__ = ["WaitAbandoned", "checkpoint_loop", "interruptible", "run_with_companion"]
 
 _CHECKPOINT_S = 1.0
-_LOOK_S = 0.1  # between two looks at whether the job is stopped: a handler of signals can wake no task
+_POLL_S = 0.1  # how often the loop looks whether the job is stopped: a signal handler can wake no task
 
 
-async def watch(job: Job, tell: Callable[[JobReport], object], hurry: anyio.Event) -> None:
-    """Save and tell about once a second, whether answers come or not; also tell, at once, that the job is stopped.
+async def checkpoint_loop(job: Job, progress: Callable[[JobReport], object], stop_event: anyio.Event) -> None:
+    """Write a checkpoint and report progress about once a second, whether responses arrive or not.
+
+    A stop is reported at once.
 
     Args:
-        job: The job at work.
-        tell: Is given its numbers.
-        hurry: Is set when rows that wait are to be given up.
+        job: The running job.
+        progress: Called with each report.
+        stop_event: Is set when rows that wait are to be abandoned.
     """
-    due_s, is_stop_told = time.monotonic() + _CHECKPOINT_S, False
+    due_s, is_stop_reported = time.monotonic() + _CHECKPOINT_S, False
     while True:
-        await anyio.sleep(_LOOK_S)
-        if job.gives_up:
-            hurry.set()
+        await anyio.sleep(_POLL_S)
+        if job.abandons_waiting:
+            stop_event.set()
         if time.monotonic() >= due_s:
-            await to_thread.run_sync(job.save)
+            await to_thread.run_sync(job.checkpoint)
             due_s = time.monotonic() + _CHECKPOINT_S
-        elif job.stopped is None or is_stop_told:
+        elif job.stopped is None or is_stop_reported:
             continue
-        is_stop_told = job.stopped is not None
-        tell(job.report())
+        is_stop_reported = job.stopped is not None
+        progress(job.report())
 
 
-async def beside(companion: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
-    """Do the work while its companion runs, which ends with it; what either raises comes as it is, in no group."""
+async def run_with_companion(companion: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
+    """Run *work*, and *companion* beside it until *work* ends. Errors of both are raised without an exception group."""
     failures: list[BaseException] = []
 
     async def run(task: Callable[[], Awaitable[None]]) -> None:
@@ -55,7 +57,7 @@ async def beside(companion: Callable[[], Awaitable[None]], work: Callable[[], Aw
             await task()
         except anyio.get_cancelled_exc_class():
             raise
-        except BaseException as error:  # noqa: BLE001 - raised below; a KeyboardInterrupt, too, would come in a group
+        except BaseException as error:  # noqa: BLE001 - raised below; a KeyboardInterrupt would come in a group too
             failures.append(error)
         group.cancel_scope.cancel()
 
@@ -66,33 +68,33 @@ async def beside(companion: Callable[[], Awaitable[None]], work: Callable[[], Aw
         raise failures[0]
 
 
-class GivenUp(Exception):
-    """A row waited, for its turn or a repeat, when the job was stopped."""
+class WaitAbandoned(Exception):
+    """The job was stopped while a row waited for its rate limit or for a retry."""
 
 
-def impatient(client: AsyncClientV2, hurry: anyio.Event) -> AsyncClientV2:
-    """The client, on a clock on which nobody sleeps once there is hurry."""
-    return client._on_clock(_ImpatientClock(client._clock(), hurry))
+def interruptible(client: AsyncClientV2, stop_event: anyio.Event) -> AsyncClientV2:
+    """Return the client with a clock whose sleeps end once the event is set."""
+    return client._on_clock(_InterruptibleClock(client._clock(), stop_event))
 
 
-class _ImpatientClock:
-    def __init__(self, clock: Clock, hurry: anyio.Event) -> None:
+class _InterruptibleClock:
+    def __init__(self, clock: Clock, stop_event: anyio.Event) -> None:
         self._clock = clock
-        self._hurry = hurry
+        self._stop_event = stop_event
         self.monotonic = clock.monotonic
         self.time = clock.time
         self.sleep = clock.sleep
 
     async def async_sleep(self, seconds: float) -> None:
-        """Wait in a task.
+        """Sleep in a task.
 
         Raises:
-            GivenUp: There is hurry.
+            WaitAbandoned: The event is set.
         """
         if isinstance(self._clock, SystemClock):
             with anyio.move_on_after(seconds):
-                await self._hurry.wait()
+                await self._stop_event.wait()
         else:
             await self._clock.async_sleep(seconds)
-        if self._hurry.is_set():
-            raise GivenUp
+        if self._stop_event.is_set():
+            raise WaitAbandoned

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._file_lock import try_lock, unlock
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
 from .shared_state import SharedState
@@ -18,34 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .rate_limit import RateLimit
-
-if sys.platform == "win32":
-    import msvcrt
-
-    _LOCKED_BYTE = 0x7FFF_FFFE  # far behind the content: on Windows no other process can read a locked byte
-
-    def _lock(fd: int) -> None:
-        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
-        try:
-            msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)
-        except PermissionError as error:
-            raise BlockingIOError from error
-
-    def _unlock(fd: int) -> None:
-        os.lseek(fd, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(fd, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _lock(fd: int) -> None:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-    def _unlock(fd: int) -> None:
-        fcntl.flock(
-            fd, fcntl.LOCK_UN
-        )  # closing is not enough: a process that was forked meanwhile also has the file open
-
 
 _FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
 _LOCK_POLL_S, _LOCK_TIMEOUT_S = 0.001, 1.0  # a process holds the lock for about 20 microseconds
@@ -112,14 +84,14 @@ class FileStore:
             # Opened each time: a fork inherits no open file, and threads exclude one another like processes.
             fd = os.open(self.path, _FLAGS, 0o666)
             try:
-                _lock(fd)
+                try_lock(fd)
                 try:
                     state = SharedState.from_bytes(_read(fd))
                     yield state
                     os.lseek(fd, 0, os.SEEK_SET)
                     os.write(fd, state.to_bytes())
                 finally:
-                    _unlock(fd)
+                    unlock(fd)
             finally:
                 os.close(fd)
         except BlockingIOError:

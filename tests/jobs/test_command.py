@@ -60,7 +60,7 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
     assert done.returncode == 1
     assert "rows that could not be sent: 1" in done.stderr
     assert "with an error: 1; the same command" not in done.stderr
-    assert "most common error: InvalidRequestError (1 of 1), such as line 2: broken JSON" in done.stderr
+    assert "most common error: InvalidRequestError (1 of 1), such as line 2: not JSON" in done.stderr
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == ["a", None, "b"]
     assert ["error" in row for row in rows_of(tmp_path / "out.jsonl")] == [False, True, False]
 

@@ -15,8 +15,8 @@ import pytest
 
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.jobs import JobError, JobStoppedError
-from cohere_rerank.jobs.files import kind_of
-from cohere_rerank.jobs.formats import reader
+from cohere_rerank.jobs.files import format_of
+from cohere_rerank.jobs.formats import open_reader
 from tests.jobs.conftest import rows_of
 
 
@@ -26,10 +26,10 @@ class ZstdError(Exception):
 
 def read(path):
     """The records of a file, each with its number; an error in place of one that is broken."""
-    source, found = reader(path), []
-    for number, raw in source:
+    reader, found = open_reader(path), []
+    for number, raw in reader:
         try:
-            found.append((number, source.parsed(raw)))
+            found.append((number, reader.parse(raw)))
         except InvalidRequestError as error:
             found.append((number, error.message))
     return found
@@ -51,7 +51,7 @@ def test_a_broken_line_is_told_by_what_is_wrong_and_where_and_never_by_what_it_s
     assert found[1][1] == "not UTF-8: byte 0xff at column 13"
     assert found[3][1] == {"a": 1}
     for _, message in (found[0], found[2], found[4]):
-        assert message.startswith("broken JSON: ")
+        assert message.startswith("not JSON: ")
         assert "secret" not in message
         assert " at column " in message
         assert "line" not in message  # its number is the record's
@@ -95,7 +95,7 @@ def test_csv_has_json_in_the_cells_of_lists_and_numbers(tmp_path):
     assert found[1] == (2, {"id": "008", "query": "q", "documents": ["b"]})
     assert "documents must be JSON" in found[2][1]
     assert found[2][1].endswith(" at column 2")
-    assert found[3] == (4, "2 cells, but the first record names 4")
+    assert found[3] == (4, "the row has 2 cells, but the first record names 4")
     assert csv.field_size_limit() == limit
 
 
@@ -123,7 +123,7 @@ def test_csv_without_the_columns_is_refused(tmp_path):
     [
         (b'id,"query,documents', "broken CSV"),
         ("id,quéry,query,documents".encode("latin-1"), "not UTF-8"),
-        (b"id,query,documents,query", "more than one column is called query"),
+        (b"id,query,documents,query", "more than one column is named query"),
     ],
 )
 def test_csv_whose_columns_have_no_clear_names_is_refused(tmp_path, run, names, told):
@@ -172,12 +172,12 @@ def test_a_disk_that_fails_midway_stops_the_job_which_can_go_on(write, run, tmp_
     (tmp_path / name).write_bytes(content)
 
     @contextmanager
-    def failing(path, packing, mode):
-        with io.BufferedReader(FailingFile(content, error)) as plain, path.open(mode) as beneath:
-            yield plain, beneath
+    def failing(path, compression, mode):
+        with io.BufferedReader(FailingFile(content, error)) as decompressed, path.open(mode) as raw_file:
+            yield decompressed, raw_file
 
-    monkeypatch.setattr("cohere_rerank.jobs.formats.opened", failing)
-    monkeypatch.setattr("cohere_rerank.jobs.formats.zstd", lambda: SimpleNamespace(ZstdError=ZstdError))
+    monkeypatch.setattr("cohere_rerank.jobs.formats.open_file", failing)
+    monkeypatch.setattr("cohere_rerank.jobs.formats.require_zstd", lambda: SimpleNamespace(ZstdError=ZstdError))
     with pytest.raises(JobStoppedError, match=rf"{told}; 3 rows are saved .* resume"):
         run(tmp_path / name)
 
@@ -204,16 +204,16 @@ def test_parquet_has_lists_of_texts_or_of_objects_or_json(tmp_path):
 def test_a_name_that_says_no_format_is_refused(tmp_path, name):
     """The error lists what there is."""
     with pytest.raises(InvalidRequestError, match=r"\.jsonl"):
-        kind_of(tmp_path / name)
+        format_of(tmp_path / name)
 
 
 def test_what_is_missing_or_no_file_is_told(tmp_path):
     """Before anything else happens."""
     with pytest.raises(JobError, match="no such file"):
-        reader(tmp_path / "in.jsonl")
+        open_reader(tmp_path / "in.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
-    with pytest.raises(JobError, match="not a file"):
-        reader(tmp_path / "folder.jsonl")
+    with pytest.raises(JobError, match="not a regular file"):
+        open_reader(tmp_path / "folder.jsonl")
 
 
 def test_zstd_works_where_python_has_it_and_is_refused_elsewhere(tmp_path, write, run):
@@ -224,7 +224,7 @@ def test_zstd_works_where_python_has_it_and_is_refused_elsewhere(tmp_path, write
         path = tmp_path / "in.jsonl.zst"
         path.touch()
         with pytest.raises(JobError, match=r"3\.14"):
-            reader(path)
+            open_reader(path)
         return
     from compression import zstd  # type: ignore[import-not-found, unused-ignore]
 
@@ -295,10 +295,8 @@ def test_what_a_format_cannot_hold_loses_no_answer(write, run, server, tmp_path,
     source = write(2)
     for failure in (OverflowError("too large"), pyarrow.ArrowNotImplementedError("too large")):
         with monkeypatch.context() as patched:
-            patched.setattr("cohere_rerank.jobs.output._flat", Mock(side_effect=failure))
-            with pytest.raises(
-                JobStoppedError, match=r"out\.parquet: cannot be written: too large; all rows are answer"
-            ):
+            patched.setattr("cohere_rerank.jobs.output._flat_row", Mock(side_effect=failure))
+            with pytest.raises(JobStoppedError, match=r"out\.parquet: cannot be written: too large; all rows are done"):
                 run(source, "out.parquet", resume=True)
     assert run(source, "out.parquet", resume=True).rows == 2
     assert len(server.requests) == 2

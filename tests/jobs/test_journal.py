@@ -47,29 +47,29 @@ def test_a_row_set_is_a_set(steps):
 def test_failures_are_counted_by_type_and_status_as_each_row_ended():
     """Of a server's words nothing is told; of what is wrong in the input an example."""
     failures = Failures()
-    assert failures.commonest() is None
+    assert failures.most_common() is None
     wrong = {"type": "InvalidRequestError", "message": "line 5: the row has no documents"}
     for number in (1, 2, 3):
-        failures.put(number, {"type": "NotFoundError", "status_code": 404, "message": "no such model"})
-    failures.put(4, {"type": "ScorerError", "message": "words of a scorer"})
-    failures.put(5, wrong)
-    failures.put(6, {**wrong, "message": "line 6: broken"})
+        failures.record(number, {"type": "NotFoundError", "status_code": 404, "message": "no such model"})
+    failures.record(4, {"type": "ScorerError", "message": "words of a scorer"})
+    failures.record(5, wrong)
+    failures.record(6, {**wrong, "message": "line 6: broken"})
     assert (len(failures), failures.n_invalid) == (6, 2)
-    assert failures.commonest() == "NotFoundError, status 404 (3 of 6)"
-    failures.put(1, {"type": "ScorerError"})
+    assert failures.most_common() == "NotFoundError, status 404 (3 of 6)"
+    failures.record(1, {"type": "ScorerError"})
     failures.discard(2)
     failures.discard(4)
     assert (len(failures), failures.n_invalid) == (4, 2)
-    assert failures.commonest() == "InvalidRequestError (2 of 4), such as line 5: the row has no documents"
-    failures.put(5, {"type": "ScorerError", "message": "words of a scorer"})
-    assert failures.commonest() == "ScorerError (2 of 4)"
-    failures.put(1, {**wrong, "message": "line 1: broken"})
-    assert failures.commonest() == "InvalidRequestError (2 of 4), such as line 1: broken"
+    assert failures.most_common() == "InvalidRequestError (2 of 4), such as line 5: the row has no documents"
+    failures.record(5, {"type": "ScorerError", "message": "words of a scorer"})
+    assert failures.most_common() == "ScorerError (2 of 4)"
+    failures.record(1, {**wrong, "message": "line 1: broken"})
+    assert failures.most_common() == "InvalidRequestError (2 of 4), such as line 1: broken"
     for number in (5, 6, 1):
         failures.discard(number)
-    assert failures.commonest() == "NotFoundError, status 404 (1 of 1)"
+    assert failures.most_common() == "NotFoundError, status 404 (1 of 1)"
     failures.discard(3)
-    assert (len(failures), failures.n_invalid, failures.commonest()) == (0, 0, None)
+    assert (len(failures), failures.n_invalid, failures.most_common()) == (0, 0, None)
 
 
 @settings(deadline=None, max_examples=50)  # each of them opens files
@@ -107,7 +107,7 @@ def test_a_line_in_the_middle_that_is_no_row_is_refused(tmp_path):
     path = tmp_path / "out.jsonl"
     content = b'{"id":1,"row":1,"results":[]}\nmine\n{"id":2,"row":2,"results":[]}\n'
     path.write_bytes(content)
-    with pytest.raises(JobError, match="line 2 is no row of a job"):
+    with pytest.raises(JobError, match="line 2 is not a row of a job"):
         opened(path)
     assert path.read_bytes() == content
 
@@ -117,7 +117,7 @@ def test_a_file_of_somebody_else_is_refused(tmp_path, content):
     """It is no torn row: nothing is cut off."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(content)
-    with pytest.raises(JobError, match="line 1 is no row of a job"):
+    with pytest.raises(JobError, match="line 1 is not a row of a job"):
         opened(path)
     assert path.read_bytes() == content
 
@@ -135,7 +135,7 @@ def test_an_error_that_is_no_object_is_no_row(tmp_path):
     """The file was changed by hand."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'{"id":1,"row":1,"error":"text"}\n{"id":2,"row":2,"results":[]}\n')
-    with pytest.raises(JobError, match="line 1 is no row of a job"):
+    with pytest.raises(JobError, match="line 1 is not a row of a job"):
         opened(path)
 
 
@@ -154,7 +154,7 @@ def test_what_was_spent_and_what_failed_is_read_back(tmp_path):
     for one in (journal, again):
         assert (one.search_units, one.estimated_units) == (7.0, 4.0)
         assert (len(one.done), [number for number in range(9) if number in one.failed]) == (4, [4])
-        assert (one.is_in_order, one.has_repeats) == (False, True)
+        assert (one.is_in_order, one.has_duplicates) == (False, True)
 
 
 def test_the_spare_room_is_there_while_the_file_is_open(tmp_path):
@@ -171,5 +171,5 @@ def test_an_id_is_first_seen_once(names):
     """Text and number of the same look are two ids."""
     seen, first = SeenIds(), {}
     for number, name in enumerate(names):
-        assert seen.first(name, number) == first.setdefault((type(name), name), number)
+        assert seen.first_row_with(name, number) == first.setdefault((type(name), name), number)
     seen.close()

@@ -184,7 +184,7 @@ def test_a_script_without_a_main_guard_runs_with_one_process_and_is_told_of_it_w
     code, _, told = run_script(tmp_path, 2)
     assert code == 1
     (line,) = [line for line in told.splitlines() if "JobStoppedError: " in line]
-    assert "a worker process died before the first answer" in line
+    assert "a worker process died before the first result" in line
     assert 'if __name__ == "__main__":' in line
     assert "another job" not in told
     assert run_script(tmp_path, 1) == (0, "3", "")

@@ -44,7 +44,7 @@ def test_each_row_is_answered_as_rerank_answers_it(write, run, server, tmp_path)
 
 
 BAD = [
-    ('{"id": "torn", "query"', "broken JSON"),
+    ('{"id": "torn", "query"', "not JSON"),
     (b'{"query": "\xff", "documents": ["a"]}', "not UTF-8"),
     ('["a"]', "must be an object"),
     ('{"query": "q"}', "has no documents"),
@@ -54,8 +54,8 @@ BAD = [
     ('{"query": "q", "documents": ["a"], "topn": 3}', "topn"),
     ('{"query": "q", "documents": ["a"], "top_n": 0}', "top_n"),
     ('{"query": "q", "documents": ["a"], "request_options": {}}', "request_options"),
-    ('{"id": 1.5, "query": "q", "documents": ["a"]}', "an id must be"),
-    ('{"id": true, "query": "q", "documents": ["a"]}', "an id must be"),
+    ('{"id": 1.5, "query": "q", "documents": ["a"]}', "id must be"),
+    ('{"id": true, "query": "q", "documents": ["a"]}', "id must be"),
 ]
 
 
@@ -82,8 +82,8 @@ def test_an_id_that_comes_again_is_an_error_without_the_id(write, run, server, t
     run(write(rows))
     made = rows_of(tmp_path / "out.jsonl")
     assert [row["id"] for row in made] == ["a", "1", 1, None, 5, None]
-    assert made[3]["error"]["message"] == "line 4: the id 'a' is already that of line 1"
-    assert made[5]["error"]["message"] == "line 6: the id 5 is already that of line 5"
+    assert made[3]["error"]["message"] == "line 4: line 1 already has the id 'a'"
+    assert made[5]["error"]["message"] == "line 6: line 5 already has the id 5"
 
 
 def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tmp_path):
@@ -91,8 +91,8 @@ def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tm
     source = write([{"query": "q", "documents": ["a"], "page": 3}])
     assert run(source).failed == 1
     told = rows_of(tmp_path / "out.jsonl")[0]["error"]["message"]
-    assert "has no page" in told
-    assert "(ignore_unknown=True, or --ignore-unknown)" in told
+    assert "unknown field page" in told
+    assert "set ignore_unknown=True (--ignore-unknown)" in told
     report = run(source, ignore_unknown=True, retry_errors=True)
     assert report.failed == 0
     assert "page" not in server.requests[0].json
@@ -247,7 +247,7 @@ def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_pat
     with pytest.raises(JobError, match=r"empty\.jsonl: exists already"):
         run(source, "empty.jsonl")
     (tmp_path / "out.jsonl.job").write_text("nonsense")
-    with pytest.raises(JobError, match="state file is broken"):
+    with pytest.raises(JobError, match="state file is corrupt"):
         run(source, resume=True)
 
 

@@ -106,7 +106,7 @@ def test_a_budget_is_never_passed_and_is_remembered(write, run, server, tmp_path
             run(source, concurrency=8, budget_units=budget, resume=True)
         report = stopped.value.report
         assert (report.stopped, report.rows, report.search_units) == ("budget", n_rows, 2.0 * n_rows)
-        spent, reserved = re.search(r"([\d.]+) were spent, ([\d.]+) reserved", str(stopped.value)).groups()
+        spent, reserved = re.search(r"([\d.]+) were spent, ([\d.]+) are reserved", str(stopped.value)).groups()
         assert float(spent) + float(reserved) == 2 * n_rows
         assert len(server.requests) == n_rows
     assert run(source, budget_units=40, resume=True).rows == 20
@@ -127,7 +127,7 @@ def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path)
         run(write(300), concurrency=2)
     assert stopped.value.report.stopped == "errors"
     assert re.search(
-        r"; 0 answers and 10\d errors are saved in .*; find out why, and then retry_errors", str(stopped.value)
+        r"; 0 results and 10\d errors are saved in .*; find the cause, then retry_errors", str(stopped.value)
     )
     assert "resume" not in str(stopped.value)
     assert 100 <= len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) <= 104
@@ -138,7 +138,7 @@ def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path)
 
 def test_too_many_rows_that_could_not_be_sent_are_counted_apart(write, run):
     """And may be asked for again: what was wrong may have been the job's own arguments."""
-    with pytest.raises(JobStoppedError, match="find out why, and then retry_errors asks") as stopped:
+    with pytest.raises(JobStoppedError, match="find the cause, then retry_errors sends") as stopped:
         run(write(['{"query": "q", "documents": ["d"], "page": 7}'] * 200))
     assert stopped.value.report.invalid == stopped.value.report.failed >= 100
     report = run(write(['{"query": "q", "documents": ["d"], "page": 7}'] * 200), retry_errors=True, ignore_unknown=True)
@@ -151,7 +151,7 @@ def test_a_job_without_an_answer_says_how_it_goes_on(write, run, server, status)
     server.default = error(status, "no")
     with pytest.raises(JobStoppedError) as stopped:
         run(write(300), concurrency=2)
-    told = "retry_errors asks" if status == 404 else "no row is saved, so the same job may begin again"
+    told = "retry_errors sends" if status == 404 else "no row is saved, so the same job may start again"
     assert told in str(stopped.value)
     server.default = good_reply()
     assert run(write(300), retry_errors=status == 404).failed == 0
@@ -162,7 +162,7 @@ def test_a_job_that_is_doomed_later_stops_within_a_thousand_rows(write, run, ser
     bad = '{"query": "q"}'
     good = '{"query": "q", "documents": []}'
     source = write([good] * 3000 + [bad] * 1500)
-    with pytest.raises(JobStoppedError, match=r"501 of the last 1,000 rows failed, more than a share of 0\.5"):
+    with pytest.raises(JobStoppedError, match=r"501 of the last 1,000 rows failed, more than max_.* \(0\.5\)"):
         run(source)
     assert run(source, "all.jsonl", max_error_fraction=1).failed == 1500
 
@@ -224,7 +224,7 @@ def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
     source, refusals = write(4), []
 
     def run_second():
-        with pytest.raises(JobError, match="another job is writing it") as refused:
+        with pytest.raises(JobError, match="another job is writing this file") as refused:
             run(source, resume=True)
         refusals.append(refused.value)
 
@@ -346,7 +346,7 @@ def test_a_file_that_may_not_grow_says_how_many_answers_were_lost(write, server,
     n_saved = len(rows_of(tmp_path / "out.jsonl"))
     n_lost = len(server.requests) - n_saved
     assert n_lost > 0
-    assert f"{n_lost} answered rows could not be saved" in done.stdout
+    assert f"the results of {n_lost} rows could not be saved" in done.stdout
     subprocess.run([*command, str(resource.RLIM_INFINITY)], timeout=60, check=True)
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(60))
 
@@ -355,7 +355,7 @@ def test_an_output_that_cannot_be_made_at_the_end_loses_no_answer(write, run, se
     """The rows are in the file beside it; the next run makes the output without asking again."""
     source, in_the_way = write(3), tmp_path / "out.csv.tmp"
     in_the_way.mkdir()
-    with pytest.raises(JobStoppedError, match="all rows are answered and saved"):
+    with pytest.raises(JobStoppedError, match="all rows are done and saved"):
         run(source, "out.csv")
     in_the_way.rmdir()
     assert run(source, "out.csv", resume=True).rows == 3

@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from cohere_rerank import AsyncClientV2
-from cohere_rerank.jobs.watch import GivenUp, beside, impatient
+from cohere_rerank.jobs.watch import WaitAbandoned, interruptible, run_with_companion
 from cohere_rerank.testing import FakeClock
 
 
@@ -20,7 +20,7 @@ def test_what_either_raises_comes_as_it_is_and_ends_the_other(backend, error):
     """In no group: a KeyboardInterrupt in one would be a traceback, not an interrupt."""
     for tasks in ((lambda: fail(error), anyio.sleep_forever), (anyio.sleep_forever, lambda: fail(error))):
         with pytest.raises(type(error)) as raised:
-            anyio.run(beside, *tasks, backend=backend)
+            anyio.run(run_with_companion, *tasks, backend=backend)
         assert raised.value is error
 
 
@@ -31,28 +31,28 @@ def test_the_companion_ends_with_the_work():
     async def work():
         done.append(True)
 
-    anyio.run(beside, anyio.sleep_forever, work)
+    anyio.run(run_with_companion, anyio.sleep_forever, work)
     assert done
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("clock", [None, FakeClock()])
-def test_nobody_sleeps_once_there_is_hurry(backend, clock):
+def test_nobody_sleeps_once_there_is_stop_event(backend, clock):
     """Neither who sleeps already nor who is about to; the client itself is as patient as before."""
     client = AsyncClientV2("k", clock=clock)
 
-    async def sleep(hurry):
-        with pytest.raises(GivenUp):
-            await impatient(client, hurry)._clock().async_sleep(3600)
+    async def sleep(stop_event):
+        with pytest.raises(WaitAbandoned):
+            await interruptible(client, stop_event)._clock().async_sleep(3600)
 
     async def scenario():
-        hurry = anyio.Event()
+        stop_event = anyio.Event()
         async with anyio.create_task_group() as group:
             if clock is None:
-                group.start_soon(sleep, hurry)
+                group.start_soon(sleep, stop_event)
                 await anyio.wait_all_tasks_blocked()
-            hurry.set()
-            await sleep(hurry)
+            stop_event.set()
+            await sleep(stop_event)
             await client._clock().async_sleep(0)
 
     anyio.run(scenario, backend=backend)
