@@ -1,4 +1,4 @@
-"""Documentation that cannot drift: its code runs, its output is real, the site builds clean."""
+"""The code of the documentation runs, its output is real, and the site builds without a warning."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 NO_RUN = re.compile(r"<!-- no-run: \S.*? -->\s*\Z", re.DOTALL)
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
 
-# In a namespace: what the last block to run printed, None when the last block was not run.
+# The key in a namespace for the output of the last block; None if that block was not run.
 PRINTED = "__printed__"
 
 
 def is_no_run(example):
-    """A comment `<!-- no-run: reason -->` directly above a block keeps it from being run."""
+    """Return whether a comment `<!-- no-run: reason -->` is directly above a block."""
     return bool(NO_RUN.search(example.document.text[: example.region.start]))
 
 
 def run_python(example):
-    """Run the block in the namespace of its page, or only compile it; keep what it prints."""
+    """Run the block in the namespace of its page, or only compile it. Keep its output."""
     example.namespace[PRINTED] = None
     if is_no_run(example):
         compile(example.parsed, f"{example.path}:{example.line}", "exec")
@@ -43,16 +43,16 @@ def run_python(example):
 
 
 def compare_text(example):
-    """The text block after a block that ran shows what that block printed, to the letter."""
+    """Check that a text block equals the output of the block before it."""
     printed = example.namespace.pop(PRINTED, None)
     if printed is None or is_no_run(example):
         return
     shown, real = ([line.rstrip() for line in text.strip("\n").splitlines()] for text in (example.parsed, printed))
-    assert real == shown, f"{example.path}:{example.line} shows other output than was printed"
+    assert real == shown, f"{example.path}:{example.line} shows another output than the block printed"
 
 
 def forget_output(example):
-    """Any other block comes between a block and its output: it is not compared with anything."""
+    """Forget the output when another block comes before a text block."""
     example.namespace.pop(PRINTED, None)
 
 
@@ -64,7 +64,7 @@ PARSERS = [
 
 
 def run_page(path):
-    """Run every block of one page, from top to bottom."""
+    """Run every block of one page from top to bottom."""
     document = sybil.Sybil(parsers=PARSERS).parse(path)
     for example in document.examples():
         example.evaluate()
@@ -72,7 +72,7 @@ def run_page(path):
 
 @pytest.fixture
 def user_machine(monkeypatch, tmp_path):
-    """A reader's machine without key or network, in an empty folder."""
+    """An empty folder on a machine without a key."""
     monkeypatch.setenv("CO_API_URL", "local:")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -80,7 +80,7 @@ def user_machine(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_code_of_every_page_runs_and_prints_what_the_page_shows(page, user_machine):
-    """A reader who copies the blocks of a page, in order, sees what the page shows."""
+    """A reader who copies the blocks of a page in order sees what the page shows."""
     run_page(page)
 
 
@@ -97,7 +97,7 @@ def test_code_of_every_page_runs_and_prints_what_the_page_shows(page, user_machi
     ids=["same", "differs", "name", "no-run", "no-run-syntax", "other-block-between"],
 )
 def test_checker_sees_wrong_output_and_wrong_code(text, error, user_machine):
-    """The check above fails where it should, and only there."""
+    """The check above fails for wrong output and wrong code, and only then."""
     page = user_machine / "page.md"
     page.write_text(text, encoding="utf-8")
     with pytest.raises(error) if error else contextlib.nullcontext():
@@ -106,7 +106,7 @@ def test_checker_sees_wrong_output_and_wrong_code(text, error, user_machine):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built site, made from a copy so that a checkout is never written to."""
+    """The built site. It is built from a copy, so that no file of the checkout changes."""
     pytest.importorskip("zensical")
     pytest.importorskip("mkdocstrings_handlers.python")
     copy = tmp_path_factory.mktemp("docs")
@@ -121,17 +121,17 @@ def site(tmp_path_factory):
         text=True,
         timeout=120,
     )
-    said = COLOR.sub("", done.stderr + done.stdout)
-    assert done.returncode == 0, said
-    # `--strict` counts broken links; what mkdocstrings and griffe complain of goes to stderr only.
-    complaints = [line for line in done.stderr.splitlines() if line != "No issues found"]
-    assert not complaints, said
+    output = COLOR.sub("", done.stderr + done.stdout)
+    assert done.returncode == 0, output
+    # `--strict` counts broken links. Warnings of mkdocstrings and griffe go to stderr only.
+    warnings = [line for line in done.stderr.splitlines() if line != "No issues found"]
+    assert not warnings, output
     return copy / "site"
 
 
 @pytest.mark.slow
 def test_site_builds_without_a_warning(site):
-    """Links resolve, docstrings parse, and every page of docs/ became a page of the site."""
+    """All links and docstrings are valid, and every page of docs/ is a page of the site."""
     for page in sorted((ROOT / "docs").rglob("*.md")):
         relative = page.relative_to(ROOT / "docs").with_suffix("")
         folder = relative.parent if relative.name == "index" else relative
@@ -139,14 +139,14 @@ def test_site_builds_without_a_warning(site):
 
 
 def test_navigation_names_only_pages_that_exist():
-    """Zensical passes over a missing page in silence; the reader finds an entry called `none`."""
+    """Zensical does not report a missing page: the reader would find an entry called `none`."""
     named = re.findall(r'"([^"\n]+\.md)"', (ROOT / "zensical.toml").read_text(encoding="utf-8"))
     assert "index.md" in named
     assert not [name for name in named if not (ROOT / "docs" / name).is_file()]
 
 
 def documented_names(site):
-    """The full names that the site can be linked to, from its Sphinx inventory."""
+    """Return the full names in the Sphinx inventory of the site."""
     header, body = (site / "objects.inv").read_bytes().split(b"using zlib.\n", 1)
     assert b"Sphinx inventory version 2" in header
     return {line.split(" ", 1)[0] for line in zlib.decompress(body).decode().splitlines()}
@@ -154,9 +154,24 @@ def documented_names(site):
 
 @pytest.mark.slow
 def test_reference_has_every_public_name(site):
-    """Whatever `cohere_rerank.__all__` offers has an entry in the reference."""
+    """The reference has an entry for every name of `cohere_rerank.__all__`."""
     import cohere_rerank
 
     documented = {part for name in documented_names(site) for part in name.split(".")}
     public = {name for name in cohere_rerank.__all__ if not name.startswith("__")}
     assert sorted(public - documented) == []
+
+
+@pytest.mark.slow
+def test_reference_shows_each_name_once_and_no_private_name(site):
+    """ClientV2 comes first on its page, before AsyncClientV2. No base class with an underscore is shown."""
+    names = {}
+    for page in sorted((site / "reference").glob("*/index.html")):
+        html = page.read_text(encoding="utf-8")
+        names[page.parent.name] = re.findall(r'<h[2-6][^>]* id="(cohere_rerank\.[^"]*)"', html)
+        assert not re.findall(r"Bases: <code>.*?\b_[A-Za-z]", html)
+    everything = [name for page in names.values() for name in page]
+    assert sorted(set(everything)) == sorted(everything)
+    assert not [name for name in everything if re.search(r"\._(?!_)", name)]
+    classes = [name for name in names["client"] if name.count(".") == 1]
+    assert classes == ["cohere_rerank.ClientV2", "cohere_rerank.AsyncClientV2"]
