@@ -318,12 +318,12 @@ class BaseClient:
 
     def _gate(self) -> Limiter | None:
         """Where sends wait for their turn; None if nothing limits them."""
-        if self._config.limit is None or self._config.is_local:
+        config = self._config
+        if config.limit is None or config.is_local:
             return None
         from ._transport.errors import turn_after_deadline
         from .limits.limiter import limiter_for
 
-        config = self._config
         return limiter_for(
             config.limit,
             address=rerank_url(config.base_url),

@@ -109,7 +109,7 @@ class AsyncClientV2(BaseClient):
         **common: Unpack[CommonArguments],
     ) -> AsyncBatch:
         """As `ClientV2.rerank_many`, as an asynchronous iterator; *requests* may be one too."""
-        from .batch import rerank_many_async
+        from .batch.tasks import rerank_many_async
 
         return rerank_many_async(
             self,

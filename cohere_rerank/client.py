@@ -164,7 +164,7 @@ class ClientV2(BaseClient):
                 RateLimitStoreError. What is under way is given first; the requests that failed so are not given.
             Exception: While iterating: what *requests* raised, once the answers to those before it are given.
         """
-        from .batch import rerank_many
+        from .batch.threads import rerank_many
 
         return rerank_many(
             self,

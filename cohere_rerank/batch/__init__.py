@@ -1,18 +1,10 @@
-"""Many rerank calls through one client: rows in, outcomes out, never more than a window of them in memory.
+"""Many rerank calls through one client: an iterator of rows in, an iterator of outcomes out, bounded memory.
 
-`rules` decides (pure), `threads` and `tasks` do, for the blocking client and for the one that awaits.
+`rules` decides and does no I/O. `threads` and `tasks` apply it, for the blocking and the asynchronous client.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from .rules import AsyncBatch, Batch, BatchProgress
 
-from .rules import BatchProgress
-from .tasks import rerank_many_async
-from .threads import rerank_many
-
-if TYPE_CHECKING:
-    from .rules import AsyncBatch as AsyncBatch
-    from .rules import Batch as Batch
-
-__all__ = ["BatchProgress", "rerank_many", "rerank_many_async"]
+__all__ = ["AsyncBatch", "Batch", "BatchProgress"]

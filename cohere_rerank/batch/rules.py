@@ -1,4 +1,4 @@
-"""What a batch does with its rows, whoever waits: how a row reads, when it is given back, which failures end it."""
+"""The rules of a batch, without threads, tasks or I/O: how a row is read, when it is emitted, what stops the batch."""
 
 from __future__ import annotations
 
@@ -28,16 +28,17 @@ if TYPE_CHECKING:
     from cohere_rerank._wire.call import Call
     from cohere_rerank.types import V2RerankResponse
 
-    Outcome = tuple[Any, V2RerankResponse | CohereRerankError]  # a row's id, and what became of it
-    Batch = Generator[Outcome, None, None]
-    AsyncBatch = AsyncGenerator[Outcome, None]
     Progress = bool | Callable[["BatchProgress"], object] | None
 
+Outcome = tuple[Any, "V2RerankResponse | CohereRerankError"]  # the id of a row, and its response or its error
+Batch = Generator[Outcome, None, None]
+AsyncBatch = AsyncGenerator[Outcome, None]
+
 ARGUMENTS = RerankArguments.__required_keys__ | RerankArguments.__optional_keys__
-_NEEDED = ("model", "query", "documents")
-_ROOM = 2  # rows taken and not yet given back, as a multiple of the concurrency: one is under way, one waits
-# These are about the client: every further row would fail the same way, or cost money for nothing.
-ENDING = (
+_REQUIRED = ("model", "query", "documents")
+_OUTSTANDING_PER_WORKER = 2  # one row in flight and one that waits
+# These concern the client: every further row would fail in the same way, or would cost money for nothing.
+FATAL_ERRORS = (
     ClientClosedError,
     MissingApiKeyError,
     PaymentRequiredError,
@@ -45,7 +46,7 @@ ENDING = (
     RateLimitStoreError,
     UnauthorizedError,
 )
-LONGEST_NAP_S = 60.0  # before looking again whether a row's turn has come near, or the batch has ended
+MAX_SLEEP_S = 60.0  # between two checks whether a row that waits for the limit may be sent
 
 _short = Repr()
 _short.maxstring = _short.maxother = 60
@@ -53,13 +54,13 @@ _short.maxstring = _short.maxother = 60
 
 @dataclass(frozen=True)
 class BatchProgress:
-    """How far a batch has come.
+    """The progress of a batch.
 
     Attributes:
-        n_done: Outcomes given so far, errors included.
-        n_failed: Errors among them.
-        n_total: How many there will be; None where the rows do not say (they have no ``len``).
-        elapsed_s: Seconds since the first row was asked for.
+        n_done: Number of outcomes so far, errors included.
+        n_failed: Number of errors among them.
+        n_total: Number of outcomes to expect. None if the rows have no ``len``.
+        elapsed_s: Seconds since the first row was read.
     """
 
     n_done: int
@@ -68,11 +69,11 @@ class BatchProgress:
     elapsed_s: float
 
 
-class Rules:
-    """The checked settings of one batch.
+class BatchRules:
+    """The validated settings of one batch.
 
     Raises:
-        InvalidRequestError: One of them is of the wrong type or out of its range.
+        InvalidRequestError: A setting is of the wrong type or out of its range.
     """
 
     def __init__(
@@ -87,16 +88,16 @@ class Rules:
     ) -> None:
         if isinstance(requests, (str, bytes, Mapping)):
             raise InvalidRequestError(f"requests must be an iterable of mappings, got {type(requests).__name__}")
-        n_at_once = whole_number("concurrency", concurrency, 1)
-        if n_at_once is None:
+        n_workers = whole_number("concurrency", concurrency, 1)
+        if n_workers is None:
             raise InvalidRequestError("concurrency must be a whole number, at least 1, got None")
         if on_error not in ("return", "raise"):
             raise InvalidRequestError(f"on_error must be 'return' or 'raise', got {_short.repr(on_error)}")
         if not (progress is None or isinstance(progress, bool) or callable(progress)):
             raise InvalidRequestError(f"progress must be a bool or a function, got {type(progress).__name__}")
         check_names(common)
-        self.concurrency = n_at_once
-        self.room = _ROOM * n_at_once
+        self.concurrency = n_workers
+        self.max_outstanding = _OUTSTANDING_PER_WORKER * n_workers
         self.ordered = bool(ordered)
         self.raises = on_error == "raise"
         self.n_total = len(requests) if hasattr(requests, "__len__") else None
@@ -104,7 +105,7 @@ class Rules:
         self._common = {name: value for name, value in common.items() if value is not None}
 
     def read(self, client: BaseClient, position: int, row: object) -> tuple[Any, Call | CohereRerankError]:
-        """A row's id, and its checked call or what is wrong with it."""
+        """Return the id of a row, and its encoded call or the error that makes it invalid."""
         row_id = row.get("id") if isinstance(row, Mapping) else None
         row_id = position if row_id is None else row_id
         try:
@@ -118,44 +119,105 @@ class Rules:
         own = {name: value for name, value in row.items() if value is not None and name != "id"}
         check_names(own)
         arguments = {**self._common, **own}
-        missing = [name for name in _NEEDED if name not in arguments]
+        missing = [name for name in _REQUIRED if name not in arguments]
         if missing:
-            raise InvalidRequestError(f"the request has no {' and no '.join(missing)}")
+            raise InvalidRequestError(
+                f"the request has no {' and no '.join(missing)}; add it to the request or pass it to rerank_many"
+            )
         return arguments
 
-    def ends(self, error: Exception) -> bool:
-        """Whether no further row should be sent after this failure, whatever ``on_error`` says."""
-        return not isinstance(error, CohereRerankError) or isinstance(error, ENDING)
-
-    def order(self) -> InOrder | AsDone:
-        """In which order outcomes are given."""
-        return InOrder() if self.ordered else AsDone()
+    def buffer(self) -> OrderedBuffer | AsCompleted:
+        """Return the buffer that decides in which order outcomes are emitted."""
+        return OrderedBuffer() if self.ordered else AsCompleted()
 
     @contextmanager
-    def giving(self, clock: Clock) -> Iterator[Callable[[Outcome], Outcome]]:
-        """A function that each outcome passes on its way out: with ``on_error="raise"`` it raises the errors.
+    def reporting(self, clock: Clock) -> Iterator[Callable[[Outcome], Outcome]]:
+        """Yield a function that reports each outcome as progress and returns it, or raises it as *on_error* says.
 
         Raises:
-            ImportError: A progress bar is asked for, and tqdm is not installed.
+            ImportError: A progress bar is wanted and tqdm is not installed.
         """
-        with _told(self.progress, self.n_total, clock) as tell:
+        with _progress_reporter(self.progress, self.n_total, clock) as report:
 
-            def give(outcome: Outcome) -> Outcome:
+            def emit(outcome: Outcome) -> Outcome:
                 row_id, result = outcome
-                tell(isinstance(result, CohereRerankError))
+                report(isinstance(result, CohereRerankError))
                 if self.raises and isinstance(result, CohereRerankError):
                     result.message = f"request {_short.repr(row_id)}: {result.message}"
                     raise result
                 return outcome
 
-            yield give
+            yield emit
+
+
+class BatchState:
+    """Whether a batch still sends requests, and the failure to raise at its end.
+
+    Args:
+        rules: The settings of the batch.
+        on_stop: Called when the batch stops sending, in the thread or task of the failure.
+    """
+
+    def __init__(self, rules: BatchRules, on_stop: Callable[[], object] = lambda: None) -> None:
+        self._raises = rules.raises
+        self._on_stop = on_stop
+        self.is_stopping = False
+        self.failure: BaseException | None = None
+
+    def stop(self, failure: BaseException | None = None) -> None:
+        """Send no further request. The first failure is raised after the outcomes of the requests in flight."""
+        self.failure = self.failure or failure
+        self.is_stopping = True
+        self._on_stop()
+
+    def record_failure(self, error: Exception) -> CohereRerankError | None:
+        """Return the error to emit for a row that failed, or None if the batch stops because of it."""
+        if not isinstance(error, CohereRerankError) or isinstance(error, FATAL_ERRORS):
+            self.stop(error)
+            return None
+        if self._raises:
+            self.stop()
+            return error
+        return error.with_traceback(None)  # the frames of the traceback hold the documents
+
+
+class OrderedBuffer:
+    """Emits outcomes in the order of their rows, and holds back those that come early."""
+
+    def __init__(self) -> None:
+        self._next = 0
+        self._early: dict[int, Outcome] = {}
+
+    def add(self, position: int, outcome: Outcome) -> Iterator[Outcome]:
+        """Add the outcome of the row at *position*, and yield the outcomes that are due."""
+        self._early[position] = outcome
+        while self._next in self._early:
+            self._next += 1
+            yield self._early.pop(self._next - 1)
+
+    def flush(self) -> Iterator[Outcome]:
+        """Yield the outcomes behind a row that will never have one."""
+        for position in sorted(self._early):
+            yield self._early.pop(position)
+
+
+class AsCompleted:
+    """Emits outcomes as they come. It has the methods of `OrderedBuffer`."""
+
+    def add(self, position: int, outcome: Outcome) -> Iterator[Outcome]:  # noqa: ARG002 - the same interface
+        """Yield the outcome at once."""
+        yield outcome
+
+    def flush(self) -> Iterator[Outcome]:
+        """Yield nothing: no outcome is held back."""
+        return iter(())
 
 
 def iterator(requests: Any) -> Any:
-    """An iterator over the rows, asynchronous if they are.
+    """Return an iterator over the rows, an asynchronous one if they are asynchronous.
 
     Raises:
-        InvalidRequestError: They are not iterable.
+        InvalidRequestError: The rows are not iterable.
     """
     try:
         return requests.__aiter__() if hasattr(requests, "__aiter__") else iter(requests)
@@ -163,40 +225,12 @@ def iterator(requests: Any) -> Any:
         raise InvalidRequestError(f"requests must be an iterable of mappings, got {type(requests).__name__}") from None
 
 
-class InOrder:
-    """Outcomes in the order of their rows: one that is early waits."""
-
-    def __init__(self) -> None:
-        self._next = 0
-        self._waiting: dict[int, Outcome] = {}
-
-    def put(self, position: int, outcome: Outcome) -> Iterator[Outcome]:
-        """Take the outcome of the row at *position*; give what is now due."""
-        self._waiting[position] = outcome
-        while self._next in self._waiting:
-            self._next += 1
-            yield self._waiting.pop(self._next - 1)
-
-    def rest(self) -> Iterator[Outcome]:
-        """What still waits for a row that will never have an outcome."""
-        for position in sorted(self._waiting):
-            yield self._waiting.pop(position)
-
-
-class AsDone:
-    """Outcomes as they come."""
-
-    def put(self, position: int, outcome: Outcome) -> Iterator[Outcome]:  # noqa: ARG002 - the face of InOrder
-        """Give it at once."""
-        yield outcome
-
-    def rest(self) -> Iterator[Outcome]:
-        """Nothing ever waits."""
-        return iter(())
-
-
 def check_names(arguments: Mapping[str, Any]) -> None:
-    """Refuse what `rerank` does not take."""
+    """Check that all names are arguments of `rerank`.
+
+    Raises:
+        InvalidRequestError: Some are not.
+    """
     unknown = sorted(_short.repr(name) for name in arguments.keys() - ARGUMENTS)
     if unknown:
         known = ", ".join(sorted(ARGUMENTS))
@@ -207,8 +241,8 @@ def check_names(arguments: Mapping[str, Any]) -> None:
 
 
 @contextmanager
-def _told(progress: Progress, n_total: int | None, clock: Clock) -> Iterator[Callable[[bool], object]]:
-    """A function to call with each outcome, whether it is an error: it tells whoever wants to know."""
+def _progress_reporter(progress: Progress, n_total: int | None, clock: Clock) -> Iterator[Callable[[bool], object]]:
+    """Yield a function to call for each outcome with whether it is an error. It reports progress."""
     if callable(progress):
         yield _counter(progress, n_total, clock)
     elif progress:
@@ -218,13 +252,13 @@ def _told(progress: Progress, n_total: int | None, clock: Clock) -> Iterator[Cal
         yield lambda _: None
 
 
-def _counter(tell: Callable[[BatchProgress], object], n_total: int | None, clock: Clock) -> Callable[[bool], object]:
+def _counter(report: Callable[[BatchProgress], object], n_total: int | None, clock: Clock) -> Callable[[bool], object]:
     start_s, n_done, n_failed = clock.monotonic(), 0, 0
 
     def count(is_error: bool) -> None:
         nonlocal n_done, n_failed
         n_done += 1
         n_failed += is_error
-        tell(BatchProgress(n_done, n_failed, n_total, clock.monotonic() - start_s))
+        report(BatchProgress(n_done, n_failed, n_total, clock.monotonic() - start_s))
 
     return count

@@ -1,4 +1,4 @@
-"""A batch through the blocking client: worker threads, fed from the caller's own thread."""
+"""A batch of the blocking client: worker threads, fed from the thread of the caller."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank._clock import SystemClock
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, RateLimitWaitError
 
-from .rules import LONGEST_NAP_S, Rules, iterator
+from .rules import MAX_SLEEP_S, BatchRules, BatchState, iterator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -33,97 +33,97 @@ def rerank_many(
     progress: Progress,
     common: Mapping[str, Any],
 ) -> Batch:
-    """`ClientV2.rerank_many`."""
+    """See `ClientV2.rerank_many`."""
     if hasattr(requests, "__aiter__"):
-        raise InvalidRequestError("requests that come asynchronously work with AsyncClientV2")
-    rules = Rules(
+        raise InvalidRequestError("asynchronous requests need AsyncClientV2, and this is a ClientV2")
+    rules = BatchRules(
         requests, concurrency=concurrency, ordered=ordered, on_error=on_error, progress=progress, common=common
     )
-    return _Batch(client, rules, iterator(requests)).outcomes()
+    return _ThreadBatch(client, rules, iterator(requests)).outcomes()
 
 
 class _Stopped(Exception):
-    """The batch is over: what a worker waits for need not happen any more."""
+    """The batch has ended, so a worker need not wait any longer."""
 
 
-class _Batch:
-    """One batch. All but `_work` and `_answer` runs in the thread of the caller, who takes the outcomes."""
+class _ThreadBatch:
+    """A running batch. All methods but `_work` and what it calls run in the thread of the caller."""
 
-    def __init__(self, client: ClientV2, rules: Rules, rows: Iterator[Any]) -> None:
-        self._stop = Event()
-        self._client = client._on_clock(_BatchClock(client._clock(), self._stop))
+    def __init__(self, client: ClientV2, rules: BatchRules, rows: Iterator[Any]) -> None:
+        self._closed = Event()
+        self._client = client._on_clock(_InterruptibleClock(client._clock(), self._closed))
         self._rules = rules
         self._rows = rows
-        self._order = rules.order()
+        self._buffer = rules.buffer()
+        self._state = BatchState(rules)
         self._ready: deque[Outcome] = deque()
         self._waiting: SimpleQueue[tuple[int, Any, Call | CohereRerankError] | None] = SimpleQueue()
-        self._done: SimpleQueue[tuple[int, Outcome | None]] = SimpleQueue()  # None: the row is not given back
-        self._n_threads = self._n_taken = self._n_finished = self._n_given = 0
-        self._is_fed = False  # no row will be taken any more
-        self._is_ending = False  # because of a failure; nor will those that wait be sent
-        self._failure: Exception | None = None
+        self._done: SimpleQueue[tuple[int, Outcome | None]] = SimpleQueue()  # None: the row has no outcome
+        self._n_threads = self._n_read = self._n_finished = self._n_emitted = 0
+        self._input_exhausted = False
 
     def outcomes(self) -> Batch:
-        """The outcomes, as the rules say."""
+        """Yield the outcomes in the order that the rules say."""
         try:
-            with self._rules.giving(self._client._clock()) as give:
+            with self._rules.reporting(self._client._clock()) as emit:
                 for outcome in self._due():
-                    yield give(outcome)
-                if self._failure is not None:
-                    raise self._failure
+                    yield emit(outcome)
+                if self._state.failure is not None:
+                    raise self._state.failure
         finally:
-            self._stop.set()
+            self._closed.set()
             for _ in range(self._n_threads):
                 self._waiting.put(None)
 
     def _due(self) -> Iterator[Outcome]:
-        # At most one row is taken for each outcome given: a source that is slow never holds back two.
+        # At most one row is read for each outcome, so a slow source never holds back two outcomes.
         while True:
-            may_take = not self._is_fed and self._n_taken - self._n_given < self._rules.room
-            if may_take:
-                self._take()
-            self._collect(wait=not may_take and not self._ready)
+            is_reading = not self._input_exhausted and not self._state.is_stopping
+            may_read = is_reading and self._n_read - self._n_emitted < self._rules.max_outstanding
+            if may_read:
+                self._read_row()
+            self._collect(wait=not may_read and not self._ready)
             if self._ready:
-                self._n_given += 1
+                self._n_emitted += 1
                 yield self._ready.popleft()
-            elif self._is_fed and self._n_taken == self._n_finished:
+            elif not is_reading and self._n_read == self._n_finished:
                 break
-        yield from self._order.rest()
+        yield from self._buffer.flush()
 
-    def _take(self) -> None:
-        """Read one row and hand it to the threads."""
+    def _read_row(self) -> None:
+        """Read one row and pass it to the worker threads."""
         try:
             row = next(self._rows)
-            row_id, call = self._rules.read(self._client, self._n_taken, row)
+            row_id, call = self._rules.read(self._client, self._n_read, row)
         except StopIteration:
-            self._is_fed = True
+            self._input_exhausted = True
             return
-        except Exception as error:  # noqa: BLE001 - raised once the rows taken have been given back
-            self._failure = self._failure or error
-            self._is_fed = True
+        except Exception as error:  # noqa: BLE001 - raised after the outcomes of the rows that were read
+            self._state.failure = self._state.failure or error
+            self._input_exhausted = True
             return
-        self._waiting.put((self._n_taken, row_id, call))
-        self._n_taken += 1
+        self._waiting.put((self._n_read, row_id, call))
+        self._n_read += 1
         if self._n_threads < self._rules.concurrency:
             self._n_threads += 1
-            # Daemons: nobody waits for them after a failure or an early end, not even at exit.
+            # Daemon threads: after a failure or an early close the program does not wait for them, not even at exit.
             Thread(target=self._work, name="cohere_rerank batch", daemon=True).start()
 
     def _collect(self, *, wait: bool) -> None:
-        """Put in order what the threads have done, waiting for one outcome if need be."""
+        """Move finished outcomes to the buffer. Wait for one if *wait* is true."""
         try:
-            while self._n_finished < self._n_taken:
+            while self._n_finished < self._n_read:
                 position, outcome = self._done.get(block=wait)
                 wait = False
                 self._n_finished += 1
                 if outcome is not None:
-                    self._ready.extend(self._order.put(position, outcome))
+                    self._ready.extend(self._buffer.add(position, outcome))
         except Empty:
             pass
 
     def _work(self) -> None:
-        """Answer one row after the other, in a thread of its own."""
-        while (row := self._waiting.get()) is not None and not self._stop.is_set():
+        """Answer one row after the other. Several threads run this at the same time."""
+        while (row := self._waiting.get()) is not None and not self._closed.is_set():
             position, row_id, call = row
             try:
                 result = self._answer(call)
@@ -131,57 +131,44 @@ class _Batch:
                 return
             self._done.put((position, None if result is None else (row_id, result)))
 
-    def _answer(self, call: Call | CohereRerankError) -> Any:
-        """A response or an error; None for a row that the batch ends with."""
-        if self._is_ending:
+    def _answer(self, call: Call | CohereRerankError) -> V2RerankResponse | CohereRerankError | None:
+        """Return a response or an error, or None if the batch stops before this row has an outcome."""
+        if self._state.is_stopping:
             return None
         if isinstance(call, CohereRerankError):
-            error: Exception = call
-        else:
-            try:
-                return self._response(call)
-            except _Stopped:
-                raise
-            except Exception as failure:  # noqa: BLE001 - given or raised in the caller's thread
-                error = failure
-        if self._rules.ends(error):
-            self._end(error)
-            return None
-        if self._rules.raises:
-            self._is_fed = self._is_ending = True
-            return error
-        return error.with_traceback(None)  # whose frames hold the documents
+            return self._state.record_failure(call)
+        try:
+            return self._response(call)
+        except _Stopped:
+            raise
+        except Exception as error:  # noqa: BLE001 - emitted, or raised in the thread of the caller
+            return self._state.record_failure(error)
 
     def _response(self, call: Call) -> V2RerankResponse | None:
-        """The answer, however long it takes until the client's own limit lets the row go."""
-        while not self._is_ending:
+        """Send the call. If the client's own limit delays it beyond its deadline, wait and send it again."""
+        while not self._state.is_stopping:
             try:
                 return self._client._answer(call)[0]
             except RateLimitWaitError as error:
-                self._client._clock().sleep(min(error.wait_s, LONGEST_NAP_S))
+                self._client._clock().sleep(min(error.wait_s, MAX_SLEEP_S))
         return None
 
-    def _end(self, error: Exception) -> None:
-        """Send nothing more; the error is raised once all that is under way has been given."""
-        self._failure = self._failure or error
-        self._is_fed = self._is_ending = True
 
+class _InterruptibleClock:
+    """The clock of the client, on which a sleep ends when the batch ends."""
 
-class _BatchClock:
-    """The client's clock, on which no worker sleeps longer than the batch lasts."""
-
-    def __init__(self, clock: Clock, stop: Event) -> None:
+    def __init__(self, clock: Clock, closed: Event) -> None:
         self._clock = clock
-        self._stop = stop
+        self._closed = closed
         self.monotonic = clock.monotonic
         self.time = clock.time
         self.async_sleep = clock.async_sleep
 
     def sleep(self, seconds: float) -> None:
-        """Wait in a thread, unless the batch is over."""
+        """Wait in a thread, unless the batch has ended."""
         if isinstance(self._clock, SystemClock):
-            self._stop.wait(seconds)
+            self._closed.wait(seconds)
         else:
             self._clock.sleep(seconds)
-        if self._stop.is_set():
+        if self._closed.is_set():
             raise _Stopped

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.async_client import AsyncClientV2
-from cohere_rerank.batch.rules import ENDING, check_names
+from cohere_rerank.batch.rules import FATAL_ERRORS, check_names
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.types import V2RerankResponse
 
@@ -109,7 +109,7 @@ class RerankBatch:
             call = client._encode_bulk(**self._common, query=query, documents=documents)
             return _outcome((await client._answer(call))[0])
         except CohereRerankError as error:
-            if isinstance(error, ENDING):
+            if isinstance(error, FATAL_ERRORS):
                 raise
             return _outcome(error)
 

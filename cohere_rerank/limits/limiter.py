@@ -257,7 +257,7 @@ _limiters: dict[tuple[object, ...], Limiter] = {}
 
 
 def limiter_for(
-    limit: RateLimit | str, *, address: str, key: object, clock: Clock | None, wait_error: WaitError
+    limit: RateLimit | str, *, address: str, key: Any, clock: Clock | None, wait_error: WaitError
 ) -> Limiter:
     """Return the limiter of a client: a process has one for each limit, address, key and clock.
 

@@ -1,4 +1,4 @@
-"""A batch on either kind of client, and the watch over its threads."""
+"""Fixtures: a batch on each kind of client, and a check that its threads end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from tests.batch.driving import PATIENCE_S, Driver
+from tests.batch.helpers import TIMEOUT_S, Driver
 
 
 @pytest.fixture(params=["sync", "asyncio", "trio"])
@@ -16,9 +16,9 @@ def driver(request, server):
 
 @pytest.fixture
 def no_threads_left():
-    """Fails if a thread of a batch outlives the test."""
+    """Fail if a thread of a batch outlives the test."""
     yield
     for thread in threading.enumerate():
         if thread.name == "cohere_rerank batch":
-            thread.join(PATIENCE_S)
+            thread.join(TIMEOUT_S)
             assert not thread.is_alive()

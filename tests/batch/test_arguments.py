@@ -1,11 +1,11 @@
-"""Wrong arguments of a batch are refused before its first row."""
+"""Invalid arguments of a batch are rejected before its first row."""
 
 from __future__ import annotations
 
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, errors
-from tests.batch.driving import row
+from tests.batch.helpers import row
 
 
 @pytest.mark.parametrize(
@@ -22,15 +22,15 @@ from tests.batch.driving import row
     ],
 )
 @pytest.mark.parametrize("kind", [ClientV2, AsyncClientV2])
-def test_wrong_arguments_are_refused_at_once(kind, options, message):
-    """Not only when the first outcome is asked for."""
+def test_invalid_arguments_are_rejected_at_once(kind, options, message):
+    """The call itself raises, and not the first step of the iteration."""
     options = {"requests": [], **options}
     with pytest.raises(errors.InvalidRequestError, match=message):
         kind(base_url="local:").rerank_many(options.pop("requests"), **options)
 
 
-def test_the_blocking_client_takes_no_asynchronous_rows():
-    """It names the client that does."""
+def test_the_blocking_client_rejects_asynchronous_rows():
+    """The error names the client that accepts them."""
 
     async def source():
         yield row(0)

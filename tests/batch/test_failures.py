@@ -1,4 +1,4 @@
-"""Rows that fail are errors in their place; what every further row would meet ends the batch."""
+"""A row that fails is an error in its place; a failure that would affect every further row stops the batch."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank import errors
-from cohere_rerank.batch.rules import AsDone, InOrder
-from tests.batch.driving import CUT_OFF, Driver, is_right, row, rows, until
+from cohere_rerank.batch.rules import AsCompleted, OrderedBuffer
+from tests.batch.helpers import CANCELS_UPLOADS, Driver, is_right, row, rows, until
 from tests.fake_server import error
 
 QUOTA = "You have reached your monthly limit of calls."
 
 
 def test_a_bad_row_is_an_error_in_its_place(server, driver):
-    """It says what is wrong, costs nothing, and the others go on."""
+    """The error says what is wrong, nothing is sent, and the other rows are answered."""
     bad = [17, "text", None, {"query": "q"}, row(4, foo=1, **{"x" * 500: 2}), row(5, top_n=0), row(6, documents=[""])]
-    given = driver.run([*bad, row(7)], concurrency=3)
+    outcomes = driver.run([*bad, row(7)], concurrency=3)
     assert driver.ids == [0, 1, 2, 3, "row 4", "row 5", "row 6", "row 7"]
-    assert all(type(result) is errors.InvalidRequestError for _, result in given[:-1])
-    assert is_right(7, given[-1][1])
+    assert all(type(result) is errors.InvalidRequestError for _, result in outcomes[:-1])
+    assert is_right(7, outcomes[-1][1])
     assert len(server.requests) == 1
-    assert "no documents" in str(given[3][1])
-    assert "'foo'" in str(given[4][1])
-    assert len(str(given[4][1])) < 400
+    assert "no documents" in str(outcomes[3][1])
+    assert "'foo'" in str(outcomes[4][1])
+    assert len(str(outcomes[4][1])) < 400
 
 
 def test_a_failed_call_is_an_error_in_its_place(server, driver):
-    """With the type that rerank would have raised, and no frames that hold on to the documents."""
+    """It has the type that rerank would have raised, and no frames that keep the documents alive."""
     server.script(error(404, "model 'x' not found"), error(503, "down"))
-    given = driver.run(rows(4), client={"max_retries": 0}, concurrency=1)
-    kinds = [type(result).__name__ for _, result in given]
+    outcomes = driver.run(rows(4), client={"max_retries": 0}, concurrency=1)
+    kinds = [type(result).__name__ for _, result in outcomes]
     assert kinds == ["NotFoundError", "ServiceUnavailableError", "V2RerankResponse", "V2RerankResponse"]
-    assert given[0][1].__traceback__ is None
+    assert outcomes[0][1].__traceback__ is None
 
 
-@CUT_OFF
+@CANCELS_UPLOADS
 def test_raise_ends_with_the_first_error_in_order(server, driver, no_threads_left):
-    """What precedes it is given; the error says which row it is; not all that follows is sent."""
+    """Earlier outcomes are yielded first, the error contains the row's id, and sending stops."""
     server.script(*[server.default] * 3, error(404, "model 'x' not found"))
     with pytest.raises(errors.NotFoundError, match=r"request 'row 3': .*not found"):
         driver.run((row(number) for number in count()), concurrency=1, on_error="raise")
@@ -48,13 +48,13 @@ def test_raise_ends_with_the_first_error_in_order(server, driver, no_threads_lef
     assert len(server.requests) == 4
 
 
-@CUT_OFF
-def test_raise_does_not_wait_for_what_is_under_way(server, driver, no_threads_left):
-    """As completed, the error comes while another row hangs."""
+@CANCELS_UPLOADS
+def test_raise_does_not_wait_for_requests_in_flight(server, driver, no_threads_left):
+    """With ordered=False the error comes while another row hangs."""
     with server.hold_replies():
         with pytest.raises(errors.InvalidRequestError):
             driver.run([row(0), row(1, top_n=0)], concurrency=2, ordered=False, on_error="raise")
-    assert driver.given == []
+    assert driver.outcomes == []
 
 
 @pytest.mark.parametrize(
@@ -66,8 +66,8 @@ def test_raise_does_not_wait_for_what_is_under_way(server, driver, no_threads_le
     ],
 )
 @pytest.mark.parametrize("ordered", [True, False])
-def test_what_every_further_row_would_meet_ends_the_batch(server, driver, status, message, kind, ordered):
-    """Even where errors are returned; that row is not given back, so that it can be sent again."""
+def test_a_failure_that_would_affect_every_further_row_stops_the_batch(server, driver, status, message, kind, ordered):
+    """Even with on_error="return". The failed row is not yielded, so that it can be sent again."""
     good = server.default
 
     async def after_two_rows(exchange):
@@ -80,8 +80,8 @@ def test_what_every_further_row_would_meet_ends_the_batch(server, driver, status
     assert len(server.requests) <= 4
 
 
-def test_what_is_under_way_is_given_before_such_an_end(server, driver):
-    """Answers that are paid for are not lost, not even behind the row that failed."""
+def test_requests_in_flight_are_yielded_before_such_a_failure(server, driver):
+    """No answer that was paid for is lost, not even one behind the row that failed."""
     good = server.default
 
     async def the_first_fails_first(exchange):
@@ -99,7 +99,7 @@ def test_what_is_under_way_is_given_before_such_an_end(server, driver):
 
 
 def test_a_source_that_fails_fails_after_its_rows(server, driver):
-    """All rows it gave are answered first; the error is its own."""
+    """All rows before it are answered first, and the exception is the source's own."""
 
     def source():
         yield from rows(5)
@@ -110,8 +110,8 @@ def test_a_source_that_fails_fails_after_its_rows(server, driver):
     assert driver.ids == [f"row {number}" for number in range(5)]
 
 
-def test_an_error_of_the_programs_own_ends_the_batch(driver):
-    """Here of an iterable of documents: it is no answer about a row, and is not swallowed."""
+def test_an_exception_of_the_program_stops_the_batch(driver):
+    """Here an iterable of documents raises: the exception is not turned into an outcome of the row."""
 
     def documents():
         yield "one"
@@ -129,8 +129,8 @@ def test_an_error_of_the_programs_own_ends_the_batch(driver):
     concurrency=st.integers(1, 6),
     ordered=st.booleans(),
 )
-def test_each_row_comes_back_exactly_once_whatever_happens_to_it(kind, fates, concurrency, ordered):
-    """In order, if asked; with the right kind of outcome."""
+def test_each_row_is_yielded_exactly_once_whatever_happens_to_it(kind, fates, concurrency, ordered):
+    """In order if ordered=True, and with the right kind of outcome."""
 
     def scorer(query, documents):
         if query == "failing":
@@ -141,19 +141,19 @@ def test_each_row_comes_back_exactly_once_whatever_happens_to_it(kind, fates, co
         {"query": " " if fate == "bad" else fate, "documents": [] if fate == "empty" else ["d"]} for fate in fates
     ]
     driver = Driver(kind, "local:")
-    given = driver.run(iter(requests), client={"scorer": scorer}, concurrency=concurrency, ordered=ordered)
+    outcomes = driver.run(iter(requests), client={"scorer": scorer}, concurrency=concurrency, ordered=ordered)
     assert (driver.ids if ordered else sorted(driver.ids)) == list(range(len(fates)))
     kinds = {"good": "V2RerankResponse", "empty": "V2RerankResponse", "bad": "InvalidRequestError"}
-    assert all(type(result).__name__ == kinds.get(fates[row_id], "ScorerError") for row_id, result in given)
+    assert all(type(result).__name__ == kinds.get(fates[row_id], "ScorerError") for row_id, result in outcomes)
 
 
 @given(st.permutations(range(8)), st.integers(0, 7))
 def test_order_is_kept_also_around_a_gap(positions, missing):
-    """What is due is given at once; a row without an outcome holds back the rest until the end."""
-    order, given = InOrder(), []
+    """An outcome that is due is yielded at once; a row without an outcome holds back the others until the end."""
+    buffer, yielded = OrderedBuffer(), []
     for position in positions:
         if position != missing:
-            given += [row_id for row_id, _ in order.put(position, (position, None))]
-            assert given == list(range(len(given)))
-    assert given + [row_id for row_id, _ in order.rest()] == [n for n in range(8) if n != missing]
-    assert [*AsDone().put(3, ("x", None)), *AsDone().rest()] == [("x", None)]
+            yielded += [row_id for row_id, _ in buffer.add(position, (position, None))]
+            assert yielded == list(range(len(yielded)))
+    assert yielded + [row_id for row_id, _ in buffer.flush()] == [n for n in range(8) if n != missing]
+    assert [*AsCompleted().add(3, ("x", None)), *AsCompleted().flush()] == [("x", None)]

@@ -1,18 +1,18 @@
-"""Each row is given back once, with its id and its answer, in order or as it is done."""
+"""Each row is yielded once with its id and its response, in order or as completed."""
 
 from __future__ import annotations
 
-from tests.batch.driving import is_right, row, rows, until
+from tests.batch.helpers import is_right, row, rows, until
 
 
-def test_rows_come_back_in_their_order_each_with_its_id_and_its_answer(driver, no_threads_left):
-    """As many calls of rerank would have given."""
-    given = driver.run(rows(20), concurrency=4)
+def test_rows_are_yielded_in_order_with_their_ids_and_responses(driver, no_threads_left):
+    """The responses equal those of single calls of rerank."""
+    outcomes = driver.run(rows(20), concurrency=4)
     assert driver.ids == [f"row {number}" for number in range(20)]
-    assert all(is_right(number, response) for number, (_, response) in enumerate(given))
+    assert all(is_right(number, response) for number, (_, response) in enumerate(outcomes))
 
 
-def test_an_early_answer_waits_for_its_turn_or_not(server, driver):
+def test_an_early_response_is_held_back_only_if_ordered(server, driver):
     """The first row is answered only when the server has seen the fourth."""
     good = server.default
 
@@ -26,19 +26,19 @@ def test_an_early_answer_waits_for_its_turn_or_not(server, driver):
     assert driver.ids[:2] == ["row 1", "row 2"]
     assert sorted(driver.ids) == [f"row {number}" for number in range(6)]
     server.requests.clear()
-    driver.given.clear()
+    driver.outcomes.clear()
     driver.run(rows(6), concurrency=2)
     assert driver.ids == [f"row {number}" for number in range(6)]
 
 
 def test_a_row_without_an_id_has_its_position(driver):
-    """Counted from 0 over all rows; any value may be an id, and nobody compares them."""
+    """Positions count all rows from 0. Any value may be an id, and ids are not compared."""
     requests = [row(0, id=None), row(1, id=("a", 1)), {k: v for k, v in row(2).items() if k != "id"}, row(3, id=0)]
     assert [row_id for row_id, _ in driver.run(requests)] == [0, ("a", 1), 2, 0]
 
 
-def test_common_arguments_are_every_rows_unless_it_has_its_own(server, driver):
-    """None in a row means "not given", as everywhere."""
+def test_common_arguments_apply_to_every_row_that_has_none_of_its_own(server, driver):
+    """None in a row counts as not given."""
     requests = [row(0), row(1, top_n=1, model="rerank-v4.0-pro"), row(2, top_n=None)]
     driver.run(requests, top_n=2, priority=7, concurrency=1)
     sent = [request.json for request in server.requests]
@@ -47,15 +47,15 @@ def test_common_arguments_are_every_rows_unless_it_has_its_own(server, driver):
     assert {body["priority"] for body in sent} == {7}
 
 
-def test_rows_of_the_caller_are_not_changed(driver):
-    """Nor is what is common to them."""
+def test_the_rows_of_the_caller_are_not_changed(driver):
+    """The batch copies their arguments."""
     requests = rows(2)
     driver.run(requests, request_options={"max_retries": 0})
     assert requests == rows(2)
 
 
-def test_no_rows_and_no_documents(server, driver):
-    """Nothing to do is done at once."""
+def test_no_rows_or_no_documents_send_nothing(server, driver):
+    """An empty batch yields nothing; a row without documents gets an empty response."""
     assert driver.run([]) == []
     [(row_id, response)] = driver.run([row(0, documents=[])])
     assert (row_id, response.results, server.requests) == ("row 0", [], [])

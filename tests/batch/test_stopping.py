@@ -1,4 +1,4 @@
-"""A batch left early, cancelled or interrupted ends at once and leaves nothing behind."""
+"""A batch that is closed, cancelled or interrupted stops at once and leaves no task, thread or connection."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import anyio.lowlevel
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
-from tests.batch.driving import BACKENDS, COMMON, CUT_OFF, DOCUMENTS, PATIENCE_S, row, rows, until
+from tests.batch.helpers import BACKENDS, CANCELS_UPLOADS, COMMON, DOCUMENTS, TIMEOUT_S, row, rows, until
 from tests.fake_server import error, hang
 
 
-def only_the_first_is_well(server):
-    """It is answered once another one is under way; others are told to come back in 100 seconds."""
+def only_the_first_succeeds(server):
+    """Answer the first row after another one has arrived; the others get a 503 with a hint of 100 seconds."""
     good, later = server.default, error(503, "down", headers={"retry-after": "100"})
 
     async def reply(exchange):
@@ -33,9 +33,9 @@ def only_the_first_is_well(server):
 
 
 @pytest.mark.parametrize("how", ["close", "break"])
-def test_leaving_early_ends_the_threads_and_sends_nothing_more(server, no_threads_left, how):
-    """What is under way is not waited for, and what failed is not repeated: nobody waits for 100 seconds."""
-    only_the_first_is_well(server)
+def test_leaving_early_stops_the_threads_and_sends_nothing_more(server, no_threads_left, how):
+    """Requests in flight are not awaited and failed ones are not retried after their 100 seconds."""
+    only_the_first_succeeds(server)
     with ClientV2("test-key", base_url=server.url) as client:
         batch = client.rerank_many(rows(50), concurrency=4, **COMMON)
         assert next(batch)[0] == "row 0"
@@ -44,18 +44,18 @@ def test_leaving_early_ends_the_threads_and_sends_nothing_more(server, no_thread
             batch.close()
         del batch
         for thread in [thread for thread in threading.enumerate() if thread.name == "cohere_rerank batch"]:
-            thread.join(PATIENCE_S)
+            thread.join(TIMEOUT_S)
             assert not thread.is_alive()
         assert len(server.requests) <= 8
         assert client.rerank(**COMMON, query="query 0", documents=DOCUMENTS).results
 
 
-@CUT_OFF
+@CANCELS_UPLOADS
 @BACKENDS
 @pytest.mark.parametrize("how", ["aclose", "cancel"])
 def test_leaving_early_leaves_no_task_and_no_connection(server, backend, how):
-    """By ``aclose``, or because the program's own scope ends while it waits for an answer."""
-    only_the_first_is_well(server)
+    """This holds for ``aclose`` and for a cancelled scope of the caller."""
+    only_the_first_succeeds(server)
 
     async def main():
         async with AsyncClientV2("test-key", base_url=server.url) as client:
@@ -78,10 +78,10 @@ def test_leaving_early_leaves_no_task_and_no_connection(server, backend, how):
     assert len(server.requests) <= 1 + 8 + 1
 
 
-@CUT_OFF
+@CANCELS_UPLOADS
 @BACKENDS
 def test_aclose_does_not_wait_for_replies(server, backend):
-    """Requests under way are cut off."""
+    """Requests in flight are cancelled."""
     good = server.default
 
     async def some_never(exchange):
@@ -100,8 +100,8 @@ def test_aclose_does_not_wait_for_replies(server, backend):
     anyio.run(main, backend=backend)
 
 
-def test_a_batch_dropped_in_the_middle_ends_with_its_loop(server):
-    """A ``break`` without ``aclosing`` is cleaned up by asyncio, which warns of nothing."""
+def test_a_batch_that_is_dropped_midway_ends_with_its_loop(server):
+    """After a ``break`` without ``aclosing`` asyncio cleans up without a warning."""
 
     async def main():
         async with AsyncClientV2("test-key", base_url=server.url) as client:
@@ -115,8 +115,8 @@ def test_a_batch_dropped_in_the_middle_ends_with_its_loop(server):
     asyncio.run(main())
 
 
-def test_a_batch_whose_task_is_cancelled_from_outside_is_not_taken_for_done(server):
-    """Some programs cancel all tasks of a loop that are not theirs."""
+def test_a_batch_whose_task_is_cancelled_from_outside_raises(server):
+    """Some programs cancel all foreign tasks of a loop; the batch does not look complete then."""
 
     async def main():
         async with AsyncClientV2("test-key", base_url=server.url) as client:
@@ -131,8 +131,8 @@ def test_a_batch_whose_task_is_cancelled_from_outside_is_not_taken_for_done(serv
     asyncio.run(main())
 
 
-def test_ctrl_c_ends_a_batch_at_once(server, no_threads_left):
-    """While every reply is still awaited."""
+def test_ctrl_c_stops_a_batch_at_once(server, no_threads_left):
+    """Even while all replies are still to come."""
 
     def interrupt():
         server.wait_until(lambda s: s.n_in_flight == 4)
@@ -145,10 +145,10 @@ def test_ctrl_c_ends_a_batch_at_once(server, no_threads_left):
         assert server.n_in_flight == 4
 
 
-@CUT_OFF
+@CANCELS_UPLOADS
 @BACKENDS
-def test_an_asynchronous_source_runs_and_ends_in_one_task(server, backend):
-    """A source may hold scopes open, and is closed when the batch is left early."""
+def test_an_asynchronous_source_runs_and_closes_in_one_task(server, backend):
+    """A source may keep cancel scopes open, and is closed when the batch is left early."""
     ended = []
 
     async def source():

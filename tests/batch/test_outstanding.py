@@ -1,4 +1,4 @@
-"""A bounded window of rows at a time: under way, read ahead, and in memory."""
+"""The number of rows in flight, read ahead and in memory is bounded."""
 
 from __future__ import annotations
 
@@ -14,78 +14,78 @@ import anyio.lowlevel
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
-from tests.batch.driving import BACKENDS, COMMON, CUT_OFF, PATIENCE_S, row, rows
+from tests.batch.helpers import BACKENDS, CANCELS_UPLOADS, COMMON, TIMEOUT_S, row, rows
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_rows_are_taken_as_there_is_room(server, ordered):
-    """Never more than twice the concurrency beyond what was given, and never more under way than that."""
-    taken = 0
+def test_rows_are_read_as_outcomes_are_used(server, ordered):
+    """At most 2 x concurrency rows are outstanding, and at most concurrency requests are in flight."""
+    n_read = 0
 
     def source():
-        nonlocal taken
+        nonlocal n_read
         for number in count():
-            taken += 1
+            n_read += 1
             yield row(number)
 
     with ClientV2("test-key", base_url=server.url) as client:
         batch = client.rerank_many(source(), concurrency=3, ordered=ordered, **COMMON)
-        assert taken == 0
-        for n_given, _ in enumerate(islice(batch, 30), start=1):
-            assert taken <= n_given - 1 + 6
+        assert n_read == 0
+        for n_yielded, _ in enumerate(islice(batch, 30), start=1):
+            assert n_read <= n_yielded - 1 + 6
         batch.close()
     assert server.max_in_flight <= 3
 
 
-@CUT_OFF
+@CANCELS_UPLOADS
 @BACKENDS
 @pytest.mark.parametrize("ordered", [True, False])
-def test_rows_are_taken_as_there_is_room_by_tasks(server, backend, ordered):
-    """The same; one more row may have been read."""
-    taken = 0
+def test_tasks_read_rows_as_outcomes_are_used(server, backend, ordered):
+    """The same bounds hold; one more row may have been read."""
+    n_read = 0
 
     async def source():
-        nonlocal taken
+        nonlocal n_read
         for number in count():
-            taken += 1
+            n_read += 1
             yield row(number)
 
     async def main():
         async with AsyncClientV2("test-key", base_url=server.url) as client:
             batch = client.rerank_many(source(), concurrency=3, ordered=ordered, **COMMON)
-            n_given = 0
+            n_yielded = 0
             async with aclosing(batch):
                 async for _ in batch:
-                    n_given += 1
+                    n_yielded += 1
                     for _ in range(50):
                         await anyio.lowlevel.checkpoint()
-                    assert taken <= n_given + 6
-                    if n_given == 30:
+                    assert n_read <= n_yielded + 6
+                    if n_yielded == 30:
                         break
 
     anyio.run(main, backend=backend)
     assert server.max_in_flight <= 3
 
 
-def test_as_many_are_under_way_as_asked_for(server, driver):
-    """And not one more."""
+def test_as_many_requests_are_in_flight_as_the_concurrency(server, driver):
+    """Not fewer and not one more."""
     with server.hold_replies():
         done = threading.Thread(target=driver.run, args=(rows(8),), kwargs={"concurrency": 4}, daemon=True)
         done.start()
         server.wait_until(lambda s: s.n_in_flight == 4)
         assert server.max_in_flight == 4
-    done.join(PATIENCE_S)
-    assert len(driver.given) == 8
+    done.join(TIMEOUT_S)
+    assert len(driver.outcomes) == 8
 
 
-def test_a_slow_row_holds_back_a_bounded_number(server):
-    """In order, rows beyond the window wait unread until the first one is answered."""
-    taken = 0
+def test_a_slow_row_holds_back_a_bounded_number_of_rows(server):
+    """With ordered=True, rows beyond 2 x concurrency stay unread until the first row is answered."""
+    n_read = 0
 
     def source():
-        nonlocal taken
+        nonlocal n_read
         for number in range(100):
-            taken += 1
+            n_read += 1
             yield row(number)
 
     async def late(exchange):
@@ -99,9 +99,9 @@ def test_a_slow_row_holds_back_a_bounded_number(server):
         first = threading.Thread(target=next, args=(batch,), daemon=True)
         first.start()
         server.wait_until(lambda s: len(s.requests) == 4 and s.n_in_flight == 1)
-        assert taken == 4
+        assert n_read == 4
         server._loop.call_soon_threadsafe(released.set)
-        first.join(PATIENCE_S)
+        first.join(TIMEOUT_S)
         assert len(list(batch)) == 99
 
 
@@ -147,7 +147,7 @@ print((marks[1] - marks[0]) / (N * 0.9) * 100_000)
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize("kind", ["sync", "async"])
 def test_memory_does_not_grow_with_the_rows(kind):
-    """At most 5 MB for each 100,000, with 64 under way."""
+    """At most 5 MB for 100,000 rows, with 64 in flight."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, kind, "100000"], capture_output=True, text=True, timeout=110, check=True
     )

@@ -1,4 +1,4 @@
-"""Batches beside single calls and other batches: one client, one limit, two lanes."""
+"""Batches and single calls share one client and one limit, in two traffic classes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import anyio
 
 from cohere_rerank import AsyncClientV2
 from cohere_rerank.limits import RateLimit
-from tests.batch.driving import BACKENDS, COMMON, CUT_OFF, DOCUMENTS, PATIENCE_S, Driver, is_right, row, rows
+from tests.batch.helpers import BACKENDS, CANCELS_UPLOADS, COMMON, DOCUMENTS, TIMEOUT_S, Driver, is_right, row, rows
 
 
-@CUT_OFF
+@CANCELS_UPLOADS
 @BACKENDS
 def test_batches_and_single_calls_share_a_client(server, backend):
     """Single calls are answered while two endless batches run."""
@@ -34,20 +34,20 @@ def test_batches_and_single_calls_share_a_client(server, backend):
     anyio.run(main, backend=backend)
 
 
-def test_rows_of_a_batch_let_single_calls_go_first(monkeypatch, driver):
-    """They wait for their turn in the bulk lane."""
-    from cohere_rerank._transport import http as _http
+def test_rows_of_a_batch_wait_behind_single_calls(monkeypatch, driver):
+    """They have the bulk traffic class."""
+    from cohere_rerank._transport import http as http_module
 
-    lanes = []
+    classes = []
     for name in ("Http", "AsyncHttp"):
-        kind = getattr(_http, name)
-        monkeypatch.setattr(kind, "_request", seen_lanes(kind._request, lanes))
+        kind = getattr(http_module, name)
+        monkeypatch.setattr(kind, "_request", seen_classes(kind._request, classes))
     driver.run(rows(3))
-    assert lanes == [1, 1, 1]
+    assert classes == [1, 1, 1]
 
 
 def test_a_batch_and_single_calls_share_a_limit(server, driver):
-    """One at a time means one, also of two batches at once."""
+    """A concurrency of one holds for three batches together."""
     limit = RateLimit(per_minute=100_000, concurrency=1)
     others = [Driver(kind, server.url) for kind in ("sync", "asyncio")]
     threads = [
@@ -57,29 +57,29 @@ def test_a_batch_and_single_calls_share_a_limit(server, driver):
         thread.start()
     driver.run(rows(10), client={"limit": limit})
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert all(one.ids == [f"row {number}" for number in range(10)] for one in (driver, *others))
     assert server.max_in_flight == 1
 
 
-def test_a_row_waits_for_its_turn_beyond_the_deadline_of_a_call(driver, clock):
-    """A limit of one an hour is kept, and costs no row: a single call would fail at once."""
+def test_a_row_waits_for_the_limit_beyond_the_deadline_of_a_call(driver, clock):
+    """With a limit of one an hour each row is answered; a single call would fail at once."""
     limited = {"limit": RateLimit(requests=1, period_s=3600), "clock": clock, "deadline": 10}
-    given = driver.run(rows(3), client=limited, concurrency=1)  # on this clock sleepers pass each other's time
-    assert all(is_right(number, response) for number, (_, response) in enumerate(given))
+    outcomes = driver.run(rows(3), client=limited, concurrency=1)  # on this clock several sleepers would add up
+    assert all(is_right(number, response) for number, (_, response) in enumerate(outcomes))
     assert sum(clock.sleeps) >= 2 * 3600
 
 
-def seen_lanes(build, lanes):
+def seen_classes(build, classes):
     def request(self, config, part, *arguments):
-        lanes.append(part.call.traffic_class)
+        classes.append(part.call.traffic_class)
         return build(self, config, part, *arguments)
 
     return request
 
 
-def test_a_plain_call_loads_nothing_of_this():
-    """Nor does making a client."""
+def test_a_single_call_does_not_import_batch_or_cache():
+    """Constructing a client does not either."""
     code = """
 import sys
 from cohere_rerank import ClientV2
