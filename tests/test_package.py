@@ -115,7 +115,7 @@ def test_sdist_can_be_worked_with(sdist_and_wheel):
     """It holds the suite, the docs and the Makefile, and nothing that a build left behind."""
     with tarfile.open(sdist_and_wheel[0]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    wanted = {"LICENSE", "Makefile", "README.md", "pyproject.toml", "zensical.toml"}
+    wanted = {"LICENSE", "Makefile", "README.md", "hatch_build.py", "pyproject.toml", "zensical.toml"}
     assert wanted | {"tests/test_package.py", "docs/index.md", "examples/demo.py"} <= names
     left_behind = ("__pycache__", ".venv", ".cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", "site/")
     assert not [name for name in names if any(mark in name for mark in left_behind)]
