@@ -44,7 +44,7 @@ def eval(  # noqa: A001 - the command's name
 
     with closing(Systems(settings)) as available, _progress() as progress:
         chosen = {name: available.get(name) for name in systems or (AS_GIVEN, "local:")}
-        report = evaluate(lists, chosen, names=metrics or METRICS, progress=progress)
+        report = evaluate(lists, chosen, metrics=metrics or METRICS, progress=progress)
     click.echo(report.to_json() if as_json else str(report))
 
 

@@ -1,4 +1,4 @@
-"""Measure rerankers on your own labelled lists: how well they rank, whether a difference is real, where to cut.
+"""Measure rerankers on your own labelled lists: ranking quality, significance of differences, score thresholds.
 
 >>> from cohere_rerank.evaluate import LabelledList, evaluate
 >>> lists = [LabelledList("capital of France", ["Lyon is large.", "Paris is the capital of France."], [0, 1])]
@@ -12,13 +12,13 @@ from .comparison import Comparison, Report, evaluate
 from .lists import LabelledList, load_lists
 from .metrics import average_precision, measure, ndcg, recall, reciprocal_rank
 from .resampling import Interval
-from .threshold import Cut, Threshold, borderline_threshold, recommend_threshold
+from .threshold import OperatingPoint, Threshold, borderline_threshold, recommend_threshold
 
 __all__ = [
     "Comparison",
-    "Cut",
     "Interval",
     "LabelledList",
+    "OperatingPoint",
     "Report",
     "Threshold",
     "average_precision",

@@ -1,4 +1,4 @@
-"""Several rerankers on the same lists, side by side: means, their uncertainty, and whether a difference is real."""
+"""Compare several rerankers on the same lists: means, their uncertainty, and whether a difference is significant."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from cohere_rerank.errors import InvalidRequestError
 
-from . import metrics
-from .lists import LabelledList, gather
-from .progress import steps
+from .lists import LabelledList, collect
+from .metrics import measure, parse
+from .plot import plot_intervals
+from .progress import reporting
 from .resampling import CONFIDENCE, N_RESAMPLES, Interval, bootstrap, p_value
-from .systems import as_function, located
+from .systems import as_function, with_error_context
 
 if TYPE_CHECKING:
-    from .systems import Scores, System
+    from .systems import ScoreList, System
 
 __all__ = ["METRICS", "Comparison", "Report", "evaluate"]
 
@@ -29,12 +30,15 @@ METRICS = ("ndcg@10", "mrr@10", "recall@10", "map")
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two systems on the same lists.
+    """The difference of two systems on the same lists.
 
     Attributes:
-        difference: Mean of the second less mean of the first, with its interval.
-        p_value: Two-sided, of a paired randomisation test: how often chance alone, swapping the two systems list by
-            list, makes a difference at least as large.
+        first: The name of the first system.
+        second: The name of the second system.
+        metric: The metric.
+        difference: The mean of the second system minus the mean of the first, with its interval.
+        p_value: The two-sided p-value of a paired randomisation test. It is the probability that chance alone, swapping
+            the two systems list by list, makes a difference at least as large.
     """
 
     first: str
@@ -46,85 +50,97 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Report:
-    """What `evaluate` found.
+    """The result of `evaluate`.
 
     Attributes:
-        n_lists: Lists with a relevant document: the ones that count.
-        n_without_answer: Lists without one, left out of every metric.
-        values: System, then metric, then one value in [0, 1] for each list that counts, in the lists' order.
+        n_lists: The number of lists with a relevant document. Only these are measured.
+        n_without_relevant: The number of lists without a relevant document. They are left out of every metric.
+        per_list: For each system and each metric one value in [0, 1] per measured list, in the order of the lists.
     """
 
     n_lists: int
-    n_without_answer: int
-    values: Mapping[str, Mapping[str, Sequence[float]]] = field(repr=False)
+    n_without_relevant: int
+    per_list: Mapping[str, Mapping[str, Sequence[float]]] = field(repr=False)
 
     def mean(self, system: str, metric: str) -> float:
-        """The mean over the lists.
+        """Return the mean over the lists.
 
         Raises:
-            InvalidRequestError: The system or the metric was not evaluated; so too in `interval` and `compare`.
+            InvalidRequestError: The system or the metric was not evaluated. `interval` and `compare` raise it too.
         """
-        values = self._of(system, metric)
+        values = self._values(system, metric)
         return fsum(values) / len(values)
 
     def interval(self, system: str, metric: str, *, n_resamples: int = N_RESAMPLES, seed: int = 0) -> Interval:
-        """The mean with its 95 % interval, by resampling the lists."""
-        return bootstrap(self._of(system, metric), n_resamples, seed)
+        """Return the mean with its 95 % bootstrap interval over the lists."""
+        return bootstrap(self._values(system, metric), n_resamples, seed)
 
     def compare(
         self, first: str, second: str, metric: str, *, n_resamples: int = N_RESAMPLES, seed: int = 0
     ) -> Comparison:
-        """Whether the second system is really better or worse than the first."""
+        """Return the difference of two systems, and how likely it is by chance."""
         differences = self._differences(first, second, metric)
         interval = bootstrap(differences, n_resamples, seed)
         return Comparison(first, second, metric, interval, p_value(differences, n_resamples, seed))
 
     def _differences(self, first: str, second: str, metric: str) -> list[float]:
-        pairs = zip(self._of(first, metric), self._of(second, metric), strict=True)
+        pairs = zip(self._values(first, metric), self._values(second, metric), strict=True)
         return [of_second - of_first for of_first, of_second in pairs]
 
-    def _of(self, system: str, metric: str) -> Sequence[float]:
-        of_system = _known("system", system, self.values)
-        return _known("metric", metric, of_system)
+    def _values(self, system: str, metric: str) -> Sequence[float]:
+        of_system = _lookup("system", system, self.per_list)
+        return _lookup("metric", metric, of_system)
+
+    def _names(self) -> tuple[list[str], list[str]]:
+        """Return the names of the systems and of the metrics."""
+        return list(self.per_list), list(next(iter(self.per_list.values())))
+
+    def _intervals(self) -> dict[str, dict[str, Interval]]:
+        systems, metrics = self._names()
+        return {system: {metric: self.interval(system, metric) for metric in metrics} for system in systems}
 
     def to_dict(self) -> dict[str, Any]:
-        """All figures as plain data: means with intervals, and every system against the first."""
-        systems, names = list(self.values), list(next(iter(self.values.values())))
+        """Return all figures as plain data: means with intervals, and each system compared with the first."""
+        systems, metrics = self._names()
+        comparisons = [self.compare(systems[0], other, metric) for other in systems[1:] for metric in metrics]
         return {
             "n_lists": self.n_lists,
-            "n_without_answer": self.n_without_answer,
-            "systems": {system: {name: asdict(self.interval(system, name)) for name in names} for system in systems},
-            "comparisons": [asdict(self.compare(systems[0], other, name)) for other in systems[1:] for name in names],
+            "n_without_relevant": self.n_without_relevant,
+            "systems": {
+                system: {metric: asdict(interval) for metric, interval in intervals.items()}
+                for system, intervals in self._intervals().items()
+            },
+            "comparisons": [asdict(comparison) for comparison in comparisons],
         }
 
     def to_json(self) -> str:
-        """`to_dict` as JSON."""
+        """Return `to_dict` as JSON."""
         return json.dumps(self.to_dict(), indent=1)
 
     def plot(self, path: str | PathLike[str]) -> None:
-        """Draw the means with their intervals as a PNG.
+        """Draw the means with their intervals into a PNG file.
 
         Raises:
             ImportError: The extra ``plot`` is not installed.
         """
-        from .plot import plot_report
-
-        plot_report(self, path)
+        plot_intervals(self._intervals(), self.n_lists, path)
 
     def __str__(self) -> str:
-        """A table: a line for each system; a star marks a difference from the first with p < 0.05."""
-        systems, names = list(self.values), list(next(iter(self.values.values())))
-        rows = [["system", *names]]
-        for system in systems:
+        """Return a table with one row per system. A star marks a difference from the first system with p < 0.05."""
+        systems, metrics = self._names()
+        rows = [["system", *metrics]]
+        for system, intervals in self._intervals().items():
             row = [system]
-            for name in names:
-                interval = self.interval(system, name)
-                is_other = p_value(self._differences(systems[0], system, name)) < 1 - CONFIDENCE
-                row.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]{'*' if is_other else ''}")
+            for metric, interval in intervals.items():
+                is_different = p_value(self._differences(systems[0], system, metric)) < 1 - CONFIDENCE
+                star = "*" if is_different else ""
+                row.append(f"{interval.mean:.3f} [{interval.low:.3f}, {interval.high:.3f}]{star}")
             rows.append(row)
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-        left_out = f", {self.n_without_answer} without an answer left out" if self.n_without_answer else ""
+        left_out = ""
+        if self.n_without_relevant:
+            left_out = f", {self.n_without_relevant} without a relevant document left out"
         return "\n".join(
             [*lines, f"({self.n_lists} lists{left_out}; 95 % intervals; * differs from {systems[0]}, p < 0.05)"]
         )
@@ -134,50 +150,54 @@ def evaluate(
     lists: Iterable[LabelledList] | str | PathLike[str],
     systems: Mapping[str, System],
     *,
-    names: Sequence[str] = METRICS,
+    metrics: Sequence[str] = METRICS,
     progress: bool | Callable[[int, int], object] = False,
 ) -> Report:
     """Rank every list with every system and measure the rankings.
 
     Args:
-        lists: Labelled lists, or the JSON Lines file that holds them.
-        systems: Name to system: a ``local:`` address, a scorer, a function of (query, documents), or (client, model).
-        names: Metrics: ndcg, mrr, recall, map, each alone or with a cut as in ndcg@10.
-        progress: True draws a bar on stderr (extra ``progress``); a function is called with (done, of), the number of
-            rankings.
+        lists: Labelled lists, or the path of a JSON Lines file with such lists.
+        systems: A name for each system. A system is a ``local:`` address, a scorer, a function of (query, documents),
+            or a pair (client, model).
+        metrics: The metrics: ndcg, mrr, recall or map, each alone or with a cutoff as in ndcg@10.
+        progress: True draws a bar on stderr (extra ``progress``). A function is called with the number of finished
+            rankings and their total. Default: False.
 
     Raises:
-        InvalidRequestError: No lists, no systems, no metrics, one that is none, or no list with a relevant document.
-        CohereRerankError: A system failed; its ``part`` says which, and on which list. Nothing is left out silently.
+        InvalidRequestError: There are no lists, no systems or no metrics; one of them is not valid; or no list has a
+            relevant document.
+        CohereRerankError: A system failed. The ``part`` of the error says which one, and on which list. No list is
+            skipped.
         ImportError: The extra ``progress`` is not installed.
     """
-    functions = _functions(systems)
-    names = _checked_names(names)
-    loaded = gather(lists)
-    answerable = [index for index, item in enumerate(loaded) if any(item.grades)]
-    values: dict[str, dict[str, list[float]]] = {system: {name: [] for name in names} for system in functions}
-    with steps(progress, len(answerable) * len(functions)) as step:
-        for index in answerable:
+    functions = _as_functions(systems)
+    metrics = _check_metrics(metrics)
+    loaded = collect(lists)
+    measured = [index for index, item in enumerate(loaded) if any(item.grades)]
+    per_list: dict[str, dict[str, list[float]]] = {system: {metric: [] for metric in metrics} for system in functions}
+    with reporting(progress, len(measured) * len(functions)) as advance:
+        for index in measured:
             for system, score in functions.items():
                 ranked = _ranked_grades(score, loaded[index], f"system {system!r}, lists[{index}]")
-                for name in names:
-                    value = metrics.measure(name, ranked)
-                    assert value is not None, name  # lists without a relevant document were left out
-                    values[system][name].append(value)
-                step()
-    return Report(len(answerable), len(loaded) - len(answerable), values)
+                for metric in metrics:
+                    value = measure(metric, ranked)
+                    assert value is not None, metric  # the list has a relevant document
+                    per_list[system][metric].append(value)
+                advance()
+    return Report(len(measured), len(loaded) - len(measured), per_list)
 
 
-def _ranked_grades(score: Scores, item: LabelledList, place: str) -> list[float]:
-    with located(place):
+def _ranked_grades(score: ScoreList, item: LabelledList, place: str) -> list[float]:
+    with with_error_context(place):
         scores = score(item.query, item.documents)
     order = sorted(range(len(scores)), key=lambda index: (-scores[index], index))
     return [item.grades[index] for index in order]
 
 
-def _functions(systems: Mapping[str, System]) -> dict[str, Scores]:
-    given: object = systems
-    if not isinstance(given, Mapping) or not given or not all(isinstance(name, str) for name in given):
+def _as_functions(systems: Mapping[str, System]) -> dict[str, ScoreList]:
+    unchecked: object = systems
+    is_valid = isinstance(unchecked, Mapping) and unchecked and all(isinstance(name, str) for name in unchecked)
+    if not is_valid:
         raise InvalidRequestError('systems must map at least one name to a system, such as {"lexical": "local:"}')
     functions = {}
     for name, system in systems.items():
@@ -188,15 +208,15 @@ def _functions(systems: Mapping[str, System]) -> dict[str, Scores]:
     return functions
 
 
-def _checked_names(names: Sequence[str]) -> list[str]:
-    if isinstance(names, str) or not names:
-        raise InvalidRequestError('names must be a list of at least one metric, such as ["ndcg@10"]')
-    for name in names:
-        metrics.parse(name)
-    return list(dict.fromkeys(names))  # a metric named twice is measured once
+def _check_metrics(metrics: Sequence[str]) -> list[str]:
+    if isinstance(metrics, str) or not metrics:
+        raise InvalidRequestError('metrics must be a list of at least one metric, such as ["ndcg@10"]')
+    for metric in metrics:
+        parse(metric)
+    return list(dict.fromkeys(metrics))  # a metric that appears twice is measured once
 
 
-def _known(kind: str, name: str, values: Mapping[str, _T]) -> _T:
+def _lookup(kind: str, name: str, values: Mapping[str, _T]) -> _T:
     if name not in values:
-        raise InvalidRequestError(f"{kind} {name!r} was not evaluated; these were: {', '.join(values)}")
+        raise InvalidRequestError(f"the {kind} {name!r} was not evaluated; use one of {', '.join(values)}")
     return values[name]

@@ -1,4 +1,4 @@
-"""Labelled lists: a query, its documents, and how relevant each is."""
+"""Labelled lists: a query, its documents, and the relevance of each document."""
 
 from __future__ import annotations
 
@@ -14,24 +14,23 @@ from cohere_rerank._json_lines import numbered_lines, parse_json
 from cohere_rerank._wire.documents import to_texts
 from cohere_rerank.errors import InvalidRequestError
 
-__all__ = ["LabelledList", "gather", "load_lists"]
+__all__ = ["LabelledList", "collect", "load_lists"]
 
-_MAX_GRADE = 1_000_000  # sums of grades stay far from the end of the floats
-_GRADES = ("grades", "judgements", "judgments")  # what a field with a number for each document may be called
+_MAX_GRADE = 1_000_000  # keeps sums of grades exact
+_GRADE_FIELDS = ("grades", "judgements", "judgments")  # the names of the field with one number per document
 
 
 @dataclass(frozen=True)
 class LabelledList:
-    """One query with judged documents, checked like the arguments of ``rerank``; keeps lists of its own.
+    """One query with judged documents. It copies the lists, and checks them like the arguments of ``rerank``.
 
     Args:
         query: The query, not blank.
-        documents: n documents, in any form that ``rerank`` takes.
-        grades: n numbers up to 1,000,000: 0 for "not relevant", larger for "more relevant".
+        documents: n documents, in any form that ``rerank`` accepts.
+        grades: n numbers from 0 to 1,000,000. 0 means "not relevant", and a larger number means "more relevant".
 
     Raises:
-        InvalidRequestError: ``rerank`` would refuse the query or a document, the lengths differ, or a grade is no such
-            number.
+        InvalidRequestError: The query or a document is not valid, the lengths differ, or a grade is not valid.
     """
 
     query: str
@@ -43,7 +42,7 @@ class LabelledList:
         if not isinstance(query, str) or not query.strip():
             raise InvalidRequestError("query must be a string that is not blank")
         documents, _ = to_texts(self.documents)
-        grades = _checked_grades(self.grades)
+        grades = _check_grades(self.grades)
         if len(documents) != len(grades):
             raise InvalidRequestError(
                 f"there are {len(documents)} documents and {len(grades)} grades; each document needs one"
@@ -52,14 +51,14 @@ class LabelledList:
         object.__setattr__(self, "grades", grades)
 
 
-def _checked_grades(grades: object) -> list[float]:
+def _check_grades(grades: object) -> list[float]:
     if isinstance(grades, (str, bytes)) or not isinstance(grades, Iterable):
         raise InvalidRequestError(f"grades must be a list of numbers, got {type(grades).__name__}")
     listed = list(grades)
     for index, grade in enumerate(listed):
         if not _is_number(grade) or not 0 <= grade <= _MAX_GRADE:
             raise InvalidRequestError(
-                f"the grade at index {index} must be a number from 0 to {_MAX_GRADE}, got {_shown(grade)}"
+                f"the grade at index {index} must be a number from 0 to {_MAX_GRADE}, got {_describe(grade)}"
             )
     return [float(grade) for grade in listed]
 
@@ -68,35 +67,38 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _shown(value: object) -> str:
-    return reprlib.repr(value) if _is_number(value) else type(value).__name__  # it may be a document
+def _describe(value: object) -> str:
+    return reprlib.repr(value) if _is_number(value) else type(value).__name__  # a text may be a document
 
 
-def gather(lists: Iterable[LabelledList] | str | PathLike[str]) -> list[LabelledList]:
-    """All lists, from a file or as they are, before the first one is ranked: rankings may cost money.
+def collect(lists: Iterable[LabelledList] | str | PathLike[str]) -> list[LabelledList]:
+    """Return all lists, checked before the first one is ranked, because rankings may cost money.
+
+    Args:
+        lists: Labelled lists, or the path of a JSON Lines file.
 
     Raises:
-        InvalidRequestError: There are none, one is no `LabelledList`, or none has a relevant document.
+        InvalidRequestError: There are no lists, one is not a `LabelledList`, or none has a relevant document.
     """
-    gathered = load_lists(lists) if isinstance(lists, (str, PathLike)) else list(lists)
-    items: list[object] = [*gathered]
+    collected = load_lists(lists) if isinstance(lists, (str, PathLike)) else list(lists)
+    items: list[object] = [*collected]
     for index, item in enumerate(items):
         if not isinstance(item, LabelledList):
             raise InvalidRequestError(f"lists[{index}] must be a LabelledList, got {type(item).__name__}")
-    if not any(any(item.grades) for item in gathered):
-        raise InvalidRequestError(f"none of the {len(gathered)} lists has a relevant document")
-    return gathered
+    if not any(any(item.grades) for item in collected):
+        raise InvalidRequestError(f"none of the {len(collected)} lists has a relevant document")
+    return collected
 
 
 def load_lists(path: str | PathLike[str]) -> list[LabelledList]:
     """Read labelled lists from JSON Lines.
 
-    Each line is an object with ``query``, ``documents`` and one of: ``relevant``, the indices of the relevant
-    documents, from 0; or ``grades`` (also ``judgements``), a number for each document. Other fields are left alone,
-    blank lines skipped.
+    Each line is an object with ``query``, ``documents`` and either ``relevant`` or ``grades``. ``relevant`` has the
+    indices of the relevant documents, from 0. ``grades`` (or ``judgements``) has one number per document. Other fields
+    are ignored, and blank lines are skipped.
 
     Raises:
-        InvalidRequestError: A line is no such object; the message names the file and the line.
+        InvalidRequestError: A line is not such an object. The message names the file and the line.
         OSError: The file cannot be read.
     """
     return list(_read(Path(path)))
@@ -117,22 +119,24 @@ def _from_record(record: Any) -> LabelledList:
     query, documents = record.get("query"), record.get("documents")
     if not isinstance(query, str) or not isinstance(documents, list):
         raise InvalidRequestError("it must have query (a string) and documents (a list)")
-    given = [name for name in ("relevant", *_GRADES) if record.get(name) is not None]
-    if len(given) != 1:
-        found = " and ".join(given) or "neither"
+    present = [name for name in ("relevant", *_GRADE_FIELDS) if record.get(name) is not None]
+    if len(present) != 1:
+        found = " and ".join(present) or "neither"
         raise InvalidRequestError(
             f"it must have either relevant (a list of indices) or grades (a number for each document), found {found}"
         )
-    judged = record[given[0]]
+    judged = record[present[0]]
     if not isinstance(judged, list):
-        raise InvalidRequestError(f"{given[0]} must be a list, got {type(judged).__name__}")
-    return LabelledList(query, documents, _grades(judged, len(documents)) if given == ["relevant"] else judged)
+        raise InvalidRequestError(f"{present[0]} must be a list, got {type(judged).__name__}")
+    if present == ["relevant"]:
+        judged = _grades_from_indices(judged, len(documents))
+    return LabelledList(query, documents, judged)
 
 
-def _grades(relevant: list[Any], n_documents: int) -> list[float]:
+def _grades_from_indices(relevant: list[Any], n_documents: int) -> list[float]:
     grades = [0.0] * n_documents
     for index in relevant:
         if type(index) is not int or not 0 <= index < n_documents:
-            raise InvalidRequestError(f"relevant must hold indices from 0, below {n_documents}, got {_shown(index)}")
+            raise InvalidRequestError(f"relevant must have indices from 0 to {n_documents - 1}, got {_describe(index)}")
         grades[index] = 1.0
     return grades

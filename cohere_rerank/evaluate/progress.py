@@ -1,4 +1,4 @@
-"""Who is told how far an evaluation has come: nobody, a function, or a bar."""
+"""Report the progress of an evaluation: not at all, to a function, or as a bar."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from itertools import count
 
 from cohere_rerank._progress import progress_bar
 
-__all__ = ["steps"]
+__all__ = ["reporting"]
 
 
 @contextmanager
-def steps(progress: bool | Callable[[int, int], object], total: int) -> Iterator[Callable[[], object]]:
-    """A function to call after each of *total* steps.
+def reporting(progress: bool | Callable[[int, int], object], total: int) -> Iterator[Callable[[], object]]:
+    """Yield a function to call after each of *total* steps.
 
     Args:
-        progress: False tells nobody; a function is called with (done, of); True draws a bar on stderr.
-        total: How many steps there will be.
+        progress: False reports nothing. A function is called with the number of finished steps and *total*. True draws
+            a bar on stderr.
+        total: The number of steps.
 
     Raises:
-        ImportError: A bar is asked for, and tqdm is not installed.
+        ImportError: *progress* is True, and tqdm is not installed.
     """
     if callable(progress):
-        done = count(1)
-        yield lambda: progress(next(done), total)
+        steps = count(1)
+        yield lambda: progress(next(steps), total)
     elif progress:
         with progress_bar(total, "ranking") as advance:
             yield advance

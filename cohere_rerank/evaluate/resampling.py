@@ -1,6 +1,6 @@
-"""How sure a mean is, from the lists themselves: the bootstrap, and the paired randomisation test.
+"""The uncertainty of a mean over lists: the bootstrap, and the paired randomisation test.
 
-Both draw from a seeded generator: the same values and seed give the same figures.
+Both use a seeded random generator. The same values and the same seed return the same figures.
 """
 
 from __future__ import annotations
@@ -20,7 +20,13 @@ N_RESAMPLES = 1000
 
 @dataclass(frozen=True)
 class Interval:
-    """A mean over lists and its 95 % bootstrap interval."""
+    """A mean over lists and its 95 % bootstrap interval.
+
+    Attributes:
+        mean: The mean.
+        low: The lower end of the interval.
+        high: The upper end of the interval.
+    """
 
     mean: float
     low: float
@@ -28,7 +34,9 @@ class Interval:
 
 
 def bootstrap(values: Sequence[float], n_resamples: int = N_RESAMPLES, seed: int = 0) -> Interval:
-    """The mean of *values*, and the middle 95 % of the means of as many values drawn from them, with replacement.
+    """Return the mean of *values* and its interval: the middle 95 % of the means of resampled values.
+
+    Each resample has as many values as the original, drawn with replacement.
 
     Raises:
         InvalidRequestError: *n_resamples* is less than 1.
@@ -36,30 +44,31 @@ def bootstrap(values: Sequence[float], n_resamples: int = N_RESAMPLES, seed: int
     _check(n_resamples)
     draw, n = random.Random(seed), len(values)
     means = sorted(fsum(draw.choices(values, k=n)) / n for _ in range(n_resamples))
-    cut_off = int((1 - CONFIDENCE) / 2 * n_resamples)  # at either end
-    return Interval(fsum(values) / n, means[cut_off], means[-1 - cut_off])
+    n_outside = int((1 - CONFIDENCE) / 2 * n_resamples)  # at each end
+    return Interval(fsum(values) / n, means[n_outside], means[-1 - n_outside])
 
 
 def p_value(differences: Sequence[float], n_resamples: int = N_RESAMPLES, seed: int = 0) -> float:
-    """How often chance alone, turning each difference around or not, makes a sum at least as far from 0.
+    """Return the probability that random signs of the differences make a sum at least as far from 0.
 
-    The test of Fisher and Pitman, two-sided; in (0, 1], for what was observed counts as one of the draws.
+    This is the two-sided test of Fisher and Pitman. The result is in (0, 1], because the observation counts as one of
+    the draws.
 
     Raises:
         InvalidRequestError: *n_resamples* is less than 1.
     """
     _check(n_resamples)
-    unequal = [difference for difference in differences if difference]  # 0 turned around is 0
-    if not unequal:
+    nonzero = [difference for difference in differences if difference]  # a sign does not change 0
+    if not nonzero:
         return 1.0
-    draw, n, total = random.Random(seed), len(unequal), fsum(unequal)
-    least = abs(total) - 1e-12 * n  # sums that differ only by rounding are equal
-    n_as_far = 0
+    draw, n, total = random.Random(seed), len(nonzero), fsum(nonzero)
+    threshold = abs(total) - 1e-12 * n  # sums that differ only by rounding are equal
+    n_extreme = 0
     for _ in range(n_resamples):
-        tosses = f"{draw.getrandbits(n):0{n}b}"
-        kept = fsum(difference for difference, toss in zip(unequal, tosses, strict=True) if toss == "1")
-        n_as_far += abs(2 * kept - total) >= least
-    return (n_as_far + 1) / (n_resamples + 1)
+        signs = f"{draw.getrandbits(n):0{n}b}"
+        positive = fsum(difference for difference, sign in zip(nonzero, signs, strict=True) if sign == "1")
+        n_extreme += abs(2 * positive - total) >= threshold
+    return (n_extreme + 1) / (n_resamples + 1)
 
 
 def _check(n_resamples: int) -> None:

@@ -1,6 +1,6 @@
-"""Where to cut: from judged documents, or from borderline pairs, to a ``min_score``.
+"""Find a ``min_score`` from judged documents, or from borderline pairs.
 
-A score is comparable within one model only; find the cut anew for each.
+Scores are comparable within one model only. Find a new threshold for each model.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ from typing import TYPE_CHECKING
 
 from cohere_rerank.errors import InvalidRequestError
 
-from .lists import LabelledList, gather
-from .systems import NOT_RETURNED, as_function, located
+from .lists import LabelledList, collect
+from .systems import NOT_RETURNED, as_function, with_error_context
 
 if TYPE_CHECKING:
     from .systems import System
 
-__all__ = ["Cut", "Threshold", "borderline_threshold", "recommend_threshold"]
+__all__ = ["OperatingPoint", "Threshold", "borderline_threshold", "recommend_threshold"]
 
-_N_CUTS_SHOWN = 20
+_N_ROWS = 20  # of the table of operating points
 
 
 @dataclass(frozen=True)
-class Cut:
-    """What keeping the documents at or above a score does.
+class OperatingPoint:
+    """The effect of one threshold: it keeps the documents with at least this score.
 
     Attributes:
-        min_score: The lowest score that is kept.
-        precision: Share of the kept documents that are relevant.
-        recall: Share of the relevant documents that are kept.
-        f1: Their harmonic mean.
-        n_kept: How many documents are kept.
+        min_score: The threshold.
+        precision: The share of the kept documents that are relevant.
+        recall: The share of the relevant documents that are kept.
+        f1: The harmonic mean of precision and recall.
+        n_kept: The number of documents that are kept.
     """
 
     min_score: float
@@ -45,48 +45,47 @@ class Cut:
 
 @dataclass(frozen=True)
 class Threshold:
-    """A recommended cut, and every other one.
+    """A recommended threshold, and the effect of every other one.
 
     Attributes:
-        min_score: What to give to ``rerank(min_score=...)``.
-        cuts: One for each score that occurs, lowest first; empty for a threshold from borderline pairs.
-        n_documents: How many judged documents (or pairs) it rests on.
-        standard_error: Of the mean, for a threshold from borderline pairs; else None.
+        min_score: The recommended value of ``rerank(min_score=...)``.
+        operating_points: One for each score that occurs, lowest first. Empty for a threshold from borderline pairs.
+        n_documents: The number of judged documents, or of borderline pairs.
+        standard_error: The standard error of the mean, for a threshold from borderline pairs; otherwise None.
     """
 
     min_score: float
-    cuts: Sequence[Cut] = field(repr=False)
+    operating_points: Sequence[OperatingPoint] = field(repr=False)
     n_documents: int
     standard_error: float | None = None
 
-    def at(self, min_score: float) -> Cut:
-        """The cut that this score makes: the one of the lowest score at or above it.
+    def at(self, min_score: float) -> OperatingPoint:
+        """Return the effect of a threshold. It is that of the lowest occurring score at or above it.
 
         Raises:
-            InvalidRequestError: Nothing scores as high, or the threshold comes from borderline pairs.
+            InvalidRequestError: No document has such a high score, or the threshold comes from borderline pairs.
         """
-        if not self.cuts:
-            raise InvalidRequestError(
-                "borderline pairs say nothing of precision and recall; judge whole lists for that"
-            )
-        for cut in self.cuts:
-            if cut.min_score >= min_score:
-                return cut
-        raise InvalidRequestError(f"no document scores {min_score} or more; the highest is {self.cuts[-1].min_score}")
+        if not self.operating_points:
+            raise InvalidRequestError("borderline pairs have no precision and recall; judge whole lists instead")
+        for point in self.operating_points:
+            if point.min_score >= min_score:
+                return point
+        highest = self.operating_points[-1].min_score
+        raise InvalidRequestError(f"no document has a score of {min_score} or more; the highest score is {highest}")
 
     def __str__(self) -> str:
-        """The recommendation with all its digits, then a table of some twenty cuts."""
+        """Return the recommendation with all its digits, then a table of some twenty operating points."""
         if self.standard_error is not None:
             error = f"standard error {self.standard_error:.2g}"
             return f"recommended min_score {self.min_score}, the mean of {self.n_documents} borderline pairs ({error})"
         lines = [f"recommended min_score {self.min_score}, from {self.n_documents} judged documents"]
         lines.append("min_score  precision  recall     F1   kept")
-        step = -(-len(self.cuts) // _N_CUTS_SHOWN)
-        for i, cut in enumerate(self.cuts):
-            is_best = cut.min_score == self.min_score
+        step = -(-len(self.operating_points) // _N_ROWS)
+        for i, point in enumerate(self.operating_points):
+            is_best = point.min_score == self.min_score
             if is_best or i % step == 0:
-                figures = f"{cut.min_score:9.4f}  {cut.precision:9.3f}  {cut.recall:6.3f}  {cut.f1:5.3f}"
-                lines.append(f"{figures}  {cut.n_kept:5d}{'  <-' if is_best else ''}")
+                figures = f"{point.min_score:9.4f}  {point.precision:9.3f}  {point.recall:6.3f}  {point.f1:5.3f}"
+                lines.append(f"{figures}  {point.n_kept:5d}{'  <-' if is_best else ''}")
         return "\n".join(lines)
 
 
@@ -97,64 +96,64 @@ def recommend_threshold(
     min_precision: float | None = None,
     min_recall: float | None = None,
 ) -> Threshold:
-    """Find the cut with the best F1, or the best one that keeps a promise.
+    """Find the threshold with the best F1, or the best one with a minimum precision or recall.
 
     Args:
-        lists: Labelled lists, or the JSON Lines file that holds them; include lists without an answer if your queries
-            have such, or the cut will be too low for them.
-        system: A ``local:`` address, a scorer, a function of (query, documents), or (client, model).
-        min_precision: Of the cuts at least this precise, the one with the highest recall.
-        min_recall: Of the cuts with at least this recall, the one with the highest precision.
+        lists: Labelled lists, or the path of a JSON Lines file. Include lists without a relevant document if some of
+            your queries have none. Otherwise the threshold is too low for them.
+        system: A ``local:`` address, a scorer, a function of (query, documents), or a pair (client, model).
+        min_precision: In [0, 1]. Return the threshold with the highest recall among those with this precision or more.
+        min_recall: In [0, 1]. Return the threshold with the highest precision among those with this recall or more.
 
     Raises:
-        InvalidRequestError: Nothing is judged relevant, both promises are asked for, or no cut keeps the one that is.
-        CohereRerankError: The system failed; ``part`` says on which list.
+        InvalidRequestError: No document is relevant, both minimums are given, or no threshold reaches the minimum.
+        CohereRerankError: The system failed. The ``part`` of the error says on which list.
     """
     if min_precision is not None and min_recall is not None:
-        raise InvalidRequestError("give min_precision or min_recall, not both: one cut cannot keep two promises")
+        raise InvalidRequestError("min_precision and min_recall are mutually exclusive; pass one of them")
     _check_share("min_precision", min_precision)
     _check_share("min_recall", min_recall)
     score = as_function(system)
     judged: list[tuple[float, bool]] = []
-    for index, item in enumerate(gather(lists)):
-        with located(f"lists[{index}]"):
+    for index, item in enumerate(collect(lists)):
+        with with_error_context(f"lists[{index}]"):
             scores = score(item.query, item.documents)
         judged += ((value, grade > 0) for value, grade in zip(scores, item.grades, strict=True))
-    cuts = _cuts(judged)
-    best = _best(cuts, min_precision, min_recall)
-    return Threshold(best.min_score, cuts, len(judged))
+    points = _operating_points(judged)
+    best = _best(points, min_precision, min_recall)
+    return Threshold(best.min_score, points, len(judged))
 
 
 def borderline_threshold(pairs: Iterable[tuple[str, object]], system: System) -> Threshold:
-    """The mean score of borderline pairs: documents that are just about relevant to their query.
+    """Return the mean score of borderline pairs. The document of such a pair is only just relevant to the query.
 
-    Some 30 to 50 pairs give a usable mean; ``standard_error`` says how sure it is.
+    Some 30 to 50 pairs make a usable mean. ``standard_error`` shows how certain it is.
 
     Args:
-        pairs: Query and document, each pair scored by itself. Give a system that scores documents one by one (an API's
-            model does); a list-wise scorer sees lists of one here.
+        pairs: Pairs of a query and a document. Each pair is scored as a list of one document, so use a system that
+            scores documents one by one, as a model of the API does.
         system: As for `recommend_threshold`.
 
     Raises:
-        InvalidRequestError: There are fewer than two pairs, or one is none.
-        CohereRerankError: The system failed; ``part`` says on which pair.
+        InvalidRequestError: There are fewer than two pairs, or one is not a pair.
+        CohereRerankError: The system failed. The ``part`` of the error says on which pair.
     """
-    listed = [_checked_pair(index, pair) for index, pair in enumerate(pairs)]
+    listed = [_check_pair(index, pair) for index, pair in enumerate(pairs)]
     if len(listed) < 2:
-        raise InvalidRequestError(f"a mean needs at least two borderline pairs, got {len(listed)}; 30 to 50 are usual")
+        raise InvalidRequestError(f"a mean needs at least two borderline pairs, got {len(listed)}; use 30 to 50")
     score = as_function(system)
     values = []
     for index, (query, document) in enumerate(listed):
-        with located(f"pairs[{index}]"):
+        with with_error_context(f"pairs[{index}]"):
             values += score(query, [document])
     if NOT_RETURNED in values:
-        raise InvalidRequestError(f"the system gave no score for the pair at index {values.index(NOT_RETURNED)}")
+        raise InvalidRequestError(f"the system returned no score for the pair at index {values.index(NOT_RETURNED)}")
     mean = fsum(values) / len(values)
     variance = fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
     return Threshold(mean, (), len(values), sqrt(variance / len(values)))
 
 
-def _checked_pair(index: int, pair: object) -> tuple[str, object]:
+def _check_pair(index: int, pair: object) -> tuple[str, object]:
     if not isinstance(pair, (tuple, list)) or len(pair) != 2:
         raise InvalidRequestError(f"pairs[{index}] must be a query and a document, got {type(pair).__name__}")
     return pair[0], pair[1]
@@ -165,33 +164,33 @@ def _check_share(name: str, share: float | None) -> None:
         raise InvalidRequestError(f"{name} must be from 0 to 1, got {share}")
 
 
-def _cuts(judged: Sequence[tuple[float, bool]]) -> list[Cut]:
+def _operating_points(judged: Sequence[tuple[float, bool]]) -> list[OperatingPoint]:
     n_relevant = sum(relevant for _, relevant in judged)
-    cuts: list[Cut] = []
+    points: list[OperatingPoint] = []
     n_kept = n_found = 0
     ordered = sorted((pair for pair in judged if pair[0] != NOT_RETURNED), key=lambda pair: -pair[0])
     for position, (value, relevant) in enumerate(ordered):
         n_kept += 1
         n_found += relevant
         if position + 1 < len(ordered) and ordered[position + 1][0] == value:
-            continue  # equal scores are kept or cut together
+            continue  # documents with equal scores are kept or dropped together
         f1 = 2 * n_found / (n_kept + n_relevant)
-        cuts.append(Cut(value, n_found / n_kept, n_found / n_relevant, f1, n_kept))
-    if not cuts:
-        raise InvalidRequestError("the system gave no score for any of the documents")
-    return cuts[::-1]
+        points.append(OperatingPoint(value, n_found / n_kept, n_found / n_relevant, f1, n_kept))
+    if not points:
+        raise InvalidRequestError("the system returned no score for any document")
+    return points[::-1]
 
 
-def _best(cuts: Sequence[Cut], min_precision: float | None, min_recall: float | None) -> Cut:
-    # Of equally good cuts the highest: it keeps the least that is not needed.
+def _best(points: Sequence[OperatingPoint], min_precision: float | None, min_recall: float | None) -> OperatingPoint:
+    # Of equally good thresholds, take the highest: it keeps the fewest irrelevant documents.
     if min_precision is not None:
-        kept = [cut for cut in cuts if cut.precision >= min_precision]
-        promise, best = f"a precision of {min_precision}", lambda cut: (cut.recall, cut.precision, cut.min_score)
-    elif min_recall is not None:
-        kept = [cut for cut in cuts if cut.recall >= min_recall]
-        promise, best = f"a recall of {min_recall}", lambda cut: (cut.precision, cut.recall, cut.min_score)
-    else:
-        return max(cuts, key=lambda cut: (cut.f1, cut.min_score))
-    if not kept:
-        raise InvalidRequestError(f"no cut reaches {promise}")
-    return max(kept, key=best)
+        allowed = [point for point in points if point.precision >= min_precision]
+        if allowed:
+            return max(allowed, key=lambda point: (point.recall, point.precision, point.min_score))
+        raise InvalidRequestError(f"no threshold reaches a precision of {min_precision}")
+    if min_recall is not None:
+        allowed = [point for point in points if point.recall >= min_recall]
+        if allowed:
+            return max(allowed, key=lambda point: (point.precision, point.recall, point.min_score))
+        raise InvalidRequestError(f"no threshold reaches a recall of {min_recall}")
+    return max(points, key=lambda point: (point.f1, point.min_score))

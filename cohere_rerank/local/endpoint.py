@@ -1,7 +1,7 @@
 """The rerank API as one pure function: request bytes in, status, headers and reply bytes out.
 
-The `local:` transport, the fallback and any server are doors to this one room, so all of them validate alike and
-answer alike. The messages are the API's own, as its reference documents them.
+The `local:` transport, the fallback, the server and the fault server all call it, so they validate requests and answer
+them in the same way. The messages are those of the API's reference.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from .spans import find_spans
 EndpointResponse = tuple[int, dict[str, str], bytes]
 
 FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority"})
-MAX_FIELDS = 100  # of a request; the API has 7, and other servers' dialects add some
+MAX_FIELDS = 100  # the API has 7 fields, and the dialects of other servers add some
 MAX_NAME_CHARS = 40  # of an unknown field's name in a message
 MAX_TOKENS_PER_DOC = 1_000_000  # 30 times the longest context of a Cohere model
 
 
-class _Refused(Exception):
+class _RequestError(Exception):
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
@@ -46,31 +46,31 @@ def handle(
 
     Args:
         body: A ``POST /v2/rerank`` body, JSON in UTF-8.
-        scorer_for: Gives the scorer for a model name.
-        max_documents: Longer lists are refused; None takes any.
+        scorer_for: Returns the scorer for a model name.
+        max_documents: The most documents that a request may have; None: unlimited. Default: 10,000.
 
     Returns:
-        Status, headers and body, as the API sends them; the id depends on the body alone.
+        Status, headers and body, as the API sends them. The id depends only on the body of the request.
 
     Raises:
-        ScorerError: The scorer failed or gave something that is no score; there is never half a ranking.
+        ScorerError: The scorer failed or returned a value that is not a score. No partial ranking is returned.
     """
     reply_id = str(uuid.UUID(bytes=hashlib.blake2b(body, digest_size=16).digest(), version=4))
     try:
-        request = _parsed(body, max_documents)
-        reply = _ranked(request, scorer_for(request["model"]))
-    except _Refused as refusal:
-        return refusal.status, _headers(), to_json({"id": reply_id, "message": str(refusal)})
+        request = _parse(body, max_documents)
+        reply = _rank(request, scorer_for(request["model"]))
+    except _RequestError as error:
+        return error.status, _headers(), to_json({"id": reply_id, "message": str(error)})
     return 200, _headers(), to_json({"id": reply_id, **reply})
 
 
 def too_many_fields(n_fields: int) -> str:
-    """The message for a request with more than `MAX_FIELDS` fields."""
+    """Return the message for a request with more than `MAX_FIELDS` fields."""
     return f"invalid request: a request must have at most {MAX_FIELDS} fields, got {n_fields}"
 
 
 def unknown_field(name: str) -> str:
-    """The API's message for a field that it does not know; a long name is cut."""
+    """Return the API's message for an unknown field. A long name is cut."""
     return f"unknown field: parameter '{name[:MAX_NAME_CHARS]}' is not a valid field"
 
 
@@ -78,22 +78,22 @@ def _headers() -> dict[str, str]:
     return {"content-type": "application/json"}
 
 
-def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
+def _parse(body: bytes, max_documents: int | None) -> dict[str, Any]:
     try:
         request = from_json(body, allow_inf_nan=False)
     except (ValueError, RecursionError) as error:
-        raise _Refused(400, f"invalid json syntax: {error}") from None
+        raise _RequestError(400, f"invalid json syntax: {error}") from None
     if not isinstance(request, dict):
-        raise _Refused(400, "invalid json syntax: the body must be an object")
+        raise _RequestError(400, "invalid json syntax: the body must be an object")
     if len(request) > MAX_FIELDS:
-        raise _Refused(400, too_many_fields(len(request)))
+        raise _RequestError(400, too_many_fields(len(request)))
     for name in sorted(request.keys() - FIELDS):
-        raise _Refused(422, unknown_field(name))
+        raise _RequestError(422, unknown_field(name))
     if not isinstance(request.get("model"), str) or not request["model"]:
-        raise _Refused(400, "a model parameter is required for this endpoint.")
+        raise _RequestError(400, "a model parameter is required for this endpoint.")
     query = request.get("query")
     if not isinstance(query, str) or not query.strip():
-        raise _Refused(400, "invalid request: query must not be empty or be only whitespace")
+        raise _RequestError(400, "invalid request: query must not be empty or be only whitespace")
     _check_documents(request.get("documents"), max_documents)
     _check_integer(request, "top_n", 1)
     _check_integer(request, "max_tokens_per_doc", 1, MAX_TOKENS_PER_DOC)
@@ -105,39 +105,39 @@ def _parsed(body: bytes, max_documents: int | None) -> dict[str, Any]:
 
 def _check_documents(documents: Any, max_documents: int | None) -> None:
     if not isinstance(documents, list) or not documents:
-        raise _Refused(400, "invalid request: list of documents must not be empty")
+        raise _RequestError(400, "invalid request: list of documents must not be empty")
     if max_documents is not None and len(documents) > max_documents:
-        raise _Refused(
+        raise _RequestError(
             400, f"invalid request: number of documents must be at most {max_documents}, got {len(documents)}"
         )
     for index, document in enumerate(documents):
         if not isinstance(document, str):
-            raise _Refused(422, f"invalid type: parameter 'documents[{index}]' must be a string")
+            raise _RequestError(422, f"invalid type: parameter 'documents[{index}]' must be a string")
         if not document:
-            raise _Refused(400, f"invalid request: document at index {index} cannot be empty")
+            raise _RequestError(400, f"invalid request: document at index {index} cannot be empty")
 
 
-def _check_integer(request: Mapping[str, Any], name: str, least: int, most: int | None = None) -> None:
+def _check_integer(request: Mapping[str, Any], name: str, minimum: int, maximum: int | None = None) -> None:
     if name not in request:
         return
     value = request[name]
     if type(value) is not int:
-        raise _Refused(422, f"invalid type: parameter '{name}' must be an integer")
-    if value < least or (most is not None and value > most):
-        allowed = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise _Refused(400, f"invalid request: {name} must be {allowed}")
+        raise _RequestError(422, f"invalid type: parameter '{name}' must be an integer")
+    if value < minimum or (maximum is not None and value > maximum):
+        allowed = f"at least {minimum}" if maximum is None else f"between {minimum} and {maximum}"
+        raise _RequestError(400, f"invalid request: {name} must be {allowed}")
 
 
 def _check_spans(spans: Any) -> None:
     if not isinstance(spans, dict) or spans.get("mode") not in ("enabled", "disabled"):
-        raise _Refused(422, "invalid type: parameter 'relevant_spans' must have a mode, 'enabled' or 'disabled'")
+        raise _RequestError(422, "invalid type: parameter 'relevant_spans' must have a mode, 'enabled' or 'disabled'")
     threshold = spans.get("threshold", DEFAULT_SPAN_THRESHOLD)
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
-        raise _Refused(422, "invalid type: parameter 'relevant_spans.threshold' must be a number")
+        raise _RequestError(422, "invalid type: parameter 'relevant_spans.threshold' must be a number")
     _check_integer(spans, "max_spans", 1)
 
 
-def _ranked(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
+def _rank(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
     query = request["query"]
     limit = request.get("max_tokens_per_doc", DEFAULT_MAX_TOKENS_PER_DOC)
     texts = [truncate(document, limit) for document in request["documents"]]
@@ -150,8 +150,8 @@ def _ranked(request: Mapping[str, Any], scorer: Scorer) -> dict[str, Any]:
     if spans is not None and spans["mode"] == "enabled":
         for result in results:
             _add_spans(result, query, texts[result["index"]], spans)
-    who = f"answered by the local scorer {scorer.name} {scorer.version}, not by a Cohere model"
-    warnings = [f"{who}: its scores are not comparable with Cohere's"]
+    source = f"answered by the local scorer {scorer.name} {scorer.version}, not by a Cohere model"
+    warnings = [f"{source}: its scores are not comparable with Cohere's"]
     n_cut = sum(len(text) < len(document) for text, document in zip(texts, request["documents"], strict=True))
     if n_cut:
         warnings.append(f"{n_cut} documents were cut to {limit} tokens each, as estimated offline")

@@ -1,4 +1,4 @@
-"""The local engine's answer when the API cannot give one, marked as what it is."""
+"""The response of the local engine when the API failed, marked as a fallback."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 
 def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:
-    """Score the whole list here, whatever the API did with parts of it.
+    """Score the whole list locally, even if the API has answered parts of it.
 
     Args:
-        error: Why the API could not answer; its text stands in ``meta.warnings``.
+        call: The call that failed.
+        error: The failure of the API. Its text is added to ``meta.warnings``.
         fallback: ``"local"``, a scorer, or a function of (query, documents).
 
     Raises:
-        ScorerError: The fallback failed too; the text says what the API answered and why the fallback did not.
+        ScorerError: The fallback failed too. The text contains both failures.
     """
     scorer: Scorer = get_scorer("lexical") if fallback == "local" else as_scorer(fallback)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
@@ -36,7 +37,7 @@ def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2
         raise ScorerError(f"{error}; then the fallback failed: {failure}") from failure
     reply = from_json(body)
     if status != 200:
-        raise ScorerError(f"{error}; then the fallback refused the request: {reply['message']}")
+        raise ScorerError(f"{error}; then the fallback rejected the request: {reply['message']}")
     reply["meta"]["warnings"].insert(0, f"a fallback answered, because the API could not: {error}")
     response = attach(parse_response(to_json(reply)), call.documents, call.texts, is_fallback=True)
     return response if call.min_score is None else response.filter(min_score=call.min_score)

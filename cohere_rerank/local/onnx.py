@@ -1,4 +1,4 @@
-"""A cross-encoder or bi-encoder exported to ONNX as a scorer: needs the extra ``[onnx]``."""
+"""A scorer that runs a cross-encoder or bi-encoder in ONNX. Needs the extra ``[onnx]``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .two_stage import TwoStageScorer
 
 np = require("numpy", "onnx", "local:onnx")
 
-_LEAST_TOKENS = 16
+_MIN_TOKENS = 16
 _MAX_VECTORS = 50_000  # 77 MB at 384 dimensions
 
 OPTIONS: dict[str, type[str | int]] = {
@@ -38,30 +38,32 @@ OPTIONS: dict[str, type[str | int]] = {
 
 
 class OnnxScorer:
-    """Scores with a transformer in ONNX, on the CPU.
+    """Scores with a transformer model in ONNX, on the CPU.
 
-    A *cross-encoder* reads query and document together and gives one logit, or two of which the second speaks for
-    relevance; the score is their sigmoid. A *bi-encoder* reads them apart; the score is (1 + cosine) / 2. A document
-    longer than the model's context is read in overlapping chunks, and its best chunk counts, as Cohere's does.
+    A *cross-encoder* reads query and document together and returns one logit, or two of which the second means
+    "relevant". The score is the sigmoid of the logit. A *bi-encoder* reads them separately, and the score is
+    (1 + cosine) / 2. A document that is longer than the model's context is read in overlapping chunks. Its best chunk
+    counts, as in Cohere's API.
 
     Args:
         path: A folder with the model and its ``tokenizer.json``; or ``owner/name``, fetched from the Hugging Face
             hub, when there is no such folder.
-        file: The model's file in the folder.
-        kind: ``cross`` or ``bi``; by the shape of the model's output unless given.
-        max_length: Tokens of one input, query included, >= 16; from the model's configuration, at most 512, unless
-            given. A query may take half of it.
-        batch_size: Inputs per run of the model, >= 1.
-        pooling: ``mean`` or ``cls``, where the model gives vectors of tokens; from ``1_Pooling/config.json``, else
-            ``mean``, unless given.
-        activation: ``sigmoid``, or ``none`` for a cross-encoder whose output lies in [0, 1] already.
-        query_prefix: Put before the query, such as ``"query: "`` for E5.
-        document_prefix: Put before each document, such as ``"passage: "``.
-        threads: Of one run; as many as there are cores unless given.
-        revision: Of the repository on the hub.
+        file: The file of the model in the folder. Default: ``model.onnx``, ``onnx/model.onnx`` or the only one.
+        kind: ``cross`` or ``bi``. Default: decided by the shape of the model's output.
+        max_length: The most tokens of one input, query included, >= 16. A query may take half of them. Default: the
+            value of the model's configuration, at most 512.
+        batch_size: How many inputs one run of the model gets, >= 1. Default: 32.
+        pooling: ``mean`` or ``cls``, for a model that returns one vector per token. Default: the value in
+            ``1_Pooling/config.json``, or ``mean``.
+        activation: ``sigmoid``, or ``none`` for a cross-encoder whose output is already in [0, 1]. Default: sigmoid.
+        query_prefix: A text before the query, such as ``"query: "`` for E5.
+        document_prefix: A text before each document, such as ``"passage: "``.
+        threads: The number of threads of one run. Default: the number of cores.
+        revision: The revision of the repository on the hub.
 
     Raises:
-        InvalidRequestError: The folder, the model, the tokenizer or an argument does not fit; says which and why.
+        InvalidRequestError: The folder, the model, the tokenizer or an argument is not valid. The message says which
+            and why.
     """
 
     pointwise = True
@@ -83,27 +85,26 @@ class OnnxScorer:
     ) -> None:
         folder = ModelFolder(path, file, revision)
         max_length = folder.max_tokens() if max_length is None else max_length
-        _check_least("max_length", max_length, _LEAST_TOKENS)
-        _check_least("batch_size", batch_size, 1)
-        self._pooling = _one_of("pooling", folder.pooling() if pooling is None else pooling, ("mean", "cls"))
-        self._activation = _one_of("activation", activation, ("sigmoid", "none"))
-        self._prefixes = query_prefix, document_prefix
+        _check_at_least("max_length", max_length, _MIN_TOKENS)
+        _check_at_least("batch_size", batch_size, 1)
+        self._pooling = _check_choice("pooling", folder.pooling() if pooling is None else pooling, ("mean", "cls"))
+        self._activation = _check_choice("activation", activation, ("sigmoid", "none"))
+        self._query_prefix, self._document_prefix = query_prefix, document_prefix
         self._model = OnnxModel(folder, max_length, batch_size, threads)
-        self._is_cross = _kind(self._model, kind) == "cross"
+        self._is_cross = _model_kind(self._model, kind) == "cross"
         self._embeddings = EmbeddingCache(self._embed, _MAX_VECTORS)
         self.name = f"local-onnx {folder.path.resolve().name}"
         self.version = folder.digest()
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
-        """Return one score in [0, 1] per document, in their order; equal documents score alike.
+        """Return one score in [0, 1] per document, in their order. Equal documents get equal scores.
 
         Raises:
-            ScorerError: The model failed, or gave something that is no number.
+            ScorerError: The model failed, or returned a value that is not finite.
         """
         texts = list(dict.fromkeys(documents))
-        query_prefix, document_prefix = self._prefixes
         score = self._cross_scores if self._is_cross else self._bi_scores
-        scores = score(query_prefix + query, [document_prefix + text for text in texts])
+        scores = score(self._query_prefix + query, [self._document_prefix + text for text in texts])
         by_text = dict(zip(texts, scores.tolist()))
         return [by_text[document] for document in documents]
 
@@ -116,7 +117,7 @@ class OnnxScorer:
             np.maximum.at(best, owners, logits)
         if self._activation == "none":
             return best
-        # The batch that a document is in moves the last digits of its logit.
+        # The last digits of a logit depend on the batch that the document is in.
         return 1.0 / (1.0 + np.exp(-np.clip(np.round(best, 4), -500.0, 500.0)))
 
     def _bi_scores(self, query: str, texts: Sequence[str]) -> Any:
@@ -126,7 +127,7 @@ class OnnxScorer:
         return np.clip(0.5 + np.round(cosines, 5) / 2, 0.0, 1.0)
 
     def _embed(self, texts: Sequence[str]) -> list[Any]:
-        """One array (chunks, dimensions) of unit vectors per text."""
+        """Return one array (chunks, dimensions) of unit vectors per text."""
         chunks: list[list[Any]] = [[] for _ in texts]
         for owners, rows, mask in self._model.run(texts):
             for owner, vector in zip(owners, self._unit_vectors(rows, mask)):
@@ -144,14 +145,14 @@ class OnnxScorer:
 
     def _check_finite(self, rows: Any) -> None:
         if not np.isfinite(rows).all():
-            raise ScorerError(f"the model {self._model.file} gave values that are not finite")
+            raise ScorerError(f"the model {self._model.file} returned values that are not finite")
 
 
 def from_options(text: str) -> Scorer:
-    """The scorer for ``local:onnx?text``, with a cheap one before it where ``first_stage=k`` says so.
+    """Return the scorer for ``local:onnx?text``; with ``first_stage=k``, the lexical scorer selects k documents first.
 
     Raises:
-        InvalidRequestError: An option is unknown or has a value that is not allowed, or ``path`` is missing.
+        InvalidRequestError: An option is unknown or its value is not valid, or ``path`` is missing.
     """
     options = read_options("onnx", text, OPTIONS)
     if "path" not in options:
@@ -161,34 +162,38 @@ def from_options(text: str) -> Scorer:
     return scorer if k is None else TwoStageScorer(scorer, k)
 
 
-def _kind(model: OnnxModel, kind: str | None) -> str:
-    """What the model is, by its output; what was asked for must be the same."""
-    width = model.width
-    is_cross = width in ((), (1,), (2,)) or (model.output == "logits" and len(width) == 1)
-    if is_cross and width not in ((), (1,), (2,)):
+def _model_kind(model: OnnxModel, expected: str | None) -> str:
+    """Return the kind of a model, ``cross`` or ``bi``, by the shape of its output.
+
+    Raises:
+        InvalidRequestError: The shape is not that of a reranker, or not that of the expected kind.
+    """
+    shape = model.output_shape
+    is_cross = shape in ((), (1,), (2,)) or (model.output == "logits" and len(shape) == 1)
+    if is_cross and shape not in ((), (1,), (2,)):
         raise InvalidRequestError(
-            f"the model {model.file} gives {width[0]} logits for each input; a reranker gives one or two"
+            f"the model {model.file} returns {shape[0]} logits for each input; a reranker returns one or two"
         )
-    if len(width) > 2:
+    if len(shape) > 2:
         raise InvalidRequestError(
-            f"the output {model.output!r} of the model {model.file} has {len(width) + 1} dimensions; "
+            f"the output {model.output!r} of the model {model.file} has {len(shape) + 1} dimensions; "
             "logits have at most two and vectors two or three"
         )
     found = "cross" if is_cross else "bi"
-    if _one_of("kind", found if kind is None else kind, ("cross", "bi")) != found:
+    if _check_choice("kind", found if expected is None else expected, ("cross", "bi")) != found:
         raise InvalidRequestError(
-            f"kind={kind} does not fit the model {model.file}: its output {model.output!r} is of shape "
-            f"{('inputs', *width)}, which is that of kind={found}"
+            f"kind={expected} does not fit the model {model.file}: its output {model.output!r} has the shape "
+            f"{('inputs', *shape)}, which means kind={found}"
         )
     return found
 
 
-def _one_of(name: str, value: str, allowed: Sequence[str]) -> str:
+def _check_choice(name: str, value: str, allowed: Sequence[str]) -> str:
     if value not in allowed:
         raise InvalidRequestError(f"{name} must be {' or '.join(allowed)}, got {value!r}")
     return value
 
 
-def _check_least(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise InvalidRequestError(f"{name} must be at least {least}, got {value}")
+def _check_at_least(name: str, value: int, lower_bound: int) -> None:
+    if value < lower_bound:
+        raise InvalidRequestError(f"{name} must be at least {lower_bound}, got {value}")

@@ -1,4 +1,4 @@
-"""Which scorer answers: from a ``local:`` address, a model name, or an object that the user brought."""
+"""Find the scorer for a ``local:`` address, a model name, or an object of the user."""
 
 from __future__ import annotations
 
@@ -15,57 +15,69 @@ _SCHEME = "local:"
 
 
 def scorer_resolver(address: str, scorer: Any = None) -> Callable[[str], Scorer]:
-    """A function from model names to scorers, for ``local:`` addresses.
+    """Return a function that maps a model name to a scorer, for a ``local:`` address.
 
     Args:
         address: ``local:``, ``local:NAME`` or ``local:NAME?option=value&option=value``.
-        scorer: A scorer or a function ``(query, documents) -> scores``; outranks address and model.
+        scorer: A scorer or a function ``(query, documents) -> scores``. It is used for every address and model.
 
     Raises:
-        InvalidRequestError: No scorer has that name, its options do not fit, or the object is none.
+        InvalidRequestError: No scorer has that name, an option is not valid, or *scorer* is not a scorer.
         ImportError: The scorer needs an extra that is not installed.
     """
     if scorer is not None:
         fixed = as_scorer(scorer)
         return lambda _model: fixed
-    named = address.removeprefix(_SCHEME)
-    default = get_scorer(named or "lexical")
+    address_name = address.removeprefix(_SCHEME)
+    default = get_scorer(address_name or "lexical")
 
     def scorer_for(model: str) -> Scorer:
         name = model.removeprefix("local-")
-        return get_scorer(name) if not named and name != model and name in FACTORIES else default
+        return get_scorer(name) if not address_name and name != model and name in FACTORIES else default
 
     return scorer_for
 
 
 def as_scorer(scorer: Any) -> Scorer:
-    """A scorer as it is, a plain function as one."""
+    """Return a scorer unchanged, and a plain function as a `FunctionScorer`.
+
+    Raises:
+        InvalidRequestError: The object is neither a scorer nor a function.
+    """
     if callable(getattr(scorer, "score", None)):
         missing = [name for name in ("name", "version", "pointwise") if not hasattr(scorer, name)]
         if missing:
-            raise InvalidRequestError(f"the scorer {type(scorer).__name__} has no {' and no '.join(missing)}")
+            raise InvalidRequestError(
+                f"the scorer {type(scorer).__name__} has no {' and no '.join(missing)}; "
+                "a scorer needs name, version, pointwise and score(query, documents)"
+            )
         return scorer  # type: ignore[no-any-return]
     if callable(scorer):
         return FunctionScorer(cast("ScoreFunction", scorer))
     raise InvalidRequestError(
-        f"scorer must have a score(query, documents) method or be such a function, got {type(scorer).__name__}"
+        f"scorer must be a function of (query, documents) or an object with a score method, got {type(scorer).__name__}"
     )
 
 
 def get_scorer(name: str) -> Scorer:
-    """The one shared scorer of this name, and of these options where a question mark follows."""
+    """Return the shared scorer of a name, such as ``"lexical"`` or ``"semantic?first_stage=100"``.
+
+    Raises:
+        InvalidRequestError: No scorer has that name, or an option is not valid.
+        ImportError: The scorer needs an extra that is not installed.
+    """
     if name not in _SCORERS:
         with _LOADING:
             if name not in _SCORERS:
-                _SCORERS[name] = _new(name)
+                _SCORERS[name] = _new_scorer(name)
     return _SCORERS[name]
 
 
-def _new(name: str) -> Scorer:
+def _new_scorer(name: str) -> Scorer:
     kind, _, options = name.partition("?")
     if kind not in FACTORIES:
         known = ", ".join(f"local:{known}" for known in FACTORIES)
-        raise InvalidRequestError(f"there is no local scorer {kind!r}; known are {known}")
+        raise InvalidRequestError(f"there is no local scorer {kind!r}; use one of {known}")
     return FACTORIES[kind](options)
 
 
@@ -92,4 +104,4 @@ def _onnx(options: str) -> Scorer:
 FACTORIES: dict[str, Callable[[str], Scorer]] = {"lexical": _lexical, "semantic": _semantic, "onnx": _onnx}
 
 _SCORERS: dict[str, Scorer] = {}
-_LOADING = threading.RLock()  # a scorer may be made of another
+_LOADING = threading.RLock()  # a factory may get another scorer

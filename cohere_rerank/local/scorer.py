@@ -1,4 +1,4 @@
-"""What the local engine asks of anything that scores documents against a query."""
+"""The interface of a scorer, and checks of the scores that it returns."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ ScoreFunction = Callable[[str, Sequence[str]], Iterable[float]]
 
 
 class Scorer(Protocol):
-    """Scores documents against a query; a user's own class needs no base class.
+    """Scores documents against a query. A class of your own needs no base class.
 
     Attributes:
-        name: Shown in the reply's ``meta.warnings``, such as ``"local-lexical"``.
-        version: Changes whenever the same input may score differently.
-        pointwise: True if a document's score does not depend on the other documents, so that
-            a list may be split, cached by document and merged again.
+        name: The name in ``meta.warnings`` of the response, such as ``"local-lexical"``.
+        version: A text that changes whenever the same input may get different scores.
+        pointwise: True if the score of a document does not depend on the other documents. Then a list may be split,
+            cached by document and merged again.
     """
 
     @property
     def name(self) -> str:
-        """Who scores."""
+        """The name in ``meta.warnings`` of the response."""
         ...
 
     @property
     def version(self) -> str:
-        """Which version of it."""
+        """A text that changes whenever the same input may get different scores."""
         ...
 
     @property
     def pointwise(self) -> bool:
-        """Whether a document's score depends on itself and the query alone."""
+        """True if the score of a document depends on the document and the query alone."""
         ...
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
@@ -43,13 +43,13 @@ class Scorer(Protocol):
 
 
 class FunctionScorer:
-    """A plain function ``f(query, documents) -> scores`` as a `Scorer`.
+    """Makes a `Scorer` of a plain function ``f(query, documents) -> scores``.
 
     Args:
         function: Returns one number in [0, 1] per document, in their order.
-        name: The function's own name unless given.
-        version: Free text; change it when the function's scores change.
-        pointwise: True only if each score depends on the query and its own document alone.
+        name: The name of the scorer. Default: the name of the function.
+        version: Any text. Change it when the scores of the function change. Default: "0".
+        pointwise: True only if each score depends on the query and its own document alone. Default: False.
     """
 
     def __init__(
@@ -66,44 +66,45 @@ class FunctionScorer:
         self.pointwise = pointwise
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
-        """Return the function's scores, checked.
+        """Return the scores of the function, after a check.
 
         Raises:
-            ScorerError: Not one finite number in [0, 1] per document.
+            ScorerError: The function did not return one finite number in [0, 1] per document.
         """
         scores = self._function(query, documents)
         return check_scores(self, scores, len(documents))
 
 
 def check_scores(scorer: Scorer, scores: object, n: int) -> list[float]:
-    """Return *scores* as a list of *n* floats, or say what is wrong with them.
+    """Return *scores* as a list of *n* floats.
 
-    Numpy arrays and their numbers are accepted; bool, text, NaN and infinities are not.
+    Numpy arrays and their numbers are accepted. Booleans, texts, NaN and infinities are not.
 
     Raises:
-        ScorerError: Not iterable, not *n* of them, or one is not a number in [0, 1].
+        ScorerError: The scores are not iterable, there are not *n* of them, or one is not a number in [0, 1].
     """
     if isinstance(scores, (str, bytes)) or not isinstance(scores, Iterable):
         kind = type(scores).__name__
-        raise ScorerError(f"scorer {scorer.name!r} returned {kind}; return a list of {n} numbers in [0, 1].")
+        raise ScorerError(f"the scorer {scorer.name!r} returned {kind}; return a list of {n} numbers in [0, 1]")
     values = list(scores)
     if len(values) != n:
         raise ScorerError(
-            f"scorer {scorer.name!r} returned {len(values)} scores for {n} documents; "
-            "return exactly one per document, in their order."
+            f"the scorer {scorer.name!r} returned {len(values)} scores for {n} documents; "
+            "return exactly one per document, in their order"
         )
-    return [_checked(scorer.name, index, value) for index, value in enumerate(values)]
+    return [_check_score(scorer.name, index, value) for index, value in enumerate(values)]
 
 
-def _checked(name: str, index: int, value: object) -> float:
+def _check_score(name: str, index: int, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ScorerError(
-            f"scorer {name!r} returned {type(value).__name__} for document {index}; a score is a number in [0, 1]."
+            f"the scorer {name!r} returned {type(value).__name__} for document {index}; "
+            "a score must be a number in [0, 1]"
         )
     score = float(value)
     if math.isnan(score) or not 0.0 <= score <= 1.0:
         raise ScorerError(
-            f"scorer {name!r} returned {score} for document {index}; a score lies in [0, 1] "
-            "(pass a raw model score through a sigmoid first)."
+            f"the scorer {name!r} returned {score} for document {index}; a score must be in [0, 1] "
+            "(apply a sigmoid to the raw score of a model)"
         )
     return score

@@ -1,4 +1,4 @@
-"""The passages of a document that matter to a query."""
+"""Find the passages of a document that are relevant to a query."""
 
 from __future__ import annotations
 
@@ -8,38 +8,38 @@ from collections.abc import Iterator
 from .lexical import LexicalScorer
 from .scorer import Scorer, check_scores
 
-# Where a sentence may end: a full stop only after a word of two letters or more ("D.C." goes on) and before a
-# space; a mark of a script that has no such other use wherever it stands; a line break. What closes a quotation
-# or bracket belongs to the sentence it closes. No pattern here can backtrack more than it has read.
+# A sentence may end at a full stop, at a mark of another script, or at a line break. A full stop ends it only after a
+# word of two letters or more (not in "D.C.") and before a space. Marks that have no other use end it anywhere. Closing
+# quotation marks and brackets belong to the sentence before them. No pattern here backtracks more than it has read.
 _SENTENCE_END = re.compile(
     r"(?:(?<=\w[\w)\]%\"'”’»])\.|(?<=\.\.)\.|[!?…؟۔։፧፨])[\"'”’»)\]]*(?=\s)"
     r"|(?:[。！？｡।॥።།༎။៕]|፡፡)+[」』）】”’\"']*"
     r"|\n"
 )
 _MAX_CHARS = 400  # longer sentences, and text without any mark, are cut into windows
-_MIN_CHARS = 200  # of a window that is cut at a space; one without a space is cut at _MAX_CHARS
+_MIN_CHARS = 200  # the shortest window that is cut at a space; without a space the cut is at _MAX_CHARS
 
 
 def find_spans(
     query: str, document: str, *, threshold: float, max_spans: int | None, scorer: Scorer | None = None
 ) -> list[tuple[int, int, float]]:
-    """Return the sentences of *document* that matter to *query*, best first.
+    """Return the sentences of *document* that are relevant to *query*, best first.
 
     Text without sentence marks, as in Thai, and sentences of more than 400 characters are cut into windows.
 
     Args:
-        query: The question.
+        query: The query.
         document: Any text.
-        threshold: In [0, 1]; only what scores above it is returned.
-        max_spans: At most this many, at least 1; None for all.
-        scorer: Scores the sentences against each other; the lexical scorer unless given.
+        threshold: In [0, 1]. Only spans with a higher score are returned.
+        max_spans: The most spans that are returned, at least 1; None: all.
+        scorer: Scores the sentences as the documents of one list. Default: the lexical scorer.
 
     Returns:
-        ``(start, end, score)``: ``document[start:end]`` is the span, the score is in [0, 1]. Spans do not overlap;
-        equal scores stand in the order of the text.
+        ``(start, end, score)``: ``document[start:end]`` is the span, and the score is in [0, 1]. Spans do not overlap.
+        Spans with equal scores are in the order of the text.
 
     Raises:
-        ScorerError: The scorer gave something that is no score.
+        ScorerError: The scorer returned a value that is not a score.
     """
     spans = [span for start, end in _sentences(document) for span in _windows(document, start, end)]
     if not spans:
@@ -60,7 +60,7 @@ def _sentences(document: str) -> Iterator[tuple[int, int]]:
 
 
 def _windows(document: str, start: int, end: int) -> Iterator[tuple[int, int]]:
-    """Cut a sentence into windows of equal right, without the white space around them; none if it is all space."""
+    """Cut a sentence into windows without the white space around them. A sentence of white space has none."""
     while start < end and document[start].isspace():
         start += 1
     while start < end and document[end - 1].isspace():

@@ -1,4 +1,4 @@
-"""An httpx transport, sync and async, that answers inside this process."""
+"""An httpx transport, sync and async, that answers requests inside this process."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 
 class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
-    """Serves every request from `endpoint.handle`.
+    """Answers every request with `endpoint.handle`.
 
-    Usable on its own too: ``httpx.Client(transport=LocalTransport(scorer_for))``.
+    It also works in a client of httpx: ``httpx.Client(transport=LocalTransport(scorer_for))``.
 
     Args:
-        scorer_for: Gives the scorer for a model name.
-        max_documents: Longer lists are refused, as the API does; None takes any.
+        scorer_for: Returns the scorer for a model name.
+        max_documents: The most documents that a request may have, as in the API; None: unlimited. Default: 10,000.
     """
 
     def __init__(self, scorer_for: Callable[[str], Scorer], max_documents: int | None = MAX_DOCUMENTS) -> None:
@@ -33,21 +33,21 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     @classmethod
     def from_config(cls, config: Config) -> LocalTransport:
-        """The transport for a client on a ``local:`` address."""
-        # A client splits what is too long for the API, but never here, where a scorer may look at the whole list.
+        """Return the transport for a client with a ``local:`` address."""
+        # A client does not split long lists here, because a scorer may compare all documents of a list.
         return cls(scorer_resolver(config.base_url, config.scorer), max_documents=None)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer in this thread."""
+        """Answer a request in this thread."""
         status, headers, body = handle(request.read(), self._scorer_for, self._max_documents)
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Answer in a worker thread."""
+        """Answer a request in a worker thread."""
         from anyio import to_thread
 
         content = await request.aread()
-        # Scoring a long list takes a while: the event loop must go on meanwhile.
+        # Scoring a long list takes a while, and the event loop must not wait for it.
         status, headers, body = await to_thread.run_sync(
             handle, content, self._scorer_for, self._max_documents, abandon_on_cancel=True
         )

@@ -39,7 +39,7 @@ def test_eval_gives_all_figures_as_json(run, lists):
     def as_given(query, documents):
         return [1 / (1 + rank) for rank in range(len(documents))]
 
-    report = evaluate(lists, {"as-given": as_given, "local:": "local:"}, names=["ndcg@3", "map"])
+    report = evaluate(lists, {"as-given": as_given, "local:": "local:"}, metrics=["ndcg@3", "map"])
     assert json.loads(done.stdout) == report.to_dict()
     assert report.mean("as-given", "map") < 1 == report.mean("local:", "map")
 
@@ -92,7 +92,7 @@ def test_threshold_meets_a_condition(run, lists):
     wanted = recommend_threshold(lists, "local:", min_recall=1)
     found = json.loads(done.stdout)
     assert found["min_score"] == wanted.min_score
-    assert len(found["cuts"]) == len(wanted.cuts)
+    assert len(found["operating_points"]) == len(wanted.operating_points)
     both = run("threshold", lists, "--min-recall", 1, "--min-precision", 1)
     assert (both.exit_code, both.stdout) == (2, "")
 

@@ -1,4 +1,4 @@
-"""Systems side by side: what counts, what is reported, what a failure says."""
+"""Comparing systems: which lists count, what a report contains, and the errors of a system."""
 
 from __future__ import annotations
 
@@ -32,25 +32,25 @@ def backwards(query, documents):
 
 
 def test_ties_are_ranked_by_index():
-    """Equal scores leave the documents as they came, as the client does."""
-    report = evaluate(LISTS, {"constant": constant}, names=["mrr"])
-    assert report.values == {"constant": {"mrr": [1 / 2, 1.0, 1 / 2]}}
+    """Documents with equal scores keep their order, as in the client."""
+    report = evaluate(LISTS, {"constant": constant}, metrics=["mrr"])
+    assert report.per_list == {"constant": {"mrr": [1 / 2, 1.0, 1 / 2]}}
 
 
-def test_lists_without_an_answer_are_counted_and_left_out():
-    """They have no place for a relevant document, and the table says how many they are; they are not even ranked."""
+def test_lists_without_a_relevant_document_are_counted_and_left_out():
+    """They have no relevant document to find, so they are not ranked. The table says how many there are."""
     seen = []
     report = evaluate(LISTS, {"s": lambda query, documents: seen.append(query) or constant(query, documents)})
-    assert (report.n_lists, report.n_without_answer) == (3, 2)
-    assert "(3 lists, 2 without an answer left out;" in str(report)
+    assert (report.n_lists, report.n_without_relevant) == (3, 2)
+    assert "(3 lists, 2 without a relevant document left out;" in str(report)
     assert seen == ["capital of France", "boiling point of water", "tallest mountain"]
 
 
 def test_systems_are_measured_on_the_same_lists():
-    """By default with nDCG@10, MRR@10, recall@10 and MAP; a generator of lists is read once for all."""
+    """The default metrics are nDCG@10, MRR@10, recall@10 and MAP. A generator of lists is read only once."""
     report = evaluate((item for item in LISTS), {"lexical": "local:", "backwards": backwards})
-    assert list(report.values) == ["lexical", "backwards"]
-    for of_system in report.values.values():
+    assert list(report.per_list) == ["lexical", "backwards"]
+    for of_system in report.per_list.values():
         assert {name: len(values) for name, values in of_system.items()} == dict.fromkeys(
             ["ndcg@10", "mrr@10", "recall@10", "map"], 3
         )
@@ -60,7 +60,7 @@ def test_systems_are_measured_on_the_same_lists():
 
 
 def test_a_file_is_evaluated_like_its_lists(tmp_path):
-    """A path, as string or Path."""
+    """The path may be a string or a Path."""
     path = tmp_path / "lists.jsonl"
     path.write_text(
         "\n".join(
@@ -71,20 +71,20 @@ def test_a_file_is_evaluated_like_its_lists(tmp_path):
 
 
 def test_a_metric_named_twice_is_measured_once():
-    """Doubled values would make an interval look sure."""
-    report = evaluate(LISTS, {"c": constant}, names=["map", "ndcg@1", "map"])
-    assert {name: len(values) for name, values in report.values["c"].items()} == {"map": 3, "ndcg@1": 3}
+    """Repeated values would make an interval too narrow."""
+    report = evaluate(LISTS, {"c": constant}, metrics=["map", "ndcg@1", "map"])
+    assert {name: len(values) for name, values in report.per_list["c"].items()} == {"map": 3, "ndcg@1": 3}
 
 
-def test_what_the_caller_gave_is_unchanged():
-    """Lists, documents, systems and names are read only."""
-    lists, systems, names = copy.deepcopy(LISTS), {"c": constant, "l": "local:"}, ["map"]
-    evaluate(lists, systems, names=names)
-    assert (lists, systems, names) == (LISTS, {"c": constant, "l": "local:"}, ["map"])
+def test_arguments_are_not_changed():
+    """Lists, documents, systems and metrics are not changed."""
+    lists, systems, metrics = copy.deepcopy(LISTS), {"c": constant, "l": "local:"}, ["map"]
+    evaluate(lists, systems, metrics=metrics)
+    assert (lists, systems, metrics) == (LISTS, {"c": constant, "l": "local:"}, ["map"])
 
 
 @pytest.mark.parametrize(
-    ("lists", "systems", "names", "problem"),
+    ("lists", "systems", "metrics", "problem"),
     [
         ([], {"l": "local:"}, ["map"], "none of the 0 lists has a relevant document"),
         (LISTS[1:2], {"l": "local:"}, ["map"], "none of the 1 lists has a relevant document"),
@@ -95,20 +95,20 @@ def test_what_the_caller_gave_is_unchanged():
         (LISTS, {"l": "local:", "x": None}, ["map"], "system 'x': cannot evaluate NoneType"),
         (LISTS, {"l": "local:"}, [], "at least one metric"),
         (LISTS, {"l": "local:"}, "map", "must be a list"),
-        (LISTS, {"l": "local:"}, ["map", "precision"], "'precision' is no metric"),
+        (LISTS, {"l": "local:"}, ["map", "precision"], "'precision' is not a metric"),
     ],
     ids=lambda value: str(value)[:30],
 )
-def test_what_cannot_be_evaluated_is_refused_before_anything_is_ranked(lists, systems, names, problem):
-    """Rankings may cost money."""
-    told = []
+def test_invalid_arguments_are_rejected_before_the_first_ranking(lists, systems, metrics, problem):
+    """Rankings may cost money, so all arguments are checked first."""
+    calls = []
     with pytest.raises(InvalidRequestError, match=problem):
-        evaluate(lists, systems, names=names, progress=lambda done, of: told.append(done))
-    assert told == []
+        evaluate(lists, systems, metrics=metrics, progress=lambda done, of: calls.append(done))
+    assert calls == []
 
 
-def test_a_scorer_that_fails_is_an_error_that_says_where():
-    """Which system, which list; the user's own exception is its cause."""
+def test_the_error_of_a_failed_scorer_names_the_system_and_the_list():
+    """The error names the system and the list. Its cause is the exception of the function."""
 
     def fails(query, documents):
         if "water" in query:
@@ -123,14 +123,14 @@ def test_a_scorer_that_fails_is_an_error_that_says_where():
 
 
 @pytest.mark.parametrize("scores", [[0.5], [0.5, float("nan")], [0.5, 2.0], "no", None])
-def test_scores_that_are_none_make_no_value(scores):
-    """Too few, not in [0, 1], no list at all."""
+def test_invalid_scores_are_an_error(scores):
+    """The function returns too few scores, scores outside [0, 1], or not a list."""
     with pytest.raises(ScorerError, match=r"system 'mine', lists\[0\]"):
         evaluate(LISTS[:1], {"mine": lambda query, documents: scores})
 
 
-def test_an_api_that_fails_is_its_own_error_with_the_place(make_client, server):
-    """Type and status stay; documents of a split list are named too."""
+def test_an_error_of_the_api_keeps_its_type_and_names_the_list(make_client, server):
+    """The error keeps its type and status. It also names the documents of a part of a split list."""
     client = make_client(max_retries=0)
     server.script(reply(json={"results": [{"index": 0, "relevance_score": 1.0}]}), reply(503))
     with pytest.raises(ServiceUnavailableError, match=r"system 'api', lists\[2\]") as caught:
@@ -142,20 +142,20 @@ def test_an_api_that_fails_is_its_own_error_with_the_place(make_client, server):
 
 
 def test_a_client_is_evaluated_beside_a_scorer(make_client):
-    """The server's own ranking (by shared words) against the engine's."""
-    report = evaluate(LISTS, {"api": (make_client(), "rerank-v4.0-fast"), "local": "local:"}, names=["mrr"])
-    assert set(report.values) == {"api", "local"}
+    """The server ranks by shared words, the local engine by character grams."""
+    report = evaluate(LISTS, {"api": (make_client(), "rerank-v4.0-fast"), "local": "local:"}, metrics=["mrr"])
+    assert set(report.per_list) == {"api", "local"}
 
 
 @pytest.fixture
 def report():
-    """30 lists: *good* finds every answer, *twin* too, *bad* finds it at rank 2."""
+    """A report on 30 lists: *good* and *twin* rank every answer first, *bad* ranks it second."""
     best, second = [1.0] * 30, [0.5] * 30
     return Report(30, 0, {"good": {"mrr@10": best}, "twin": {"mrr@10": best}, "bad": {"mrr@10": second}})
 
 
 def test_equal_systems_do_not_differ_and_a_clear_difference_shows(report):
-    """p is 1 for twins; the difference is second less first, and the star goes to those that differ from the first."""
+    """p is 1 for equal systems. A star marks the systems that differ from the first one."""
     same, worse = report.compare("good", "twin", "mrr@10"), report.compare("good", "bad", "mrr@10")
     assert (same.p_value, same.difference.mean) == (1.0, 0.0)
     assert worse.p_value < 0.005
@@ -170,7 +170,7 @@ def test_equal_systems_do_not_differ_and_a_clear_difference_shows(report):
 
 
 def test_figures_are_the_same_every_time_and_a_seed_draws_others():
-    """A table in a pull request can be compared with the last one."""
+    """The same lists make the same table, so tables of two pull requests can be compared."""
     values = [i / 20 for i in range(21)]
     report = Report(21, 0, {"a": {"map": values}, "b": {"map": values[::-1]}})
     assert report.interval("a", "map") == report.interval("a", "map") != report.interval("a", "map", seed=1)
@@ -184,13 +184,13 @@ def test_figures_are_the_same_every_time_and_a_seed_draws_others():
 
 
 def test_repr_fits_a_line(report):
-    """In a shell, neither documents nor a value for each list scroll by."""
-    assert repr(report) == "Report(n_lists=30, n_without_answer=0)"
+    """It shows neither documents nor the values of single lists."""
+    assert repr(report) == "Report(n_lists=30, n_without_relevant=0)"
     assert repr(LISTS[1]) == "LabelledList(query='nothing to find', grades=[0.0, 0.0])"
 
 
 def test_json_has_every_figure(report):
-    """Plain data: it loads again, and agrees with the methods."""
+    """The JSON loads again and agrees with the methods."""
     data = json.loads(report.to_json())
     assert data == report.to_dict()
     assert data["n_lists"] == 30
@@ -200,22 +200,22 @@ def test_json_has_every_figure(report):
 
 
 @pytest.mark.parametrize(("system", "metric", "missing"), [("x", "mrr@10", "system 'x'"), ("bad", "x", "metric 'x'")])
-def test_a_figure_that_was_not_measured_is_refused(report, system, metric, missing):
-    """The message has what was."""
+def test_an_unknown_system_or_metric_is_rejected(report, system, metric, missing):
+    """The message lists what was evaluated."""
     for ask in (report.mean, report.interval, lambda *names: report.compare("good", *names)):
-        with pytest.raises(InvalidRequestError, match=f"{missing} was not evaluated; these were: "):
+        with pytest.raises(InvalidRequestError, match=f"the {missing} was not evaluated; use one of "):
             ask(system, metric)
 
 
-def test_progress_is_told_after_every_ranking():
-    """(done, of) in rankings: lists that count, times systems."""
-    told = []
-    evaluate(LISTS, {"a": constant, "b": constant}, progress=lambda done, of: told.append((done, of)))
-    assert told == [(done, 6) for done in range(1, 7)]
+def test_progress_is_reported_after_every_ranking():
+    """The function gets the number of finished rankings and their total: measured lists times systems."""
+    calls = []
+    evaluate(LISTS, {"a": constant, "b": constant}, progress=lambda done, of: calls.append((done, of)))
+    assert calls == [(done, 6) for done in range(1, 7)]
 
 
 def test_progress_bar_is_drawn_on_stderr(capsys):
-    """Only when it is asked for."""
+    """There is no bar by default."""
     pytest.importorskip("tqdm")
     evaluate(LISTS, {"a": constant, "b": constant}, progress=True)
     printed = capsys.readouterr()
@@ -226,7 +226,7 @@ def test_progress_bar_is_drawn_on_stderr(capsys):
 
 
 def test_progress_bar_without_tqdm_names_the_extra(monkeypatch):
-    """Before anything is ranked."""
+    """The error comes before the first ranking."""
     monkeypatch.setitem(sys.modules, "tqdm", None)
     seen = []
     with pytest.raises(ImportError, match=r'pip install "cohere-rerank\[progress\]"'):
@@ -235,7 +235,7 @@ def test_progress_bar_without_tqdm_names_the_extra(monkeypatch):
 
 
 def test_extras_are_not_imported_before_they_are_needed():
-    """A table costs neither matplotlib nor tqdm nor numpy."""
+    """A table imports neither matplotlib nor tqdm nor numpy."""
     program = (
         "import sys; from cohere_rerank.evaluate import LabelledList, evaluate;"
         "print(evaluate([LabelledList('a', ['a', 'b'], [1, 0])], {'l': 'local:'}).to_json());"
@@ -246,7 +246,7 @@ def test_extras_are_not_imported_before_they_are_needed():
 
 
 def test_the_example_of_the_package_runs():
-    """Its docstring is the first thing that a reader tries."""
+    """The example in the docstring of the package works."""
     import doctest
 
     import cohere_rerank.evaluate
@@ -256,8 +256,8 @@ def test_the_example_of_the_package_runs():
     assert result.attempted > 0
 
 
-def test_package_offers_what_it_names():
-    """`evaluate` is a package and, inside it, a function."""
+def test_package_exports_every_public_name():
+    """`evaluate` is a package, and also a function inside it."""
     from cohere_rerank import evaluate as package
 
     assert callable(package.evaluate)

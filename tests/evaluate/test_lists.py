@@ -1,4 +1,4 @@
-"""Labelled lists: what is read from JSON Lines, what is refused, and that messages never show a document."""
+"""Labelled lists: reading JSON Lines, and errors that never show a document."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LINE = {"query": "q", "documents": [SECRET, "b", {"title": "c"}]}
 
 @pytest.fixture
 def write(tmp_path):
-    """``write(*lines) -> Path`` of a JSON Lines file; what is no string or bytes is dumped as JSON."""
+    """Return a function that writes a JSON Lines file and returns its path. Objects are written as JSON."""
 
     def encoded(line) -> bytes:
         if isinstance(line, bytes):
@@ -32,7 +32,7 @@ def write(tmp_path):
 
 
 def test_indices_and_grades_are_read(write):
-    """Either form, under each of its names; other fields are left alone, blank lines skipped."""
+    """Relevant indices and grades are read, under each name of the field. Other fields and blank lines are ignored."""
     path = write(
         {**LINE, "relevant": [2, 0, 2], "id": 7},
         "",
@@ -48,15 +48,15 @@ def test_indices_and_grades_are_read(write):
     assert load_lists(str(path)) == lists
 
 
-def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(write):
-    """Files from Windows read like others."""
+def test_a_byte_order_mark_and_windows_line_ends_are_accepted(write):
+    """A file with a byte order mark and CRLF, as on Windows, is read like any other."""
     text = json.dumps({**LINE, "query": "où", "relevant": [1]}, ensure_ascii=False)
     path = write(b"\xef\xbb\xbf" + text.encode() + b"\r", text.encode() + b"\r\n")
     assert [item.query for item in load_lists(path)] == ["où", "où"]
 
 
 def test_an_empty_file_has_no_lists(write):
-    """It is evaluate that asks for at least one."""
+    """Only evaluate requires at least one list."""
     assert load_lists(write()) == []
 
 
@@ -76,10 +76,10 @@ def test_an_empty_file_has_no_lists(write):
         (LINE, "found neither"),
         ({**LINE, "relevant": [0], "grades": [1, 0, 0]}, "found relevant and grades"),
         ({**LINE, "relevant": 0}, "relevant must be a list, got int"),
-        ({**LINE, "relevant": [3]}, "below 3, got 3"),
-        ({**LINE, "relevant": [-1]}, "below 3, got -1"),
-        ({**LINE, "relevant": [True]}, "below 3, got bool"),
-        ({**LINE, "relevant": [SECRET]}, "below 3, got str"),
+        ({**LINE, "relevant": [3]}, "from 0 to 2, got 3"),
+        ({**LINE, "relevant": [-1]}, "from 0 to 2, got -1"),
+        ({**LINE, "relevant": [True]}, "from 0 to 2, got bool"),
+        ({**LINE, "relevant": [SECRET]}, "from 0 to 2, got str"),
         ({**LINE, "grades": SECRET}, "grades must be a list, got str"),
         ({**LINE, "grades": [1, 0]}, "3 documents and 2 grades"),
         ({**LINE, "grades": [1, SECRET, 0]}, "index 1 must be a number from 0 to 1000000, got str"),
@@ -89,8 +89,8 @@ def test_an_empty_file_has_no_lists(write):
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) < 50 else "",
 )
-def test_a_bad_line_is_named_and_its_document_is_not(write, line, problem):
-    """File and line number stand in the message, the documents do not."""
+def test_the_error_of_a_bad_line_names_the_line_and_shows_no_document(write, line, problem):
+    """The message contains the file and the line number, but no document."""
     path = write({**LINE, "relevant": [0]}, "", line)
     with pytest.raises(InvalidRequestError, match=problem) as caught:
         load_lists(path)
@@ -101,14 +101,14 @@ def test_a_bad_line_is_named_and_its_document_is_not(write, line, problem):
     assert caught.value.__suppress_context__
 
 
-def test_a_file_that_is_not_there_is_an_os_error(tmp_path):
-    """As everywhere in Python."""
+def test_a_missing_file_is_an_os_error(tmp_path):
+    """A missing file raises the usual OSError."""
     with pytest.raises(FileNotFoundError):
         load_lists(tmp_path / "none.jsonl")
 
 
-def test_a_list_keeps_what_it_was_given_and_changes_nothing():
-    """Later changes to the caller's lists do not reach it; iterables are read once; numbers of numpy are numbers."""
+def test_a_list_copies_its_arguments():
+    """Later changes of the arguments have no effect. Iterables are read once. Numbers of numpy are accepted."""
     numpy = pytest.importorskip("numpy")
     documents, grades = ["a", {"title": "b"}], [0, 1]
     item = LabelledList("q", documents, grades)
@@ -133,7 +133,7 @@ def test_a_list_keeps_what_it_was_given_and_changes_nothing():
     ],
     ids=str,
 )
-def test_a_list_that_is_none_is_refused(arguments, problem):
-    """When it is made, not when a system has ranked half the lists."""
+def test_an_invalid_list_is_rejected(arguments, problem):
+    """The constructor raises the error, not a later evaluation."""
     with pytest.raises(InvalidRequestError, match=problem):
         LabelledList(*arguments)

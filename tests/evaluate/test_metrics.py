@@ -1,4 +1,4 @@
-"""The metrics against trec_eval's own code (by way of ir-measures), and at the edges of their definitions."""
+"""The metrics compared with the code of trec_eval (through ir-measures), and at the limits of their definitions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ grades = st.lists(st.integers(0, 4), min_size=1, max_size=30).filter(any)
 ORACLES = {"ndcg": "nDCG", "mrr": "RR", "recall": "R", "map": "AP"}
 
 
-def by_the_oracle(name, ranked):
-    """What trec_eval (for RR@k: MS MARCO) makes of it; scores fall strictly, so that no tie is broken its way."""
+def trec_eval_value(name, ranked):
+    """Return the value of trec_eval (for RR@k: MS MARCO). All scores differ, so its ties do not matter."""
     ir_measures = pytest.importorskip("ir_measures")
-    stem, _, cut = name.partition("@")
+    stem, _, cutoff = name.partition("@")
     measure_ = getattr(ir_measures, ORACLES[stem])  # its parser warns on Python 3.12
-    measure_ = measure_ @ int(cut) if cut else measure_
+    measure_ = measure_ @ int(cutoff) if cutoff else measure_
     qrels = [ir_measures.Qrel("q", f"d{i}", grade) for i, grade in enumerate(ranked)]
     run = [ir_measures.ScoredDoc("q", f"d{i}", float(-i)) for i in range(len(ranked))]
     return ir_measures.calc_aggregate([measure_], qrels, run)[measure_]
@@ -27,21 +27,21 @@ def by_the_oracle(name, ranked):
 
 @settings(max_examples=60, deadline=None)
 @given(ranked=grades, stem=st.sampled_from(sorted(ORACLES)), k=st.integers(1, 35))
-def test_metric_with_a_cut_is_that_of_trec_eval(ranked, stem, k):
-    """nDCG, RR, R and AP at any cut, on any graded list."""
-    assert measure(f"{stem}@{k}", ranked) == pytest.approx(by_the_oracle(f"{stem}@{k}", ranked), abs=1e-6)
+def test_metric_with_a_cutoff_agrees_with_trec_eval(ranked, stem, k):
+    """nDCG, RR, R and AP agree at any cutoff, on any graded list."""
+    assert measure(f"{stem}@{k}", ranked) == pytest.approx(trec_eval_value(f"{stem}@{k}", ranked), abs=1e-6)
 
 
 @settings(max_examples=40, deadline=None)
 @given(ranked=grades, stem=st.sampled_from(["ndcg", "mrr", "map"]))
-def test_metric_without_a_cut_is_that_of_trec_eval(ranked, stem):
-    """Without a cut the whole list counts."""
-    assert measure(stem, ranked) == pytest.approx(by_the_oracle(stem, ranked), abs=1e-6)
+def test_metric_without_a_cutoff_agrees_with_trec_eval(ranked, stem):
+    """Without a cutoff the whole list counts."""
+    assert measure(stem, ranked) == pytest.approx(trec_eval_value(stem, ranked), abs=1e-6)
 
 
 @given(ranked=st.lists(st.floats(0, 1e6), max_size=30), k=st.none() | st.integers(1, 40))
-def test_every_metric_is_a_share_and_none_without_an_answer(ranked, k):
-    """In [0, 1] where something is relevant, None where nothing is; grades may be fractions."""
+def test_every_metric_is_in_0_to_1_and_none_without_a_relevant_document(ranked, k):
+    """A metric is in [0, 1], or None if no document is relevant. Grades may be fractions."""
     for metric in (ndcg, reciprocal_rank, recall, average_precision):
         value = metric(ranked, k)
         if any(ranked):
@@ -53,15 +53,15 @@ def test_every_metric_is_a_share_and_none_without_an_answer(ranked, k):
 
 @given(ranked=grades, k=st.integers(1, 40))
 def test_the_best_order_has_the_best_value(ranked, k):
-    """Sorted by grade, nDCG and RR are 1, and no metric is better in another order."""
+    """If the list is sorted by grade, nDCG and RR are 1, and no other order has a higher value."""
     best = sorted(ranked, reverse=True)
     assert ndcg(best, k) == reciprocal_rank(best, k) == 1
     for metric in (recall, average_precision):
         assert metric(best, k) >= metric(ranked, k)
 
 
-def test_values_worked_out_by_hand():
-    """Grades 0, 2, 0, 1: a reader can check these."""
+def test_values_calculated_by_hand():
+    """The values for the grades 0, 2, 0, 1 agree with a calculation by hand."""
     ranked = [0, 2, 0, 1]
     assert reciprocal_rank(ranked, 10) == 1 / 2
     assert reciprocal_rank(ranked, 1) == 0
@@ -74,8 +74,8 @@ def test_values_worked_out_by_hand():
 @pytest.mark.parametrize(
     "name", ["ndgc", "", "@10", "ndcg@", "ndcg@0", "ndcg@-1", "ndcg@1.5", "ndcg@ten", "map@1 ", 10]
 )
-def test_a_name_that_is_no_metric_is_refused(name):
-    """The message has the name and those that are known."""
+def test_an_unknown_metric_is_rejected(name):
+    """The message has the name and the known metrics."""
     with pytest.raises(InvalidRequestError) as caught:
         parse(name)
     assert repr(name) in str(caught.value)
@@ -83,7 +83,7 @@ def test_a_name_that_is_no_metric_is_refused(name):
 
 
 @pytest.mark.parametrize("metric", [ndcg, reciprocal_rank, recall, average_precision])
-def test_a_cut_below_one_is_refused(metric):
-    """Python's slices would take it for something else."""
+def test_a_cutoff_below_one_is_rejected(metric):
+    """A negative end of a slice would have another meaning."""
     with pytest.raises(InvalidRequestError, match="k must be at least 1, got -1"):
         metric([1, 0], -1)

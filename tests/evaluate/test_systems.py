@@ -1,4 +1,4 @@
-"""What can be evaluated: every form gives scores in the documents' order; anything else is refused at once."""
+"""Systems that can be evaluated: each form returns scores in the order of the documents."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ class Constant:
         return [0.25] * len(documents)
 
 
-def test_every_form_gives_a_score_for_each_document(make_client):
-    """An address, a function, a scorer, local clients with and without a model, a client of an API with one."""
+def test_every_form_returns_one_score_per_document(make_client):
+    """An address, a function, a scorer, a local client with or without a model, and a client of an API with a model."""
     local = cohere_rerank.ClientV2(base_url="local:")
     lexical = as_function("local:")(QUERY, DOCUMENTS)
     assert max(range(3), key=lexical.__getitem__) == 1
@@ -38,8 +38,8 @@ def test_every_form_gives_a_score_for_each_document(make_client):
     assert len(as_function((make_client(), "rerank-v4.0-fast"))(QUERY, DOCUMENTS)) == 3
 
 
-def test_a_client_is_asked_for_its_model_and_for_every_document(make_client, server):
-    """One request, all documents, the model's name, no top_n."""
+def test_a_client_sends_its_model_and_every_document(make_client, server):
+    """The client sends one request with all documents and the model, without top_n."""
     as_function((make_client(), "rerank-v3.5"))(QUERY, DOCUMENTS)
     (request,) = server.requests
     assert request.json["model"] == "rerank-v3.5"
@@ -48,7 +48,7 @@ def test_a_client_is_asked_for_its_model_and_for_every_document(make_client, ser
 
 
 def test_a_document_that_is_not_returned_ranks_below_any_score(make_client, server):
-    """A server may give back its best only, and scores below 0."""
+    """A server may return only its best documents, and scores below 0."""
     server.script(reply(json={"results": [{"index": 1, "relevance_score": -3.5}]}))
     assert as_function((make_client(), "m"))(QUERY, DOCUMENTS) == [NOT_RETURNED, -3.5, NOT_RETURNED]
     assert NOT_RETURNED < -1e308
@@ -57,55 +57,55 @@ def test_a_document_that_is_not_returned_ranks_below_any_score(make_client, serv
 @pytest.mark.parametrize(
     ("system", "problem"),
     [
-        (None, "cannot evaluate NoneType; give (client, model)"),
+        (None, "cannot evaluate NoneType; pass (client, model)"),
         (3, "cannot evaluate int"),
         (object(), "cannot evaluate object"),
         (["local:"], "cannot evaluate list"),
         ((), "cannot evaluate tuple"),
         (("local:", "model"), "cannot evaluate tuple"),
         ((1, 2, 3), "cannot evaluate tuple"),
-        ("rerank-v4.0-fast", "'rerank-v4.0-fast' is no local: address; give (client, model)"),
-        ("https://api.cohere.com", "is no local: address"),
-        ("x" * 1000, "is no local: address"),
+        ("rerank-v4.0-fast", "'rerank-v4.0-fast' is not a local: address; pass (client, model)"),
+        ("https://api.cohere.com", "is not a local: address"),
+        ("x" * 1000, "is not a local: address"),
         (type("Half", (), {"score": by_length})(), "the scorer Half has no name"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else type(value).__name__,
 )
-def test_anything_else_is_refused_at_once(system, problem):
-    """The message says what came and what may come."""
+def test_anything_else_is_rejected(system, problem):
+    """The message says what was passed and what is allowed."""
     with pytest.raises(InvalidRequestError) as caught:
         as_function(system)
     assert problem in str(caught.value)
     assert len(str(caught.value)) < 250
 
 
-def test_an_asynchronous_client_is_refused_with_a_way_out():
-    """Alone or with a model: the message says which client to give."""
+def test_an_async_client_is_rejected_with_advice():
+    """With or without a model. The message says which client to pass."""
     client = cohere_rerank.AsyncClientV2(base_url="local:")
     for system in (client, (client, "model")):
-        with pytest.raises(InvalidRequestError, match="AsyncClientV2 cannot be evaluated; give a ClientV2"):
+        with pytest.raises(InvalidRequestError, match="AsyncClientV2 cannot be evaluated; pass a ClientV2"):
             as_function(system)
     asyncio.run(client.aclose())
 
 
 @pytest.mark.parametrize("pair", [False, True])
 def test_a_client_of_an_api_needs_a_model(make_client, pair):
-    """There is no default that could be meant."""
+    """There is no default model."""
     client = make_client()
-    with pytest.raises(InvalidRequestError, match="give \\(client, model\\)"):
+    with pytest.raises(InvalidRequestError, match="pass \\(client, model\\)"):
         as_function((client, None) if pair else client)
 
 
 def test_a_fallback_is_not_measured_as_the_model(make_client, server):
-    """Its ranking is another system's, so it is an error, not a value."""
+    """A fallback is another system, so its ranking is an error and not a value."""
     server.script(reply(503))
     client = make_client(fallback="local", max_retries=0)
     with pytest.raises(CohereRerankError, match="fallback"):
         as_function((client, "m"))(QUERY, DOCUMENTS)
 
 
-def test_errors_of_the_api_come_as_they_are(make_client, server):
-    """With their own type and status."""
+def test_errors_of_the_api_are_not_changed(make_client, server):
+    """The errors of a system keep their type and status."""
     server.script(reply(503))
     with pytest.raises(ServiceUnavailableError):
         as_function((make_client(max_retries=0), "m"))(QUERY, DOCUMENTS)

@@ -1,4 +1,4 @@
-"""Where to cut: every cut against counting by hand, the promises, borderline pairs."""
+"""Thresholds: operating points against a direct count, minimum precision and recall, borderline pairs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ judged_lists = st.lists(st.lists(st.tuples(share, st.booleans()), min_size=1, ma
 
 
 def by_text(query, documents):
-    """The text is the score, up to a blank."""
+    """Return the scores that the texts start with."""
     return [float(text.split()[0]) for text in documents]
 
 
@@ -32,7 +32,7 @@ def lists_of(judged):
 
 
 def counted(judged, min_score):
-    """Precision, recall, F1 and number kept, by their definitions."""
+    """Return precision, recall, F1 and the number kept, by their definitions."""
     kept = [relevant for score, relevant in judged if score >= min_score]
     n_relevant = sum(relevant for _, relevant in judged)
     precision, recall = sum(kept) / len(kept), sum(kept) / n_relevant
@@ -41,32 +41,34 @@ def counted(judged, min_score):
 
 @settings(max_examples=50, deadline=None)
 @given(judged_lists.filter(lambda lists: any(relevant for pairs in lists for _, relevant in pairs)))
-def test_cuts_are_those_that_counting_gives(judged):
-    """One for each score that occurs, lowest first; the recommendation has the best F1, the highest score of equals."""
+def test_operating_points_agree_with_a_direct_count(judged):
+    """There is one per score, lowest first. The recommendation has the best F1, and of equals the highest score."""
     threshold = recommend_threshold(lists_of(judged), by_text)
     pairs = [pair for pairs in judged for pair in pairs]
     scores = sorted({score for score, _ in pairs})
-    assert [cut.min_score for cut in threshold.cuts] == scores
-    for cut in threshold.cuts:
-        assert astuple(cut)[1:] == pytest.approx(counted(pairs, cut.min_score))
-        assert threshold.at(cut.min_score) == cut
-    best = max(cut.f1 for cut in threshold.cuts)
-    assert threshold.min_score == max(cut.min_score for cut in threshold.cuts if cut.f1 == best)
+    assert [point.min_score for point in threshold.operating_points] == scores
+    for point in threshold.operating_points:
+        assert astuple(point)[1:] == pytest.approx(counted(pairs, point.min_score))
+        assert threshold.at(point.min_score) == point
+    best = max(point.f1 for point in threshold.operating_points)
+    assert threshold.min_score == max(point.min_score for point in threshold.operating_points if point.f1 == best)
     assert threshold.n_documents == len(pairs)
     assert threshold.standard_error is None
 
 
 @settings(max_examples=50, deadline=None)
 @given(judged_lists.filter(lambda lists: any(r for pairs in lists for _, r in pairs)), st.floats(0, 1), st.booleans())
-def test_a_promise_is_kept_at_the_least_cost(judged, promise, of_precision):
-    """Of the cuts that keep it, the one with the most of the other; an error where none does."""
-    arguments = {"min_precision" if of_precision else "min_recall": promise}
+def test_a_minimum_is_reached_at_the_least_cost(judged, minimum, of_precision):
+    """Of the thresholds that reach one minimum, it has the most of the other. If none reaches it, that is an error."""
+    arguments = {"min_precision" if of_precision else "min_recall": minimum}
     pairs = [pair for pairs in judged for pair in pairs]
     figures = {score: counted(pairs, score)[:2] for score, _ in pairs}
     kept = {score: (p, r) if of_precision else (r, p) for score, (p, r) in figures.items()}
-    kept = {score: pair for score, pair in kept.items() if pair[0] >= promise}
+    kept = {score: pair for score, pair in kept.items() if pair[0] >= minimum}
     if not kept:
-        with pytest.raises(InvalidRequestError, match=f"no cut reaches a {'precision' if of_precision else 'recall'}"):
+        with pytest.raises(
+            InvalidRequestError, match=f"no threshold reaches a {'precision' if of_precision else 'recall'}"
+        ):
             recommend_threshold(lists_of(judged), by_text, **arguments)
         return
     chosen = recommend_threshold(lists_of(judged), by_text, **arguments).min_score
@@ -76,17 +78,17 @@ def test_a_promise_is_kept_at_the_least_cost(judged, promise, of_precision):
 JUDGED = [[(0.9, True), (0.8, False), (0.2, True)], [(0.1, False), (0.3, False)]]
 
 
-def test_the_cut_at_a_score_between_two():
-    """It keeps what the next higher score keeps; above all scores there is none."""
+def test_the_operating_point_between_two_scores():
+    """It is the point of the next higher score. Above all scores there is none."""
     threshold = recommend_threshold(lists_of(JUDGED), by_text)
     assert threshold.at(0.25).min_score == 0.3
     assert threshold.at(0.0).n_kept == 5
-    with pytest.raises(InvalidRequestError, match=r"no document scores 0.95 or more; the highest is 0.9"):
+    with pytest.raises(InvalidRequestError, match=r"no document has a score of 0.95 or more; the highest score is 0.9"):
         threshold.at(0.95)
 
 
-def test_a_recommendation_cuts_as_it_says():
-    """Given back to rerank as min_score, it keeps the documents that the cut counted."""
+def test_a_recommendation_keeps_as_many_documents_as_it_says():
+    """As min_score of rerank, it keeps the documents that the operating point counted."""
     threshold = recommend_threshold(lists_of(JUDGED), by_text, min_recall=1.0)
     client = cohere_rerank.ClientV2(base_url="local:", scorer=by_text)
     kept = [
@@ -96,8 +98,8 @@ def test_a_recommendation_cuts_as_it_says():
     assert sum(map(len, kept)) == threshold.at(threshold.min_score).n_kept == 4
 
 
-def test_table_shows_the_recommendation_and_some_twenty_cuts():
-    """However many scores there are, and with all digits of the one to copy."""
+def test_table_shows_the_recommendation_and_some_twenty_rows():
+    """This holds for any number of scores. The recommended score has all its digits."""
     judged = [[(i / 997, i > 600) for i in range(997)]]
     threshold = recommend_threshold(lists_of(judged), by_text)
     first, *table = str(threshold).splitlines()
@@ -107,8 +109,8 @@ def test_table_shows_the_recommendation_and_some_twenty_cuts():
     assert marked.split() == ["0.6028", "1.000", "1.000", "1.000", "396", "<-"]
 
 
-def test_small_tables_show_every_cut():
-    """The figures of each, lowest score first."""
+def test_small_tables_show_every_operating_point():
+    """Each row has the figures of one threshold, lowest first."""
     assert str(recommend_threshold(lists_of(JUDGED), by_text, min_precision=1.0)).splitlines() == [
         "recommended min_score 0.9, from 5 judged documents",
         "min_score  precision  recall     F1   kept",
@@ -120,20 +122,20 @@ def test_small_tables_show_every_cut():
     ]
 
 
-def test_lists_without_an_answer_lower_precision():
-    """All of their documents are wrong to keep."""
+def test_lists_without_a_relevant_document_lower_precision():
+    """None of their documents should be kept."""
     with_answer = recommend_threshold(lists_of(JUDGED[:1]), by_text).at(0.1)
     both = recommend_threshold(lists_of(JUDGED), by_text).at(0.1)
     assert (with_answer.n_kept, both.n_kept) == (3, 5)
     assert both.precision < with_answer.precision
 
 
-def test_documents_that_do_not_come_back_are_never_kept(make_client, server):
-    """They make no cut, but count as relevant ones that were missed."""
+def test_documents_that_are_not_returned_are_never_kept(make_client, server):
+    """They have no operating point, but relevant ones count as missed."""
     server.script(reply(json={"results": [{"index": 1, "relevance_score": 0.5}]}))
     item = LabelledList("q", ["a", "b", "c"], [1, 1, 0])
     threshold = recommend_threshold([item], (make_client(), "m"))
-    assert [astuple(cut) for cut in threshold.cuts] == [(0.5, 1.0, 0.5, pytest.approx(2 / 3), 1)]
+    assert [astuple(point) for point in threshold.operating_points] == [(0.5, 1.0, 0.5, pytest.approx(2 / 3), 1)]
     server.script(reply(json={"results": []}))
     with pytest.raises(InvalidRequestError, match="no score for any"):
         recommend_threshold([item], (make_client(), "m"))
@@ -142,30 +144,30 @@ def test_documents_that_do_not_come_back_are_never_kept(make_client, server):
 @pytest.mark.parametrize(
     ("arguments", "problem"),
     [
-        ({"min_precision": 0.9, "min_recall": 0.9}, "not both"),
+        ({"min_precision": 0.9, "min_recall": 0.9}, "mutually exclusive"),
         ({"min_precision": 90}, "min_precision must be from 0 to 1, got 90"),
         ({"min_recall": -0.1}, "min_recall must be from 0 to 1, got -0.1"),
         ({"min_recall": float("nan")}, "min_recall must be from 0 to 1, got nan"),
     ],
 )
-def test_promises_that_make_no_sense_are_refused(arguments, problem):
-    """Before anything is scored."""
+def test_minimums_that_are_not_valid_are_rejected(arguments, problem):
+    """The error comes before the first score."""
     seen = []
     with pytest.raises(InvalidRequestError, match=problem):
         recommend_threshold(lists_of(JUDGED), lambda query, documents: seen.append(query), **arguments)
     assert seen == []
 
 
-def test_lists_without_any_answer_are_refused_before_anything_is_scored():
-    """There would be no recall."""
+def test_lists_without_any_relevant_document_are_rejected_before_the_first_score():
+    """Without a relevant document there is no recall."""
     seen = []
     with pytest.raises(InvalidRequestError, match="none of the 1 lists has a relevant document"):
         recommend_threshold(lists_of(JUDGED[1:]), lambda query, documents: seen.append(query))
     assert seen == []
 
 
-def test_borderline_pairs_give_their_mean_and_how_sure_it_is():
-    """The standard error of the mean, by hand for three; each pair is scored by itself."""
+def test_borderline_pairs_return_their_mean_and_its_standard_error():
+    """Mean and standard error agree with a calculation by hand. Each pair is scored as a list of its own."""
     seen = []
 
     def score(query, documents):
@@ -183,8 +185,8 @@ def test_borderline_pairs_give_their_mean_and_how_sure_it_is():
     )
 
 
-def test_borderline_pairs_know_no_precision():
-    """Asked for a cut, they say what to judge instead."""
+def test_borderline_pairs_have_no_precision():
+    """The error says what to judge instead."""
     with pytest.raises(InvalidRequestError, match="judge whole lists"):
         borderline_threshold([("q", "0.5")] * 4, by_text).at(0.5)
 
@@ -198,14 +200,14 @@ def test_borderline_pairs_know_no_precision():
         ([("q", "0.5"), ("q",)], r"pairs\[1\] must be a query and a document, got tuple"),
     ],
 )
-def test_too_few_pairs_or_something_else_is_refused(pairs, problem):
-    """Before anything is scored."""
+def test_too_few_or_invalid_pairs_are_rejected(pairs, problem):
+    """The error comes before the first score."""
     with pytest.raises(InvalidRequestError, match=problem):
         borderline_threshold(pairs, lambda query, documents: pytest.fail("scored"))
 
 
 def test_a_pair_without_a_score_is_an_error(make_client, server):
-    """A mean over the others would be another mean."""
+    """The pair is not left out of the mean."""
     server.script(
         reply(json={"results": [{"index": 0, "relevance_score": 0.5}]}),
         reply(json={"results": []}),
@@ -214,8 +216,8 @@ def test_a_pair_without_a_score_is_an_error(make_client, server):
         borderline_threshold([("q", "a"), ("q", "b")], (make_client(), "m"))
 
 
-def test_a_failing_scorer_is_an_error_that_says_where():
-    """Its own type, with the list or the pair."""
+def test_the_error_of_a_failed_scorer_names_the_place():
+    """The error keeps its type and names the list or the pair."""
 
     def fails(query, documents):
         return by_text(query, documents) if query == "q" else []
@@ -227,7 +229,7 @@ def test_a_failing_scorer_is_an_error_that_says_where():
         borderline_threshold([("q", "0.5"), ("other", "0.5")], fails)
 
 
-def test_a_pair_that_rerank_would_refuse_is_an_error_that_says_which():
-    """The document is not shown."""
+def test_the_error_of_an_invalid_pair_names_the_pair():
+    """The message does not show the document."""
     with pytest.raises(InvalidRequestError, match=r"\(pairs\[1\]\)"):
         borderline_threshold([("q", "0.5"), (" ", "0.5")], by_text)

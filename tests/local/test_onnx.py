@@ -72,7 +72,7 @@ def test_activation_none_leaves_probabilities_as_they_are(tmp_path):
 def test_probability_out_of_range_is_refused_by_the_client(cross):
     """With activation none, a logit is no score, and the client says so."""
     client = ClientV2(base_url="local:", scorer=OnnxScorer(cross, activation="none"))
-    with pytest.raises(ScorerError, match=r"lies in \[0, 1\]"):
+    with pytest.raises(ScorerError, match=r"must be in \[0, 1\]"):
         client.rerank(model="any", query=QUERY, documents=DOCUMENTS)
 
 
@@ -167,10 +167,10 @@ def test_path_may_hold_escaped_and_plus_characters(cross, tmp_path):
     [
         ("", "needs the folder"),
         ("path=", "'path' of local:onnx has no value"),
-        ("path=x&colour=red", "no option 'colour'; known are path, file"),
-        ("path=x&path=y", "'path' of local:onnx stands twice"),
-        ("path=x&max_length=many", "'max_length' of local:onnx must be a whole number, at least 1, got 'many'"),
-        ("path=x&first_stage=0", "'first_stage' of local:onnx must be a whole number, at least 1"),
+        ("path=x&colour=red", "no option 'colour'; use path, file"),
+        ("path=x&path=y", "'path' of local:onnx appears twice"),
+        ("path=x&max_length=many", "'max_length' of local:onnx must be a whole number of at least 1, got 'many'"),
+        ("path=x&first_stage=0", "'first_stage' of local:onnx must be a whole number of at least 1"),
         ("path=nowhere", "there is no model folder 'nowhere'"),
     ],
 )
@@ -224,7 +224,7 @@ def test_broken_files_are_named(cross, tmp_path):
     for name, message in [
         ("model.onnx", "cannot be loaded as an ONNX model"),
         ("tokenizer.json", "cannot be loaded as a tokenizer"),
-        ("config.json", "is not JSON"),
+        ("config.json", "is not valid JSON"),
     ]:
         folder = shutil.copytree(cross, tmp_path / name)
         (folder / name).write_text("not that")
@@ -248,7 +248,7 @@ def test_context_longer_than_the_model_has_is_refused(tmp_path):
     rows = graph.op("Gather", graph.const(np.ones((14, 3))), "input_ids")
     graph.op("Add", rows, graph.op("Gather", graph.const(np.ones((20, 3))), places), out="last_hidden_state")
     graph.save(tmp_path / "model.onnx", ["last_hidden_state"], inputs=("input_ids",))
-    with pytest.raises(InvalidRequestError, match="takes no inputs of 64 tokens; pass a smaller max_length"):
+    with pytest.raises(InvalidRequestError, match="does not accept inputs of 64 tokens; pass a smaller max_length"):
         OnnxScorer(tmp_path, max_length=64)
     (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 20, "model_type": "bert"}))
     assert OnnxScorer(tmp_path).score("tea", ["tea"]) == [1.0]
@@ -260,28 +260,30 @@ def test_models_of_another_kind_are_refused(tmp_path):
     graph = Graph()
     graph.op("Cast", "pixel_values", to=1, out="logits")
     graph.save(tmp_path / "model.onnx", ["logits"], inputs=("pixel_values",))
-    with pytest.raises(InvalidRequestError, match=r"takes pixel_values: tensor\(int64\); a text model takes input_ids"):
+    with pytest.raises(
+        InvalidRequestError, match=r"has the inputs pixel_values: tensor\(int64\); a text model has input_ids"
+    ):
         OnnxScorer(tmp_path)
-    with pytest.raises(InvalidRequestError, match="gives 3 logits for each input; a reranker gives one or two"):
+    with pytest.raises(InvalidRequestError, match="returns 3 logits for each input; a reranker returns one or two"):
         OnnxScorer(save_cross_encoder(tmp_path, n_logits=3))
 
 
 def test_values_that_are_not_finite_are_a_failure_of_the_scorer(tmp_path):
     """Never half a ranking, never NaN in one."""
     scorer = OnnxScorer(save_cross_encoder(tmp_path, scale=float("nan")))
-    with pytest.raises(ScorerError, match=r"model\.onnx gave values that are not finite"):
+    with pytest.raises(ScorerError, match=r"model\.onnx returned values that are not finite"):
         scorer.score(QUERY, DOCUMENTS)
 
 
 def test_model_that_fails_while_scoring_is_a_failure_of_the_scorer(tmp_path):
-    """A model that takes one input at a time: what it gave for how many is named."""
+    """The model accepts one input at a time. The error names the shapes of the output and the inputs."""
     save_tokenizer(tmp_path)
     graph = Graph()
     rows = graph.op("Gather", graph.const(np.ones((14, 3))), "input_ids")
     graph.op("Reshape", rows, graph.ints(1, -1, 3), out="last_hidden_state")
     graph.save(tmp_path / "model.onnx", ["last_hidden_state"], inputs=("input_ids",))
     scorer = OnnxScorer(tmp_path)
-    with pytest.raises(ScorerError, match=r"model\.onnx gave \(1, 32, 3\) values for inputs of shape \(4, 8\)"):
+    with pytest.raises(ScorerError, match=r"model\.onnx returned the shape \(1, 32, 3\) for inputs of shape \(4, 8\)"):
         scorer.score(QUERY, DOCUMENTS)
 
 
@@ -352,12 +354,12 @@ def test_name_is_fetched_from_the_hub(cross, monkeypatch):
 
 
 def test_name_without_a_network_is_a_clear_error(tmp_path):
-    """A closed port in the hub's place, in a process of its own."""
+    """The hub's address is a closed port. The test runs in its own process."""
     pytest.importorskip("huggingface_hub", reason="huggingface_hub is missing")
     code = "from cohere_rerank.local.onnx import OnnxScorer; OnnxScorer('owner/model')"
     environment = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=60)
-    assert "InvalidRequestError: there is no model folder 'owner/model', and fetching it" in done.stderr
+    assert "InvalidRequestError: there is no model folder 'owner/model', and the download" in done.stderr
 
 
 def test_folder_that_is_misspelt_is_not_looked_for_on_the_hub(tmp_path, monkeypatch):
@@ -367,7 +369,7 @@ def test_folder_that_is_misspelt_is_not_looked_for_on_the_hub(tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     (tmp_path / "models").mkdir()
     for path in ("models/minilm", "./other/minilm", str(tmp_path / "minilm"), Path("other/minilm")):
-        with pytest.raises(InvalidRequestError, match=r"there is no model folder .* \(looked from "):
+        with pytest.raises(InvalidRequestError, match=r"there is no model folder .* \(the current folder is "):
             OnnxScorer(path)
 
 

@@ -80,7 +80,7 @@ def test_first_stage_bounds_what_is_embedded(scorer):
     scores = two_stages.score("fresh mint tea", ["lemon tea, fresh", "stones", "mint tea is fresh", "sand"])
     assert len(scorer._embeddings) == before + 3  # the query's too
     assert set(ranked(scores)[:2]) == {0, 2}
-    with pytest.raises(InvalidRequestError, match="local:semantic has no option 'colour'; known are first_stage"):
+    with pytest.raises(InvalidRequestError, match="local:semantic has no option 'colour'; use first_stage"):
         get_scorer("semantic?colour=red")
 
 
@@ -288,7 +288,7 @@ class TestVectorCache:
     """What is kept, and for how long."""
 
     def test_text_is_embedded_once(self):
-        """Also when it stands twice in one call."""
+        """Also if it appears twice in one call."""
         seen = []
 
         def embed(texts):
