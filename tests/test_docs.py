@@ -175,3 +175,11 @@ def test_reference_shows_each_name_once_and_no_private_name(site):
     assert not [name for name in everything if re.search(r"\._(?!_)", name)]
     classes = [name for name in names["client"] if name.count(".") == 1]
     assert classes == ["cohere_rerank.ClientV2", "cohere_rerank.AsyncClientV2"]
+
+
+def test_decisions_index_has_each_page_with_its_title():
+    """The link text is the heading of the page."""
+    folder = ROOT / "docs" / "decisions"
+    titles = {page.name: page.read_text(encoding="utf-8").splitlines()[0] for page in folder.glob("0*.md")}
+    listed = re.findall(r"^- \[(.*)\]\((.*)\)$", (folder / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert [(f"# {text}", page) for text, page in listed] == [(titles[page], page) for page in sorted(titles)]
