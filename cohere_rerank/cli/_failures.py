@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import click
 
+from cohere_rerank._secrets import hide
 from cohere_rerank._settings import key_from_environment
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError, MissingApiKeyError
 
@@ -31,8 +32,6 @@ __all__ = [
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY)"
-
-_SHORTEST_KEY = 8  # shorter ones are placeholders, and parts of words
 
 
 class Failure(click.ClickException):
@@ -86,9 +85,7 @@ def map_errors() -> Iterator[None]:
 
 def one_line(text: str) -> str:
     """Return the text without line breaks, without control characters, and without the API key."""
-    key = key_from_environment() or ""
-    if len(key) >= _SHORTEST_KEY:
-        text = text.replace(key, "[your key]")  # a server may repeat it in its error
+    text = hide(text, key_from_environment())  # a server may repeat it in its error
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
 
 
