@@ -79,6 +79,8 @@ class ClientV2(BaseClient):
         priority: int | None = None,
         request_options: RequestOptions | None = None,
         rank_fields: Sequence[str] | None = None,
+        text: str | Callable[[Any], str] | None = None,
+        on_empty: Literal["error", "skip"] = "error",
         min_score: float | None = None,
         max_documents_per_request: int | None = None,
         deadline: float | None = None,
@@ -95,7 +97,12 @@ class ClientV2(BaseClient):
             relevant_spans: Ask for the passages that count (Rerank v5 and newer, and ``local:``).
             priority: 0 (first) to 999, under load; the API's default is 0.
             request_options: The official client's per-call options.
-            rank_fields: Which fields of structured documents to send, in this order.
+            rank_fields: Names or dotted paths of the fields of structured documents to send, in this order.
+            text: Where the text of a structured document is: a field's name, a dotted path, or a function of the
+                document that returns it. Default: the documents of common frameworks are recognized.
+            on_empty: What to do with a document that has neither text nor a field with a value. ``"error"`` raises;
+                ``"skip"`` leaves it out, and the indices of the results still refer to *documents*.
+                Default: ``"error"``.
             min_score: Keep results at or above this score only; applied last.
             max_documents_per_request: For this call, as in the constructor.
             deadline: For this call, as in the constructor, in seconds.
@@ -124,6 +131,8 @@ class ClientV2(BaseClient):
             priority=priority,
             request_options=request_options,
             rank_fields=rank_fields,
+            text=text,
+            on_empty=on_empty,
             min_score=min_score,
             max_documents_per_request=max_documents_per_request,
             deadline=deadline,

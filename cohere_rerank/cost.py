@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 from ._tokens import estimate_tokens
 from ._validators import whole_number
@@ -60,6 +60,8 @@ def estimate_search_units(
     *,
     max_tokens_per_doc: int | None = None,
     rank_fields: Sequence[str] | None = None,
+    text: str | Callable[[Any], str] | None = None,
+    on_empty: Literal["error", "skip"] = "error",
     max_documents_per_request: int | None = None,
 ) -> SearchUnitsEstimate:
     """Estimate the search units of one call of ``rerank`` with these arguments.
@@ -74,6 +76,8 @@ def estimate_search_units(
         documents: n texts or structured documents, as for ``rerank``.
         max_tokens_per_doc: As for ``rerank``: longer documents are cut before they are split, >= 1; 4096.
         rank_fields: As for ``rerank``.
+        text: As for ``rerank``.
+        on_empty: As for ``rerank``.
         max_documents_per_request: As in the constructor: each part of a longer list is billed for itself, 1 to 10,000.
 
     Raises:
@@ -83,7 +87,7 @@ def estimate_search_units(
         raise InvalidRequestError(f"query must be a string, got {type(query).__name__}")
     most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or DEFAULT_MAX_TOKENS_PER_DOC
     size = _whole_part(max_documents_per_request)
-    texts = to_texts(documents, rank_fields)[1]
+    texts = [each for each in to_texts(documents, rank_fields, text, on_empty)[1] if each]
     n_query = estimate_tokens(query)
     room = _TOKENS_IN_A_CHUNK - min(n_query, _TOKENS_IN_A_CHUNK // 2)
     tokens = [min(estimate_tokens(text), most) for text in texts]

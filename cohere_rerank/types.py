@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError, ValidationError, core_schema
 from ._result_base import Value, replaced
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from typing_extensions import Self
 
@@ -286,21 +286,26 @@ def attach(
     response: V2RerankResponse,
     documents: Sequence[object],
     texts: Sequence[str],
+    indices: Sequence[int] | None = None,
     *,
     is_fallback: bool = False,
 ) -> V2RerankResponse:
-    """Let each result know its document and the text that was sent for it.
+    """Give each result its document, the text that was sent for it, and its index in the caller's list.
 
     Args:
         response: Changed in place, and returned. Each index is in range.
         documents: The caller's objects.
-        texts: What was sent for each of them.
+        texts: What was sent.
+        indices: Where the document of each text is in *documents*. None: at the same place.
         is_fallback: Whether the fallback answered.
     """
     for item in response.results:
         index = item.index
-        _set_document(item, documents[index])
         _set_text(item, texts[index])
+        if indices is not None:
+            index = indices[index]
+            _set(item, "index", index)
+        _set_document(item, documents[index])
     _set(response, "_n_documents_sent", len(documents))
     _set(response, "_from_fallback", is_fallback)
     return response
@@ -343,6 +348,8 @@ class _OptionalArguments(TypedDict, total=False):
     priority: int | None
     request_options: RequestOptions | None
     rank_fields: Sequence[str] | None
+    text: str | Callable[[Any], str] | None
+    on_empty: Literal["error", "skip"] | None
     min_score: float | None
     max_documents_per_request: int | None
     deadline: float | None

@@ -68,7 +68,7 @@ def test_it_reads_as_a_number_and_as_an_estimate():
     assert str(estimate) == "about 2 search units (an estimate), at least 2"
 
 
-@given(st.text(), st.lists(st.text(min_size=1), max_size=5), st.integers(1, 5000), st.integers(1, 10))
+@given(st.text(), st.lists(st.text(min_size=1).filter(str.strip), max_size=5), st.integers(1, 5000), st.integers(1, 10))
 def test_it_is_never_below_its_lower_bound(query, documents, most, size):
     """Nor is anything negative; whatever the texts."""
     found = estimate_search_units(query, documents, max_tokens_per_doc=most, max_documents_per_request=size)

@@ -24,6 +24,7 @@ class Call:
         "dialect",
         "documents",
         "headers",
+        "indices",
         "max_documents_per_request",
         "max_retries",
         "min_score",
@@ -40,6 +41,7 @@ class Call:
     dialect: Dialect | None  # None: Cohere's own
     documents: list[object]
     headers: Mapping[str, str]
+    indices: list[int] | None  # where each text is in the caller's documents; None: at the same place
     max_documents_per_request: int
     max_retries: int | None
     min_score: float | None

@@ -173,7 +173,7 @@ def _fields(document: object, index: int | None, rank_fields: Sequence[str] | No
     if fields is None:
         raise InvalidRequestError(
             f"{place} is {type_name(document)}; a document is a str, a mapping, a dataclass, a pydantic model, a row of"
-            " a database or a framework's document. For another type pass text= with a function that returns its text"
+            " a database or a framework's document. For others pass text=function"
         )
     if rank_fields is not None:
         found = {name: value for name in rank_fields if (value := value_at(fields, name)) is not MISSING}

@@ -70,8 +70,8 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
         **{name: arguments.get(name) for name in _BODY_ARGUMENTS},
         **_option_mapping(options, "additional_body_parameters"),
     }
-    call.documents, call.texts = to_texts(given["documents"], arguments.get("rank_fields"))
-    call.top_n = whole_number("top_n", given["top_n"], 1)
+    _set_documents(call, given["documents"], arguments)
+    call.top_n = whole_number("top_n", given["top_n"], 1 if call.texts else 0)
     call.min_score = number("min_score", arguments.get("min_score"))
     checked = {
         "model": _checked_text("model", given["model"]),
@@ -103,6 +103,17 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     if defaults.is_local:  # some scorers need the whole list
         call.max_documents_per_request = len(call.texts) or 1
     return call
+
+
+def _set_documents(call: Call, documents: Any, arguments: Mapping[str, Any]) -> None:
+    """Read the documents once. Those without content are left out if the call says so."""
+    on_empty = arguments.get("on_empty") or "error"
+    items, texts = to_texts(documents, arguments.get("rank_fields"), arguments.get("text"), on_empty)
+    call.indices = None
+    if "" in texts:
+        call.indices = [index for index, text in enumerate(texts) if text]
+        texts = [texts[index] for index in call.indices]
+    call.documents, call.texts = items, texts
 
 
 def _check_names(arguments: Mapping[str, Any]) -> None:

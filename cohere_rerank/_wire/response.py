@@ -166,7 +166,7 @@ def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2Rera
 
     responses = list(responses)
     response = responses[0] if len(responses) == 1 else _merge(call, parts, responses)
-    attach(response, call.documents, call.texts)
+    attach(response, call.documents, call.texts, call.indices)
     return response if call.min_score is None else response.filter(min_score=call.min_score)
 
 
@@ -174,7 +174,7 @@ def empty_response(call: Call) -> V2RerankResponse:
     """Return the response for a call without documents. Nothing is sent for it."""
     from cohere_rerank.types import V2RerankResponse, attach
 
-    return attach(V2RerankResponse(results=[]), call.documents, call.texts)
+    return attach(V2RerankResponse(results=[]), call.documents, call.texts, call.indices)
 
 
 def _merge(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:

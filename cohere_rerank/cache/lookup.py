@@ -86,11 +86,11 @@ class Lookup:
             setattr(call, name, getattr(self._call, name))
         first = {key: index for index, key in reversed(list(enumerate(self._keys)))}
         indices = [first[key] for key in missing]
-        call.documents = [self._call.documents[index] for index in indices]
         call.texts = [self._call.texts[index] for index in indices]
+        call.documents = [*call.texts]  # the caller's objects are attached to the whole response
         call.body = {name: value for name, value in self._call.body.items() if name != "top_n"}
         call.body["documents"] = call.texts
-        call.top_n = call.min_score = None
+        call.top_n = call.min_score = call.indices = None
         call.deadline_s = self._deadline.remaining()
         self._count("cache_misses", sum(key in asked for key in self._keys))
         return call
@@ -133,7 +133,7 @@ class Lookup:
             response = V2RerankResponse(results=results, meta=meta)
         scales = [*(entry.scale for entry in self._known.values()), *(response.score_scale for response in self._fresh)]
         response = with_common_scale(response, scales)
-        attach(response, self._call.documents, self._call.texts)
+        attach(response, self._call.documents, self._call.texts, self._call.indices)
         least = self._call.min_score
         return response if least is None else response.filter(min_score=least)
 

@@ -39,5 +39,5 @@ def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2
     if status != 200:
         raise ScorerError(f"{error}; then the fallback rejected the request: {reply['message']}")
     reply["meta"]["warnings"].insert(0, f"a fallback answered, because the API could not: {error}")
-    response = attach(parse_response(to_json(reply)), call.documents, call.texts, is_fallback=True)
+    response = attach(parse_response(to_json(reply)), call.documents, call.texts, call.indices, is_fallback=True)
     return response if call.min_score is None else response.filter(min_score=call.min_score)

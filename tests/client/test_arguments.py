@@ -16,7 +16,7 @@ from tests.fake_server import error
 def test_none_means_not_given(server, make_either):
     """None is never sent as null: the body is what it is without the argument, to the byte."""
     optional = ["top_n", "max_tokens_per_doc", "relevant_spans", "priority", "request_options"]
-    optional += ["rank_fields", "min_score", "max_documents_per_request", "deadline"]
+    optional += ["rank_fields", "text", "on_empty", "min_score", "max_documents_per_request", "deadline"]
     client = make_either()
     client.rerank(**CALL)
     client.rerank(**CALL, **dict.fromkeys(optional))
