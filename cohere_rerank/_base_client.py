@@ -321,7 +321,7 @@ class BaseClient:
         config = self._config
         if config.limit is None or config.is_local:
             return None
-        from ._transport.errors import turn_after_deadline
+        from ._transport.errors import rate_limit_wait_error
         from .limits.limiter import limiter_for
 
         return limiter_for(
@@ -329,7 +329,7 @@ class BaseClient:
             address=rerank_url(config.base_url),
             key=getattr(config.api_key, "value", None),
             clock=config.clock,
-            wait_error=turn_after_deadline,
+            wait_error=rate_limit_wait_error,
         )
 
     def _hear(self, limiter: Limiter, reply: Reply) -> None:

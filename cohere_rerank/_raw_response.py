@@ -27,7 +27,7 @@ class RawResponse:
 
     def __init__(self, data: V2RerankResponse, reply: Reply | None) -> None:
         self.data = data
-        self.response: httpx.Response | None = None if reply is None else reply.whole_response()
+        self.response: httpx.Response | None = None if reply is None else reply.to_httpx_response()
 
     @property
     def headers(self) -> dict[str, str]:

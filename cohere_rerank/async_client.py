@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ._clock import Deadline
     from ._raw_response import AsyncRawClientV2
     from ._settings import Secret
-    from ._transport.http import AsyncHttp, Reply
+    from ._transport.http import AsyncSender, Reply
     from ._wire.call import Call, Part
     from .batch import AsyncBatch, BatchProgress
     from .types import CommonArguments, RequestOptions, RerankRelevantSpans, V2RerankResponse
@@ -221,13 +221,13 @@ class AsyncClientV2(BaseClient):
             if not self._should_turn(part, reply):
                 return reply
 
-    def _http(self) -> AsyncHttp:
-        http: AsyncHttp | None = self._shared.http
+    def _http(self) -> AsyncSender:
+        http: AsyncSender | None = self._shared.http
         if http is None:
-            from ._transport.http import AsyncHttp
+            from ._transport.http import AsyncSender
 
             self._check_open()
-            http = self._shared.use(AsyncHttp(self._config, self._httpx_client))
+            http = self._shared.use(AsyncSender(self._config, self._httpx_client))
         return http
 
     async def _key(self, deadline: Deadline) -> Secret | None:
@@ -243,6 +243,6 @@ class AsyncClientV2(BaseClient):
 
         with move_on_after(deadline.remaining()):
             return made_key(await made)
-        from ._transport.errors import past
+        from ._transport.errors import deadline_exceeded
 
-        raise past(deadline)
+        raise deadline_exceeded(deadline)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ._clock import Deadline
     from ._raw_response import RawClientV2
     from ._settings import Secret
-    from ._transport.http import Http, Reply
+    from ._transport.http import Reply, Sender
     from ._wire.call import Call, Part
     from .async_client import AsyncClientV2
     from .batch import Batch, BatchProgress
@@ -287,13 +287,13 @@ class ClientV2(BaseClient):
             if not self._should_turn(part, reply):
                 return reply
 
-    def _http(self) -> Http:
-        http: Http | None = self._shared.http
+    def _http(self) -> Sender:
+        http: Sender | None = self._shared.http
         if http is None:
-            from ._transport.http import Http
+            from ._transport.http import Sender
 
             self._check_open()
-            http = self._shared.use(Http(self._config, self._httpx_client))
+            http = self._shared.use(Sender(self._config, self._httpx_client))
         return http
 
     def _key(self) -> Secret | None:

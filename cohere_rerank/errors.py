@@ -116,13 +116,14 @@ class CohereRerankError(Exception):
         # Exception's own recipe calls cls(*args), which fails for keyword-only constructors. An httpx
         # request (it holds the key and the documents) stays behind.
         state = {name: value for name, value in self.__dict__.items() if name != "_request"}
-        return _rebuild, (type(self), state)
+        return rebuild_error, (type(self), state)
 
     def __copy__(self) -> CohereRerankError:
-        return _rebuild(type(self), dict(self.__dict__))
+        return rebuild_error(type(self), dict(self.__dict__))
 
 
-def _rebuild(cls: type[CohereRerankError], state: dict[str, Any]) -> CohereRerankError:
+def rebuild_error(cls: type[CohereRerankError], state: dict[str, Any]) -> CohereRerankError:
+    """Return the error that was pickled or copied with this state."""
     error = cls.__new__(cls)
     CohereRerankError.__init__(error, state.get("message", ""))
     if hasattr(cls, "request"):  # a property of httpx's errors that reads _request

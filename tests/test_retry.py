@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from cohere_rerank import errors
 from cohere_rerank._clock import Deadline, SystemClock
 from cohere_rerank._retry import RetryBudget, RetryLoop, RetryPolicy
-from cohere_rerank._transport import errors as _http_errors
+from cohere_rerank._transport import errors as transport_errors
 from cohere_rerank._wire.retry_after import retry_after_s
 from cohere_rerank.testing import FakeClock
 
@@ -32,7 +32,7 @@ def failed(status, retry_after=None, body=None):
 
 
 def not_connected(cls=httpx.ConnectError):
-    return _http_errors.typed(cls("refused"), Deadline(FakeClock(), 1))
+    return transport_errors.map_httpx_error(cls("refused"), Deadline(FakeClock(), 1))
 
 
 def http_date(seconds_from_now):
@@ -164,8 +164,8 @@ MONTHLY = {"message": "You are using a Trial key, which is limited to 1000 API c
         (errors.ResponseTooLargeError("x", status_code=500), False, False),
         (errors.ScorerError("x"), False, False),
         (errors.ClientClosedError("x"), False, False),
-        (_http_errors.past(Deadline(FakeClock(), 1)), False, True),
-        (_http_errors.UntrustedCertificate("x"), False, False),
+        (transport_errors.deadline_exceeded(Deadline(FakeClock(), 1)), False, True),
+        (transport_errors.UntrustedCertificate("x"), False, False),
         (not_connected(httpx.LocalProtocolError), False, False),
         (not_connected(httpx.UnsupportedProtocol), False, False),
         (ValueError("x"), False, False),

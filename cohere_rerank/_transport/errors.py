@@ -1,13 +1,13 @@
-"""Our errors that are httpx's too, so that ``except httpx.TimeoutException`` still catches what it says.
+"""Errors of this package that are httpx errors too, so that ``except httpx.TimeoutException`` catches them.
 
-Apart from ``errors`` so that importing that costs no import of httpx.
+They are not in ``errors``, so that importing that module does not import httpx.
 """
 
 from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
 
@@ -19,89 +19,129 @@ from cohere_rerank.errors import (
     InvalidRequestError,
     RateLimitWaitError,
     RequestTimedOutError,
+    rebuild_error,
 )
 
 if TYPE_CHECKING:
     from cohere_rerank._clock import Deadline
 
 _Error = TypeVar("_Error", bound=ConnectionFailedError)
+_Class = TypeVar("_Class", bound=type[ConnectionFailedError])
+
+_BY_NAME: dict[str, type[ConnectionFailedError]] = {}  # the classes of this module
 
 
+def _with_public_name(cls: _Class) -> _Class:
+    """Show a class in tracebacks and logs under the name of its public base, and pickle it by its own name."""
+    _BY_NAME[cls.__name__] = cls
+    cls._own_name = cls.__name__  # type: ignore[attr-defined]
+    public = cls.__bases__[0]
+    cls.__module__, cls.__name__, cls.__qualname__ = public.__module__, public.__name__, public.__qualname__
+    cls.__reduce__ = _reduce  # type: ignore[method-assign, assignment]
+    return cls
+
+
+def _reduce(error: Any) -> tuple[Any, ...]:
+    _, (_cls, state) = CohereRerankError.__reduce__(error)
+    return _restore, (error._own_name, state)
+
+
+def _restore(name: str, state: dict[str, Any]) -> CohereRerankError:
+    return rebuild_error(_BY_NAME[name], state)
+
+
+@_with_public_name
 class ConnectError(ConnectionFailedError, httpx.ConnectError):
     """No connection could be made."""
 
 
+@_with_public_name
 class ReadError(ConnectionFailedError, httpx.ReadError):
     """The connection broke while the reply was read."""
 
 
+@_with_public_name
 class WriteError(ConnectionFailedError, httpx.WriteError):
     """The connection broke while the request was written."""
 
 
+@_with_public_name
 class CloseError(ConnectionFailedError, httpx.CloseError):
     """The connection broke while it was closed."""
 
 
+@_with_public_name
 class RemoteProtocolError(ConnectionFailedError, httpx.RemoteProtocolError):
-    """The server hung up early, or what it sent is no HTTP."""
+    """The server closed the connection early, or did not send HTTP."""
 
     is_disconnect = True
 
 
+@_with_public_name
 class ProxyError(ConnectionFailedError, httpx.ProxyError):
     """The proxy refused or failed."""
 
 
+@_with_public_name
 class LocalProtocolError(ConnectionFailedError, httpx.LocalProtocolError):
-    """The request cannot be sent as HTTP, for instance a header with a line break."""
+    """The request cannot be sent as HTTP, for example because a header contains a line break."""
 
     is_transient = False
 
 
+@_with_public_name
 class UnsupportedProtocol(ConnectionFailedError, httpx.UnsupportedProtocol):
-    """The address is neither http nor https."""
+    """The URL is neither http nor https."""
 
     is_transient = False
 
 
+@_with_public_name
 class OtherConnectionError(ConnectionFailedError, httpx.TransportError):
-    """A transport failed in a way that httpx has no closer name for."""
+    """A transport failed in a way that httpx has no class for."""
 
 
+@_with_public_name
 class ConnectTimeout(RequestTimedOutError, httpx.ConnectTimeout):
     """No connection within ``connect_timeout``."""
 
 
+@_with_public_name
 class ReadTimeout(RequestTimedOutError, httpx.ReadTimeout):
-    """Nothing to read within ``timeout``."""
+    """No data came within ``timeout``."""
 
 
+@_with_public_name
 class WriteTimeout(RequestTimedOutError, httpx.WriteTimeout):
     """Nothing could be written within ``timeout``."""
 
 
+@_with_public_name
 class PoolTimeout(RequestTimedOutError, httpx.PoolTimeout):
     """No connection became free within ``timeout``."""
 
 
+@_with_public_name
 class OtherTimeout(RequestTimedOutError, httpx.TimeoutException):
-    """A transport ran out of time in a phase that httpx has no name for."""
+    """A transport took too long in a phase that httpx has no class for."""
 
 
+@_with_public_name
 class CallDeadlineExceeded(DeadlineExceededError, httpx.TimeoutException):
-    """The deadline of the call passed while a request was under way."""
+    """The deadline of the call passed while a request was in flight."""
 
 
-class TurnAfterDeadline(RateLimitWaitError, httpx.PoolTimeout):
-    """The limit's next turn for a request comes after the deadline of its call."""
+@_with_public_name
+class RateLimitWait(RateLimitWaitError, httpx.PoolTimeout):
+    """The client's own limit would send the request only after the deadline of its call."""
 
 
+@_with_public_name
 class UntrustedCertificate(CertificateError, httpx.ConnectError):
-    """The server's certificate was refused."""
+    """The server's certificate is not trusted."""
 
 
-_OURS: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
+_ERROR_MAP: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
     httpx.ConnectTimeout: ConnectTimeout,
     httpx.ReadTimeout: ReadTimeout,
     httpx.WriteTimeout: WriteTimeout,
@@ -116,56 +156,56 @@ _OURS: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
     httpx.LocalProtocolError: LocalProtocolError,
     httpx.UnsupportedProtocol: UnsupportedProtocol,
 }
-_SAYS: dict[type[ConnectionFailedError], str] = {
-    ConnectError: "Cannot connect to {host}; is base_url right, and the server up?",
+_MESSAGES: dict[type[ConnectionFailedError], str] = {
+    ConnectError: "Cannot connect to {host}; check base_url, and that the server runs",
     ConnectTimeout: "No connection to {host} within connect_timeout",
-    ReadTimeout: "No answer from {host} within timeout",
-    WriteTimeout: "{host} did not take the request within timeout",
-    PoolTimeout: "No connection to {host} became free within timeout; max_connections sets how many there are",
-    RemoteProtocolError: "{host} hung up early, or does not speak HTTP; is base_url right, http or https?",
+    ReadTimeout: "No response from {host} within timeout",
+    WriteTimeout: "{host} did not read the request within timeout",
+    PoolTimeout: "No connection to {host} became free within timeout; max_connections sets their number",
+    RemoteProtocolError: "{host} closed the connection early or is not an HTTP server; check base_url",
     ProxyError: "The proxy failed on the way to {host}",
 }
 
 
-def past(deadline: Deadline) -> CallDeadlineExceeded:
+def deadline_exceeded(deadline: Deadline) -> CallDeadlineExceeded:
     """The error for a call whose deadline has passed."""
     return _with_request(
         CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
     )
 
 
-def turn_after_deadline(wait_s: float, deadline: Deadline) -> TurnAfterDeadline:
-    """The error for a call whose turn, by the client's own limit, comes too late."""
+def rate_limit_wait_error(wait_s: float, deadline: Deadline) -> RateLimitWait:
+    """Return the error for a request that the client's own limit delays beyond the deadline."""
     left_s = max(0.0, deadline.remaining())
-    error = TurnAfterDeadline(
-        f"The client's limit lets this request go in {wait_s:.3g} s at the earliest, after the call's deadline "
-        f"({left_s:.3g} s left of {deadline.seconds:g} s); it was not sent"
+    error = RateLimitWait(
+        f"The client's own limit would delay this request by at least {wait_s:.3g} s, but only {left_s:.3g} s of the "
+        f"deadline of {deadline.seconds:g} s remain; it was not sent"
     )
     error.wait_s, error.left_s = wait_s, left_s
     return _with_request(error, None)
 
 
-def typed(error: Exception, deadline: Deadline) -> CohereRerankError:
-    """An exception of httpx as one of ours that is the same exception of httpx."""
+def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
+    """Return the error of this package for an httpx exception. It has the same httpx class too."""
     if isinstance(error, httpx.TimeoutException) and deadline.remaining() <= 0:
-        return past(deadline)
+        return deadline_exceeded(deadline)
     if isinstance(error, httpx.InvalidURL):
-        return InvalidRequestError(f"base_url is no valid address: {error}")
+        return InvalidRequestError(f"base_url is not a valid URL: {error}")
     request = getattr(error, "_request", None)
     if isinstance(error, httpx.ConnectError) and _is_certificate(error):
         return _with_request(
             UntrustedCertificate(
-                f"The server's certificate was refused ({error}); for a private authority set SSL_CERT_FILE"
+                f"The server's certificate is not trusted ({error}); for a private authority set SSL_CERT_FILE"
             ),
             request,
         )
-    cls = next((_OURS[base] for base in type(error).__mro__ if base in _OURS), OtherConnectionError)
+    cls = next((_ERROR_MAP[base] for base in type(error).__mro__ if base in _ERROR_MAP), OtherConnectionError)
     host = request.url.netloc.decode() if request is not None else "the server"
-    says = _SAYS.get(cls, "The connection to {host} failed").format(host=host)
+    says = _MESSAGES.get(cls, "The connection to {host} failed").format(host=host)
     return _with_request(cls(f"{says} ({str(error).strip().rstrip(':') or type(error).__name__})"), request)
 
 
-def unreadable_certificates(error: OSError) -> CertificateError:
+def certificate_load_error(error: OSError) -> CertificateError:
     named = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
     return _with_request(
         UntrustedCertificate(f"The trusted certificates cannot be read ({', '.join(named) or 'the default'}): {error}"),
@@ -174,7 +214,7 @@ def unreadable_certificates(error: OSError) -> CertificateError:
 
 
 def _with_request(error: _Error, request: httpx.Request | None) -> _Error:
-    error.__dict__["_request"] = request  # what httpx's own .request property reads
+    error.__dict__["_request"] = request  # httpx's .request property reads it
     return error
 
 

@@ -1,7 +1,7 @@
-"""The only I/O: one request out through httpx, one whole reply back, every failure as one of our errors.
+"""Send one request, read the whole reply, and raise every failure as one of our errors.
 
-Sync and async share everything but the await. Requests go straight to a transport of ours, which spares a fifth of the
-cost of a call; an httpx client that the caller brings is used as it is.
+The sync and the async sender share everything but the await. Requests go directly to our transport, which saves a
+fifth of the cost of a call. An httpx client that the caller passes is used as it is.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from cohere_rerank._wire.decompress import ACCEPT_ENCODING, BoundedBody
 from cohere_rerank._wire.response import redirect_target
 from cohere_rerank.errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
-from .errors import past, typed, unreadable_certificates
+from .errors import certificate_load_error, deadline_exceeded, map_httpx_error
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from cohere_rerank._wire.call import Part
 
 _MAX_REDIRECTS = 5
-_LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid can be no real host (RFC 2606)
-_KEY_LENGTH = 8  # characters; shorter ones are placeholders, which may be any word of a message
-_LONGEST_S = 86_400.0  # for one phase: infinity, and all beyond 24 days, is too long for a socket's timeout
+_LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid is never a real host (RFC 2606)
+_MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder and may be any word of a message
+_MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 days
 
 
 class Reply:
@@ -47,8 +47,8 @@ class Reply:
         self.content = content
         self._response = response
 
-    def whole_response(self) -> httpx.Response:
-        """An ``httpx.Response`` with its content, for those who asked for the raw one."""
+    def to_httpx_response(self) -> httpx.Response:
+        """Return an ``httpx.Response`` with its content, for ``with_raw_response``."""
         about_the_wire = ("content-encoding", "transfer-encoding", "content-length")
         return httpx.Response(
             self.status_code,
@@ -60,22 +60,22 @@ class Reply:
         )
 
 
-class _Http:
-    """What both shells share: the request with its headers and times, the reading of replies, redirects."""
+class _BaseSender:
+    """Build requests with their headers and timeouts, and follow redirects, for both senders."""
 
     def __init__(self, config: Config, client: Any) -> None:
-        # CO_API_URL=local: takes any program off the network, also one that brings a client of its own.
+        # CO_API_URL=local: keeps any program off the network, also one that passes its own httpx client.
         self._client: Any = None if config.is_local else client
-        self._address: tuple[str, httpx.URL] | None = None  # the last one, parsed
-        self.makes_connections = self._client is None and not config.is_local
+        self._address: tuple[str, httpx.URL] | None = None  # the last URL, parsed
+        self.owns_connections = self._client is None and not config.is_local
         self.is_closed = False
 
     def _request(
         self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
     ) -> httpx.Request:
-        """The request to the client's address, or to the *target* of a redirect, which brings its own query."""
+        """Return the request to the client's address, or to the *target* of a redirect, which has its own query."""
         url = target or _url(config, part)
-        timeouts = self._timeouts(config, part, left(deadline))
+        timeouts = self._timeouts(config, part, remaining_or_raise(deadline))
         # "deadline" is ours: the blocking connection stack bounds every single read and write by it.
         extensions = {"timeout": timeouts, "deadline": deadline.remaining}
         headers = _headers(config, part, key)
@@ -96,7 +96,7 @@ class _Http:
         return httpx.Request("POST", address, headers=head, params=params, stream=stream, extensions=extensions)
 
     def _timeouts(self, config: Config, part: Part, left_s: float) -> dict[str, float | None]:
-        """Seconds for each phase: what was asked for, and never more than is left of the deadline."""
+        """Seconds for each phase: what was asked for, and never more than is remaining_or_raise of the deadline."""
         phase = part.call.timeout_s or config.timeout
         if phase is None and self._client is not None:
             asked = self._client.timeout.as_dict()
@@ -106,27 +106,27 @@ class _Http:
             asked = {"connect": connect, "read": phase, "write": phase, "pool": phase}
         if config.connect_timeout is not None:
             asked["connect"] = config.connect_timeout
-        longest = min(left_s, _LONGEST_S)
+        longest = min(left_s, _MAX_TIMEOUT_S)
         return {name: longest if value is None else min(value, longest) for name, value in asked.items()}
 
     def _check_open(self) -> None:
         if self.is_closed:
-            raise ClientClosedError("The client is closed; make a new one, or close it later")
+            raise ClientClosedError("The client is closed; create a new one, or close it later")
         if self._client is not None and self._client.is_closed:
-            raise ClientClosedError("The httpx_client is closed; keep it open for as long as it is used")
+            raise ClientClosedError("The httpx_client is closed; keep it open while this client is used")
 
-    def _redirected(self, url: str, reply: Reply, n_hops: int) -> str | None:
+    def _next_hop(self, url: str, reply: Reply, n_hops: int) -> str | None:
         if not is_redirect(reply.status_code) or n_hops >= _MAX_REDIRECTS:
             return None
         target = redirect_target(url, reply.status_code, reply.headers.get("location"))
         try:
             return None if target is None else str(httpx.URL(target))
-        except httpx.InvalidURL:  # the server's fault, not base_url's: not followed
+        except httpx.InvalidURL:  # the server's mistake, not base_url's
             return None
 
 
-class Http(_Http):
-    """Sends one request at a time for each thread that calls it."""
+class Sender(_BaseSender):
+    """Send one request at a time for each thread that calls it."""
 
     def __init__(self, config: Config, client: httpx.Client | None) -> None:
         super().__init__(config, client)
@@ -136,66 +136,66 @@ class Http(_Http):
         """Send the request and read the whole reply, within the deadline.
 
         Raises:
-            ConnectionFailedError: No complete reply arrived.
+            ConnectionFailedError: No complete reply came.
             InvalidResponseError: It is too large or cannot be decompressed.
         """
         self._check_open()
         target, n_hops = None, 0
         while True:
-            with _typed(deadline, self):
+            with _map_errors(deadline, self):
                 request = self._request(config, part, key, target, deadline)
-                response = self._sent(request)
+                response = self._dispatch(request)
                 try:
-                    headers = _plain(response)
+                    headers = _lowercase_headers(response)
                     body = BoundedBody(headers, response.status_code, config.max_response_bytes)
                     for chunk in _chunks(response):
                         body.feed(chunk)
-                        left(deadline)
+                        remaining_or_raise(deadline)
                         if body.is_discarded:
                             break
                 finally:
                     response.close()
-                reply = Reply(response, headers, _shown(body.content(), response, key))
-            target = self._redirected(target or _url(config, part), reply, n_hops)
+                reply = Reply(response, headers, _redact_key(body.content(), response, key))
+            target = self._next_hop(target or _url(config, part), reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
 
-    def _sent(self, request: httpx.Request) -> httpx.Response:
+    def _dispatch(self, request: httpx.Request) -> httpx.Response:
         if self._transport is not None:
             return self._transport.handle_request(request)
         try:
             response: httpx.Response = self._client.send(request, stream=True, follow_redirects=False)
-        except httpx.HTTPStatusError as error:  # of an event hook; what a status means is decided elsewhere
+        except httpx.HTTPStatusError as error:  # raised by an event hook; other code decides what the status means
             response = error.response
         return response
 
     def close(self) -> None:
-        """Close the pool; a client that the caller brought is closed too, as the official one does."""
+        """Close the connections. A client that the caller passed is closed too, as the official client does."""
         self.is_closed = True
         (self._transport or self._client).close()
 
 
-class AsyncHttp(_Http):
-    """Sends one request at a time for each task that calls it."""
+class AsyncSender(_BaseSender):
+    """Send one request at a time for each task that calls it."""
 
     def __init__(self, config: Config, client: httpx.AsyncClient | None) -> None:
         super().__init__(config, client)
         self._transport = None if self._client is not None else _new_async_transport(config)
 
     async def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
-        """As `Http.send`."""
+        """As `Sender.send`."""
         from anyio import move_on_after
 
         self._check_open()
         target, n_hops = None, 0
         while True:
             reply = None
-            with _typed(deadline, self), move_on_after(left(deadline)):
+            with _map_errors(deadline, self), move_on_after(remaining_or_raise(deadline)):
                 request = self._request(config, part, key, target, deadline)
-                response = await self._sent(request)
+                response = await self._dispatch(request)
                 try:
-                    headers = _plain(response)
+                    headers = _lowercase_headers(response)
                     body = BoundedBody(headers, response.status_code, config.max_response_bytes)
                     async for chunk in _async_chunks(response):
                         body.feed(chunk)
@@ -203,15 +203,15 @@ class AsyncHttp(_Http):
                             break
                 finally:
                     await response.aclose()
-                reply = Reply(response, headers, _shown(body.content(), response, key))
+                reply = Reply(response, headers, _redact_key(body.content(), response, key))
             if reply is None:
-                raise past(deadline)
-            target = self._redirected(target or _url(config, part), reply, n_hops)
+                raise deadline_exceeded(deadline)
+            target = self._next_hop(target or _url(config, part), reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
 
-    async def _sent(self, request: httpx.Request) -> httpx.Response:
+    async def _dispatch(self, request: httpx.Request) -> httpx.Response:
         if self._transport is not None:
             return await self._transport.handle_async_request(request)
         try:
@@ -221,13 +221,13 @@ class AsyncHttp(_Http):
         return response
 
     async def aclose(self) -> None:
-        """As `Http.close`."""
+        """As `Sender.close`."""
         self.is_closed = True
         await (self._transport or self._client).aclose()
 
 
 def _has_proxy() -> bool:
-    """Whether the environment (or the system, on Windows and macOS) names a proxy; NO_PROXY alone names none."""
+    """Return whether the environment (or the system, on Windows and macOS) sets a proxy. NO_PROXY alone does not."""
     proxies = getproxies()
     return any(scheme in proxies for scheme in ("http", "https", "all"))
 
@@ -254,30 +254,30 @@ def _headers(config: Config, part: Part, key: Secret | None) -> dict[str, str]:
     return headers
 
 
-def _plain(response: httpx.Response) -> dict[str, str]:
-    # httpx.Headers looks names up by scanning; this dict is read several times for each reply.
+def _lowercase_headers(response: httpx.Response) -> dict[str, str]:
+    # httpx.Headers scans its list for each name. This dict is read several times for each reply.
     headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-    if response.is_stream_consumed:  # an event hook of the caller's client has read, and decompressed, the body
+    if response.is_stream_consumed:  # an event hook has read and decompressed the body
         headers.pop("content-encoding", None)
     return headers
 
 
-def _shown(content: bytes, response: httpx.Response, key: Secret | None) -> bytes:
-    """The body, without our key where an error quotes it: its text goes into messages, logs and pickles."""
+def _redact_key(content: bytes, response: httpx.Response, key: Secret | None) -> bytes:
+    """Return the body without our key, if an error quotes it: its text goes into messages, logs and pickles."""
     if (
         response.status_code < FIRST_ERROR
         or key is None
         or not isinstance(key.value, str)
-        or len(key.value) < _KEY_LENGTH
+        or len(key.value) < _MIN_KEY_LENGTH
     ):
         return content
     return content.replace(key.value.encode(), b"[your key]")
 
 
 def _chunks(response: httpx.Response) -> Iterable[bytes]:
-    if response.is_closed:  # an event hook has read it, or raised before anyone did
+    if response.is_closed:  # an event hook has read it, or raised before it was read
         return [response.content] if response.is_stream_consumed else []
-    return response.stream  # type: ignore[return-value] # a blocking client gives blocking streams
+    return response.stream  # type: ignore[return-value] # a blocking client returns blocking streams
 
 
 async def _async_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
@@ -289,15 +289,15 @@ async def _async_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 class DefaultAsyncHttpxClient(httpx.AsyncClient):
-    """The official client's name for a plain ``httpx.AsyncClient`` with its timeout; keyword arguments go to httpx."""
+    """A plain ``httpx.AsyncClient`` with the official client's name and timeout. Keyword arguments go to httpx."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT_S)
         super().__init__(**kwargs)
 
 
-def DefaultAioHttpClient(**kwargs: Any) -> httpx.AsyncClient:  # noqa: N802 - the official name, a class there
-    """An ``httpx.AsyncClient`` that sends through aiohttp, for programs that already do.
+def DefaultAioHttpClient(**kwargs: Any) -> httpx.AsyncClient:  # noqa: N802 - the official name of a class
+    """Return an ``httpx.AsyncClient`` that sends through aiohttp, for programs that already use it.
 
     ``AsyncClientV2(httpx_client=DefaultAioHttpClient())``; keyword arguments go to httpx.
 
@@ -320,9 +320,9 @@ def _new_transport(config: Config) -> httpx.BaseTransport:
         from .proxied import ProxiedTransport
 
         return ProxiedTransport(max_connections=config.max_connections)
-    from .pooled import StackTransport
+    from .pooled import PooledTransport
 
-    return StackTransport(max_connections=config.max_connections)
+    return PooledTransport(max_connections=config.max_connections)
 
 
 def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
@@ -334,44 +334,44 @@ def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
         from .proxied import AsyncProxiedTransport
 
         return AsyncProxiedTransport(max_connections=config.max_connections)
-    from .pooled import AsyncStackTransport
+    from .pooled import AsyncPooledTransport
 
-    return AsyncStackTransport(max_connections=config.max_connections)
+    return AsyncPooledTransport(max_connections=config.max_connections)
 
 
-def left(deadline: Deadline) -> float:
-    """Seconds left.
+def remaining_or_raise(deadline: Deadline) -> float:
+    """Seconds remaining_or_raise.
 
     Raises:
         CallDeadlineExceeded: None are.
     """
     left_s = deadline.remaining()
     if left_s <= 0:
-        raise past(deadline)
+        raise deadline_exceeded(deadline)
     return left_s
 
 
 @contextmanager
-def _typed(deadline: Deadline, http: _Http) -> Iterator[None]:
-    """Turn httpx's exceptions into ours, which are httpx's too."""
+def _map_errors(deadline: Deadline, http: _BaseSender) -> Iterator[None]:
+    """Raise the errors of this package in place of httpx's. They are httpx errors too."""
     try:
         yield
     except CohereRerankError:
         raise
     except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        # The frames below hold the request's headers in plain sight, and debuggers print locals.
-        raise typed(error, deadline) from error.with_traceback(None)
+        # The frames below contain the request's headers, and debuggers print local variables.
+        raise map_httpx_error(error, deadline) from error.with_traceback(None)
     except OSError as error:
-        if http.makes_connections:  # whose own failures are httpx's: only their TLS settings are left
-            raise unreadable_certificates(error) from None
-        raise  # of a hook or a scorer
+        if http.owns_connections:  # whose own failures are httpx's: only their TLS settings are remaining_or_raise
+            raise certificate_load_error(error) from None
+        raise  # raised by a hook or a scorer
     except ImportError as error:
         if "socksio" in str(error):
             raise InvalidRequestError(
-                'the environment names a SOCKS proxy: pip install "httpx[socks]", or unset ALL_PROXY and its like'
+                'the environment sets a SOCKS proxy: pip install "httpx[socks]", or unset ALL_PROXY'
             ) from None
         raise
     except RuntimeError as error:
         if "closed" in str(error) and http.is_closed:
-            raise ClientClosedError("The client was closed while a request was under way") from None
+            raise ClientClosedError("The client was closed while a request was in flight") from None
         raise

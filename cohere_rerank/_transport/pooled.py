@@ -1,10 +1,10 @@
-"""httpx transports over a stack of single connections, in place of httpcore's pool.
+"""httpx transports over our own connection pool, in place of httpcore's pool.
 
-That pool looks at every connection for every request (encode/httpcore#1035), so it slows down as it grows. Here a
-request takes the connection used last and puts it back on top: constant work, and those idle for longest sink to the
-bottom, where they are dropped. At the cap requests queue, first come, first served.
+httpcore's pool looks at every connection for every request (encode/httpcore#1035), so it slows down as it grows. Here
+a request takes the connection that was used last and puts it back on top, which is constant work. Connections that
+were idle for longest are at the bottom and are closed there. If all slots are in use, requests wait in a FIFO queue.
 
-HTTP/1.1 only, no proxies; httpx's own transports do those.
+HTTP/1.1 only and no proxies. httpx's own transports do those.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import httpcore
 import httpx
 
 from . import sockets
-from .pool import AsyncConnection, LoopStack, Origin, SyncConnection, ThreadStack
+from .pool import AsyncConnection, AsyncPool, Origin, SyncConnection, SyncPool
 
 _PORTS = {b"http": 80, b"https": 443}
 _HTTPX_ERRORS: dict[type[BaseException], type[httpx.TransportError]] = {
@@ -41,38 +41,38 @@ _HTTPX_ERRORS: dict[type[BaseException], type[httpx.TransportError]] = {
 _CORE_ERRORS = tuple(_HTTPX_ERRORS)
 
 
-class _Shared:
-    """What both transports have: the limits, and one TLS context for all connections."""
+class _TransportBase:
+    """The limits, and one TLS context for all connections."""
 
     def __init__(self, max_connections: int, keepalive_expiry_s: float, verify: ssl.SSLContext | None) -> None:
         if max_connections < 1:
             raise ValueError(f"max_connections must be at least 1, got {max_connections}")
         if keepalive_expiry_s < 0:
             raise ValueError(f"keepalive_expiry_s must not be negative, got {keepalive_expiry_s}")
-        self._n_slots = max_connections
+        self._max_connections = max_connections
         self._expiry_s = keepalive_expiry_s
         self._tls = verify
         self._tls_lock = threading.Lock()
-        _live.add(self)
+        _instances.add(self)
 
     def _tls_for(self, origin: Origin) -> ssl.SSLContext | None:
         if origin[0] != b"https":
             return None
-        with self._tls_lock:  # a context costs 25 ms and 1 MB: made late, and once
+        with self._tls_lock:  # a context costs 25 ms and 1 MB, so it is made once and only if needed
             if self._tls is None:
                 self._tls = httpx.create_ssl_context()
             self._tls.set_alpn_protocols(["http/1.1"])
             return self._tls
 
     def _after_fork(self) -> None:
-        self._tls_lock = threading.Lock()  # the old one may be held by a thread that is not here
+        self._tls_lock = threading.Lock()  # a thread that does not exist in the child may hold the old one
 
 
-_live: weakref.WeakSet[_Shared] = weakref.WeakSet()
+_instances: weakref.WeakSet[_TransportBase] = weakref.WeakSet()
 
 
 def _after_fork() -> None:
-    for transport in list(_live):
+    for transport in list(_instances):
         transport._after_fork()
 
 
@@ -80,21 +80,21 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-class StackTransport(_Shared, httpx.BaseTransport):
-    """Sends the requests of any number of threads over at most *max_connections* connections.
+class PooledTransport(_TransportBase, httpx.BaseTransport):
+    """Send the requests of any number of threads over at most *max_connections* connections.
 
     A request's ``extensions["timeout"]`` bounds each phase as in httpx. ``extensions["deadline"]``, a function that
-    returns the seconds left, bounds them all together: queueing, connecting, writing, and reading to the last byte.
-    Only the look-up of a host name cannot be bounded. A forked child uses nothing of its parent's.
+    returns the remaining seconds, bounds all phases together: waiting, connecting, writing, and reading to the last
+    byte. Only the lookup of a host name cannot be bounded. A forked child does not use its parent's connections.
 
     Args:
-        max_connections: Connections open at once, >= 1.
-        keepalive_expiry_s: A connection that idled for longer is not used again; >= 0.
-        verify: TLS settings; None makes httpx's own, once they are needed (``SSL_CERT_FILE``, ``SSL_CERT_DIR``).
+        max_connections: Connections open at the same time, >= 1. Default: 100.
+        keepalive_expiry_s: Seconds, >= 0. A connection that was idle for longer is not used again. Default: 30.
+        verify: TLS settings. Default: None, httpx's own (``SSL_CERT_FILE``, ``SSL_CERT_DIR``).
 
     Raises:
-        httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: On time, by phase.
-        httpx.TransportError: Others of its kind; the reason is the ``__cause__``.
+        httpx.PoolTimeout, httpx.ConnectTimeout, httpx.WriteTimeout, httpx.ReadTimeout: A phase took too long.
+        httpx.TransportError: The connection failed in another way.
     """
 
     def __init__(
@@ -105,45 +105,45 @@ class StackTransport(_Shared, httpx.BaseTransport):
         verify: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(max_connections, keepalive_expiry_s, verify)
-        self._stack = ThreadStack(max_connections, keepalive_expiry_s)
+        self._pool = SyncPool(max_connections, keepalive_expiry_s)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; its connection is free again once the response is closed."""
+        """Send one request. Its connection is free again when the response is closed."""
         core, origin = _core_request(request)
-        stack = self._stack
+        pool = self._pool
         try:
-            connection = stack.take(core.extensions)
+            connection = pool.acquire(core.extensions)
             try:
-                if connection is None or not stack.can_use(connection, origin):
+                if connection is None or not pool.is_reusable(connection, origin):
                     tls = self._tls_for(origin)
-                    connection = stack.open(connection, origin, core.extensions, tls)
+                    connection = pool.connect(connection, origin, core.extensions, tls)
                 connection.stream.deadline = core.extensions.get("deadline")
                 response = connection.http.handle_request(core)
-                return _httpx_response(response, _Body(request, response.stream, stack, connection))
+                return _httpx_response(response, _PooledByteStream(request, response.stream, pool, connection))
             except BaseException:
-                stack.discard(connection)
+                pool.discard(connection)
                 raise
         except _CORE_ERRORS as error:
-            raise _as_httpx(error, request) from error
+            raise _map_error(error, request) from error
 
     def close(self) -> None:
-        """Close what idles now, and the rest once it is not in use; a later request connects anew."""
-        stack, self._stack = self._stack, ThreadStack(self._n_slots, self._expiry_s)
-        stack.close()
+        """Close idle connections now, and the others after use. A later request opens a new connection."""
+        pool, self._pool = self._pool, SyncPool(self._max_connections, self._expiry_s)
+        pool.close()
 
     def _after_fork(self) -> None:
         super()._after_fork()
-        stack, self._stack = self._stack, ThreadStack(self._n_slots, self._expiry_s)
-        stack.close_after_fork()
+        pool, self._pool = self._pool, SyncPool(self._max_connections, self._expiry_s)
+        pool.close_after_fork()
 
 
-class _Body(httpx.SyncByteStream):
-    """A response's body; closing it gives the connection back."""
+class _PooledByteStream(httpx.SyncByteStream):
+    """The body of a response. Closing it releases the connection."""
 
-    def __init__(self, request: httpx.Request, parts: Any, stack: ThreadStack, connection: SyncConnection) -> None:
+    def __init__(self, request: httpx.Request, parts: Any, pool: SyncPool, connection: SyncConnection) -> None:
         self._request = request
         self._parts = parts
-        self._stack = stack
+        self._pool = pool
         self._connection: SyncConnection | None = connection
 
     def __iter__(self) -> Iterator[bytes]:
@@ -152,7 +152,7 @@ class _Body(httpx.SyncByteStream):
         except BaseException as error:
             self.close()
             if isinstance(error, _CORE_ERRORS):
-                raise _as_httpx(error, self._request) from error
+                raise _map_error(error, self._request) from error
             raise
 
     def close(self) -> None:
@@ -162,14 +162,15 @@ class _Body(httpx.SyncByteStream):
         try:
             self._parts.close()
         finally:
-            self._stack.give(connection)
+            self._pool.release(connection)
 
 
-class AsyncStackTransport(_Shared, httpx.AsyncBaseTransport):
-    """As `StackTransport`, for asyncio and trio, with *max_connections* to each event loop.
+class AsyncPooledTransport(_TransportBase, httpx.AsyncBaseTransport):
+    """As `PooledTransport`, for asyncio and trio, with *max_connections* for each event loop.
 
-    Any number of loops may use it, one after another or at once in several threads. What idles is closed when its loop
-    ends. There is no deadline here: cancel the task or its scope, and the connection is closed and its slot is free.
+    Any number of loops may use it, one after another or at the same time in several threads. Idle connections are
+    closed when their loop ends. There is no deadline here: when the task or its scope is cancelled, the connection is
+    closed and its slot is free.
     """
 
     def __init__(
@@ -180,82 +181,82 @@ class AsyncStackTransport(_Shared, httpx.AsyncBaseTransport):
         verify: ssl.SSLContext | None = None,
     ) -> None:
         super().__init__(max_connections, keepalive_expiry_s, verify)
-        self._stacks: dict[Any, LoopStack] = {}  # by event loop
-        self._of_parents: list[dict[Any, LoopStack]] = []
+        self._pools: dict[Any, AsyncPool] = {}  # by event loop
+        self._inherited: list[dict[Any, AsyncPool]] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send one request; its connection is free again once the response is closed."""
+        """Send one request. Its connection is free again when the response is closed."""
         core, origin = _core_request(request)
-        loop = _running_loop()
-        stack = self._stacks.get(loop) or await self._new_stack(loop)
+        loop = current_loop_token()
+        pool = self._pools.get(loop) or await self._new_pool(loop)
         try:
-            connection = await stack.take(core.extensions)
+            connection = await pool.acquire(core.extensions)
             try:
-                if connection is None or not stack.can_use(connection, origin):
+                if connection is None or not pool.is_reusable(connection, origin):
                     tls = self._tls_for(origin)
-                    connection = await stack.open(connection, origin, core.extensions, tls)
+                    connection = await pool.connect(connection, origin, core.extensions, tls)
                 response = await connection.http.handle_async_request(core)
-                body = _AsyncBody(request, response.stream, stack, connection)
+                body = _AsyncPooledByteStream(request, response.stream, pool, connection)
                 return _httpx_response(response, body)
             except BaseException:
-                await stack.discard(connection)
+                await pool.discard(connection)
                 raise
         except _CORE_ERRORS as error:
-            raise _as_httpx(error, request) from error
+            raise _map_error(error, request) from error
 
     async def aclose(self) -> None:
-        """Close what idles now, and the rest once it is not in use; a later request connects anew."""
-        stack = self._stacks.pop(_running_loop(), None)
-        if stack is not None:
-            await stack.guard.aclose()
-        for loop in list(self._stacks):
-            if hasattr(loop, "call_soon_threadsafe"):  # another run of trio's closes its own
-                self._leave(loop)
+        """Close idle connections now, and the others after use. A later request opens a new connection."""
+        pool = self._pools.pop(current_loop_token(), None)
+        if pool is not None:
+            await pool.loop_finalizer.aclose()
+        for loop in list(self._pools):
+            if hasattr(loop, "call_soon_threadsafe"):  # another run of trio closes its own
+                self._close_idle_on(loop)
 
-    async def _new_stack(self, loop: Any) -> LoopStack:
-        for other in list(self._stacks):
+    async def _new_pool(self, loop: Any) -> AsyncPool:
+        for other in list(self._pools):
             if hasattr(other, "is_closed") and other.is_closed():
-                self._leave(other)
+                self._close_idle_on(other)
         is_asyncio = hasattr(loop, "call_soon_threadsafe")
-        connect = sockets.connect_on_loop if is_asyncio else sockets.connect_on_trio
-        stack = self._stacks[loop] = LoopStack(self._n_slots, self._expiry_s, connect)
-        stack.guard = self._close_with(loop, stack)
-        await stack.guard.__anext__()
-        return stack
+        connect = sockets.connect_asyncio if is_asyncio else sockets.connect_trio
+        pool = self._pools[loop] = AsyncPool(self._max_connections, self._expiry_s, connect)
+        pool.loop_finalizer = self._close_with_loop(loop, pool)
+        await pool.loop_finalizer.__anext__()
+        return pool
 
-    async def _close_with(self, loop: Any, stack: LoopStack) -> AsyncGenerator[None, None]:
-        """Close what idles when the loop ends: a loop closes its async generators before it stops."""
+    async def _close_with_loop(self, loop: Any, pool: AsyncPool) -> AsyncGenerator[None, None]:
+        """Close idle connections when the loop ends. A loop closes its async generators before it stops."""
         try:
             yield
         finally:
-            if self._stacks.get(loop) is stack:
-                del self._stacks[loop]
-            await stack.close()
+            if self._pools.get(loop) is pool:
+                del self._pools[loop]
+            await pool.close()
 
-    def _leave(self, loop: Any) -> None:
-        """Close what idles on another asyncio loop, from wherever we are."""
-        stack = self._stacks.pop(loop, None)
-        if stack is None:
+    def _close_idle_on(self, loop: Any) -> None:
+        """Close the idle connections of another asyncio loop, from any thread."""
+        pool = self._pools.pop(loop, None)
+        if pool is None:
             return
         try:
-            loop.call_soon_threadsafe(stack.abort)
+            loop.call_soon_threadsafe(pool.abort)
         except RuntimeError:  # the loop is closed
-            stack.bury()
+            pool.force_close()
 
     def _after_fork(self) -> None:
         super()._after_fork()
-        # Kept, so that nothing of the parent's loops is touched, not even by the garbage collector.
-        self._of_parents.append(self._stacks)
-        self._stacks = {}
+        # Kept, so that nothing touches the parent's loops, not even the garbage collector.
+        self._inherited.append(self._pools)
+        self._pools = {}
 
 
-class _AsyncBody(httpx.AsyncByteStream):
-    """As `_Body`."""
+class _AsyncPooledByteStream(httpx.AsyncByteStream):
+    """As `_PooledByteStream`."""
 
-    def __init__(self, request: httpx.Request, parts: Any, stack: LoopStack, connection: AsyncConnection) -> None:
+    def __init__(self, request: httpx.Request, parts: Any, pool: AsyncPool, connection: AsyncConnection) -> None:
         self._request = request
         self._parts = parts
-        self._stack = stack
+        self._pool = pool
         self._connection: AsyncConnection | None = connection
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -265,7 +266,7 @@ class _AsyncBody(httpx.AsyncByteStream):
         except BaseException as error:
             await self.aclose()
             if isinstance(error, _CORE_ERRORS):
-                raise _as_httpx(error, self._request) from error
+                raise _map_error(error, self._request) from error
             raise
 
     async def aclose(self) -> None:
@@ -275,13 +276,13 @@ class _AsyncBody(httpx.AsyncByteStream):
         try:
             await self._parts.aclose()
         except BaseException:
-            await self._stack.discard(connection)
+            await self._pool.discard(connection)
             raise
-        await self._stack.give(connection)
+        await self._pool.release(connection)
 
 
-def _running_loop() -> Any:
-    """What tells one event loop from another: asyncio's loop, or the token of trio's run."""
+def current_loop_token() -> Any:
+    """Return the identity of the running event loop: asyncio's loop, or the token of trio's run."""
     import asyncio
 
     try:
@@ -306,7 +307,7 @@ def _core_request(request: httpx.Request) -> tuple[httpcore.Request, Origin]:
         content=request.stream,
         extensions=request.extensions,
     )
-    core.headers = request.headers.raw  # bytes already; the constructor would check each
+    core.headers = request.headers.raw  # these are bytes already; the constructor would check each of them
     return core, origin
 
 
@@ -314,5 +315,5 @@ def _httpx_response(response: httpcore.Response, body: httpx.SyncByteStream | ht
     return httpx.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
 
 
-def _as_httpx(error: BaseException, request: httpx.Request) -> httpx.TransportError:
+def _map_error(error: BaseException, request: httpx.Request) -> httpx.TransportError:
     return _HTTPX_ERRORS[type(error)](str(error), request=request)

@@ -1,7 +1,7 @@
-"""One socket for httpcore: connected, encrypted, read and written, and every wait bounded.
+"""Network streams for httpcore: connect, encrypt, read and write, with a bound on every wait.
 
-`SocketStream` blocks; `LoopStream` lives on an asyncio loop. Both raise httpcore's exceptions, as httpcore expects of a
-stream. On trio httpcore's own stream serves.
+`SocketStream` blocks. `AsyncioStream` works on an asyncio loop. On trio httpcore's own stream is used. All raise
+httpcore's exceptions.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ import httpcore
 if TYPE_CHECKING:
     import asyncio
 
-# How long one address may keep the next one waiting: the longest delay between attempts of RFC 8305, section 5.
+# Seconds after which the next address is tried: the longest delay between attempts in RFC 8305, section 5.
 _NEXT_ADDRESS_AFTER_S = 2.0
-_JOIN_BYTES = 65_536  # copying a body up to this size is cheaper than a second packet
-_READ_AHEAD_CHUNKS = 4  # of at most 256 KiB each: what asyncio may pile up before it stops reading
+_JOIN_BYTES = 65_536  # copying a body of up to this size costs less than a second packet
+_READ_AHEAD_CHUNKS = 4  # of at most 256 KiB each; then asyncio stops reading
 
 Deadline = Callable[[], float]
 
 
-class _Head:
-    """Holds a request's head back until its body follows, so that both leave in one packet.
+class _HeaderCoalescing:
+    """Hold a request's head until its body follows, so that both are sent in one packet.
 
-    httpcore writes head, body pieces and end (which may be empty) one by one, then reads.
+    httpcore writes the head, the pieces of the body and the end (which may be empty) one by one. Then it reads.
     """
 
-    _head: bytes | None = None  # None: no request begun; empty: the head is out
+    _head: bytes | None = None  # None: no request has begun. Empty: the head is sent.
 
-    def _outgoing(self, data: bytes) -> tuple[bytes, ...]:
+    def _coalesce(self, data: bytes) -> tuple[bytes, ...]:
         head = self._head
         if head is None:
             self._head = data
@@ -49,11 +49,11 @@ class _Head:
         return (head, data) if head else (data,)
 
 
-class SocketStream(_Head, httpcore.NetworkStream):
-    """A blocking socket, every operation of which ends within the deadline of the request it serves.
+class SocketStream(_HeaderCoalescing, httpcore.NetworkStream):
+    """A blocking socket. Every operation ends within the deadline of the request in flight.
 
     Attributes:
-        deadline: Seconds left to the request being served; None means no limit.
+        deadline: Returns the seconds that remain to the request in flight. None means no limit.
     """
 
     def __init__(self, sock: socket.socket) -> None:
@@ -62,7 +62,7 @@ class SocketStream(_Head, httpcore.NetworkStream):
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._head = None
-        timeout = bounded(timeout, self.deadline, httpcore.ReadTimeout)
+        timeout = min_timeout(timeout, self.deadline, httpcore.ReadTimeout)
         try:
             self._socket.settimeout(timeout)
             return self._socket.recv(max_bytes)
@@ -72,13 +72,13 @@ class SocketStream(_Head, httpcore.NetworkStream):
             raise httpcore.ReadError(str(error)) from error
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        timeout = bounded(timeout, self.deadline, httpcore.WriteTimeout)
-        ends_s = _end(timeout)
+        timeout = min_timeout(timeout, self.deadline, httpcore.WriteTimeout)
+        expires_at = _expires_at(timeout)
         try:
-            for data in self._outgoing(buffer):
+            for data in self._coalesce(buffer):
                 rest = memoryview(data)
                 while rest:
-                    self._socket.settimeout(_until(ends_s))
+                    self._socket.settimeout(_remaining(expires_at))
                     rest = rest[self._socket.send(rest) :]
         except TimeoutError as error:
             raise httpcore.WriteTimeout(str(error)) from error
@@ -94,72 +94,74 @@ class SocketStream(_Head, httpcore.NetworkStream):
         return self._socket if info == "socket" else None
 
 
-class LoopStream(_Head, httpcore.AsyncNetworkStream):
-    """A connection of an asyncio loop, at once its transport's protocol.
+class AsyncioStream(_HeaderCoalescing, httpcore.AsyncNetworkStream):
+    """A connection on an asyncio loop, and the protocol of its transport.
 
-    Waiting is one future and one timer: no cancel scopes, which are most of the cost of anyio's stream.
+    A wait is one future and one timer. Cancel scopes would be most of the cost, as in anyio's stream.
     """
 
     def __init__(self, loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
         self._loop = loop
         self._socket = sock
         self._chunks: deque[bytes] = deque()
-        self._has_ended = False  # nothing more will come
-        self._is_lost = False  # asyncio has closed the socket already
+        self._eof = False  # no more data will come
+        self._is_closed = False  # asyncio has closed the socket
         self._error: Exception | None = None
-        self._is_full = False  # the peer does not keep up reading
-        self._is_paused = False  # we do not keep up reading
+        self._write_paused = False  # the peer reads too slowly
+        self._read_paused = False  # we read too slowly
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._transport: Any = None
-        self._lower: Any = None  # the transport below TLS, or the same one
+        self._raw_transport: Any = None  # the transport below TLS, or the same transport
 
-    async def encrypt(self, tls: ssl.SSLContext, host: str) -> None:
-        """Shake hands. What came before that is nobody's to read."""
+    async def _start_tls(self, tls: ssl.SSLContext, host: str) -> None:
+        """Do the TLS handshake. Data that came before it is an error."""
         if self._chunks:
-            raise OSError("the server spoke before the TLS handshake")
+            raise OSError("the server sent data before the TLS handshake")
         protocol: Any = self
         try:
-            self._transport = await self._loop.start_tls(self._lower, protocol, tls, server_hostname=host)
+            self._transport = await self._loop.start_tls(self._raw_transport, protocol, tls, server_hostname=host)
         except BaseException:
-            if sys.version_info < (3, 11):  # cancelled late, it warns of the transport that it made and did not return
-                self._transport = getattr(self._lower.get_protocol(), "_app_transport", None) or self._lower
+            # Cancelled late, older Pythons warn about a transport that they did not return.
+            if sys.version_info < (3, 11):
+                app_protocol = self._raw_transport.get_protocol()
+                self._transport = getattr(app_protocol, "_app_transport", None) or self._raw_transport
             raise
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = self._lower = transport
+        self._transport = self._raw_transport = transport
 
     def data_received(self, data: bytes) -> None:
         self._chunks.append(data)
-        if len(self._chunks) >= _READ_AHEAD_CHUNKS and not self._is_paused:
-            self._is_paused = True
+        if len(self._chunks) >= _READ_AHEAD_CHUNKS and not self._read_paused:
+            self._read_paused = True
             self._transport.pause_reading()
         _wake(self._reader)
 
     def eof_received(self) -> None:
-        self._has_ended = True
+        self._eof = True
         _wake(self._reader)
 
     def connection_lost(self, error: Exception | None) -> None:
-        self._has_ended = self._is_lost = True
+        self._eof = self._is_closed = True
         self._error = error
         _wake(self._reader)
         _wake(self._writer)
 
     def pause_writing(self) -> None:
-        self._is_full = True
+        self._write_paused = True
 
     def resume_writing(self) -> None:
-        self._is_full = False
+        self._write_paused = False
         _wake(self._writer)
 
-    # What httpcore calls.
+    # Called by httpcore.
 
     async def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         self._head = None
-        if not self._chunks and not self._has_ended:
+        if not self._chunks and not self._eof:
             self._reader = self._loop.create_future()
             await self._wait(self._reader, timeout, httpcore.ReadTimeout)
         if not self._chunks:
@@ -170,41 +172,45 @@ class LoopStream(_Head, httpcore.AsyncNetworkStream):
         if len(data) > max_bytes:
             self._chunks.appendleft(data[max_bytes:])
             data = data[:max_bytes]
-        elif self._is_paused and not self._chunks:
-            self._is_paused = False
+        elif self._read_paused and not self._chunks:
+            self._read_paused = False
             self._transport.resume_reading()
         return data
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        for data in self._outgoing(buffer):
+        for data in self._coalesce(buffer):
             if self._transport.is_closing():
                 raise httpcore.WriteError("the connection is closed") from self._error
             self._transport.write(data)
-        if self._is_full:
+        if self._write_paused:
             self._writer = self._loop.create_future()
             await self._wait(self._writer, timeout, httpcore.WriteTimeout)
-            if self._is_full:
+            if self._write_paused:
                 raise httpcore.WriteError("the connection broke") from self._error
 
     async def aclose(self) -> None:
-        self.abort()  # at once: a cancelled task closes its connection without waiting for anything
+        self.abort()  # immediate: a cancelled task closes its connection without a wait
 
     def get_extra_info(self, info: str) -> Any:
-        if info == "is_readable":  # the loop may not have run since the peer closed, so the socket is asked too
-            return bool(self._chunks) or self._has_ended or _is_readable(self._socket)
+        if info == "is_readable":  # the loop may not have run since the peer closed, so ask the socket too
+            return bool(self._chunks) or self._eof or _is_readable(self._socket)
         return self._transport.get_extra_info(info)
 
     def abort(self) -> None:
-        """Close now, on the loop's own thread."""
-        # A transport that lost its connection has forgotten its loop too.
-        if self._transport is not None and not self._is_lost:
+        """Close now, on the thread of the loop."""
+        # A transport without a connection has no loop either.
+        if self._transport is not None and not self._is_closed:
             self._transport.abort()
 
-    def bury(self) -> None:
-        """Close the socket of a loop that is closed, and so cannot do it itself."""
+    def force_close(self) -> None:
+        """Close the socket of a loop that is closed and cannot do it itself."""
         self._socket.close()
-        # The first two mark each layer closed before they fail; nothing public makes a transport let go of its socket.
-        for close in (self._transport.abort, self._transport.close, lambda: self._lower._call_connection_lost(None)):
+        # The first two mark each layer as closed before they fail. No public function drops a transport's socket.
+        for close in (
+            self._transport.abort,
+            self._transport.close,
+            lambda: self._raw_transport._call_connection_lost(None),
+        ):
             with contextlib.suppress(RuntimeError, AttributeError):
                 close()
 
@@ -218,14 +224,14 @@ class LoopStream(_Head, httpcore.AsyncNetworkStream):
 
 
 def connect(host: bytes, port: int, timeout: float | None, tls: ssl.SSLContext | None) -> SocketStream:
-    """Connect to the first address that answers, within *timeout* seconds in all, TLS included."""
-    ends_s = _end(timeout)
+    """Connect to the first address that answers, within *timeout* seconds in total, TLS included."""
+    expires_at = _expires_at(timeout)
     with _connect_errors(host, port):
-        sock = _first_to_answer(host, port, ends_s)
+        sock = _connect_first(host, port, expires_at)
         try:
             _set_options(sock)
             if tls is not None:
-                sock.settimeout(_until(ends_s))
+                sock.settimeout(_remaining(expires_at))
                 sock = tls.wrap_socket(sock, server_hostname=host.decode())
         except BaseException:
             sock.close()
@@ -233,13 +239,13 @@ def connect(host: bytes, port: int, timeout: float | None, tls: ssl.SSLContext |
     return SocketStream(sock)
 
 
-def _first_to_answer(host: bytes, port: int, ends_s: float | None) -> socket.socket:
+def _connect_first(host: bytes, port: int, expires_at: float | None) -> socket.socket:
     addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for n_left, (family, kind, proto, _, address) in _countdown(addresses):
+    for n_left, (family, kind, proto, _, address) in _with_remaining(addresses):
         try:
             sock = socket.socket(family, kind, proto)
             try:
-                sock.settimeout(_share(_until(ends_s), n_left))
+                sock.settimeout(_per_address_timeout(_remaining(expires_at), n_left))
                 sock.connect(address)
             except BaseException:
                 sock.close()
@@ -248,24 +254,24 @@ def _first_to_answer(host: bytes, port: int, ends_s: float | None) -> socket.soc
         except OSError:
             if n_left == 1:
                 raise
-    raise OSError("the name has no address")
+    raise OSError("the host name has no address")
 
 
-async def connect_on_loop(host: bytes, port: int, timeout: float | None, tls: ssl.SSLContext | None) -> LoopStream:
+async def connect_asyncio(host: bytes, port: int, timeout: float | None, tls: ssl.SSLContext | None) -> AsyncioStream:
     """As `connect`, on the running asyncio loop."""
     import asyncio
 
     loop = asyncio.get_running_loop()
-    ends_s = _end(timeout)
+    expires_at = _expires_at(timeout)
     with _connect_errors(host, port), anyio.fail_after(timeout):
-        sock = await _first_to_answer_on_loop(loop, host, port, ends_s)
-        stream = LoopStream(loop, sock)
-        protocol: Any = stream  # it needs no base class, and asyncio is not imported yet
+        sock = await _connect_first_asyncio(loop, host, port, expires_at)
+        stream = AsyncioStream(loop, sock)
+        protocol: Any = stream  # it needs no base class, and asyncio must not be imported at module level
         try:
             _set_options(sock)
             await loop.create_connection(lambda: protocol, sock=sock)
-            if tls is not None:  # not create_connection(ssl=...): cancelled early, that leaves its transport open
-                await stream.encrypt(tls, host.decode())
+            if tls is not None:  # create_connection(ssl=...) leaves its transport open when it is cancelled early
+                await stream._start_tls(tls, host.decode())
         except BaseException:
             stream.abort()
             sock.close()
@@ -273,16 +279,16 @@ async def connect_on_loop(host: bytes, port: int, timeout: float | None, tls: ss
     return stream
 
 
-async def _first_to_answer_on_loop(
-    loop: asyncio.AbstractEventLoop, host: bytes, port: int, ends_s: float | None
+async def _connect_first_asyncio(
+    loop: asyncio.AbstractEventLoop, host: bytes, port: int, expires_at: float | None
 ) -> socket.socket:
     addresses = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for n_left, (family, kind, proto, _, address) in _countdown(addresses):
+    for n_left, (family, kind, proto, _, address) in _with_remaining(addresses):
         try:
             sock = socket.socket(family, kind, proto)
             try:
                 sock.setblocking(False)
-                with anyio.fail_after(_share(_until(ends_s), n_left)):
+                with anyio.fail_after(_per_address_timeout(_remaining(expires_at), n_left)):
                     await loop.sock_connect(sock, address)
             except BaseException:
                 sock.close()
@@ -291,14 +297,14 @@ async def _first_to_answer_on_loop(
         except OSError:
             if n_left == 1:
                 raise
-    raise OSError("the name has no address")
+    raise OSError("the host name has no address")
 
 
-async def connect_on_trio(
+async def connect_trio(
     host: bytes, port: int, timeout: float | None, tls: ssl.SSLContext | None
 ) -> httpcore.AsyncNetworkStream:
     """As `connect`, in a trio task."""
-    ends_s = _end(timeout)
+    expires_at = _expires_at(timeout)
     options = [(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
     backend: Any = httpcore.TrioBackend()
     stream: httpcore.AsyncNetworkStream = await backend.connect_tcp(
@@ -307,15 +313,15 @@ async def connect_on_trio(
     if tls is None:
         return stream
     try:
-        return await stream.start_tls(tls, host.decode(), _until(ends_s))
+        return await stream.start_tls(tls, host.decode(), _remaining(expires_at))
     except BaseException:
         with anyio.CancelScope(shield=True):
             await stream.aclose()
         raise
 
 
-def bounded(timeout: float | None, deadline: Deadline | None, error: type[Exception]) -> float | None:
-    """The smaller of a phase's timeout and what the deadline leaves, in seconds; raises *error* at 0."""
+def min_timeout(timeout: float | None, deadline: Deadline | None, error: type[Exception]) -> float | None:
+    """Return the smaller of a phase's timeout and the remaining seconds of the deadline; raise *error* at 0."""
     if deadline is None:
         return timeout
     left_s = deadline()
@@ -324,27 +330,27 @@ def bounded(timeout: float | None, deadline: Deadline | None, error: type[Except
     return left_s if timeout is None else min(timeout, left_s)
 
 
-def _end(timeout: float | None) -> float | None:
+def _expires_at(timeout: float | None) -> float | None:
     return None if timeout is None else time.monotonic() + timeout
 
 
-def _until(ends_s: float | None) -> float | None:
-    if ends_s is None:
+def _remaining(expires_at: float | None) -> float | None:
+    if expires_at is None:
         return None
-    left_s = ends_s - time.monotonic()
+    left_s = expires_at - time.monotonic()
     if left_s <= 0:
         raise TimeoutError("timed out")
     return left_s
 
 
-def _share(left_s: float | None, n_addresses: int) -> float | None:
-    """How long to try one address when *n_addresses* are left, so that a dead one does not starve the rest."""
+def _per_address_timeout(left_s: float | None, n_addresses: int) -> float | None:
+    """Return the seconds to try one of *n_addresses* that are left, so that a dead one leaves time for the others."""
     if n_addresses == 1:
         return left_s
     return _NEXT_ADDRESS_AFTER_S if left_s is None else min(left_s / n_addresses, _NEXT_ADDRESS_AFTER_S)
 
 
-def _countdown(addresses: list[Any]) -> Iterator[tuple[int, Any]]:
+def _with_remaining(addresses: list[Any]) -> Iterator[tuple[int, Any]]:
     return zip(range(len(addresses), 0, -1), addresses)
 
 
@@ -354,7 +360,7 @@ def _connect_errors(host: bytes, port: int) -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise httpcore.ConnectTimeout(f"{host.decode()}:{port}: {str(error) or 'timed out'}") from error
-    except (OSError, UnicodeError) as error:  # UnicodeError: a host name that IDNA refuses
+    except (OSError, UnicodeError) as error:  # UnicodeError: IDNA does not accept the host name
         raise httpcore.ConnectError(f"{host.decode()}:{port}: {error}") from error
 
 
@@ -364,7 +370,7 @@ def _set_options(sock: socket.socket) -> None:
 
 
 def _is_readable(sock: socket.socket) -> bool:
-    """Whether a read would return at once; true of a closed socket, as no idle connection may be."""
+    """Return whether a read would return at once. True for a closed socket, which must not be reused."""
     if sock.fileno() < 0:
         return True
     if not hasattr(select, "poll"):  # Windows

@@ -113,10 +113,10 @@ class Lookup:
         """
         if not self._cache._is_flying(self._open):
             return 0.0
-        from cohere_rerank._transport.errors import past
+        from cohere_rerank._transport.errors import deadline_exceeded
 
         if self._deadline.remaining() <= 0:
-            raise past(self._deadline)
+            raise deadline_exceeded(self._deadline)
         self._nap_s = min(2 * self._nap_s, _NAP_MAX_S)
         return self._nap_s
 

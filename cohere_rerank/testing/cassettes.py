@@ -15,7 +15,7 @@ from typing import Any, Literal
 import httpx
 
 from cohere_rerank._extras import importing
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from cohere_rerank.errors import InvalidRequestError
 
 from .redaction import Redaction
@@ -72,17 +72,17 @@ def _patches() -> tuple[tuple[type, str, Any], ...]:
     def verify(request: httpx.Request) -> Any:
         return tls() if request.url.scheme == "https" else False
 
-    def handle_request(_self: StackTransport, request: httpx.Request) -> httpx.Response:
+    def handle_request(_self: PooledTransport, request: httpx.Request) -> httpx.Response:
         with httpx.HTTPTransport(verify=verify(request)) as transport:
             return transport.handle_request(request)
 
-    async def handle_async_request(_self: AsyncStackTransport, request: httpx.Request) -> httpx.Response:
+    async def handle_async_request(_self: AsyncPooledTransport, request: httpx.Request) -> httpx.Response:
         async with httpx.AsyncHTTPTransport(verify=verify(request)) as transport:
             return await transport.handle_async_request(request)
 
     return (
-        (StackTransport, "handle_request", handle_request),
-        (AsyncStackTransport, "handle_async_request", handle_async_request),
+        (PooledTransport, "handle_request", handle_request),
+        (AsyncPooledTransport, "handle_async_request", handle_async_request),
     )
 
 

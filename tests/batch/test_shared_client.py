@@ -39,7 +39,7 @@ def test_rows_of_a_batch_wait_behind_single_calls(monkeypatch, driver):
     from cohere_rerank._transport import http as http_module
 
     classes = []
-    for name in ("Http", "AsyncHttp"):
+    for name in ("Sender", "AsyncSender"):
         kind = getattr(http_module, name)
         monkeypatch.setattr(kind, "_request", seen_classes(kind._request, classes))
     driver.run(rows(3))

@@ -43,9 +43,9 @@ OUTAGES = {
     "429": (lambda: error(429, "slow down"), 3, "slow down"),
     "429 beyond the deadline": (lambda: error(429, "slow", headers={"retry-after": "9999"}), 1, "9999 s"),
     "monthly quota": (lambda: error(429, "limited to 1000 API calls / month"), 1, "month"),
-    "hang up": (hang_up, 3, "hung up early"),
+    "hang up": (hang_up, 3, "closed the connection early"),
     "reset": (lambda: reset("body"), 3, "connection to"),
-    "timeout": (hang, 3, "No answer from"),
+    "timeout": (hang, 3, "No response from"),
 }
 
 

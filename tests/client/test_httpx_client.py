@@ -330,7 +330,7 @@ def test_a_failure_on_the_way_to_a_proxy_says_so(clock, make_either, monkeypatch
     """Nobody remembers that the environment names one."""
     with refusing_url() as url:
         monkeypatch.setenv("HTTP_PROXY", url)
-        with pytest.raises(errors.ConnectionFailedError, match="proxy that the environment names") as caught:
+        with pytest.raises(errors.ConnectionFailedError, match="proxy from the environment") as caught:
             make_either(base_url="http://127.0.0.1:9", clock=clock).rerank(**CALL)
     assert isinstance(caught.value, httpx.ConnectError)
 

@@ -6,7 +6,7 @@ import pytest
 
 from cohere_rerank import RateLimit
 from cohere_rerank._clock import Deadline
-from cohere_rerank._transport.errors import turn_after_deadline
+from cohere_rerank._transport.errors import rate_limit_wait_error
 from cohere_rerank.limits.limiter import Limiter
 from cohere_rerank.limits.memory import MemoryStore
 from tests.limits.virtual_clock import VirtualClock
@@ -19,7 +19,7 @@ def new_limiter(**limit):
 
 
 def limiter_on(store, **limit):
-    return Limiter(RateLimit(**limit), store, turn_after_deadline)
+    return Limiter(RateLimit(**limit), store, rate_limit_wait_error)
 
 
 def reject(limiter, clock, retry_after_s=None):

@@ -12,7 +12,7 @@ import anyio
 import httpx
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 
 LATE_S = 2.0  # what came after this did not end on time
 # Trio warns when a request's body is dropped between two of its pieces; that generator is httpx's.
@@ -30,14 +30,14 @@ def ask(url: str, query: str = "q", content: bytes | None = None, **limits: Any)
     return httpx.Request("POST", url, json=body, extensions=extensions)
 
 
-def send(transport: StackTransport, *args: Any, **limits: Any) -> httpx.Response:
+def send(transport: PooledTransport, *args: Any, **limits: Any) -> httpx.Response:
     response = transport.handle_request(ask(*args, **limits))
     response.read()
     response.close()
     return response
 
 
-async def asend(transport: AsyncStackTransport, *args: Any, **limits: Any) -> httpx.Response:
+async def asend(transport: AsyncPooledTransport, *args: Any, **limits: Any) -> httpx.Response:
     response = await transport.handle_async_request(ask(*args, **limits))
     try:
         await response.aread()
@@ -46,7 +46,7 @@ async def asend(transport: AsyncStackTransport, *args: Any, **limits: Any) -> ht
     return response
 
 
-async def together(transport: AsyncStackTransport, url: str, n: int) -> None:
+async def together(transport: AsyncPooledTransport, url: str, n: int) -> None:
     async with anyio.create_task_group() as tasks:
         for i in range(n):
             tasks.start_soon(asend, transport, url, str(i))

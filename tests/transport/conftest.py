@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 import pytest
 
-from cohere_rerank._transport.pooled import StackTransport
+from cohere_rerank._transport.pooled import PooledTransport
 
 
 @pytest.fixture(params=["asyncio", "trio"])
@@ -34,7 +34,7 @@ def collect_leaks(quick_collecting) -> Iterator[None]:
 
 
 @pytest.fixture
-def transport() -> Iterator[StackTransport]:
-    made = StackTransport(max_connections=3)
+def transport() -> Iterator[PooledTransport]:
+    made = PooledTransport(max_connections=3)
     yield made
     made.close()

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import hang_up, huge, raw, reply, reset, truncated
 from tests.transport.asking import asend, ask, listener, send
 
@@ -27,7 +27,7 @@ def test_a_connection_closed_while_the_loop_was_busy_is_replaced(server, run):
     """The loop had no turn to hear of it, so the socket is asked."""
 
     async def scenario():
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         await asend(transport, server.url)
         server.drop_connections()  # blocks this loop
         await asend(transport, server.url)
@@ -54,7 +54,7 @@ def test_what_breaks_is_told_in_httpx_words(server, run, failure, error):
     """The httpx exception of httpcore's name, with request and cause; the slot is free again."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         with pytest.raises(error) as caught:
             await asend(transport, server.url)
         await asend(transport, server.url, pool=5)
@@ -63,7 +63,7 @@ def test_what_breaks_is_told_in_httpx_words(server, run, failure, error):
 
     server.script(failure, reply(200), failure)
     raised = [run(scenario)]
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         with pytest.raises(error) as caught:
             send(transport, server.url)
         send(transport, server.url, pool=5)
@@ -79,13 +79,13 @@ def test_a_port_where_nobody_listens_is_a_connect_error(run):
         pass
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         for _ in range(2):
             with pytest.raises(httpx.ConnectError):
                 await asend(transport, url, pool=0.5)
 
     run(scenario)
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         for _ in range(2):
             with pytest.raises(httpx.ConnectError, match=r"127\.0\.0\.1:\d+: .*refused"):
                 send(transport, url, pool=0.5)
@@ -99,11 +99,11 @@ def test_a_socket_that_dies_while_it_is_set_up_is_a_connect_error(server, monkey
 
     async def scenario():
         with pytest.raises(httpx.ConnectError, match="Invalid argument"):
-            await asend(AsyncStackTransport(), server.url)
+            await asend(AsyncPooledTransport(), server.url)
 
     monkeypatch.setattr("cohere_rerank._transport.sockets._set_options", refuse)
     anyio.run(scenario)
-    with StackTransport() as transport, pytest.raises(httpx.ConnectError, match="Invalid argument"):
+    with PooledTransport() as transport, pytest.raises(httpx.ConnectError, match="Invalid argument"):
         send(transport, server.url)
     server.wait_until(lambda s: s.n_connections == 2 and s.n_open == 0)
 
@@ -112,14 +112,14 @@ def test_a_body_not_read_to_its_end_closes_its_connection(server, run):
     """The rest of it must not be taken for the next reply."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         unread = await transport.handle_async_request(ask(server.url))
         await unread.aclose()
         await asend(transport, server.url, pool=5)
         await transport.aclose()
 
     run(scenario)
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         transport.handle_request(ask(server.url)).close()
         send(transport, server.url, pool=5)
     assert [request.connection for request in server.requests] == [1, 2, 3, 4]
@@ -135,7 +135,7 @@ def test_closing_closes_what_idles_and_later_what_is_in_use(server, run):
     """A response that is open may be read on; a request after closing connects anew."""
 
     async def scenario():
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         in_use = await transport.handle_async_request(ask(server.url))
         await asend(transport, server.url)
         await transport.aclose()
@@ -148,7 +148,7 @@ def test_closing_closes_what_idles_and_later_what_is_in_use(server, run):
 
     run(scenario)
     server.wait_until(lambda s: s.n_open == 0)
-    transport = StackTransport()
+    transport = PooledTransport()
     in_use = transport.handle_request(ask(server.url))
     send(transport, server.url)
     transport.close()
@@ -166,7 +166,7 @@ def test_large_bodies_arrive_whole(server, run):
     sent, answered = random.Random(1).randbytes(3_000_000), random.Random(2).randbytes(3_000_000)
 
     async def scenario():
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         response = await transport.handle_async_request(ask(server.url, content=sent))
         received = b""
         async for part in response.aiter_raw():
@@ -177,7 +177,7 @@ def test_large_bodies_arrive_whole(server, run):
 
     server.default = reply(body=answered)
     run(scenario)
-    with StackTransport() as transport:
+    with PooledTransport() as transport:
         assert send(transport, server.url, content=sent).content == answered
     assert [request.body == sent for request in server.requests] == [True, True]
 
@@ -186,7 +186,7 @@ def test_a_reader_that_pauses_makes_the_server_wait(server):
     """What nobody reads does not pile up in memory."""
 
     async def scenario():
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         response = await transport.handle_async_request(ask(server.url))
         for _ in range(100):
             await asend(transport, server.url)

@@ -10,7 +10,7 @@ import anyio.lowlevel
 import httpx
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport
 from tests.fake_server import Server
 from tests.transport.asking import asend, ask, ignore_httpx_body
 
@@ -29,7 +29,7 @@ def test_a_request_may_be_cancelled_at_any_step(server):
         return finished
 
     async def at_every_step(is_fresh):
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         n_steps, finished = 0, False
         while not finished:
             if is_fresh:
@@ -57,7 +57,7 @@ def test_a_request_may_be_cancelled_at_any_checkpoint_of_trio(server):
         await asend(transport, server.url, pool=5)
 
     async def at_every_step():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         for n_steps in range(40):
             await scenario(transport, n_steps)
         await transport.aclose()
@@ -70,7 +70,7 @@ def test_a_cancelled_waiter_passes_its_slot_on(server):
     """Even when it was called in the very step in which it was cancelled."""
 
     async def scenario(n_steps, order):
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         busy = await transport.handle_async_request(ask(server.url))
         await busy.aread()
         waiters = [asyncio.create_task(asend(transport, server.url, pool=5)) for _ in range(3)]
@@ -120,5 +120,5 @@ def test_a_storm_of_cancellations_leaves_the_stack_usable(seed, tls):
 
     with Server(tls=tls) as server:
         verify = server.client_ssl_context() if tls else None
-        asyncio.run(scenario(server, AsyncStackTransport(max_connections=4, verify=verify)))
+        asyncio.run(scenario(server, AsyncPooledTransport(max_connections=4, verify=verify)))
         server.wait_until(lambda s: s.n_open == 0)

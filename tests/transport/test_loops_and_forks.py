@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import Server
 from tests.transport.asking import LATE_S, asend, ask, send, together
 
@@ -20,7 +20,7 @@ from tests.transport.asking import LATE_S, asend, ask, send, together
 def test_one_transport_serves_one_loop_after_another(run, tls):
     """Each loop has its own connections; those of a loop that ended are closed, without a warning."""
     with Server(tls=tls) as server:
-        transport = AsyncStackTransport(verify=server.client_ssl_context() if tls else None)
+        transport = AsyncPooledTransport(verify=server.client_ssl_context() if tls else None)
         for n_loops in range(1, 4):
             run(lambda: together(transport, server.url, 3))
             server.wait_until(lambda s: s.n_open == 0)
@@ -31,7 +31,7 @@ def test_one_transport_serves_one_loop_after_another(run, tls):
 def test_a_loop_closed_in_a_hurry_leaves_nothing_behind(tls):
     """Nobody closed its async generators; the next loop's first request clears up, without a warning."""
     with Server(tls=tls) as server:
-        transport = AsyncStackTransport(verify=server.client_ssl_context() if tls else None)
+        transport = AsyncPooledTransport(verify=server.client_ssl_context() if tls else None)
         for _ in range(2):
             loop = asyncio.new_event_loop()
             loop.run_until_complete(together(transport, server.url, 3))
@@ -42,7 +42,7 @@ def test_a_loop_closed_in_a_hurry_leaves_nothing_behind(tls):
 
 def test_loops_in_several_threads_share_a_transport(server):
     """At the same time, each with its own connections; closing reaches them all."""
-    transport = AsyncStackTransport(max_connections=2)
+    transport = AsyncPooledTransport(max_connections=2)
     all_asked, may_end = threading.Barrier(5, timeout=LATE_S), threading.Barrier(5, timeout=LATE_S)
 
     async def scenario():
@@ -88,7 +88,7 @@ def test_a_forked_child_leaves_its_parents_connections_alone(tls):
         transport.close()
 
     with Server(tls=tls) as server:
-        transport = StackTransport(verify=server.client_ssl_context() if tls else None)
+        transport = PooledTransport(verify=server.client_ssl_context() if tls else None)
         send(transport, server.url)
         assert in_child(lambda: child(transport, server.url))
         send(transport, server.url)
@@ -99,16 +99,16 @@ def test_a_forked_child_leaves_its_parents_connections_alone(tls):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_does_not_wait_for_its_parents_locks(server):
     """Another thread may hold them at the moment of the fork, and that thread is not in the child."""
-    with StackTransport() as transport:
+    with PooledTransport() as transport:
         send(transport, server.url)
-        with transport._stack._lock, transport._tls_lock:
+        with transport._pool._lock, transport._tls_lock:
             assert in_child(lambda: send(transport, server.url))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_does_not_keep_its_parents_connections_open(server):
     """When the parent closes them the server hears it, however long the child lives."""
-    transport = StackTransport()
+    transport = PooledTransport()
     send(transport, server.url)
     may_end, end = os.pipe()
 
@@ -134,7 +134,7 @@ def test_a_child_does_not_keep_its_parents_connections_open(server):
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_runs_its_own_loop(server):
     """The parent's loop and its connections are left alone."""
-    transport = AsyncStackTransport()
+    transport = AsyncPooledTransport()
 
     async def child():
         await asend(transport, server.url)

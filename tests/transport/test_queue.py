@@ -10,7 +10,7 @@ import httpcore
 import httpx
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.transport.asking import asend, ask, left, on_time, send, together
 
 
@@ -18,7 +18,7 @@ def test_at_most_the_cap_is_open(server, run):
     """Twenty requests at once over three connections."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=3)
+        transport = AsyncPooledTransport(max_connections=3)
         await together(transport, server.url, 20)
         await transport.aclose()
 
@@ -28,7 +28,7 @@ def test_at_most_the_cap_is_open(server, run):
 
 def test_threads_share_the_cap(server):
     """32 threads over eight connections; every request is answered by its own answer."""
-    with StackTransport(max_connections=8) as transport, ThreadPoolExecutor(32) as threads:
+    with PooledTransport(max_connections=8) as transport, ThreadPoolExecutor(32) as threads:
         asked = [["a", "b"][: 1 + i % 2] for i in range(320)]
 
         def one(documents):
@@ -47,7 +47,7 @@ def test_who_waits_longest_goes_first(server):
     """A newcomer that asks the moment a connection comes back does not overtake the queue."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
 
         async def ask_and_come_back():
             await asend(transport, server.url, "first")
@@ -69,14 +69,14 @@ def test_who_waits_longest_goes_first(server):
 
 def test_the_thread_that_waits_longest_goes_first(server):
     """The same with threads."""
-    with StackTransport(max_connections=1) as transport, ThreadPoolExecutor(6) as threads:
+    with PooledTransport(max_connections=1) as transport, ThreadPoolExecutor(6) as threads:
         with server.hold_replies():
             first = threads.submit(lambda: [send(transport, server.url, query) for query in ("first", "newcomer")])
             server.wait_until(lambda s: s.n_in_flight == 1)
             waiting = []
             for i in range(5):
                 waiting.append(threads.submit(send, transport, server.url, str(i)))
-                while len(transport._stack._queue) <= i:
+                while len(transport._pool._queue) <= i:
                     time.sleep(0.001)
         for future in (first, *waiting):
             future.result()
@@ -88,7 +88,7 @@ def test_waiting_for_a_connection_ends_on_time(server, run):
     """PoolTimeout, with the request; whoever has the connection is not disturbed."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         busy = await transport.handle_async_request(ask(server.url))
         with pytest.raises(httpx.PoolTimeout, match="1 connection") as caught, on_time():
             await asend(transport, server.url, pool=0.02)
@@ -107,7 +107,7 @@ def test_a_thread_waits_for_a_connection_no_longer_than_asked(server, limit):
     """PoolTimeout, after the timeout or the deadline, whichever is first."""
     if "deadline" in limit:
         limit = {**limit, "deadline": left(limit["deadline"])}
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         busy = transport.handle_request(ask(server.url))
         with pytest.raises(httpx.PoolTimeout) as caught, on_time():
             send(transport, server.url, **limit)
@@ -120,7 +120,7 @@ def test_a_thread_waits_for_a_connection_no_longer_than_asked(server, limit):
 
 def test_a_slot_that_comes_just_when_time_is_up_goes_to_the_next(server):
     """The deadline passes in the very moment in which the connection is handed over."""
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         busy = transport.handle_request(ask(server.url))
 
         def too_late() -> float:
@@ -134,7 +134,7 @@ def test_a_slot_that_comes_just_when_time_is_up_goes_to_the_next(server):
 
 
 @pytest.mark.parametrize("limit", [{"max_connections": 0}, {"keepalive_expiry_s": -1.0}])
-@pytest.mark.parametrize("kind", [StackTransport, AsyncStackTransport])
+@pytest.mark.parametrize("kind", [PooledTransport, AsyncPooledTransport])
 def test_senseless_limits_are_refused(kind, limit):
     """Each is named, with its value."""
     with pytest.raises(ValueError, match=rf"{next(iter(limit))} must .* got {next(iter(limit.values()))}"):

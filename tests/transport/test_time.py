@@ -13,7 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import drip, hang, reply
 from tests.transport.asking import asend, ignore_httpx_body, left, listener, on_time, send
 
@@ -38,7 +38,7 @@ def deaf() -> Iterator[int]:
 def test_a_dripping_server_cannot_outlast_the_deadline(server, where):
     """Each read is short, all of them together are not: ReadTimeout on time, and the connection is closed."""
     server.script(drip(where))
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         with pytest.raises(httpx.ReadTimeout), on_time():
             send(transport, server.url, read=60, deadline=left(SOON_S))
         send(transport, server.url, pool=5)
@@ -50,7 +50,7 @@ def test_a_scope_ends_a_dripping_server(server, run, where):
     """On a loop the caller cancels; the connection is closed, its slot is free."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         with on_time():
             async with anyio.create_task_group() as group:
                 group.start_soon(lambda: asend(transport, server.url, read=60))
@@ -69,7 +69,7 @@ def test_a_silent_server_runs_into_the_read_timeout(server, run):
     """With a deadline far away or none at all."""
 
     async def scenario():
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         with pytest.raises(httpx.ReadTimeout), on_time():
             await asend(transport, server.url, read=0.05)
         await asend(transport, server.url, pool=5)
@@ -77,7 +77,7 @@ def test_a_silent_server_runs_into_the_read_timeout(server, run):
 
     server.script(hang(), reply(200), hang())
     run(scenario)
-    with StackTransport(max_connections=1) as transport:
+    with PooledTransport(max_connections=1) as transport:
         with pytest.raises(httpx.ReadTimeout), on_time():
             send(transport, server.url, read=0.05, deadline=lambda: 60.0)
         send(transport, server.url, pool=5)
@@ -89,11 +89,11 @@ def test_a_server_that_does_not_read_runs_into_the_write_timeout(run):
     body = bytes(20_000_000)
 
     async def scenario(url):
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         with pytest.raises(httpx.WriteTimeout), on_time():
             await asend(transport, url, content=body, write=0.05)
 
-    with listener() as (url, _), StackTransport() as transport:
+    with listener() as (url, _), PooledTransport() as transport:
         run(lambda: scenario(url))
         with pytest.raises(httpx.WriteTimeout), on_time():
             send(transport, url, content=body, write=0.05)
@@ -111,7 +111,7 @@ def test_a_server_that_reads_in_drips_cannot_outlast_the_deadline():
                 peer.recv(100_000)
 
     is_over = threading.Event()
-    with socket.create_server(("127.0.0.1", 0)) as sock, StackTransport() as transport:
+    with socket.create_server(("127.0.0.1", 0)) as sock, PooledTransport() as transport:
         sipping = threading.Thread(target=sip, args=(sock, is_over))
         sipping.start()
         url = f"http://127.0.0.1:{sock.getsockname()[1]}"
@@ -125,12 +125,12 @@ def test_connecting_ends_on_time(run):
     """Whether TCP or TLS is what never answers."""
 
     async def scenario(url):
-        transport = AsyncStackTransport(max_connections=1)
+        transport = AsyncPooledTransport(max_connections=1)
         for _ in range(2):
             with pytest.raises(httpx.ConnectTimeout), on_time():
                 await asend(transport, url, connect=0.05, pool=0.5)
 
-    with deaf() as port, listener() as (silent, _), StackTransport() as transport:
+    with deaf() as port, listener() as (silent, _), PooledTransport() as transport:
         for url in (f"http://127.0.0.1:{port}", silent.replace("http:", "https:")):
             run(lambda url=url: scenario(url))
             for limit in ({"connect": 0.05}, {"connect": 60, "deadline": left(0.05)}):
@@ -144,7 +144,7 @@ def test_every_address_is_tried_within_one_timeout(server, monkeypatch, backend)
     where = socket.AF_INET, socket.SOCK_STREAM, 6, ""
 
     async def scenario(url, connect):
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         try:
             return await asend(transport, url, connect=connect)
         finally:
@@ -153,7 +153,7 @@ def test_every_address_is_tried_within_one_timeout(server, monkeypatch, backend)
     def attempt(url, connect):
         if backend:
             return anyio.run(scenario, url, connect, backend=backend)
-        with StackTransport() as transport:
+        with PooledTransport() as transport:
             return send(transport, url, connect=connect)
 
     with deaf() as port:

@@ -7,7 +7,7 @@ import ssl
 import httpx
 import pytest
 
-from cohere_rerank._transport.pooled import AsyncStackTransport, StackTransport
+from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import Server
 from tests.transport.asking import asend, send, together
 
@@ -25,12 +25,12 @@ def test_tls_is_spoken_with_one_context_for_all(monkeypatch, tmp_path, run):
 
     with Server(tls="trusted") as server, Server() as plain:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.write_authority(tmp_path / "authority.pem")))
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         run(lambda: scenario(transport, plain.url))
         assert not made
         run(lambda: scenario(transport, server.url, server.url))
         assert len(made) == 1 and server.n_connections == 3 and len(server.requests) == 6
-        with StackTransport() as with_threads:
+        with PooledTransport() as with_threads:
             assert send(with_threads, server.url).status_code == 200
             assert send(with_threads, server.url).status_code == 200
         assert len(made) == 2 and server.n_connections == 4
@@ -40,12 +40,12 @@ def test_a_certificate_that_nobody_signed_is_refused(run):
     """ConnectError at once; the reason is in the chain of causes."""
 
     async def scenario(url):
-        transport = AsyncStackTransport()
+        transport = AsyncPooledTransport()
         with pytest.raises(httpx.ConnectError) as caught:
             await asend(transport, url)
         return caught.value
 
-    with Server(tls="self-signed") as server, StackTransport() as transport:
+    with Server(tls="self-signed") as server, PooledTransport() as transport:
         raised = [run(lambda: scenario(server.url))]
         with pytest.raises(httpx.ConnectError) as caught:
             send(transport, server.url)
@@ -68,7 +68,7 @@ def test_only_http_1_is_offered(transport):
             super().set_alpn_protocols(protocols)
 
     context = Context(ssl.PROTOCOL_TLS_CLIENT)
-    with Server(tls="trusted") as server, StackTransport(verify=context) as transport:
+    with Server(tls="trusted") as server, PooledTransport(verify=context) as transport:
         with pytest.raises(httpx.ConnectError):
             send(transport, server.url)
     assert offered == [["http/1.1"]]
