@@ -97,7 +97,7 @@ def test_the_error_of_a_bad_line_names_the_line_and_shows_no_document(write, lin
     message = str(caught.value)
     assert message.startswith(f"{path}, line 3: ")
     assert SECRET not in message
-    assert len(message) < len(str(path)) + 200
+    assert len(message) < len(str(path)) + 300
     assert caught.value.__suppress_context__
 
 
