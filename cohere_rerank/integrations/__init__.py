@@ -1,1 +1,1 @@
-"""The client inside other engines: one module each, imported by name, none of them before it is asked for."""
+"""The client inside distributed engines. Each engine has its own module, which is imported only by name."""

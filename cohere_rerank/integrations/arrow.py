@@ -1,4 +1,4 @@
-"""Rerank the rows of Arrow tables: what Ray, Spark and Dask hand to their workers, and Daft row by row."""
+"""Rerank the rows of Arrow tables. Ray, Spark and Dask pass whole tables to their workers, Daft single rows."""
 
 from __future__ import annotations
 
@@ -19,32 +19,33 @@ if TYPE_CHECKING:
 
 __all__ = ["RerankBatch"]
 
-_ADDED = ("results", "error")
+_ADDED_COLUMNS = ("results", "error")
 
 
 class RerankBatch:
-    """Adds a ranking to each row of a table: the columns ``results`` and ``error``.
+    """Adds a ranking to each row of a table, in the columns ``results`` and ``error``.
 
-    ``results`` is ``list<struct<index: int32, relevance_score: float32>>``, best first, null where ``error`` (a
-    string, else null) says why there is none: a row that fails never fails the job. What every further row would fail
-    with too (a refused key, a used-up quota) is raised, so that the engine stops and can resume later.
+    ``results`` is ``list<struct<index: int32, relevance_score: float32>>``, best first. It is null if the row failed.
+    ``error`` is a string that says why, else null. A row that fails does not fail the job. An error that would affect
+    every further row (a refused key, a used-up quota) is raised, so that the engine stops and can resume later.
 
-    One object goes to every worker, pickled; each opens a client of its own at its first row. A key is never in the
-    pickle: let workers have CO_API_KEY in their environment, or give a function that fetches it.
+    One object is pickled to every worker. Each worker opens its own client at its first row. The pickle never contains
+    a key: set CO_API_KEY in the environment of the workers, or pass a function that fetches the key.
 
     Args:
         model: As in ``rerank``.
-        query: The column with the query.
-        documents: The column with the documents, a list of strings or of structs (sent as YAML).
-        concurrency: Calls under way at once in each worker, >= 1.
-        arguments: Further arguments of ``rerank`` for every row, such as ``{"top_n": 10}``.
+        query: The column with the query. Default: "query".
+        documents: The column with the documents: a list of strings, or of structs, which are sent as YAML.
+            Default: "documents".
+        concurrency: Maximum number of calls in flight in each worker, >= 1. Default: 32.
+        arguments: Further arguments of ``rerank`` for every row, such as ``{"top_n": 10}``. Default: none.
         client: Settings of the AsyncClientV2 that each worker opens, such as ``{"base_url": "local:"}`` or
-            ``{"limit": RateLimit(...)}``.
-        deadline: Seconds for each call, waits for its turn included; 600.
+            ``{"limit": RateLimit(...)}``. Default: the settings of the worker's environment.
+        deadline: Seconds for each call, including its waits for the rate limit. Default: 600.
 
     Raises:
-        InvalidRequestError: A setting is of the wrong type or out of its range, a key is given as a string, or
-            ``fallback`` or ``relevant_spans`` are asked for, whose results the two columns cannot tell.
+        InvalidRequestError: A setting has the wrong type or is out of its range, or a key is given as a string. Or
+            ``fallback`` or ``relevant_spans`` is set: the two columns have no place for what they add.
         TypeError: A client has no setting of that name.
     """
 
@@ -61,12 +62,14 @@ class RerankBatch:
     ) -> None:
         if isinstance((client or {}).get("api_key"), str):
             raise InvalidRequestError(
-                "client must not hold an api_key string, which would travel in pickles: set CO_API_KEY where the "
-                "workers run, or pass a function that fetches the key"
+                "client must not contain an api_key string, because it would be pickled: set CO_API_KEY in the "
+                "environment of the workers, or pass a function that fetches the key"
             )
         for name, given in (("relevant_spans", arguments), ("fallback", client)):
             if name in (given or {}):
-                raise InvalidRequestError(f"a table has no place for what {name} adds; leave it out")
+                raise InvalidRequestError(
+                    f"{name} is not supported, because the two columns have no place for it; leave it out"
+                )
         self._columns = (query, documents)
         self._concurrency = whole_number("concurrency", concurrency, 1) or 1
         self._common = {**(arguments or {}), "model": model, "deadline": seconds("deadline", deadline)}
@@ -77,23 +80,23 @@ class RerankBatch:
         self._portal: BlockingPortal | None = None
 
     def _check(self) -> None:
-        """Find out here what is wrong with the settings, not on every worker; the key may be there only."""
+        """Check the settings here and not on every worker. The key may exist only there."""
         check_names(self._common)
         client = AsyncClientV2(**{"api_key": "", **self._settings})
         client._encode_bulk(**self._common, query="-", documents=["-"])
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        """The table with both columns added, rows in order.
+        """Return the table with both columns added. The rows stay in order.
 
         Raises:
-            InvalidRequestError: A column is missing, or one with an added name is there already.
-            CohereRerankError: No further row could be answered either.
+            InvalidRequestError: A column is missing, or the table already has a column named results or error.
+            CohereRerankError: An error that would affect every further row.
         """
-        queries, documents = self._read(table.column_names, table)
-        return _with_outcomes(table, self._ranked(queries, documents))
+        queries, documents = self._read_columns(table.column_names, table)
+        return _with_outcomes(table, self._rank(queries, documents))
 
     def map_in_arrow(self, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        """The same for Spark's ``mapInArrow``; closes the client after the last batch."""
+        """Do the same for Spark's ``mapInArrow``. The client is closed after the last batch."""
         import pyarrow as pa
 
         try:
@@ -103,8 +106,8 @@ class RerankBatch:
             self.close()
 
     async def row(self, query: str, documents: Sequence[object]) -> dict[str, Any]:
-        """One row, for engines that call once a row in an event loop of their own (Daft): both values as a dict."""
-        client = self._opened()
+        """Rerank one row, and return both values as a dict. For engines with an event loop, such as Daft."""
+        client = self._open_client()
         try:
             call = client._encode_bulk(**self._common, query=query, documents=documents)
             return _outcome((await client._answer(call))[0])
@@ -114,7 +117,7 @@ class RerankBatch:
             return _outcome(error)
 
     def close(self) -> None:
-        """Close the client of this process; the next row opens another."""
+        """Close the client of this process. The next row opens another one."""
         if self._portal is not None and self._client is not None:
             self._portal.call(self._client.aclose)
         if self._loop is not None:
@@ -124,32 +127,32 @@ class RerankBatch:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_client": None, "_loop": None, "_portal": None}
 
-    def _read(self, names: Sequence[str], table: pa.Table) -> tuple[list[Any], list[Any]]:
+    def _read_columns(self, names: Sequence[str], table: pa.Table) -> tuple[list[Any], list[Any]]:
         missing = [name for name in self._columns if name not in names]
         if missing:
             raise InvalidRequestError(f"the table has no column {missing[0]!r}; it has {', '.join(names)}")
-        taken = [name for name in _ADDED if name in names]
-        if taken:
-            raise InvalidRequestError(f"the table already has a column {taken[0]!r}; rename it first")
+        duplicates = [name for name in _ADDED_COLUMNS if name in names]
+        if duplicates:
+            raise InvalidRequestError(f"the table already has a column {duplicates[0]!r}; rename it first")
         query, documents = (table.column(name).to_pylist() for name in self._columns)
         return query, documents
 
-    def _ranked(self, queries: Sequence[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
+    def _rank(self, queries: Sequence[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
         if self._portal is None:
             from contextlib import ExitStack
 
             from anyio.from_thread import start_blocking_portal
 
-            self._loop = ExitStack()  # an event loop of our own: Ray and Spark run theirs, or none
+            self._loop = ExitStack()  # its own event loop: the threads of Ray and Spark have none
             self._portal = self._loop.enter_context(start_blocking_portal())
-        return self._portal.call(self._all_ranked, queries, documents)
+        return self._portal.call(self._rank_all, queries, documents)
 
-    async def _all_ranked(self, queries: Sequence[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
+    async def _rank_all(self, queries: Sequence[Any], documents: Sequence[Any]) -> list[dict[str, Any]]:
         rows = ({"query": query, "documents": texts} for query, texts in zip(queries, documents, strict=True))
-        ranked = self._opened().rerank_many(rows, concurrency=self._concurrency, **self._common)
+        ranked = self._open_client().rerank_many(rows, concurrency=self._concurrency, **self._common)
         return [_outcome(outcome) async for _, outcome in ranked]
 
-    def _opened(self) -> AsyncClientV2:
+    def _open_client(self) -> AsyncClientV2:
         if self._client is None:
             self._client = AsyncClientV2(**self._settings)
         return self._client

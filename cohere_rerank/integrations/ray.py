@@ -1,4 +1,4 @@
-"""Rerank with Ray Data: the batch that `map_batches` takes, and one limit for the whole cluster. Extra ``ray``."""
+"""Rerank with Ray Data: the class for `map_batches`, and one rate limit for the whole cluster. Extra ``ray``."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
 __all__ = ["RayStore", "RerankBatch"]
 
 _NAMESPACE = "cohere_rerank"
-_PATIENCE_S = 30.0  # for an answer of the actor, which may have to start
+_CALL_TIMEOUT_S = 30.0  # the actor may have to start first
 
 
 @dataclass(frozen=True)
 class RayStore:
-    """A limit's counts in one named actor of the cluster; see ``RateLimit(store=...)``.
+    """The state of a rate limit in one named actor of the cluster; see ``RateLimit(store=...)``.
 
-    The actor is made by whoever asks first, takes no CPU, outlives the job and is restarted (with an empty count)
-    where its node is lost.
+    The first request creates the actor. The actor uses no CPU and outlives the job. If its node is lost, Ray restarts
+    it with an empty state.
 
     Args:
-        name: All who share the limit give the same one; every API key needs its own.
+        name: The name of the actor. Clients that share the limit use the same name. Each API key needs its own.
 
     Raises:
-        InvalidRequestError: The name is blank or no string.
+        InvalidRequestError: The name is blank or is not a string.
     """
 
     name: str
@@ -39,35 +39,35 @@ class RayStore:
     def __post_init__(self) -> None:
         name: Any = self.name
         if not isinstance(name, str) or not name.strip():
-            raise InvalidRequestError(f"the name of a RayStore must be a string, not blank, got {name!r}")
+            raise InvalidRequestError(f"the name of a RayStore must be a string that is not blank, got {name!r}")
 
     def acquire(self, limit: RateLimit, now_s: float) -> float:  # noqa: ARG002 - the actor's clock counts
-        """Seconds after which to ask again; 0.0 grants a send and counts it."""
-        return float(self._asked("acquire", _alone(limit)))
+        """See `Store.acquire`."""
+        return float(self._call_actor("acquire", _without_store(limit)))
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:  # noqa: ARG002
-        """Nobody who shares the limit sends for so long."""
-        self._asked("pause", _alone(limit), seconds)
+        """See `Store.pause`."""
+        self._call_actor("pause", _without_store(limit), seconds)
 
     def stop(self) -> None:
-        """End the actor, once no job needs it any more."""
+        """Stop the actor. Call it when no job uses the limit any more."""
         ray = _ray()
         try:
             ray.kill(ray.get_actor(self.name, namespace=_NAMESPACE))
-        except ValueError:  # there is none
+        except ValueError:  # the actor does not exist
             return
 
-    def _asked(self, method: str, *arguments: Any) -> Any:
+    def _call_actor(self, method: str, *arguments: Any) -> Any:
         ray = _ray()
         try:
-            answer = getattr(_counter(self.name), method).remote(*arguments)
-            return ray.get(answer, timeout=_PATIENCE_S)
+            result = getattr(_counter(self.name), method).remote(*arguments)
+            return ray.get(result, timeout=_CALL_TIMEOUT_S)
         except ray.exceptions.RayError as error:
-            raise RateLimitStoreError(f"the actor that counts for the limit does not answer: {error}") from error
+            raise RateLimitStoreError(f"the actor {self.name!r} of the rate limit did not respond: {error}") from error
 
 
 class _Counter:
-    """What runs in the actor: the counts, on its own clock."""
+    """The code of the actor: the state of the limit, on the clock of its node."""
 
     def __init__(self) -> None:
         import time
@@ -82,8 +82,8 @@ class _Counter:
         self._store.pause(limit, seconds, self._now())
 
 
-def _alone(limit: RateLimit) -> RateLimit:
-    """The limit alone, as the actor knows it."""
+def _without_store(limit: RateLimit) -> RateLimit:
+    """Return the limit without its store, as the actor needs it."""
     return replace(limit, store=None)
 
 

@@ -19,7 +19,10 @@ from .settings import checked_client, checked_common, common_arguments
 if TYPE_CHECKING:
     from os import PathLike
 
+    from typing_extensions import Unpack
+
     from cohere_rerank.limits import RateLimit
+    from cohere_rerank.types import CommonArguments
 
 __all__ = ["JobPlan", "plan_job"]
 
@@ -53,7 +56,7 @@ def plan_job(
     *,
     client: AsyncClientV2 | None = None,
     ignore_unknown: bool = False,
-    **common: Any,
+    **common: Unpack[CommonArguments],
 ) -> JobPlan:
     """Read the whole input of a job, and return what the job needs. Nothing is sent.
 

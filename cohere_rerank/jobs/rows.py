@@ -8,26 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank.cost import estimate_search_units
 from cohere_rerank.errors import ApiError, CohereRerankError, InvalidRequestError
+from cohere_rerank.types import RerankArguments
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
 
 __all__ = ["ARGUMENTS", "Row", "estimated_units", "invalid_row", "outcome_record", "read_row"]
 
-# The arguments of a row. How it is sent (headers, deadlines) is not a matter of data.
-ARGUMENTS = (
-    "model",
-    "query",
-    "documents",
-    "top_n",
-    "max_tokens_per_doc",
-    "relevant_spans",
-    "priority",
-    "rank_fields",
-    "min_score",
-    "max_documents_per_request",
-)
-
+_NOT_DATA = frozenset({"request_options", "deadline"})  # how a request is sent is not a matter of a row
+ARGUMENTS = tuple(name for name in RerankArguments.__annotations__ if name not in _NOT_DATA)
 _COST_ARGUMENTS = ("query", "documents", "max_tokens_per_doc", "rank_fields", "max_documents_per_request")
 
 

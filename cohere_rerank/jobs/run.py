@@ -42,6 +42,10 @@ from .watch import WaitAbandoned, checkpoint_loop, interruptible, run_with_compa
 if TYPE_CHECKING:
     from os import PathLike
 
+    from typing_extensions import Unpack
+
+    from cohere_rerank.types import CommonArguments
+
 __all__ = ["run_job", "run_job_async"]
 
 
@@ -60,7 +64,7 @@ def run_job(
     budget_units: float | None = None,
     ignore_unknown: bool = False,
     progress: Callable[[JobReport], object] | None = None,
-    **common: Any,
+    **common: Unpack[CommonArguments],
 ) -> JobReport:
     """Rerank every row of a file into another file.
 
@@ -86,7 +90,8 @@ def run_job(
             Estimates count for rows in flight, and for responses that report no cost. Default: None, no budget.
         ignore_unknown: Leave out fields that ``rerank`` does not know, instead of refusing the row. Default: False.
         progress: Called with a report about once a second.
-        **common: Arguments for every row that does not set them itself, such as ``model``.
+        **common: Arguments for every row that does not set them itself, such as ``model`` or ``top_n``. A query,
+            documents, a deadline and request options cannot be shared.
 
     Returns:
         The numbers of the job, when every row is in the output. Rows with an error count as ``failed``.
@@ -126,19 +131,43 @@ def _check_no_loop() -> None:
 
 
 async def run_job_async(
-    input: str | PathLike[str], output: str | PathLike[str], *, client: AsyncClientV2 | None = None, **options: Any
+    input: str | PathLike[str],
+    output: str | PathLike[str],
+    *,
+    client: AsyncClientV2 | None = None,
+    resume: bool = False,
+    retry_errors: bool = False,
+    errors: str | PathLike[str] | None = None,
+    ordered: bool = True,
+    concurrency: int = 32,
+    processes: int | None = None,
+    max_error_fraction: float = 0.5,
+    budget_units: float | None = None,
+    ignore_unknown: bool = False,
+    progress: Callable[[JobReport], object] | None = None,
+    **common: Unpack[CommonArguments],
 ) -> JobReport:
-    """Do the same as `run_job` inside a running event loop. The caller handles signals.
+    """Do the same as `run_job` inside a running event loop. The arguments are the same. The caller handles signals.
 
-    Cancelling it stops the job at once. The rows that are done are saved; the requests in flight are lost.
-
-    Args:
-        input: As for `run_job`.
-        output: As for `run_job`.
-        client: As for `run_job`.
-        **options: The other arguments of `run_job`.
+    Cancelling it stops the job at once. The rows that are done are saved. The requests in flight are lost, and are sent
+    again by the next run.
     """
-    return await _run(JobSettings.from_arguments(input, output, **options), client, SignalHandler())
+    settings = JobSettings.from_arguments(
+        input,
+        output,
+        resume=resume,
+        retry_errors=retry_errors,
+        errors=errors,
+        ordered=ordered,
+        concurrency=concurrency,
+        processes=processes,
+        max_error_fraction=max_error_fraction,
+        budget_units=budget_units,
+        ignore_unknown=ignore_unknown,
+        progress=progress,
+        **common,
+    )
+    return await _run(settings, client, SignalHandler())
 
 
 async def _run(settings: JobSettings, client: AsyncClientV2 | None, signals: SignalHandler) -> JobReport:

@@ -1,4 +1,4 @@
-"""A rerank API with a strict limit, in a process of its own, that writes down what arrives.
+"""A rerank API with a strict limit, in its own process. It logs every request.
 
     python counting_server.py LOG REQUESTS_PER_SECOND BURST
 
@@ -20,33 +20,33 @@ REFUSED = b"HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\n
 
 
 class Bucket:
-    """At most *burst* at once, refilled evenly."""
+    """A token bucket: at most *burst* requests at once, refilled evenly."""
 
     def __init__(self, rate: float, burst: float) -> None:
-        self.rate, self.burst, self.left, self.at = rate, burst, burst, time.monotonic()
+        self.rate, self.burst, self.n_tokens, self.at = rate, burst, burst, time.monotonic()
 
-    def take(self) -> bool:
+    def try_acquire(self) -> bool:
         now = time.monotonic()
-        self.left = min(self.burst, self.left + (now - self.at) * self.rate)
+        self.n_tokens = min(self.burst, self.n_tokens + (now - self.at) * self.rate)
         self.at = now
-        if self.left < 1:
+        if self.n_tokens < 1:
             return False
-        self.left -= 1
+        self.n_tokens -= 1
         return True
 
 
 async def main(log_path: str, rate: float, burst: float) -> None:
-    """Serve until the standard input ends."""
+    """Serve until standard input ends."""
     bucket = Bucket(rate, burst)
-    log = Path(log_path).open("a", buffering=1)  # noqa: ASYNC230, SIM115 - for as long as the process lives
+    log = Path(log_path).open("a", buffering=1)  # noqa: ASYNC230, SIM115 - open until the process ends
 
-    def answer(body: bytes) -> bytes:
-        is_granted = bucket.take()
+    def respond(body: bytes) -> bytes:
+        is_granted = bucket.try_acquire()
         log.write(f"{time.monotonic()} {200 if is_granted else 429} {json.loads(body)['query']}\n")
         return reply(body) if is_granted else REFUSED % (len(TOO_MANY), TOO_MANY)
 
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: Connection(0.02, answer), "127.0.0.1", 0, backlog=2048)
+    server = await loop.create_server(lambda: Connection(0.02, respond), "127.0.0.1", 0, backlog=2048)
     sys.stdout.write(f"{server.sockets[0].getsockname()[1]}\n")
     sys.stdout.flush()
     await loop.run_in_executor(None, sys.stdin.read)

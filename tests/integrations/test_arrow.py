@@ -1,4 +1,4 @@
-"""RerankBatch on Arrow tables, as Ray, Spark, Dask and Daft call it."""
+"""RerankBatch with Arrow tables, as Ray, Spark, Dask and Daft call it."""
 
 from __future__ import annotations
 
@@ -34,6 +34,7 @@ def make_batch():
 
 
 def test_a_table_keeps_its_rows_and_gains_two_columns(make_batch):
+    """The columns results and error have fixed types, and the given table does not change."""
     table = pa.table(ROWS)
     ranked = make_batch()(table)
     assert ranked.column_names == ["id", "query", "documents", "results", "error"]
@@ -46,12 +47,14 @@ def test_a_table_keeps_its_rows_and_gains_two_columns(make_batch):
 
 
 def test_a_row_that_fails_says_why_and_fails_alone(make_batch):
+    """The other rows have no error."""
     errors = make_batch()(pa.table(ROWS)).column("error").to_pylist()
     assert (errors[0], errors[2]) == (None, None)
     assert "no query" in errors[1]
 
 
 def test_structs_are_sent_as_yaml(server, make_batch):
+    """A struct is a structured document."""
     batch = make_batch(client={"base_url": server.url, "api_key": lambda: "k"})
     table = pa.table({"query": ["q"], "documents": [[{"title": "T", "text": "x"}]]})
     batch(table)
@@ -59,19 +62,22 @@ def test_structs_are_sent_as_yaml(server, make_batch):
 
 
 def test_further_arguments_and_other_columns_are_used(make_batch):
+    """The names of the columns and further arguments of rerank can be set."""
     table = pa.table({"q": ["red apple"], "texts": [["a car", "a red apple"]]})
     ranked = make_batch(query="q", documents="texts", arguments={"top_n": 1})(table)
     assert [len(results) for results in ranked.column("results").to_pylist()] == [1]
 
 
 def test_a_refused_key_stops_the_job(server, make_batch):
+    """An error that would affect every row is raised."""
     server.keys = {"other"}
     batch = make_batch(client={"base_url": server.url, "api_key": lambda: "wrong-key"})
     with pytest.raises(UnauthorizedError):
         batch(pa.table({"query": ["q"], "documents": [["d"]]}))
 
 
-def test_it_pickles_at_work_and_never_holds_a_key(make_batch):
+def test_a_used_batch_pickles_and_contains_no_key(make_batch):
+    """A key given as a string is refused."""
     batch = make_batch()
     batch(pa.table(ROWS))
     again = pickle.loads(pickle.dumps(batch))
@@ -81,7 +87,8 @@ def test_it_pickles_at_work_and_never_holds_a_key(make_batch):
         RerankBatch(model="m", client={"api_key": "secret-key"})
 
 
-def test_closed_it_opens_again(make_batch):
+def test_a_closed_batch_opens_again(make_batch):
+    """Closing twice does nothing."""
     batch = make_batch()
     batch(pa.table(ROWS))
     batch.close()
@@ -89,13 +96,15 @@ def test_closed_it_opens_again(make_batch):
     assert batch(pa.table(ROWS)).num_rows == 3
 
 
-def test_spark_gets_batches_for_batches(make_batch):
+def test_spark_gets_one_batch_for_each_batch(make_batch):
+    """map_in_arrow yields batches with both columns."""
     batches = list(make_batch().map_in_arrow(iter(pa.table(ROWS).to_batches() * 2)))
     assert sum(batch.num_rows for batch in batches) == 6
     assert batches[0].schema.names[-2:] == ["results", "error"]
 
 
-def test_one_row_at_a_time_for_daft(make_batch):
+def test_daft_gets_one_row_at_a_time(make_batch):
+    """A row that fails returns its error."""
     batch = make_batch()
 
     async def rows():
@@ -107,24 +116,26 @@ def test_one_row_at_a_time_for_daft(make_batch):
 
 
 @pytest.mark.parametrize(
-    ("table", "says"),
+    ("table", "message"),
     [
         ({"query": ["q"]}, "no column 'documents'"),
         ({"query": ["q"], "documents": [["d"]], "error": ["x"]}, "already has a column 'error'"),
     ],
 )
-def test_a_table_that_does_not_fit_is_refused(make_batch, table, says):
-    with pytest.raises(InvalidRequestError, match=says):
+def test_a_table_with_wrong_columns_is_refused(make_batch, table, message):
+    """The error names the column."""
+    with pytest.raises(InvalidRequestError, match=message):
         make_batch()(pa.table(table))
 
 
 def test_an_empty_table_stays_empty_and_typed(make_batch):
+    """An empty table gets both columns too."""
     table = pa.table({"query": pa.array([], pa.string()), "documents": pa.array([], pa.list_(pa.string()))})
     assert make_batch()(table).column_names == ["query", "documents", "results", "error"]
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "message"),
     [
         ({"arguments": {"top_k": 1}}, "takes no 'top_k'"),
         ({"arguments": {"top_n": 0}}, "top_n"),
@@ -135,6 +146,7 @@ def test_an_empty_table_stays_empty_and_typed(make_batch):
         ({"model": None}, "model"),
     ],
 )
-def test_wrong_settings_are_found_before_a_cluster_starts(make_batch, options, says):
-    with pytest.raises((InvalidRequestError, TypeError), match=says):
+def test_wrong_settings_are_found_before_a_cluster_starts(make_batch, options, message):
+    """They are errors of the constructor."""
+    with pytest.raises((InvalidRequestError, TypeError), match=message):
         make_batch(**options)

@@ -1,4 +1,4 @@
-"""The example programs for Dask, Daft and Spark, each on the real engine: every row comes out once, ranked."""
+"""The example programs for Dask, Daft and Spark run on the real engines."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ N_ROWS = 400
 
 
 @pytest.mark.parametrize("engine", ["dask", "daft", "pyspark"])
-def test_every_row_comes_out_once_and_ranked(engine, tmp_path):
+def test_every_row_is_ranked_once(engine, tmp_path):
+    """Each program writes every row once, with its results and without an error."""
     from pyarrow import parquet
 
     if importlib.util.find_spec(engine) is None:

@@ -1,4 +1,4 @@
-"""A job on a real Ray cluster of two nodes: a worker and then the driver are killed, and each row comes out once."""
+"""A job on a real Ray cluster of two nodes, with a worker and then the driver killed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 pytestmark = [
     pytest.mark.exhaustive,
     pytest.mark.timeout(900),
-    pytest.mark.filterwarnings("ignore"),  # Ray leaves sockets and files to the garbage collector
+    pytest.mark.filterwarnings("ignore"),  # Ray leaves sockets and files open
 ]
 
 N_ROWS = int(os.environ.get("RAY_TEST_ROWS", "20000"))
@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def needed() -> None:
-    """Asked for here, so that a run without exhaustive tests reports nothing skipped."""
+def needs_ray() -> None:
+    """Import the packages here, so that a run without exhaustive tests reports no skipped test."""
     for name in ("ray", "pyarrow", "psutil"):
         pytest.importorskip(name, reason=f"needs {name}")
 
@@ -49,7 +49,7 @@ def rows(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A head that computes nothing and two nodes, each a process of its own; gives the address."""
+    """Start a head that computes nothing and two nodes, each in its own process. Return the address."""
     monkeypatch.setenv("CO_API_KEY", "k")  # workers have the environment of their node
     from ray.cluster_utils import Cluster
 
@@ -95,7 +95,7 @@ def wait_for(log: Path, n: int, process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_a_worker() -> None:
-    """kill -9 of one process that runs RerankBatch."""
+    """Kill one process that runs RerankBatch with kill -9."""
     import psutil
 
     for process in psutil.process_iter(["cmdline"]):
@@ -106,7 +106,8 @@ def kill_a_worker() -> None:
     raise AssertionError("no worker runs")
 
 
-def test_each_row_comes_out_once_whatever_is_killed_and_the_limit_holds(rows, cluster, server, capsys):
+def test_each_row_is_written_once_after_kills_and_the_limit_holds(rows, cluster, server, capsys):
+    """A worker is killed after a quarter of the rows, and the driver after half. The program is then run again."""
     from pyarrow import parquet
 
     url, log = server

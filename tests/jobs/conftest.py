@@ -13,13 +13,13 @@ QUICK = RetryPolicy(max_retries=2, wait_initial_s=0.001, wait_max_s=0.001)
 
 
 def rows_of(path):
-    """The rows of a JSONL file."""
+    """Return the rows of a JSON Lines file."""
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
 @pytest.fixture
 def write(tmp_path):
-    """``write(rows)``: an input of these rows, or of ready lines, or of so many good rows with the ids 0, 1, ..."""
+    """``write(rows)``: an input with these rows or lines, or with so many valid rows."""
 
     def write_rows(rows, name="in.jsonl"):
         if isinstance(rows, int):
@@ -35,7 +35,7 @@ def write(tmp_path):
 
 @pytest.fixture
 def run(server, tmp_path):
-    """``run(source, "out.jsonl", ...)``: a job against the server; the report."""
+    """``run(source, "out.jsonl", ...)``: run a job with the test server, and return its report."""
 
     def run_there(source, output="out.jsonl", *, client_options=None, **options):
         settings = {"base_url": server.url, "retry_policy": QUICK, **(client_options or {})}

@@ -1,11 +1,10 @@
-"""A fast rerank API on 127.0.0.1 that fails now and then, and counts what it answered.
+"""A fast rerank API on 127.0.0.1 that fails at times, and counts the queries that it ranked.
 
-python faulty.py FAULT_RATE: prints its port, serves until its input ends, then prints {"paid": {query: answers}} of the
-queries that it answered more than once, and how many faults of each kind it made. A query with "poison" in it is
-refused with a 400.
+python faulty.py FAULT_RATE: prints its port and serves until its input ends. Then it prints the queries that
+it ranked more than once, the number of ranked queries, and the faults of each kind. A query with "poison" gets a 400.
 """
 
-# ruff: noqa: T201 - it speaks in lines
+# ruff: noqa: T201 - it prints lines
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``cohere-rerank batch``, as a process."""
+"""The command ``cohere-rerank batch``."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ pytest.importorskip("rich")
 
 @pytest.fixture
 def batch(tmp_path, server):
-    """``batch("in.jsonl", ...)``: the command's process, done; ``start=True``: as it begins."""
+    """``batch("in.jsonl", ...)``: the finished process of the command, or with ``start=True`` the running one."""
     environment = {**os.environ, "CO_API_KEY": "secret-key", "CO_API_URL": server.url}
     started = []
 
@@ -36,8 +36,8 @@ def batch(tmp_path, server):
         process.communicate()
 
 
-def test_a_job_from_the_command_line(write, batch, server, tmp_path):
-    """Exit code 0, numbers on standard error, nothing on standard output."""
+def test_a_job_runs_from_the_command_line(write, batch, server, tmp_path):
+    """The exit code is 0. The numbers are on standard error, and standard output is empty."""
     write(5)
     done = batch("in.jsonl", "-o", "out.jsonl", "--top-n", 1, "--model", "mine")
     assert (done.returncode, done.stdout) == (0, "")
@@ -46,8 +46,8 @@ def test_a_job_from_the_command_line(write, batch, server, tmp_path):
     assert {request.json["model"] for request in server.requests} == {"mine"}
 
 
-def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, tmp_path):
-    """Exit code 1, and the words for the next command; what cannot be mended stays an error."""
+def test_failed_rows_are_reported_and_sent_again(write, batch, server, tmp_path):
+    """The exit code is 1, and the message names the next command. Invalid rows stay errors."""
     from tests.fake_server import error
 
     write([{"id": "a", "query": "q", "documents": ["d"]}, "broken", {"id": "b", "query": "q", "documents": ["d"]}])
@@ -65,8 +65,8 @@ def test_rows_with_an_error_are_told_and_asked_for_again(write, batch, server, t
     assert ["error" in row for row in rows_of(tmp_path / "out.jsonl")] == [False, True, False]
 
 
-def test_the_commonest_error_is_told_without_a_servers_words(write, batch, server):
-    """Its type and status, and how many rows have it."""
+def test_the_most_common_error_is_shown_without_a_servers_text(write, batch, server):
+    """The message has its type, its status, and the number of rows that have it."""
     from tests.fake_server import error, good_reply
 
     write(5)
@@ -80,39 +80,39 @@ def test_the_commonest_error_is_told_without_a_servers_words(write, batch, serve
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_saves_and_says_how_to_go_on(write, batch, server, tmp_path, number):
-    """Exit code 130; then --resume sends the rest."""
+def test_an_interrupted_command_saves_its_rows_and_says_how_to_resume(write, batch, server, tmp_path, number):
+    """The exit code is 130. Then --resume sends the other rows."""
     write(1000)
     job = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 2, "--limit", "none", start=True)
     server.wait_until(lambda s: len(s.requests) >= 20)
     job.send_signal(number)
-    told = job.communicate(timeout=60)[1]
+    stderr = job.communicate(timeout=60)[1]
     assert job.returncode == 130
-    assert "--resume" in told
-    assert "Traceback" not in told
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
     assert len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) < 1000
     assert batch("in.jsonl", "-o", "out.jsonl", "--limit", "none", "--resume").returncode == 0
     assert len(server.requests) == 1000
 
 
-def test_a_second_interrupt_says_how_to_go_on_too(write, batch, server, tmp_path):
-    """Though an answer does not come."""
+def test_a_second_interrupt_also_says_how_to_resume(write, batch, server, tmp_path):
+    """A second interrupt does not wait for responses."""
     write(4)
     with server.hold_replies():
         job = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none", start=True)
         server.wait_until(lambda s: len(s.requests) >= 4)
         job.send_signal(signal.SIGINT)
-        told = job.stderr.readline()
-        assert "interrupt again" in told
+        stderr = job.stderr.readline()
+        assert "interrupt again" in stderr
         job.send_signal(signal.SIGTERM)
-        told = job.communicate(timeout=60)[1]
+        stderr = job.communicate(timeout=60)[1]
     assert job.returncode == 130
-    assert "--resume" in told
-    assert "Traceback" not in told
+    assert "--resume" in stderr
+    assert "Traceback" not in stderr
 
 
 def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
-    """With the reason."""
+    """A command that stops for its budget says so and names --resume."""
     write(5)
     done = batch("in.jsonl", "-o", "out.jsonl", "--budget-units", 3)
     assert done.returncode == 1
@@ -121,8 +121,8 @@ def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
     assert len(server.requests) == 3
 
 
-def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, tmp_path):
-    """That which asks again: it mends rows that could not be sent for the command's own fault."""
+def test_a_job_with_too_many_errors_says_which_command_continues_it(write, batch, server, tmp_path):
+    """--retry-errors continues it. It also fixes rows that could not be sent because an option was wrong."""
     from tests.fake_server import error, good_reply
 
     server.default = error(404, "no such model")
@@ -140,11 +140,11 @@ def test_a_job_that_is_doomed_says_which_command_goes_on(write, batch, server, t
     assert ["error" in row for row in rows_of(tmp_path / "other.jsonl")] == [False] * 150
 
 
-def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
-    """Wrong files, wrong options: one line each, and nothing is sent."""
+def test_a_command_that_cannot_run_is_exit_code_2(write, batch, server, tmp_path):
+    """A wrong file or option gives one line, and nothing is sent."""
     write(2)
     (tmp_path / "there.jsonl").write_text("mine\n")
-    for arguments, told in (
+    for arguments, message in (
         (["in.jsonl"], "--output"),
         (["none.jsonl", "-o", "out.jsonl"], "none.jsonl"),
         (["in.jsonl", "-o", "there.jsonl"], "exists already"),
@@ -155,14 +155,14 @@ def test_what_cannot_be_run_is_exit_code_2(write, batch, server, tmp_path):
     ):
         done = batch(*arguments)
         assert done.returncode == 2
-        assert told in done.stderr
+        assert message in done.stderr
         assert done.stderr.count("\n") == 1
         assert "secret-key" not in done.stderr
     assert server.requests == []
 
 
-def test_without_a_key_the_hint_fits_the_command(write, batch, tmp_path):
-    """Which has no systems to name; nothing is begun."""
+def test_the_message_for_a_missing_key_names_the_options_of_the_command(write, batch, tmp_path):
+    """Without a key no file is written."""
     write(2)
     done = batch("in.jsonl", "-o", "out.jsonl", unset=("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL"))
     assert done.returncode == 2
@@ -170,8 +170,8 @@ def test_without_a_key_the_hint_fits_the_command(write, batch, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_a_dry_run_tells_and_sends_nothing(write, batch, server, tmp_path):
-    """Rows, requests, units and time; exit code 1 if rows cannot be sent, 0 if all can."""
+def test_a_dry_run_prints_the_plan_and_sends_nothing(write, batch, server, tmp_path):
+    """It prints rows, requests, units and time. The exit code is 1 if a row cannot be sent, else 0."""
     write([{"query": "q", "documents": ["d"]}])
     assert batch("in.jsonl", "--dry-run").returncode == 0
     write([{"query": "q", "documents": ["d"]}] * 150 + ["broken"])
@@ -188,8 +188,8 @@ def test_a_dry_run_tells_and_sends_nothing(write, batch, server, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_offline_the_same_command_needs_neither_key_nor_network(write, batch, server, tmp_path):
-    """On as many cores as it may have."""
+def test_a_local_command_needs_no_key_and_no_network(write, batch, server, tmp_path):
+    """It uses as many processes as it may."""
     write(40)
     done = batch("in.jsonl", "-o", "out.csv", "--local", "--processes", 2)
     assert done.returncode == 0
@@ -197,8 +197,8 @@ def test_offline_the_same_command_needs_neither_key_nor_network(write, batch, se
     assert (tmp_path / "out.csv").read_text().count("\n") == 41
 
 
-def test_a_terminal_has_a_bar(write, server, monkeypatch, tmp_path):
-    """With rows, speed and units; it is gone when the job is done."""
+def test_a_terminal_shows_a_progress_bar(write, server, monkeypatch, tmp_path):
+    """The bar has rows, speed and units. It disappears when the job is done."""
     terminal = pytest.importorskip("tests.cli.terminal", reason="no terminals here", exc_type=ImportError)
     from tests.fake_server import delayed, good_reply
 

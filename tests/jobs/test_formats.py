@@ -1,4 +1,4 @@
-"""What a job reads and writes, format by format."""
+"""The formats that a job reads and writes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from tests.jobs.conftest import rows_of
 
 
 class ZstdError(Exception):
-    """The name that the standard library's has, from Python 3.14 on."""
+    """The error of the standard library from Python 3.14 on."""
 
 
 def read(path):
-    """The records of a file, each with its number; an error in place of one that is broken."""
+    """Return the records of a file with their numbers, or the error of a broken record."""
     reader, found = open_reader(path), []
     for number, raw in reader:
         try:
@@ -36,14 +36,14 @@ def read(path):
 
 
 def test_each_line_of_jsonl_is_a_record_with_the_number_of_its_line(tmp_path):
-    """Empty lines count, but are none; the last one needs no end; a byte order mark is no part of the first."""
+    """Blank lines count but are not records. The last line needs no line break, and a byte order mark is removed."""
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}\r\n\n  \n{"b": "\xc3\xa9"}')
     assert read(path) == [(1, {"a": 1}), (4, {"b": "é"})]
 
 
-def test_a_broken_line_is_told_by_what_is_wrong_and_where_and_never_by_what_it_says(tmp_path):
-    """JSON that breaks off, bytes that are no UTF-8, values that JSON does not have."""
+def test_a_broken_line_is_reported_with_its_error_and_without_its_text(tmp_path):
+    """Incomplete JSON, bytes that are not UTF-8, and values that JSON does not have cost only their own line."""
     path = tmp_path / "in.jsonl"
     path.write_bytes(b'{"secret": "x\n{"secret": "\xff"}\n[NaN]\n{"a": 1}\n' + b"[" * 10_000)
     found = read(path)
@@ -58,7 +58,7 @@ def test_a_broken_line_is_told_by_what_is_wrong_and_where_and_never_by_what_it_s
 
 
 def test_a_file_in_utf_16_is_refused_as_a_whole(tmp_path):
-    """Every line would be broken otherwise."""
+    """One error names the encoding, because every line would be broken."""
     for name in ("in.jsonl", "in.csv"):
         path = tmp_path / name
         path.write_text('{"a": 1}\n', encoding="utf-16")
@@ -66,8 +66,8 @@ def test_a_file_in_utf_16_is_refused_as_a_whole(tmp_path):
             read(path)
 
 
-def test_gzip_is_unpacked_and_a_cut_off_one_says_after_which_line(tmp_path):
-    """What was read before the break was read."""
+def test_gzip_is_decompressed_and_a_cut_file_names_the_last_good_line(tmp_path):
+    """The lines before the damage are read."""
     path = tmp_path / "in.jsonl.gz"
     path.write_bytes(gzip.compress(b'{"a": 1}\n{"a": 2}\n'))
     assert [record for _, record in read(path)] == [{"a": 1}, {"a": 2}]
@@ -80,7 +80,10 @@ def test_gzip_is_unpacked_and_a_cut_off_one_says_after_which_line(tmp_path):
 
 
 def test_csv_has_json_in_the_cells_of_lists_and_numbers(tmp_path):
-    """Names from the first record, ids stay text, empty cells are absent, quotes may hold line ends."""
+    """The first record names the columns.
+
+    Ids stay text, empty cells are absent, and quoted cells may contain line breaks.
+    """
     path = tmp_path / "in.csv"
     with path.open("w", newline="", encoding="utf-8-sig") as file:
         cells = csv.writer(file)
@@ -99,8 +102,8 @@ def test_csv_has_json_in_the_cells_of_lists_and_numbers(tmp_path):
     assert csv.field_size_limit() == limit
 
 
-def test_csv_goes_on_after_a_record_that_is_broken(tmp_path):
-    """Bytes that are no UTF-8, or a quote in the wrong place, cost their own record only."""
+def test_a_broken_csv_record_costs_only_itself(tmp_path):
+    """Bytes that are not UTF-8 and a misplaced quote do not affect the next record."""
     path = tmp_path / "in.csv"
     path.write_bytes(b'query,documents\n\xff,"[""a""]"\nq,"[""a""]"x\nq,"[""b""]"\n')
     found = read(path)
@@ -110,8 +113,8 @@ def test_csv_goes_on_after_a_record_that_is_broken(tmp_path):
     assert found[2] == (3, {"query": "q", "documents": ["b"]})
 
 
-def test_csv_without_the_columns_is_refused(tmp_path):
-    """There is no row that could be right."""
+def test_csv_without_the_required_columns_is_refused(tmp_path):
+    """One error names the columns, because no row could be valid."""
     path = tmp_path / "in.csv"
     path.write_text("id,question\n1,q\n")
     with pytest.raises(JobError, match="query and documents"):
@@ -119,18 +122,21 @@ def test_csv_without_the_columns_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "message"),
     [
         (b'id,"query,documents', "broken CSV"),
         ("id,quéry,query,documents".encode("latin-1"), "not UTF-8"),
         (b"id,query,documents,query", "more than one column is named query"),
     ],
 )
-def test_csv_whose_columns_have_no_clear_names_is_refused(tmp_path, run, names, told):
-    """A name that breaks off or is no UTF-8, or the same argument twice; other names may come again, or be empty."""
+def test_csv_with_unclear_column_names_is_refused(tmp_path, run, names, message):
+    """A broken name, a name that is not UTF-8, and a duplicate argument are errors.
+
+    Other names may be empty or repeated.
+    """
     path = tmp_path / "in.csv"
     path.write_bytes(names + b'\n1,q,"[""a""]",r\n')
-    with pytest.raises(JobError, match=told) as refused:
+    with pytest.raises(JobError, match=message) as refused:
         run(path)
     assert not isinstance(refused.value, JobStoppedError)
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]  # so nothing has begun
@@ -139,7 +145,7 @@ def test_csv_whose_columns_have_no_clear_names_is_refused(tmp_path, run, names, 
 
 
 class FailingFile(io.RawIOBase):
-    """The bytes of a file, until its disk goes away."""
+    """A file that raises an error after its content."""
 
     def __init__(self, content, error):
         self._content = io.BytesIO(content)
@@ -157,15 +163,17 @@ class FailingFile(io.RawIOBase):
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "told"),
+    ("name", "error", "message"),
     [
         ("in.jsonl", OSError(5, "Input/output error"), "cannot be read after line 3: Input/output error"),
         ("in.csv", OSError(116, "Stale file handle"), "cannot be read after row 3: Stale file handle"),
         ("in.jsonl.zst", ZstdError("checksum"), "broken after line 3: checksum"),
     ],
 )
-def test_a_disk_that_fails_midway_stops_the_job_which_can_go_on(write, run, tmp_path, monkeypatch, name, error, told):
-    """As does a packed file that is broken; what was read before is answered."""
+def test_an_input_that_fails_midway_stops_the_job_which_can_resume(
+    write, run, tmp_path, monkeypatch, name, error, message
+):
+    """A read error and a broken compressed file stop the job after the rows that were read."""
     content = write(3).read_bytes()
     if "csv" in name:
         content = b"query,documents\n" + b'q,"[""a""]"\n' * 3
@@ -178,12 +186,12 @@ def test_a_disk_that_fails_midway_stops_the_job_which_can_go_on(write, run, tmp_
 
     monkeypatch.setattr("cohere_rerank.jobs.formats.open_file", failing)
     monkeypatch.setattr("cohere_rerank.jobs.formats.require_zstd", lambda: SimpleNamespace(ZstdError=ZstdError))
-    with pytest.raises(JobStoppedError, match=rf"{told}; 3 rows are saved .* resume"):
+    with pytest.raises(JobStoppedError, match=rf"{message}; 3 rows are saved .* resume"):
         run(tmp_path / name)
 
 
 def test_parquet_has_lists_of_texts_or_of_objects_or_json(tmp_path):
-    """Columns are arguments, nulls are absent."""
+    """Columns are arguments, and nulls are absent."""
     pyarrow = pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 
@@ -201,14 +209,14 @@ def test_parquet_has_lists_of_texts_or_of_objects_or_json(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["in", "in.txt", "in.gz", "in.parquet.gz", "in.jsonl.bz2"])
-def test_a_name_that_says_no_format_is_refused(tmp_path, name):
-    """The error lists what there is."""
+def test_a_file_name_without_a_known_ending_is_refused(tmp_path, name):
+    """The error lists the endings."""
     with pytest.raises(InvalidRequestError, match=r"\.jsonl"):
         format_of(tmp_path / name)
 
 
-def test_what_is_missing_or_no_file_is_told(tmp_path):
-    """Before anything else happens."""
+def test_a_missing_input_and_a_folder_are_refused(tmp_path):
+    """The error names the path and the reason."""
     with pytest.raises(JobError, match="no such file"):
         open_reader(tmp_path / "in.jsonl")
     (tmp_path / "folder.jsonl").mkdir()
@@ -217,7 +225,7 @@ def test_what_is_missing_or_no_file_is_told(tmp_path):
 
 
 def test_zstd_works_where_python_has_it_and_is_refused_elsewhere(tmp_path, write, run):
-    """The error says from which Python on."""
+    """The error names the Python version that is needed."""
     if sys.version_info < (3, 14):
         with pytest.raises(JobError, match=r"3\.14"):
             run(write(1), "out.jsonl.zst")
@@ -241,8 +249,11 @@ ROWS = [
 ]
 
 
-def test_every_output_says_the_same(write, run, tmp_path):
-    """JSONL, packed or not, CSV and Parquet: the same rows in the same order; nothing else is left but the state."""
+def test_every_output_format_has_the_same_rows(write, run, tmp_path):
+    """JSON Lines, CSV and Parquet, compressed or not, have the same rows in the same order.
+
+    Only the state file is left beside them.
+    """
     pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 
@@ -271,8 +282,8 @@ def test_every_output_says_the_same(write, run, tmp_path):
     assert rows_of(tmp_path / "errors.out.jsonl")[0]["error"]["message"] == "line 2: the row has no documents"
 
 
-def test_whole_numbers_stay_numbers_in_parquet_unless_other_ids_are_text(write, run, tmp_path):
-    """A column has one type."""
+def test_ids_in_parquet_are_numbers_unless_one_is_text(write, run, tmp_path):
+    """A Parquet column has one type."""
     pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 
@@ -287,8 +298,8 @@ def test_whole_numbers_stay_numbers_in_parquet_unless_other_ids_are_text(write, 
     assert parquet.read_table(tmp_path / "huge.parquet").column("id").to_pylist()[2] == str(2**63)
 
 
-def test_what_a_format_cannot_hold_loses_no_answer(write, run, server, tmp_path, monkeypatch):
-    """The job stops as it does for a full disk, and can write the output later."""
+def test_a_value_that_a_format_cannot_hold_loses_no_result(write, run, server, tmp_path, monkeypatch):
+    """The job stops as it does for a full disk, and writes the output at the next run."""
     pytest.importorskip("pyarrow")
     import pyarrow
 
@@ -302,8 +313,8 @@ def test_what_a_format_cannot_hold_loses_no_answer(write, run, server, tmp_path,
     assert len(server.requests) == 2
 
 
-def test_spans_are_in_every_format(write, run, tmp_path):
-    """When all rows ask for them."""
+def test_relevant_spans_are_in_every_format(write, run, tmp_path):
+    """Parquet has a column for them when all rows ask for spans."""
     pytest.importorskip("pyarrow")
     import pyarrow.parquet as parquet
 

@@ -1,4 +1,4 @@
-"""The file that rows are appended to: what a crash leaves is mended, and nothing else is lost."""
+"""The journal: what a crash leaves is repaired, and nothing else is lost."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _seen: list[SeenIds] = []
 
 
 @pytest.fixture(autouse=True)
-def _ids_are_closed():
-    """As a job closes them: Python 3.13 warns of a database that is left open."""
+def _close_ids():
+    """Close them as a job does, because Python 3.13 warns of an open database."""
     yield
     while _seen:
         _seen.pop().close()
 
 
-def opened(path):
+def open_journal(path):
     _seen.append(SeenIds())
     return Journal(path, _seen[-1])
 
@@ -35,7 +35,7 @@ def record(number, **more):
 
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 5000))))
 def test_a_row_set_is_a_set(steps):
-    """Of whole numbers, for any order of adding and taking out."""
+    """It behaves like a set of whole numbers for any order of additions and removals."""
     ours, model = RowSet(), set()
     for is_added, number in steps:
         (ours.add if is_added else ours.discard)(number)
@@ -44,8 +44,8 @@ def test_a_row_set_is_a_set(steps):
     assert all((number in ours) == (number in model) for number in range(5001))
 
 
-def test_failures_are_counted_by_type_and_status_as_each_row_ended():
-    """Of a server's words nothing is told; of what is wrong in the input an example."""
+def test_failures_are_counted_by_type_and_status():
+    """Only the last error of a row counts. The text quotes no server; for invalid rows it has an example."""
     failures = Failures()
     assert failures.most_common() is None
     wrong = {"type": "InvalidRequestError", "message": "line 5: the row has no documents"}
@@ -74,10 +74,10 @@ def test_failures_are_counted_by_type_and_status_as_each_row_ended():
 
 @settings(deadline=None, max_examples=50)  # each of them opens files
 @given(numbers=st.lists(st.integers(1, 50), min_size=1, unique=True), data=st.data())
-def test_wherever_a_file_is_torn_its_whole_lines_are_kept(tmp_path_factory, numbers, data):
-    """Cut anywhere, the journal opens with the rows that end before the cut, and goes on in a new line."""
+def test_a_journal_that_is_cut_anywhere_keeps_its_complete_lines(tmp_path_factory, numbers, data):
+    """It opens with the rows that end before the cut, and appends in a new line."""
     path = tmp_path_factory.mktemp("journal") / "out.jsonl"
-    journal = opened(path)
+    journal = open_journal(path)
     for number in numbers:
         journal.append(record(number))
     journal.close()
@@ -85,7 +85,7 @@ def test_wherever_a_file_is_torn_its_whole_lines_are_kept(tmp_path_factory, numb
     cut = data.draw(st.integers(0, len(whole)))
     path.write_bytes(whole[:cut])
     kept = whole[:cut].count(b"\n")
-    journal = opened(path)
+    journal = open_journal(path)
     assert [number for number in range(51) if number in journal.done] == sorted(numbers[:kept])
     journal.append(record(51))
     journal.close()
@@ -93,63 +93,63 @@ def test_wherever_a_file_is_torn_its_whole_lines_are_kept(tmp_path_factory, numb
     assert [json.loads(line)["row"] for line in lines] == [*numbers[:kept], 51]
 
 
-def test_zeros_and_nonsense_at_the_end_are_cut_off(tmp_path):
-    """What a power cut leaves where blocks were promised and not written."""
+def test_zeros_and_broken_text_at_the_end_are_cut_off(tmp_path):
+    """A power cut can leave blocks that were allocated and never written."""
     path = tmp_path / "out.jsonl"
     for tail in (b"\0" * 5000, b'{"row": \n', b'{"row": 2, "resu'):
         path.write_bytes(b'{"id":1,"row":1,"results":[]}\n' + tail)
-        opened(path).close()
+        open_journal(path).close()
         assert path.read_bytes() == b'{"id":1,"row":1,"results":[]}\n'
 
 
-def test_a_line_in_the_middle_that_is_no_row_is_refused(tmp_path):
-    """Somebody changed the file: nothing is thrown away."""
+def test_a_line_in_the_middle_that_is_not_a_row_is_refused(tmp_path):
+    """Another program changed the file, so nothing is removed from it."""
     path = tmp_path / "out.jsonl"
     content = b'{"id":1,"row":1,"results":[]}\nmine\n{"id":2,"row":2,"results":[]}\n'
     path.write_bytes(content)
     with pytest.raises(JobError, match="line 2 is not a row of a job"):
-        opened(path)
+        open_journal(path)
     assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("content", [b"my own text, without an end", b"my own line\n", b'{"other": 1}\n', b"{}"])
-def test_a_file_of_somebody_else_is_refused(tmp_path, content):
-    """It is no torn row: nothing is cut off."""
+def test_a_file_of_another_program_is_refused(tmp_path, content):
+    """It does not look like an incomplete row, so nothing is cut off."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(content)
     with pytest.raises(JobError, match="line 1 is not a row of a job"):
-        opened(path)
+        open_journal(path)
     assert path.read_bytes() == content
 
 
 @pytest.mark.parametrize("content", [b"{", b'{"id":"a","ro', b"\0" * 100, b'{"id":"a","row":1,"res\n'])
-def test_a_torn_first_row_is_cut_off(tmp_path, content):
-    """What a crash may leave of it."""
+def test_an_incomplete_first_row_is_cut_off(tmp_path, content):
+    """A crash may leave any part of it."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(content)
-    opened(path).close()
+    open_journal(path).close()
     assert path.read_bytes() == b""
 
 
-def test_an_error_that_is_no_object_is_no_row(tmp_path):
-    """The file was changed by hand."""
+def test_an_error_that_is_not_an_object_is_refused(tmp_path):
+    """No job writes such a row."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'{"id":1,"row":1,"error":"text"}\n{"id":2,"row":2,"results":[]}\n')
     with pytest.raises(JobError, match="line 1 is not a row of a job"):
-        opened(path)
+        open_journal(path)
 
 
-def test_what_was_spent_and_what_failed_is_read_back(tmp_path):
-    """Units as reported and as estimated; a row that was asked for again counts as it ended."""
+def test_costs_and_failures_are_read_back(tmp_path):
+    """Reported and estimated units are added. A row that was sent again counts as it ended."""
     path = tmp_path / "out.jsonl"
-    journal = opened(path)
+    journal = open_journal(path)
     journal.append(record(1, results=[], billed_units={"search_units": 2.0}))
     journal.append(record(2, error={"type": "X"}))
     journal.append(record(3, results=[], estimated_search_units=4.0))
     journal.append(record(4, error={"type": "X"}))
     journal.append(record(2, results=[], billed_units={"search_units": 1.0}))
     journal.close()
-    again = opened(path)
+    again = open_journal(path)
     again.close()
     for one in (journal, again):
         assert (one.search_units, one.estimated_units) == (7.0, 4.0)
@@ -157,9 +157,9 @@ def test_what_was_spent_and_what_failed_is_read_back(tmp_path):
         assert (one.is_in_order, one.has_duplicates) == (False, True)
 
 
-def test_the_spare_room_is_there_while_the_file_is_open(tmp_path):
-    """And only then."""
-    journal = opened(tmp_path / "out.jsonl")
+def test_disk_space_is_reserved_while_the_file_is_open(tmp_path):
+    """Closing the journal releases it."""
+    journal = open_journal(tmp_path / "out.jsonl")
     assert (tmp_path / "out.jsonl.spare").stat().st_size == 4 << 20
     journal.close()
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
@@ -167,8 +167,8 @@ def test_the_spare_room_is_there_while_the_file_is_open(tmp_path):
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.one_of(st.integers(), st.text(max_size=3)), max_size=60))
-def test_an_id_is_first_seen_once(names):
-    """Text and number of the same look are two ids."""
+def test_each_id_has_one_first_row(names):
+    """A string and a number that look the same are two ids."""
     seen, first = SeenIds(), {}
     for number, name in enumerate(names):
         assert seen.first_row_with(name, number) == first.setdefault((type(name), name), number)

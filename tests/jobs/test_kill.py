@@ -1,4 +1,4 @@
-"""A job that is killed again and again, against a server that fails now and then, loses nothing and repeats nothing."""
+"""A job that is killed several times, with a server that fails at times, loses no row and repeats none."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ import pytest
 
 HERE = Path(__file__).resolve().parent
 N_KILLS = 5
-WINDOW = 2 * 32  # rows taken and not yet written, as a job with 32 requests at once has them
-PATIENCE_S = 60.0
+WINDOW = 2 * 32  # rows read and not yet written by a job with 32 requests in flight
+TIMEOUT_S = 60.0
 
 
 def write_rows(path: Path, n_rows: int, n_documents: int) -> tuple[set[str], set[int]]:
-    """Rows of which some are refused by the server and some are no rows; the ids to expect, and the lines to fail."""
+    """Write rows, some of them invalid or refused by the server. Return the expected ids and the failing lines."""
     ids, bad_lines = set(), set()
     documents = [f"document {n}, of some words that say this and that" for n in range(n_documents)]
     with path.open("w") as file:
@@ -40,20 +40,20 @@ def write_rows(path: Path, n_rows: int, n_documents: int) -> tuple[set[str], set
 
 @contextmanager
 def serving(fault_rate: float):
-    """The URL of a faulty server, and what it says in the end."""
+    """Yield the URL of a faulty server, and its counts after the block."""
     command = [sys.executable, str(HERE / "faulty.py"), str(fault_rate)]
     server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert server.stdout is not None
-    said: dict = {}
+    counts: dict = {}
     try:
-        yield f"http://127.0.0.1:{server.stdout.readline().strip()}", said
+        yield f"http://127.0.0.1:{server.stdout.readline().strip()}", counts
     finally:
-        said.update(json.loads(server.communicate()[0]))
+        counts.update(json.loads(server.communicate()[0]))
 
 
 @contextmanager
-def killed_in_the_end(command: list[str], stdout):
-    """A process that does not outlive the block; kill -9 does nothing to one that is over."""
+def killed_at_end(command: list[str], stdout):
+    """Start a process, and kill it at the end of the block if it still runs."""
     process = subprocess.Popen(command, stdout=stdout)
     try:
         yield process
@@ -63,36 +63,36 @@ def killed_in_the_end(command: list[str], stdout):
 
 
 def wait_for_bytes(path: Path, n_bytes: float, process) -> None:
-    """Until the output is that long, or the job is over."""
-    until = time.monotonic() + PATIENCE_S
+    """Wait until the output has so many bytes, or the job has ended."""
+    until = time.monotonic() + TIMEOUT_S
     while process.poll() is None and (not path.exists() or path.stat().st_size < n_bytes):
         assert time.monotonic() < until or path.exists(), "the job writes nothing"
         time.sleep(0.002)
 
 
 def run_and_kill(tmp_path: Path, n_rows: int, n_documents: int, fault_rate: float) -> dict:
-    """Run a job with five kills; its files, and what it cost."""
+    """Run a job with five kills, and return its rows and costs."""
     source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     ids, bad_lines = write_rows(source, n_rows, n_documents)
     moments = sorted(random.Random(n_rows).sample(range(5, 95), N_KILLS))
-    told, n_killed = [], 0
+    reports, n_killed = [], 0
     start = time.monotonic()
-    with serving(fault_rate) as (url, said):
+    with serving(fault_rate) as (url, counts):
         command = [sys.executable, str(HERE / "run_once.py"), str(source), str(output), url]
         for percent in [*moments, None]:
-            with (tmp_path / "told").open("w+") as told_file:
-                with killed_in_the_end(command, told_file) as process:
+            with (tmp_path / "reports").open("w+") as report_file:
+                with killed_at_end(command, report_file) as process:
                     if percent is None:
                         process.wait()
                     else:
                         wait_for_bytes(output, percent / 100 * n_rows * (45 * n_documents + 70), process)
                 assert process.returncode in (-9, 0)
                 n_killed += process.returncode == -9
-                if n_killed == 1:  # what a dying machine may leave, too: half a line
+                if n_killed == 1:  # a dying machine may also leave half a line
                     with output.open("ab") as file:
                         file.write(b'{"id":"row-1","row":1,"resu')
-                told_file.seek(0)
-                told += [json.loads(line) for line in told_file]
+                report_file.seek(0)
+                reports += [json.loads(line) for line in report_file]
     with output.open("rb") as file:
         rows = [summary(json.loads(line)) for line in file]
     return {
@@ -100,19 +100,19 @@ def run_and_kill(tmp_path: Path, n_rows: int, n_documents: int, fault_rate: floa
         "bad_lines": bad_lines,
         "rows": rows,
         "n_killed": n_killed,
-        "told": told,
+        "reports": reports,
         "seconds": time.monotonic() - start,
-        **said,
+        **counts,
     }
 
 
 def summary(row: dict) -> tuple[int, str | None, int]:
-    """A row's number, its id, and how many results it has."""
+    """Return the number of a row, its id, and how many results it has."""
     return row["row"], row["id"], len(row.get("results", ()))
 
 
 def check(job: dict, n_rows: int, n_documents: int) -> None:
-    """Each row exactly once, in order; errors where they belong; hardly anything paid twice."""
+    """Check that each row is there once and in order, and that few rows were paid twice."""
     rows = job["rows"]
     assert [number for number, _, _ in rows] == list(range(1, n_rows + 1))
     assert Counter(name for _, name, _ in rows if name is not None) == Counter(job["ids"])
@@ -123,18 +123,18 @@ def check(job: dict, n_rows: int, n_documents: int) -> None:
 
 
 def test_a_job_killed_five_times_has_each_row_once(tmp_path):
-    """2,000 rows, 3 % of all requests failing in some way."""
+    """2,000 rows, of which 3 % of the requests fail in some way."""
     check(run_and_kill(tmp_path, 2_000, 3, 0.03), 2_000, 3)
 
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 def test_a_long_job_killed_five_times_has_each_row_once_in_flat_memory(tmp_path):
-    """200,000 rows: the same, and no more memory at the end than at the beginning."""
+    """200,000 rows need no more memory at the end than at the start."""
     job = run_and_kill(tmp_path, 200_000, 5, 0.01)
     check(job, 200_000, 5)
-    memory = [told["mb"] for told in job["told"] if "mb" in told]
-    rates = [told["rate"] for told in job["told"] if "rate" in told]
+    memory = [report["mb"] for report in job["reports"] if "mb" in report]
+    rates = [report["rate"] for report in job["reports"] if "rate" in report]
     figures = {
         "seconds": round(job["seconds"]),
         "rows a second in the last run": round(rates[-1]),

@@ -1,4 +1,4 @@
-"""The same jobs offline, on the machine's cores."""
+"""Jobs on this machine's cores."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.jobs.conftest import rows_of
 
 
 class Broken:
-    """A scorer of one's own that cannot stand a word, and dies of another."""
+    """A scorer that fails at one word, and whose process dies at another."""
 
     name, version, pointwise = "broken", "1", True
 
@@ -33,7 +33,7 @@ class Broken:
 
 
 class Interrupting:
-    """A scorer during whose work the job is interrupted, once."""
+    """A scorer that interrupts the job once."""
 
     name, version, pointwise = "interrupting", "1", True
 
@@ -48,8 +48,8 @@ def run(source, output, processes=2, client_options=None, **options):
     return run_job(source, output, client=client, processes=processes, model="m", **options)
 
 
-def test_every_number_of_processes_gives_what_rerank_gives(write, tmp_path):
-    """In the order of the input, or in another if that is wanted."""
+def test_every_number_of_processes_returns_what_rerank_returns(write, tmp_path):
+    """The rows are in the order of the input, or in any order with ordered=False."""
     source = write(100)
     with ClientV2(base_url="local:") as client:
         documents = ["one", "two", "three"]
@@ -66,7 +66,7 @@ def test_every_number_of_processes_gives_what_rerank_gives(write, tmp_path):
 
 
 def test_rows_that_fail_have_their_error(write, tmp_path):
-    """Ours, the scorer's, all of them."""
+    """An error of the scorer and an invalid row are written to the output."""
     rows = [
         {"id": "a", "query": "fault", "documents": ["d"]},
         '{"query"',
@@ -79,7 +79,7 @@ def test_rows_that_fail_have_their_error(write, tmp_path):
 
 
 def test_a_row_without_a_model_costs_itself_only(write, tmp_path):
-    """Where the others have one of their own."""
+    """The other rows, which have a model, are ranked."""
     rows = [{"query": "q", "documents": ["d"], "model": "m"} for _ in range(40)]
     del rows[20]["model"]
     client = AsyncClientV2(base_url="local:")
@@ -90,8 +90,8 @@ def test_a_row_without_a_model_costs_itself_only(write, tmp_path):
     assert made[20]["error"]["message"].startswith("line 21: model")
 
 
-def test_a_client_that_no_worker_can_have_is_refused_before_a_file_is_made(write, tmp_path):
-    """Such as one whose scorer is of a class that nobody else can find."""
+def test_a_client_that_cannot_be_pickled_is_refused_before_a_file_is_written(write, tmp_path):
+    """For example one whose scorer has a local class."""
 
     class Inside(Broken):
         pass
@@ -102,13 +102,13 @@ def test_a_client_that_no_worker_can_have_is_refused_before_a_file_is_made(write
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_no_budget_stops_what_costs_nothing(write, tmp_path):
-    """Neither one that is spent, nor one of nothing."""
+def test_no_budget_stops_a_local_job(write, tmp_path):
+    """A local job costs nothing, so a budget of 0 is enough."""
     assert run(write(20), tmp_path / "out.jsonl", 1, budget_units=0).rows == 20
 
 
-def test_a_worker_that_dies_stops_the_job_which_can_go_on(write, tmp_path):
-    """With the rows before it saved."""
+def test_a_worker_that_dies_stops_the_job_which_can_resume(write, tmp_path):
+    """The rows before its death are saved."""
     rows = [{"id": n, "query": "death" if n == 90 else "q", "documents": ["d"]} for n in range(100)]
     with pytest.raises(JobStoppedError, match="worker process died") as stopped:
         run(write(rows), tmp_path / "out.jsonl", client_options={"scorer": Broken()})
@@ -116,7 +116,7 @@ def test_a_worker_that_dies_stops_the_job_which_can_go_on(write, tmp_path):
 
 
 def children_of(pid):
-    """The processes whose parent it is."""
+    """Return the child processes of a process."""
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
@@ -130,7 +130,7 @@ def is_running(pid):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_no_worker_outlives_its_job(write, tmp_path, number):
-    """Neither after Ctrl-C, which reaches them all, nor when the job is killed; and it goes on afterwards."""
+    """Neither after Ctrl-C, which reaches all processes, nor after the job is killed."""
     source = write(30_000)
     output = tmp_path / "out.jsonl"
     code = (
@@ -151,8 +151,8 @@ def test_no_worker_outlives_its_job(write, tmp_path, number):
         job.kill()
     else:
         os.killpg(job.pid, number)
-    told = job.communicate(timeout=60)[1]
-    assert "JobStoppedError: interrupted" in told or number == signal.SIGKILL
+    stderr = job.communicate(timeout=60)[1]
+    assert "JobStoppedError: interrupted" in stderr or number == signal.SIGKILL
     while any(is_running(pid) for pid in workers):
         assert time.monotonic() < until
         time.sleep(0.01)
@@ -178,21 +178,21 @@ def run_script(folder, processes):
     return done.returncode, done.stdout.strip(), done.stderr
 
 
-def test_a_script_without_a_main_guard_runs_with_one_process_and_is_told_of_it_with_more(write, tmp_path):
-    """The failure leaves nothing that is in the way of the next try."""
+def test_a_script_without_a_main_guard_runs_with_one_process_only(write, tmp_path):
+    """With more, the error names the guard, and it leaves nothing that prevents the next run."""
     write(3)
-    code, _, told = run_script(tmp_path, 2)
+    code, _, stderr = run_script(tmp_path, 2)
     assert code == 1
-    (line,) = [line for line in told.splitlines() if "JobStoppedError: " in line]
+    (line,) = [line for line in stderr.splitlines() if "JobStoppedError: " in line]
     assert "a worker process died before the first result" in line
     assert 'if __name__ == "__main__":' in line
-    assert "another job" not in told
+    assert "another job" not in stderr
     assert run_script(tmp_path, 1) == (0, "3", "")
     assert len(rows_of(tmp_path / "out.jsonl")) == 3
 
 
-def test_one_process_takes_a_scorer_that_no_worker_could_have(write, tmp_path):
-    """It is this process, which has it already."""
+def test_one_process_accepts_a_scorer_that_cannot_be_pickled(write, tmp_path):
+    """It runs in this process."""
 
     class Inside(Broken):
         pass
@@ -202,8 +202,8 @@ def test_one_process_takes_a_scorer_that_no_worker_could_have(write, tmp_path):
     assert (report.rows, report.failed) == (2, 1)
 
 
-def test_one_process_takes_a_client_with_connections_of_the_callers(write, tmp_path):
-    """Which cannot be copied to a worker, and are not used: the address is local."""
+def test_one_process_accepts_a_client_with_the_callers_connections(write, tmp_path):
+    """They cannot be copied to a worker, and a local address does not use them."""
     source = write(2)
     options = {"client_options": {"httpx_client": httpx.AsyncClient()}}
     assert run(source, tmp_path / "out.jsonl", 1, **options).failed == 0
@@ -212,8 +212,8 @@ def test_one_process_takes_a_client_with_connections_of_the_callers(write, tmp_p
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-def test_an_interrupted_job_goes_on_with_any_number_of_processes(write, tmp_path, processes):
-    """What is under way is answered and saved; each row is there once."""
+def test_an_interrupted_job_resumes_with_any_number_of_processes(write, tmp_path, processes):
+    """Rows in flight are saved, and each row is in the output once."""
     source, output = write(400), tmp_path / "out.jsonl"
     options = {"client_options": {"scorer": Interrupting()}}
     with pytest.raises(JobStoppedError, match="interrupted") as stopped:

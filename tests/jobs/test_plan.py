@@ -1,4 +1,4 @@
-"""What a job would take."""
+"""The plan of a job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def client(**options):
 
 
 def test_a_plan_counts_rows_requests_units_and_time(write, tmp_path):
-    """Split lists are several requests; rows that cannot be sent none; nothing is written."""
+    """A split list is several requests, and an invalid row is none. Nothing is written."""
     rows = [{"query": "q", "documents": ["d"] * 250}, {"query": "q"}, {"query": "q", "documents": ["d"]}]
     source = write([*rows, '{"broken'])
     plan = plan_job(source, client=client(limit="trial", max_documents_per_request=100), model="m")
@@ -26,8 +26,8 @@ def test_a_plan_counts_rows_requests_units_and_time(write, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_the_time_is_what_the_limit_makes_the_last_request_wait(write):
-    """A window lets a period's worth go at once; a pace lets its burst go, and then one at a time."""
+def test_the_time_is_the_delay_of_the_last_request(write):
+    """A sliding window sends all requests of a period at once. A limit with a burst spreads the others evenly."""
     limits = {"trial": (0.0, 60.0, 120.0), RateLimit(per_minute=60, burst=5): (6.06, 7.07, 17.17)}
     for limit, expected in limits.items():
         for n_rows, seconds in zip((10, 11, 21), expected):
@@ -35,25 +35,25 @@ def test_the_time_is_what_the_limit_makes_the_last_request_wait(write):
     assert plan_job(write(0), client=client(limit="trial"), model="m").seconds == 0.0
 
 
-def test_without_a_limit_of_known_size_the_time_is_unknown(write):
-    """Not 0."""
+def test_the_time_is_none_without_a_known_limit(write):
+    """It is None and not 0."""
     for limit in (None, "auto"):
         assert plan_job(write(2), client=client(limit=limit), model="m").seconds is None
 
 
 def test_a_local_plan_costs_nothing(write):
-    """And takes as long as it takes."""
+    """Its time is unknown."""
     plan = plan_job(write(2), client=AsyncClientV2(base_url="local:"), model="m")
     assert (plan.requests, plan.search_units, plan.seconds) == (2, 0.0, None)
 
 
 def test_a_plan_needs_no_key(write):
-    """Since nothing is sent."""
+    """Nothing is sent."""
     assert plan_job(write(2), model="m").requests == 2
 
 
 def test_a_plan_refuses_what_a_job_refuses(write, tmp_path):
-    """Unknown arguments, and files that are not there; a row without a model cannot be sent."""
+    """Unknown arguments and missing files are errors, and a row without a model cannot be sent."""
     assert plan_job(write(2), client=client()).failed == 2
     with pytest.raises(InvalidRequestError, match="topn"):
         plan_job(write(2), client=client(), topn=3)

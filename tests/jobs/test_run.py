@@ -1,4 +1,4 @@
-"""A job from its input to its output: order, errors, resuming, asking again."""
+"""A job from its input to its output: order, errors, resuming, retries of failed rows."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from tests.fake_server import delayed, error, good_reply
 from tests.jobs.conftest import QUICK, rows_of
 
 
-def test_each_row_is_answered_as_rerank_answers_it(write, run, server, tmp_path):
-    """With its own arguments, and those that all rows share."""
+def test_each_row_has_the_results_of_rerank(write, run, server, tmp_path):
+    """A row uses its own arguments first, then the common ones."""
     rows = [
         {"id": "x", "query": "q", "documents": ["a", {"title": "b"}], "top_n": 1},
         {"query": "q", "documents": ["c", "d", "e"], "model": "other"},
         {"id": 9, "query": "nothing", "documents": []},
     ]
     report = run(write(rows), top_n=2)
-    assert [request.json.get("model") for request in server.requests] == ["m", "other"]
+    assert sorted(request.json["model"] for request in server.requests) == ["m", "other"]
     with ClientV2("k", base_url=server.url) as client:
         expected = [client.rerank(model="m", query="q", documents=rows[0]["documents"], top_n=1)]
         expected.append(client.rerank(model="m", query="q", documents=["c", "d", "e"], top_n=2))
@@ -60,8 +60,8 @@ BAD = [
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-def test_a_bad_row_costs_itself_only_and_names_its_line(write, run, server, tmp_path, ordered):
-    """It has an error in the output, at its place, and nothing is sent for it."""
+def test_an_invalid_row_costs_only_itself_and_names_its_line(write, run, server, tmp_path, ordered):
+    """It has an error at its place in the output, and nothing is sent for it."""
     good = {"id": "good", "query": "q", "documents": ["a"]}
     report = run(write([line for line, _ in BAD] + [good]), ordered=ordered)
     rows = sorted(rows_of(tmp_path / "out.jsonl"), key=lambda row: row["row"])
@@ -75,8 +75,8 @@ def test_a_bad_row_costs_itself_only_and_names_its_line(write, run, server, tmp_
     assert (report.rows, report.failed) == (len(BAD) + 1, len(BAD))
 
 
-def test_an_id_that_comes_again_is_an_error_without_the_id(write, run, server, tmp_path):
-    """So that each id stands once in the output; 1 and "1" are two ids, and a row without an id has its number."""
+def test_a_duplicate_id_is_an_error_without_the_id(write, run, server, tmp_path):
+    """Each id is in the output once. 1 and "1" are two ids, and a row without an id has its number."""
     rows = [{"id": name, "query": "q", "documents": ["a"]} for name in ("a", "1", 1, "a", None)]
     rows.append({"id": 5, "query": "q", "documents": ["a"]})
     run(write(rows))
@@ -86,20 +86,20 @@ def test_an_id_that_comes_again_is_an_error_without_the_id(write, run, server, t
     assert made[5]["error"]["message"] == "line 6: line 5 already has the id 5"
 
 
-def test_fields_that_rerank_does_not_know_may_be_left_out(write, run, server, tmp_path):
-    """If the job says so, though it be when it asks again."""
+def test_unknown_fields_can_be_ignored(write, run, server, tmp_path):
+    """The option also works together with retry_errors."""
     source = write([{"query": "q", "documents": ["a"], "page": 3}])
     assert run(source).failed == 1
-    told = rows_of(tmp_path / "out.jsonl")[0]["error"]["message"]
-    assert "unknown field page" in told
-    assert "set ignore_unknown=True (--ignore-unknown)" in told
+    message = rows_of(tmp_path / "out.jsonl")[0]["error"]["message"]
+    assert "unknown field page" in message
+    assert "set ignore_unknown=True (--ignore-unknown)" in message
     report = run(source, ignore_unknown=True, retry_errors=True)
     assert report.failed == 0
     assert "page" not in server.requests[0].json
 
 
-def test_rows_stand_in_order_though_answers_come_in_another(write, run, server, tmp_path):
-    """Unless they are wanted as they come."""
+def test_rows_are_in_the_order_of_the_input(write, run, server, tmp_path):
+    """With ordered=False they are in the order of the responses."""
     for ordered in (True, False):
         server.script(delayed(0.2, good_reply()))
         run(write(20), f"{ordered}.jsonl", ordered=ordered, concurrency=4)
@@ -108,8 +108,8 @@ def test_rows_stand_in_order_though_answers_come_in_another(write, run, server, 
         assert (ids == sorted(ids)) is ordered
 
 
-def test_an_answer_that_does_not_say_what_it_cost_is_counted_by_estimate(write, run, server, tmp_path):
-    """And marked so; 101 documents are two units."""
+def test_a_response_that_reports_no_cost_is_counted_by_estimate(write, run, server, tmp_path):
+    """The row is marked as an estimate. 101 documents are two units."""
     from tests.fake_server import reply
 
     server.default = reply(200, json={"results": [{"index": 0, "relevance_score": 0.5}]})
@@ -120,8 +120,8 @@ def test_an_answer_that_does_not_say_what_it_cost_is_counted_by_estimate(write, 
     assert (report.search_units, report.estimated_units) == (2.0, 2.0)
 
 
-def test_rows_the_api_refuses_are_kept_apart_and_asked_for_again_alone(write, run, server, tmp_path):
-    """--retry-errors sends these only, and puts each answer in its place."""
+def test_retry_errors_sends_only_the_failed_rows(write, run, server, tmp_path):
+    """Each result is written at the place of its row, with and without an errors file."""
     source = write(6)
     for options in ({}, {"errors": tmp_path / "errors.jsonl"}):
         output = f"out{len(options)}.jsonl"
@@ -131,9 +131,9 @@ def test_rows_the_api_refuses_are_kept_apart_and_asked_for_again_alone(write, ru
         made = rows_of(tmp_path / output)
         if options:
             made = sorted([*made, *rows_of(tmp_path / "errors.jsonl")], key=lambda row: row["row"])
-        told = {row["id"]: row["error"] for row in made if "error" in row}
-        assert told.keys() == {1, 3}
-        assert (told[1]["type"], told[1]["status_code"], told[1]["attempts"]) == ("BadRequestError", 400, 1)
+        failures = {row["id"]: row["error"] for row in made if "error" in row}
+        assert failures.keys() == {1, 3}
+        assert (failures[1]["type"], failures[1]["status_code"], failures[1]["attempts"]) == ("BadRequestError", 400, 1)
         server.requests.clear()
         server.script(bad)
         report = run(source, output, retry_errors=True, concurrency=1, **options)
@@ -148,7 +148,7 @@ def test_rows_the_api_refuses_are_kept_apart_and_asked_for_again_alone(write, ru
 
 
 def stopped_at(write, run, server, n_rows, at, **options):
-    """A job that ends after so many rows, for a quota."""
+    """Run a job that stops after so many rows because of a quota."""
     source = write(n_rows)
     server.script(*[good_reply()] * at, error(429, "You have reached your monthly limit"))
     with pytest.raises(JobStoppedError, match="monthly"):
@@ -157,8 +157,8 @@ def stopped_at(write, run, server, n_rows, at, **options):
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv", "out.jsonl.gz"])
-def test_a_job_goes_on_where_it_ended(write, run, server, tmp_path, name):
-    """No answered row is sent again; done, it is done: once more does nothing."""
+def test_a_job_resumes_where_it_stopped(write, run, server, tmp_path, name):
+    """No row that is done is sent again. Resuming a finished job does nothing."""
     source = stopped_at(write, run, server, 10, 4, output=name)
     server.requests.clear()
     report = run(source, name, resume=True, concurrency=1)
@@ -172,8 +172,8 @@ def test_a_job_goes_on_where_it_ended(write, run, server, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["out.csv", "errors.jsonl"])
-def test_a_job_that_is_done_is_not_called_so_without_its_files(write, run, server, tmp_path, name):
-    """The error says what to do, and it helps."""
+def test_a_finished_job_without_its_files_is_an_error(write, run, server, tmp_path, name):
+    """The error says what to do, and doing it helps."""
     source, options = write(3), {"errors": tmp_path / "errors.jsonl", "resume": True}
     run(source, "out.csv", **options)
     (tmp_path / name).rename(tmp_path / "away")
@@ -186,22 +186,22 @@ def test_a_job_that_is_done_is_not_called_so_without_its_files(write, run, serve
     assert run(source, "out.csv", **options).written == 3
 
 
-def test_resuming_what_was_never_begun_begins_it(write, run, server, tmp_path):
-    """So that one command does for every night."""
+def test_resume_starts_a_new_job(write, run, server, tmp_path):
+    """One command can serve nightly runs."""
     assert run(write(3), resume=True).rows == 3
 
 
 def test_another_input_or_other_options_are_refused(write, run, server, tmp_path):
-    """The error names what changed; nothing is sent or written."""
+    """The error names what changed. Nothing is sent or written."""
     source = stopped_at(write, run, server, 10, 4)
     n_requests, before = len(server.requests), (tmp_path / "out.jsonl").read_bytes()
-    for options, told in (
+    for options, message in (
         ({"model": "other"}, "model was 'm', now 'other'"),
         ({"top_n": 3}, "top_n was None, now 3"),
         ({"ordered": False}, "ordered was True, now False"),
         ({"client_options": {"base_url": "http://127.0.0.1:9"}}, "address was"),
     ):
-        with pytest.raises(JobError, match=told):
+        with pytest.raises(JobError, match=message):
             run(source, resume=True, **options)
     n_bytes = source.stat().st_size
     write(11)
@@ -218,7 +218,7 @@ def test_another_input_or_other_options_are_refused(write, run, server, tmp_path
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
 def test_a_link_stays_a_link_to_the_output(write, run, tmp_path, name):
-    """Wherever it leads."""
+    """The output is written to the target of the link."""
     (tmp_path / "far").mkdir()
     (tmp_path / name).symlink_to(tmp_path / "far" / f"real-{name}")
     run(write(2), name)
@@ -229,8 +229,8 @@ def test_a_link_stays_a_link_to_the_output(write, run, tmp_path, name):
         run(write(2), f"lost-{name}")
 
 
-def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_path):
-    """Neither a job's own nor somebody else's."""
+def test_an_existing_output_is_not_overwritten(write, run, server, tmp_path):
+    """Neither the output of a job nor a file of another program."""
     source = write(2)
     run(source)
     (tmp_path / "mine.jsonl").write_text("mine\n")
@@ -251,11 +251,11 @@ def test_an_output_that_is_there_is_not_written_over(write, run, server, tmp_pat
         run(source, resume=True)
 
 
-def test_files_that_cannot_be_are_told_before_anything_is_sent(write, run, server, tmp_path):
-    """A folder that is missing, a folder in place of a file, one file for two uses, a name without a format."""
+def test_unusable_files_are_refused_before_anything_is_sent(write, run, server, tmp_path):
+    """A missing folder, a folder instead of a file, one file for two uses, and a name without a format."""
     source = write(2)
     (tmp_path / "folder.jsonl").mkdir()
-    for output, options, told in (
+    for output, options, message in (
         ("no/out.jsonl", {}, "there is no folder"),
         ("folder.jsonl", {}, "not a regular file"),
         ("in.jsonl", {}, "different files"),
@@ -263,14 +263,14 @@ def test_files_that_cannot_be_are_told_before_anything_is_sent(write, run, serve
         ("out.txt", {}, "must end with"),
         ("out.jsonl", {"errors": tmp_path / "no" / "errors.jsonl"}, "there is no folder"),
     ):
-        with pytest.raises((JobError, InvalidRequestError), match=told):
+        with pytest.raises((JobError, InvalidRequestError), match=message):
             run(source, output, **options)
     assert server.requests == []
     assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "folder.jsonl"}
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"concurrency": 0}, "concurrency"),
         ({"processes": 0}, "processes"),
@@ -282,17 +282,17 @@ def test_files_that_cannot_be_are_told_before_anything_is_sent(write, run, serve
         ({"client_options": None, "client": "me"}, "AsyncClientV2"),
     ],
 )
-def test_options_out_of_range_are_refused(write, tmp_path, options, told):
-    """As errors that are ValueErrors, before a file is made."""
+def test_options_out_of_range_are_refused(write, tmp_path, options, message):
+    """They are ValueErrors, raised before a file is written."""
     options.pop("client_options", None)
     given = {"client": AsyncClientV2("k", base_url="http://127.0.0.1:9"), **options}
-    with pytest.raises(InvalidRequestError, match=told):
+    with pytest.raises(InvalidRequestError, match=message):
         run_job(write(1), tmp_path / "out.jsonl", **given)
     assert not (tmp_path / "out.jsonl").exists()
 
 
-def test_without_a_client_the_environment_says_who_answers(write, server, tmp_path, monkeypatch):
-    """Its key and its address."""
+def test_without_a_client_the_environments_key_and_address_are_used(write, server, tmp_path, monkeypatch):
+    """Without a key it is a MissingApiKeyError."""
     with pytest.raises(MissingApiKeyError):
         run_job(write(1), tmp_path / "out.jsonl", model="m")
     monkeypatch.setenv("CO_API_KEY", "k")
@@ -300,19 +300,19 @@ def test_without_a_client_the_environment_says_who_answers(write, server, tmp_pa
     assert run_job(write(1), tmp_path / "out.jsonl", model="m").rows == 1
 
 
-def test_progress_is_told_while_the_job_runs(write, run, server):
-    """Growing numbers, the last ones of the end included in what is returned."""
+def test_progress_is_reported_while_the_job_runs(write, run, server):
+    """The numbers grow, and the last ones are returned."""
     server.script(*[delayed(0.5, good_reply())] * 3)
-    told = []
-    report = run(write(6), concurrency=1, progress=told.append)
-    assert told
-    assert all(0 < one.rows <= 6 and one.stopped is None for one in told)
-    assert all(one.seconds_left is None or one.seconds_left >= 0 for one in told)
+    reports = []
+    report = run(write(6), concurrency=1, progress=reports.append)
+    assert reports
+    assert all(0 < item.rows <= 6 and item.stopped is None for item in reports)
+    assert all(item.seconds_left is None or item.seconds_left >= 0 for item in reports)
     assert report.rows_per_second > 0
 
 
-def test_what_is_answered_is_saved_and_told_while_no_answer_comes(write, run, server, tmp_path, monkeypatch):
-    """A stall is when somebody looks, or pulls the plug. What the function raises ends the job as it is."""
+def test_checkpoints_are_written_while_no_response_arrives(write, run, server, tmp_path, monkeypatch):
+    """An error of the progress function is raised as it is."""
     synced, fsync = [], os.fsync
 
     def noted(number):
@@ -332,7 +332,7 @@ def test_what_is_answered_is_saved_and_told_while_no_answer_comes(write, run, se
 
 @pytest.mark.parametrize("url", ["", "local:"])
 def test_a_job_runs_under_trio(write, server, tmp_path, url):
-    """As in any loop that is not asyncio's."""
+    """run_job_async runs in any event loop that anyio supports."""
     trio = pytest.importorskip("trio")
     client = AsyncClientV2("k", base_url=url or server.url)
     options = {"client": client, "model": "m", "processes": 1}
@@ -340,8 +340,8 @@ def test_a_job_runs_under_trio(write, server, tmp_path, url):
     assert (report.rows, report.failed) == (6, 0)
 
 
-def test_a_loop_that_runs_cannot_be_blocked(write, tmp_path):
-    """The error says what to call there; no file is made."""
+def test_run_job_is_refused_inside_an_event_loop(write, tmp_path):
+    """The error names run_job_async, and no file is written."""
     source = write(1)
 
     async def scenario():
@@ -353,8 +353,8 @@ def test_a_loop_that_runs_cannot_be_blocked(write, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
 
 
-def test_in_a_loop_of_ones_own_a_job_is_awaited_and_cancelled(write, server, tmp_path):
-    """What was answered before is saved, and the next run goes on."""
+def test_an_asynchronous_job_can_be_cancelled_and_resumed(write, server, tmp_path):
+    """Rows that are done before the cancellation are saved."""
     source = write(6)
 
     async def scenario():

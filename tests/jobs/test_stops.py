@@ -1,4 +1,4 @@
-"""What ends a job early: a person, a budget, too many errors, a key that no longer works, a full disk, another job."""
+"""What stops a job early: a signal, a budget, too many errors, a refused key, a full disk, another job."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.jobs.conftest import rows_of
 
 @contextmanager
 def signalled(server, n_requests, *signals):
-    """Send this process signals once the server has got so many requests; the replies are held back until then."""
+    """Send signals to this process when the server has received so many requests."""
 
     def send():
         server.wait_until(lambda s: len(s.requests) >= n_requests)
@@ -39,8 +39,8 @@ def signalled(server, n_requests, *signals):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_lets_what_is_under_way_finish(write, run, server, tmp_path, number):
-    """Every request that was sent is answered and saved; the error says how to go on."""
+def test_a_signal_lets_requests_in_flight_finish(write, run, server, tmp_path, number):
+    """The result of every request that was sent is saved, and the error says how to resume."""
     source = write(600)
     with signalled(server, 50, number), pytest.raises(JobStoppedError, match=r"interrupted; .* resume") as stopped:
         run(source, concurrency=4)
@@ -59,8 +59,8 @@ PATIENT = RetryPolicy(wait_initial_s=200, wait_max_s=200)
 
 
 @pytest.mark.parametrize(("options", "why"), [({}, "interrupted"), ({"budget_units": 6}, "budget")])
-def test_a_signal_does_not_wait_for_rows_that_wait_for_their_turn(write, run, server, tmp_path, options, why):
-    """They are not done yet, and no error; the next run sends them. Also where the job was about to end anyway."""
+def test_a_signal_does_not_wait_for_the_rate_limit(write, run, server, tmp_path, options, why):
+    """Waiting rows are not failed rows. The next run sends them. This also holds when the job was stopping anyway."""
     source = write(50)
     with signalled(server, 4, signal.SIGTERM), pytest.raises(JobStoppedError, match=why) as stopped:
         run(source, concurrency=8, client_options={"limit": SLOW}, **options)
@@ -70,8 +70,8 @@ def test_a_signal_does_not_wait_for_rows_that_wait_for_their_turn(write, run, se
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(50))
 
 
-def test_a_signal_does_not_wait_for_rows_that_wait_for_a_repeat(write, run, server, tmp_path):
-    """What is answered beside them is saved, whatever its place."""
+def test_a_signal_does_not_wait_for_retries(write, run, server, tmp_path):
+    """The results of other rows are saved at any place of the order."""
     from tests.fake_server import delayed
 
     source = write(3)
@@ -83,14 +83,14 @@ def test_a_signal_does_not_wait_for_rows_that_wait_for_a_repeat(write, run, serv
     assert len(server.requests) == 4
 
 
-def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path, caplog):
-    """Though an answer does not come; what was saved before stays."""
+def test_a_second_signal_stops_the_job_at_once(write, run, server, tmp_path, caplog):
+    """It does not wait for responses. Saved rows stay."""
     source = write(20)
-    once_more = [signal.SIGINT]
+    second_signal = [signal.SIGINT]
 
     def tell(report):
-        if report.stopped == "interrupted" and once_more:
-            os.kill(os.getpid(), once_more.pop())
+        if report.stopped == "interrupted" and second_signal:
+            os.kill(os.getpid(), second_signal.pop())
 
     with server.hold_replies(), signalled(server, 4, signal.SIGINT), pytest.raises(KeyboardInterrupt):
         run(source, concurrency=4, progress=tell)
@@ -98,8 +98,8 @@ def test_a_second_signal_ends_it_at_once(write, run, server, tmp_path, caplog):
     assert run(source, resume=True).rows == 20
 
 
-def test_a_budget_is_never_passed_and_is_remembered(write, run, server, tmp_path):
-    """However many requests are under way; the next run knows what the one before has spent."""
+def test_a_budget_is_never_exceeded_and_is_remembered(write, run, server, tmp_path):
+    """It holds for any number of requests in flight. The next run knows what earlier runs spent."""
     source = write([{"id": n, "query": "q", "documents": ["a"] * 150} for n in range(20)])
     for budget, n_rows in ((9, 4), (10, 5), (21.9, 10)):
         with pytest.raises(JobStoppedError, match=f"budget of {budget:g} search units") as stopped:
@@ -112,16 +112,16 @@ def test_a_budget_is_never_passed_and_is_remembered(write, run, server, tmp_path
     assert run(source, budget_units=40, resume=True).rows == 20
 
 
-def test_a_budget_counts_by_estimate_what_answers_do_not_tell(write, run, server):
-    """Unknown is not free."""
+def test_a_budget_estimates_a_cost_that_is_not_reported(write, run, server):
+    """An unknown cost is not 0."""
     server.default = reply(200, json={"results": [{"index": 0, "relevance_score": 0.5}]})
     with pytest.raises(JobStoppedError) as stopped:
         run(write(10), budget_units=3)
     assert (stopped.value.report.rows, stopped.value.report.estimated_units) == (3, 3.0)
 
 
-def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path):
-    """Once 100 rows tell; the error has the numbers and the last reason, and says what goes on with the job."""
+def test_too_many_errors_stop_a_job(write, run, server, tmp_path):
+    """It stops after 100 rows. The error has the numbers, the last error, and how to continue."""
     server.default = error(404, "no such model")
     with pytest.raises(JobStoppedError, match=r"100 of 100 rows failed, .* no such model") as stopped:
         run(write(300), concurrency=2)
@@ -136,8 +136,8 @@ def test_too_many_errors_stop_a_job_that_is_doomed(write, run, server, tmp_path)
     assert (report.rows, report.failed) == (300, 0)
 
 
-def test_too_many_rows_that_could_not_be_sent_are_counted_apart(write, run):
-    """And may be asked for again: what was wrong may have been the job's own arguments."""
+def test_invalid_rows_are_counted_separately_and_can_be_retried(write, run):
+    """The job's own arguments may have been wrong."""
     with pytest.raises(JobStoppedError, match="find the cause, then retry_errors sends") as stopped:
         run(write(['{"query": "q", "documents": ["d"], "page": 7}'] * 200))
     assert stopped.value.report.invalid == stopped.value.report.failed >= 100
@@ -146,19 +146,19 @@ def test_too_many_rows_that_could_not_be_sent_are_counted_apart(write, run):
 
 
 @pytest.mark.parametrize("status", [401, 404])
-def test_a_job_without_an_answer_says_how_it_goes_on(write, run, server, status):
-    """Where nothing is saved there is nothing to resume."""
+def test_a_job_without_a_result_says_how_to_continue(write, run, server, status):
+    """If no row is saved, there is nothing to resume."""
     server.default = error(status, "no")
     with pytest.raises(JobStoppedError) as stopped:
         run(write(300), concurrency=2)
-    told = "retry_errors sends" if status == 404 else "no row is saved, so the same job may start again"
-    assert told in str(stopped.value)
+    hint = "retry_errors sends" if status == 404 else "no row is saved, so the same job may start again"
+    assert hint in str(stopped.value)
     server.default = good_reply()
     assert run(write(300), retry_errors=status == 404).failed == 0
 
 
-def test_a_job_that_is_doomed_later_stops_within_a_thousand_rows(write, run, server):
-    """However many were answered before."""
+def test_a_job_that_starts_to_fail_later_stops_within_a_thousand_rows(write, run, server):
+    """The rows that succeeded before do not delay the stop."""
     bad = '{"query": "q"}'
     good = '{"query": "q", "documents": []}'
     source = write([good] * 3000 + [bad] * 1500)
@@ -167,8 +167,8 @@ def test_a_job_that_is_doomed_later_stops_within_a_thousand_rows(write, run, ser
     assert run(source, "all.jsonl", max_error_fraction=1).failed == 1500
 
 
-def test_a_few_errors_do_not(write, run, server):
-    """As many as are allowed."""
+def test_a_few_errors_do_not_stop_a_job(write, run, server):
+    """The share of failed rows may be as large as max_error_fraction."""
     bad = '{"query": "q"}'
     good = '{"query": "q", "documents": ["a"]}'
     assert run(write([good, bad] * 100), max_error_fraction=0.5).failed == 100
@@ -178,8 +178,8 @@ def test_a_few_errors_do_not(write, run, server):
 
 
 @pytest.mark.parametrize("status", [401, 402])
-def test_a_key_that_no_longer_works_stops_the_job_and_not_its_rows(write, run, server, tmp_path, status):
-    """No row is spoilt; with a key that works the job goes on."""
+def test_a_refused_key_stops_the_job_and_fails_no_row(write, run, server, tmp_path, status):
+    """The job resumes with a key that works."""
     source = write(20)
     server.script(*[good_reply()] * 5)
     server.default = error(status, "not with this key")
@@ -193,8 +193,8 @@ def test_a_key_that_no_longer_works_stops_the_job_and_not_its_rows(write, run, s
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(20))
 
 
-def test_an_answer_past_the_failure_is_kept_and_order_restored(write, run, server, tmp_path):
-    """What was paid for is saved though a row before it has no answer yet."""
+def test_results_after_a_failed_row_are_kept_and_the_order_is_restored(write, run, server, tmp_path):
+    """A paid result is saved although an earlier row has none yet."""
     from tests.fake_server import delayed
 
     source = write(8)
@@ -208,8 +208,8 @@ def test_an_answer_past_the_failure_is_kept_and_order_restored(write, run, serve
     assert len(server.requests) == 9
 
 
-def test_an_input_that_breaks_off_keeps_what_was_read(write, run, server, tmp_path):
-    """All rows before the break are answered and saved."""
+def test_an_input_that_is_cut_keeps_the_rows_that_were_read(write, run, server, tmp_path):
+    """All rows before the cut are ranked and saved."""
     import gzip
 
     path = tmp_path / "in.jsonl.gz"
@@ -219,8 +219,8 @@ def test_an_input_that_breaks_off_keeps_what_was_read(write, run, server, tmp_pa
     assert stopped.value.report.rows == len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) > 0
 
 
-def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
-    """The second is refused, and the first goes on undisturbed."""
+def test_two_jobs_cannot_write_one_output(write, run, server, tmp_path):
+    """The second job is refused, and the first is not disturbed."""
     source, refusals = write(4), []
 
     def run_second():
@@ -243,8 +243,8 @@ def test_two_jobs_do_not_write_one_output(write, run, server, tmp_path):
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.csv"])
 @pytest.mark.parametrize("replaces", [False, True])
-def test_an_output_that_is_moved_away_stops_the_job(write, run, server, tmp_path, name, replaces):
-    """Soon, though no answer comes meanwhile; put back, it goes on."""
+def test_a_moved_output_stops_the_job(write, run, server, tmp_path, name, replaces):
+    """It stops soon, even while no response arrives. With the file back in its place it resumes."""
     from tests.fake_server import delayed
 
     source, journal = write(4), tmp_path / ("out.jsonl" if name == "out.jsonl" else "out.csv.part")
@@ -264,8 +264,8 @@ def test_an_output_that_is_moved_away_stops_the_job(write, run, server, tmp_path
     assert len(server.requests) == 4
 
 
-def test_an_output_that_is_removed_at_the_end_is_told(write, run, server, tmp_path):
-    """Between two looks, the last one counts."""
+def test_an_output_that_is_removed_at_the_end_is_an_error(write, run, server, tmp_path):
+    """The last check finds it."""
     source, holding = write(2), ExitStack()
 
     def remove():
@@ -281,15 +281,15 @@ def test_an_output_that_is_removed_at_the_end_is_told(write, run, server, tmp_pa
     thread.join()
 
 
-def long_answer(n_documents):
-    """An answer that takes little to make, and some room to keep."""
+def long_reply(n_documents):
+    """A reply that needs much disk space."""
     results = [{"index": index, "relevance_score": 0.123456789} for index in range(n_documents)]
     return reply(200, json={"results": results, "meta": {"billed_units": {"search_units": 1}}})
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 6 MB."""
+    """Mount a file system of 6 MB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=6m", "none", str(disk)]
@@ -300,10 +300,10 @@ def small_disk(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["out.jsonl", "out.jsonl.gz"])
-def test_a_full_disk_loses_nothing_that_was_paid_for(write, run, server, tmp_path, small_disk, name):
-    """The answers under way go where room was kept for them; with more room the job goes on."""
+def test_a_full_disk_loses_no_paid_result(write, run, server, tmp_path, small_disk, name):
+    """The results in flight are written to the reserved space. With more space the job resumes."""
     source = write([{"id": n, "query": "q", "documents": ["d"] * 500} for n in range(300)])
-    server.default = long_answer(500)
+    server.default = long_reply(500)
     with pytest.raises(JobStoppedError, match="No space left") as stopped:
         run(source, f"disk/{name}", concurrency=8)
     assert "could not be saved" not in str(stopped.value)
@@ -314,8 +314,8 @@ def test_a_full_disk_loses_nothing_that_was_paid_for(write, run, server, tmp_pat
     assert (report.rows, len(server.requests)) == (300, 300)
 
 
-def test_a_disk_that_is_full_already_is_told_before_anything_is_sent(write, run, server, small_disk):
-    """There must be room for what is under way."""
+def test_a_full_disk_is_an_error_before_anything_is_sent(write, run, server, small_disk):
+    """There must be space for the results in flight."""
     (small_disk / "other").write_bytes(bytes(5 << 20))
     with pytest.raises(JobError, match="No space left"):
         run(write(2), "disk/out.jsonl")
@@ -336,10 +336,10 @@ except JobStoppedError as error:
 """
 
 
-def test_a_file_that_may_not_grow_says_how_many_answers_were_lost(write, server, tmp_path):
-    """There no room can be kept; the rows are asked for again, and the file has whole lines only."""
+def test_a_file_size_limit_says_how_many_results_were_lost(write, server, tmp_path):
+    """No space can be reserved there. The rows are sent again, and the file has complete lines only."""
     source = write([{"id": n, "query": "q", "documents": ["d"] * 2000} for n in range(60)])
-    server.default = long_answer(2000)
+    server.default = long_reply(2000)
     command = [sys.executable, "-c", LIMITED, str(source), str(tmp_path / "out.jsonl"), server.url]
     done = subprocess.run([*command, str((4 << 20) + 200_000)], capture_output=True, text=True, timeout=60, check=True)
     assert "File too large" in done.stdout
@@ -351,8 +351,8 @@ def test_a_file_that_may_not_grow_says_how_many_answers_were_lost(write, server,
     assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(60))
 
 
-def test_an_output_that_cannot_be_made_at_the_end_loses_no_answer(write, run, server, tmp_path):
-    """The rows are in the file beside it; the next run makes the output without asking again."""
+def test_an_output_that_cannot_be_written_at_the_end_loses_no_result(write, run, server, tmp_path):
+    """The rows are in the file beside it. The next run writes the output without sending them again."""
     source, in_the_way = write(3), tmp_path / "out.csv.tmp"
     in_the_way.mkdir()
     with pytest.raises(JobStoppedError, match="all rows are done and saved"):

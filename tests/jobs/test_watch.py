@@ -1,4 +1,4 @@
-"""What runs beside a job's rows."""
+"""The task that runs beside the rows of a job."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ async def fail(error):
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("error", [LookupError(), KeyboardInterrupt()])
-def test_what_either_raises_comes_as_it_is_and_ends_the_other(backend, error):
-    """In no group: a KeyboardInterrupt in one would be a traceback, not an interrupt."""
+def test_an_error_of_either_task_is_raised_as_it_is_and_ends_the_other(backend, error):
+    """It is not in an exception group: in one, a KeyboardInterrupt would print a traceback."""
     for tasks in ((lambda: fail(error), anyio.sleep_forever), (anyio.sleep_forever, lambda: fail(error))):
         with pytest.raises(type(error)) as raised:
             anyio.run(run_with_companion, *tasks, backend=backend)
@@ -25,7 +25,7 @@ def test_what_either_raises_comes_as_it_is_and_ends_the_other(backend, error):
 
 
 def test_the_companion_ends_with_the_work():
-    """However long it would go on."""
+    """A companion that never ends is cancelled."""
     done = []
 
     async def work():
@@ -37,8 +37,8 @@ def test_the_companion_ends_with_the_work():
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 @pytest.mark.parametrize("clock", [None, FakeClock()])
-def test_nobody_sleeps_once_there_is_stop_event(backend, clock):
-    """Neither who sleeps already nor who is about to; the client itself is as patient as before."""
+def test_no_sleep_continues_after_a_stop(backend, clock):
+    """Running and new sleeps end at once. The client itself still sleeps."""
     client = AsyncClientV2("k", clock=clock)
 
     async def sleep(stop_event):
