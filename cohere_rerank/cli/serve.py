@@ -154,10 +154,10 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
     from logging.config import dictConfig
 
     from cohere_rerank.server.logs import log_config
-    from cohere_rerank.testing import serving
+    from cohere_rerank.testing.serve import serve as serve_faults
 
     dictConfig(log_config())
-    serving.serve(host, port, file)
+    serve_faults(host, port, file)
 
 
 def _is_given(ctx: click.Context, name: str | None) -> bool:

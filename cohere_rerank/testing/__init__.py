@@ -1,4 +1,4 @@
-"""Test programs that rerank: a Cohere that answers as told and misbehaves on demand, on a real socket.
+"""A testing kit for programs that rerank. Its server returns the scores that a test sets, and fails on demand.
 
     >>> from cohere_rerank.testing import FaultServer
     >>> with FaultServer() as fake:
@@ -10,8 +10,8 @@
     >>> [call.query for call in fake.calls]
     ['tea', 'tea']
 
-With pytest the fixtures ``fake_cohere``, ``local_cohere`` and ``async_local_cohere`` are there without an import.
-Names are imported when first used (PEP 562): the plugin costs a suite that does not use it next to nothing.
+pytest finds the fixtures ``fake_cohere``, ``local_cohere`` and ``async_local_cohere`` without an import. Names are
+imported on first use (PEP 562), so that the plugin costs a suite without these fixtures almost nothing.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Record real traffic once, replay it in every test: vcrpy's cassettes, with everything secret taken out.
+"""Records real traffic once and replays it in every test, with vcrpy's cassettes and without secrets.
 
-vcrpy knows httpx's transports and not the ones of our clients. While a cassette is in use, ours send through httpx's.
+vcrpy supports httpx's transports, but not the transports of our clients. While a cassette is in use, our clients send
+through httpx's transports.
 """
 
 from __future__ import annotations
@@ -29,25 +30,27 @@ _MATCHED = ("method", "scheme", "host", "port", "path", "query")
 
 @contextmanager
 def cassette(path: str | PathLike[str], *, record: Record = "once", redact_texts: bool = False) -> Iterator[Any]:
-    """Record what clients send and receive inside the block, or replay it.
+    """Record the requests and responses inside the block, or replay them.
 
-    Works for this package's clients, made before or inside of the block, blocking or not, and for the official one;
-    not for ``local:``, where nothing is sent. Only what a replay needs is kept of headers; keys are taken out wherever
-    they stand, also of bodies that quote them.
+    Works for the clients of this package, sync or async, created before or inside the block, and for the official
+    client. Does not work for ``local:``, which sends nothing. The cassette keeps only the headers that a replay needs.
+    Keys are removed from headers, addresses and bodies.
 
     Args:
         path: The cassette, a YAML file.
-        record: ``"once"``: record if there is no file, else replay, and refuse a request that is not in it; ``"none"``:
-            only replay, for CI; ``"new_episodes"``: replay, and add what is missing; ``"all"``: record anew.
-        redact_texts: Keep no query, document or other text of a body, but a fingerprint of them all together, by which
-            a replay notices other texts.
+        record: ``"once"``: record if the file does not exist, otherwise replay, and reject other requests.
+            ``"none"``: only replay, for CI. ``"new_episodes"``: replay, and record other requests.
+            ``"all"``: record everything again. Default: ``"once"``.
+        redact_texts: Whether to remove queries, documents and other texts from the bodies. A fingerprint of all texts
+            remains, so that a replay detects other texts. Default: False.
 
     Yields:
-        vcrpy's ``Cassette``; its ``play_count`` says how many replies were replayed.
+        vcrpy's ``Cassette``. Its ``play_count`` is the number of replayed responses.
 
     Raises:
         ImportError: The extra is not installed.
-        vcr.errors.CannotOverwriteExistingCassetteException: Out of the client's call: the cassette has no such request.
+        vcr.errors.CannotOverwriteExistingCassetteException: The cassette does not have the request. The client's call
+            raises it.
     """
     with importing("testing", "A cassette"):
         import vcr
@@ -62,12 +65,12 @@ def cassette(path: str | PathLike[str], *, record: Record = "once", redact_texts
         custom_patches=_patches(),
     )
     recorder.register_matcher("rerank body", _same_body)
-    with _silent(), recorder.use_cassette(fspath(path), match_on=(*_MATCHED, "rerank body")) as used:
+    with _quiet_vcr_log(), recorder.use_cassette(fspath(path), match_on=(*_MATCHED, "rerank body")) as used:
         yield used
 
 
 def _patches() -> tuple[tuple[type, str, Any], ...]:
-    tls = functools.cache(httpx.create_ssl_context)  # once for each cassette: it costs 25 ms
+    tls = functools.cache(httpx.create_ssl_context)  # cached, because it takes 25 ms
 
     def verify(request: httpx.Request) -> Any:
         return tls() if request.url.scheme == "https" else False
@@ -86,20 +89,20 @@ def _patches() -> tuple[tuple[type, str, Any], ...]:
     )
 
 
-def _same_body(asked: Any, recorded: Any) -> None:
-    """Compare the bodies as data; the message names fields, where vcrpy's own shows whole bodies."""
-    ours, theirs = Redaction.fields(asked.body), Redaction.fields(recorded.body)
+def _same_body(sent: Any, recorded: Any) -> None:
+    """Compare the bodies as data. The message names the fields; vcrpy's own message would show whole bodies."""
+    ours, theirs = Redaction.fields(sent.body), Redaction.fields(recorded.body)
     other = sorted(name for name in {*ours, *theirs} if ours.get(name) != theirs.get(name))
     assert not other, f"the bodies differ in {', '.join(other)}"
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
-    """Keep vcrpy from logging replies, which may quote texts, before they are redacted."""
+def _quiet_vcr_log() -> Iterator[None]:
+    """Keep vcrpy from logging replies before they are redacted."""
     log = logging.getLogger("vcr")
-    before = log.level
+    level = log.level
     log.setLevel(logging.WARNING)
     try:
         yield
     finally:
-        log.setLevel(before)
+        log.setLevel(level)

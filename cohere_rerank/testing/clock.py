@@ -1,4 +1,4 @@
-"""Time that passes only when someone sleeps."""
+"""A clock whose time passes only when code sleeps on it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ __all__ = ["FakeClock"]
 
 
 class FakeClock:
-    """For the ``clock=`` of a client or a `FaultServer`, so that no test ever waits.
+    """A clock for the ``clock=`` of a client or a `FaultServer`. Tests with it never wait.
 
     Args:
-        now: The seconds that both its clocks begin with.
+        now: The start of both clocks in seconds. Default: 1,700,000,000.
 
     Attributes:
-        sleeps: Every wait so far, in seconds.
+        sleeps: The length of every sleep so far, in seconds.
     """
 
     def __init__(self, now: float = 1_700_000_000.0) -> None:
@@ -23,27 +23,27 @@ class FakeClock:
         self.sleeps: list[float] = []
 
     def monotonic(self) -> float:
-        """Seconds on a clock that never goes back."""
+        """Return the seconds of a monotonic clock."""
         return self._now
 
     def time(self) -> float:
-        """Seconds since the epoch."""
+        """Return the seconds since the epoch."""
         return self._now
 
     def sleep(self, seconds: float) -> None:
-        """Let the time pass at once."""
+        """Advance the clock and return at once."""
         with self._lock:
             self.sleeps.append(seconds)
             self._now += max(0.0, seconds)
 
     async def async_sleep(self, seconds: float) -> None:
-        """As `sleep`, and let other tasks run."""
+        """Advance the clock, and let other tasks run once."""
         from anyio.lowlevel import checkpoint
 
         self.sleep(seconds)
         await checkpoint()
 
     def advance(self, seconds: float) -> None:
-        """Let time pass without a sleep."""
+        """Advance the clock without recording a sleep."""
         with self._lock:
             self._now += seconds

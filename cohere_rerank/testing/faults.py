@@ -1,4 +1,4 @@
-"""A Cohere on a real socket that answers like the local engine, or with given scores, and misbehaves as planned."""
+"""A fake of Cohere's API on a real socket. It ranks, returns the scores that a test sets, and fails as planned."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from cohere_rerank.local.registry import as_scorer, scorer_resolver
 from cohere_rerank.local.scorer import FunctionScorer, ScoreFunction, Scorer
 
 from . import replies
-from .access import PROBES, RERANK, noted
+from .access_log import PROBES, RERANK_PATH, with_access_log
 from .malformed import malformed
 from .plan import Fault, Plan
-from .plan_file import checked, read_plan
+from .plan_file import read_plan, validate
 from .quota import Quota
 from .socket_server import SocketServer
 from .wire import Exchange, Reply, Request, phrase
@@ -43,26 +43,26 @@ PlanSource = Plan | Mapping[str, Any] | str | PathLike[str] | None
 
 
 class FaultServer(SocketServer):
-    """A server for tests, running while it is used as a context manager: ``with FaultServer() as fake:``.
+    """A server for tests. It runs while it is used as a context manager: ``with FaultServer() as fake:``.
 
-    A request meets, in this order: what `fail` and `reply` have queued; the plan's faults; its keys; its limit; then a
-    good answer.
+    The server chooses the response to a request in this order: the steps that `fail` and `reply` have queued, the
+    faults of the plan, the keys of the plan, the limit of the plan, and last a valid reply.
 
     Args:
-        plan: When it misbehaves: a YAML or JSON file, or the same fields as a mapping; see `Plan`. None: never.
-        scorer: Who scores, as in the client: a name such as ``"local:semantic"``, a scorer or a function.
-        host: The address to listen on.
-        port: 0 takes a free one.
-        clock: The time that the plan's limit counts by; a client's `FakeClock`, for tests that do not wait.
+        plan: The faults: a YAML or JSON file, or a mapping with the same fields; see `Plan`. None: no faults.
+        scorer: The scorer, as in the client: a name such as ``"local:semantic"``, a scorer object or a function.
+        host: The address to listen on. Default: ``"127.0.0.1"``.
+        port: The port. Default: 0, which takes a free port.
+        clock: The clock of the plan's limit. Pass the `FakeClock` of a client, so that the test does not wait.
 
     Attributes:
         url: The ``base_url`` for clients.
-        calls: Every request to the API so far, in order of arrival, as a list of `Request`.
-        unused_in_plan: The plan's faults that no reply has shown, by their place in the plan.
+        calls: The requests to the API so far, as a list of `Request`, in order of arrival.
+        unused_in_plan: The faults of the plan that no response has shown, by their index in the plan.
 
     Raises:
-        InvalidRequestError: The plan has a mistake; names the entry.
-        OSError: The plan's file cannot be read, or the port is taken.
+        InvalidRequestError: The plan has a mistake. The message names the entry.
+        OSError: The plan's file cannot be read, or another program uses the port.
     """
 
     calls: list[Request]
@@ -76,13 +76,15 @@ class FaultServer(SocketServer):
         port: int = 0,
         clock: Clock | None = None,
     ) -> None:
+        __tracebackhide__ = True
         super().__init__(host=host, port=port)
         self._scorer_for = scorer_resolver(scorer) if isinstance(scorer, str) else scorer_resolver("local:", scorer)
         self._clients: list[ClientV2] = []
         self.load_plan(plan, clock=clock)
 
     def load_plan(self, plan: PlanSource = None, *, clock: Clock | None = None) -> None:
-        """Go by another plan: its first request is number 1 again. What was queued or asked is forgotten."""
+        """Use another plan. Remove the queued steps and the recorded requests, and count requests from 1 again."""
+        __tracebackhide__ = True
         self._plan = read_plan(plan)
         self._quota = Quota(self._plan.limit) if self._plan.limit else None
         self._now_s = clock.monotonic if clock else time.monotonic
@@ -95,48 +97,51 @@ class FaultServer(SocketServer):
         self.requests.clear()
 
     def reply(self, scores: Scores) -> None:
-        """Give these scores to the next request, and to all after it until something else is queued.
+        """Return these scores for the next request, and for all later requests until another step is queued.
 
         Args:
-            scores: A score in [0, 1] for each document, by position; or by the document's text, 0 for those not named;
-                or a function of ``(query, documents)``. A request that they do not fit is answered 400, which no
-                client repeats.
+            scores: A score in [0, 1] for each document in order, or a mapping from texts to scores (0 for other texts),
+                or a function of ``(query, documents)``. A request that the scores do not fit gets 400, which no client
+                retries.
         """
+        __tracebackhide__ = True
         self._queue.append(_as_scorer(scores))
 
     def fail(self, times: int = 1, **fault: Any) -> None:
-        """Let the next requests meet a fault: ``fake.fail(times=3, status=429, retry_after=1)``.
+        """Fail the next requests: ``fake.fail(times=3, status=429, retry_after=1)``.
 
         Args:
-            times: How many requests, at least 1.
+            times: The number of requests, >= 1. Default: 1.
             fault: The fields of a `Fault`.
 
         Raises:
             InvalidRequestError: A field is unknown or out of range.
         """
+        __tracebackhide__ = True
         n_times = whole_number("times", times, 1) or 1
-        self._queue.extend([checked(Fault, fault)] * n_times)
+        self._queue.extend([validate(Fault, fault)] * n_times)
 
     @property
     def unused(self) -> list[Fault]:
-        """The faults that no reply has shown: those queued by `fail`, once for each time left, then the plan's.
+        """The faults that no response has shown: those queued by `fail`, then those of the plan.
 
-        One that would spoil a good answer is not shown by a refusal of the request's key, rate or body, and none by a
-        delay that its client did not wait for. A test that ends with ``assert not fake.unused`` cannot pass because
-        what it tests never happened.
+        A fault queued for several requests appears once for each remaining request. A fault that changes a valid reply
+        is not shown if the key, the limit or the body of the request is rejected. A fault with a delay is not shown if
+        the client did not wait long enough. End a test with ``assert not fake.unused`` to be sure that every fault
+        happened.
         """
         queued = [step for step in self._queue.copy() if isinstance(step, Fault)]
         return [*queued, *self._not_shown.copy(), *self.unused_in_plan.values()]
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
-        """A client of this server, closed with it; *options* are those of ``ClientV2``."""
+        """Return a client of this server with these *options* of ``ClientV2``. The server closes it."""
         from cohere_rerank import ClientV2
 
         self._clients.append(ClientV2(api_key, **{"base_url": self.url, **options}))
         return self._clients[-1]
 
     def async_client(self, api_key: str = _KEY, **options: Any) -> AsyncClientV2:
-        """The same with ``await``; its connections close with the event loop."""
+        """Return an async client of this server. Its connections close with the event loop."""
         from cohere_rerank import AsyncClientV2
 
         return AsyncClientV2(api_key, **{"base_url": self.url, **options})
@@ -147,74 +152,75 @@ class FaultServer(SocketServer):
         super().__exit__(*exc_info)
 
     def next_reply(self, request: Request) -> Reply:
-        """What to answer, decided in order of arrival."""
+        """Return the reply to a request. The event loop of the server calls this in order of arrival."""
         path = request.path.partition("?")[0]
-        if path != RERANK or request.method != "POST":
-            return noted(self._elsewhere(path, request.method), request)
+        if path != RERANK_PATH or request.method != "POST":
+            return with_access_log(self._reply_outside_api(path, request.method), request)
         self._n += 1
         if self.keeps_requests:
             self.calls.append(request)
         fault, scorer_for = self._next_step()
         delay_s = self._plan.delay_s(self._n, fault)
-        replying = self._without_answer(fault) if fault else None
-        if replying is None:
-            refused, headers = self._admitted(request)
-            if refused and fault and fault.corrupts_reply:
+        reply = self._replacement(fault) if fault else None
+        if reply is None:
+            rejection, headers = self._check_access(request)
+            if rejection and fault and fault.corrupts_reply:
                 fault = None
-            replying = refused or self._answering(fault, request, scorer_for, headers)
+            reply = rejection or self._ranking(fault, request, scorer_for, headers)
         if fault and not fault.corrupts_reply:
-            replying = self._showing(fault, replying)
+            reply = self._marking_shown(fault, reply)
         if delay_s:
-            replying = replies.delayed(delay_s, replying)
-        return noted(replying, request, self._n, fault.kind if fault else None)
+            reply = replies.delayed(delay_s, reply)
+        return with_access_log(reply, request, self._n, fault.kind if fault else None)
 
-    def _showing(self, fault: Fault, replying: Reply) -> Reply:
+    def _marking_shown(self, fault: Fault, reply: Reply) -> Reply:
         async def send(exchange: Exchange) -> None:
-            self._note_shown(fault)
-            await replying(exchange)
+            self._mark_shown(fault)
+            await reply(exchange)
 
         return send
 
-    def _note_shown(self, fault: Fault) -> None:
-        """The reply to a request that drew this fault is about to show it."""
+    def _mark_shown(self, fault: Fault) -> None:
+        """Remove the fault from the unused ones, because a response is about to show it."""
         self.unused_in_plan = {i: other for i, other in self.unused_in_plan.items() if other is not fault}
         at = next((i for i, other in enumerate(self._not_shown) if other is fault), None)
         if at is not None:
             del self._not_shown[at]
 
-    def _elsewhere(self, path: str, method: str) -> Reply:
-        """What is no call: no fault meets it."""
-        allowed = "POST" if path == RERANK else "GET"
-        if path != RERANK and path not in PROBES:
+    def _reply_outside_api(self, path: str, method: str) -> Reply:
+        """Return the reply to a request that is not a rerank call. Faults do not apply to it."""
+        allowed = "POST" if path == RERANK_PATH else "GET"
+        if path != RERANK_PATH and path not in PROBES:
             return self._error(404, "404 page not found")
         if method != allowed:
             return self._error(405, "method not allowed", {"allow": allowed})
         return replies.reply(json={"status": PROBES[path]})
 
     def _next_step(self) -> tuple[Fault | None, Callable[[str], Scorer]]:
-        """What the next request meets, and who scores it: what is queued counts before the plan."""
+        """Return the fault and the scorer of the next request. Queued steps come before the plan."""
         step = self._queue.popleft() if self._queue else None
         if isinstance(step, Fault):
-            self._not_shown.append(step)  # until a reply shows it
+            self._not_shown.append(step)  # until a response shows it
             return step, self._scorer_for
         scorer = self._scripted = step or self._scripted
         scorer_for = self._scorer_for if scorer is None else lambda _model: scorer
         return self._plan.fault_for(self._n), scorer_for
 
-    def _admitted(self, request: Request) -> tuple[Reply | None, dict[str, str]]:
-        """What keys and limit say: a refusal, or the headers of the answer."""
+    def _check_access(self, request: Request) -> tuple[Reply | None, dict[str, str]]:
+        """Check the key and the limit. Return the rejection, or None, and headers for the response."""
         keys, key = self._plan.keys, request.key
         if keys is not None and key not in keys:
             return self._error(401, "invalid api token" if key else "no api key supplied"), {}
         if self._quota is None:
             return None, {}
-        verdict = self._quota.ask(key, self._now_s())
-        return (self._error(429, verdict.refusal, verdict.headers) if verdict.refusal else None), verdict.headers
+        decision = self._quota.check(key, self._now_s())
+        rejection = self._error(429, decision.rejection, decision.headers) if decision.rejection else None
+        return rejection, decision.headers
 
-    def _without_answer(self, fault: Fault) -> Reply | None:
-        """The reply to a fault that needs no good answer."""
+    def _replacement(self, fault: Fault) -> Reply | None:
+        """Return the reply of a fault that replaces the valid reply, or None if the fault only changes it."""
         if fault.status is not None:
-            return self._status(fault, fault.status)
+            return self._error_of(fault, fault.status)
         if fault.reset:
             return replies.reset(fault.reset)
         if fault.hang_up:
@@ -223,7 +229,7 @@ class FaultServer(SocketServer):
             return replies.truncated(chunked=fault.truncated == "chunked")
         return replies.hang() if fault.hang else None
 
-    def _status(self, fault: Fault, status: int) -> Reply:
+    def _error_of(self, fault: Fault, status: int) -> Reply:
         headers = dict(fault.headers or {})
         if fault.retry_after is not None:
             headers["retry-after"] = f"{fault.retry_after:g}"
@@ -232,24 +238,24 @@ class FaultServer(SocketServer):
         return self._error(status, fault.message or _MESSAGES.get(status) or phrase(status).lower(), headers)
 
     def _error(self, status: int, message: str, headers: Mapping[str, str] | None = None) -> Reply:
-        """An error in Cohere's form; its id depends on the seed and the request's number."""
+        """Return an error in Cohere's form. Its id depends on the seed and on the number of the request."""
         digest = hashlib.blake2b(f"{self._plan.seed}/{self._n}".encode(), digest_size=16).digest()
         body = {"id": str(UUID(bytes=digest, version=4)), "message": message}
         return replies.reply(status, json=body, headers=headers)
 
-    def _answering(
+    def _ranking(
         self, fault: Fault | None, request: Request, scorer_for: Callable[[str], Scorer], headers: dict[str, str]
     ) -> Reply:
-        """A good answer, or one that the fault spoils or slows down."""
+        """Return a valid reply, which the fault may change or send slowly."""
 
         async def send(exchange: Exchange) -> None:
-            status, answer_headers, body = await asyncio.to_thread(_answer, request.body, scorer_for)
+            status, reply_headers, body = await asyncio.to_thread(_rank, request.body, scorer_for)
             if fault and fault.corrupts_reply and (not fault.malformed or status == HTTPStatus.OK):
-                self._note_shown(fault)
+                self._mark_shown(fault)
             if fault and fault.malformed and status == HTTPStatus.OK:
                 kind, body = malformed(body, fault.malformed, len(request.documents))
-                answer_headers = {"content-type": kind}
-            data = replies.whole(status, [*answer_headers.items(), *headers.items()], body)
+                reply_headers = {"content-type": kind}
+            data = replies.encode(status, [*reply_headers.items(), *headers.items()], body)
             if fault and fault.drip is not None:
                 await replies.dripped(data, fault.drip)(exchange)
             else:
@@ -258,15 +264,16 @@ class FaultServer(SocketServer):
         return send
 
 
-def _answer(body: bytes, scorer_for: Callable[[str], Scorer]) -> EndpointResponse:
+def _rank(body: bytes, scorer_for: Callable[[str], Scorer]) -> EndpointResponse:
     try:
         return handle(body, scorer_for, MAX_DOCUMENTS)
-    except CohereRerankError as error:  # of the scores: the test's mistake, which no client should repeat
-        told = json.dumps({"message": str(error)}).encode()
-        return HTTPStatus.BAD_REQUEST, {"content-type": "application/json"}, told
+    except CohereRerankError as error:  # the scores are a mistake of the test, and no client should retry
+        message = json.dumps({"message": str(error)}).encode()
+        return HTTPStatus.BAD_REQUEST, {"content-type": "application/json"}, message
 
 
 def _as_scorer(scores: Scores) -> Scorer:
+    __tracebackhide__ = True
     if callable(scores) or hasattr(scores, "score"):
         return as_scorer(scores)
     if isinstance(scores, Mapping):
@@ -274,7 +281,7 @@ def _as_scorer(scores: Scores) -> Scorer:
         return FunctionScorer(lambda _query, documents: [by_text.get(text, 0.0) for text in documents], name="reply")
     if isinstance(scores, (str, bytes)) or not isinstance(scores, Iterable):
         raise InvalidRequestError(
-            f"scores are a list, a mapping from texts to numbers, or a function; got {type(scores).__name__}"
+            f"scores must be a list, a mapping from texts to numbers, or a function; got {type(scores).__name__}"
         )
     listed = list(scores)
     return FunctionScorer(lambda _query, _documents: listed, name="reply")

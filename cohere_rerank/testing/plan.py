@@ -1,4 +1,4 @@
-"""When a `FaultServer` misbehaves and how: the fields of a faults file, as checked values. Pure, by a seed."""
+"""The plan of a `FaultServer`: which requests get which faults. Pure; all random choices depend on a seed."""
 
 from __future__ import annotations
 
@@ -36,32 +36,33 @@ Spans = tuple[tuple[int, float], ...]
 
 _SPAN = re.compile(r"([0-9]+)(?:\s*(-)\s*([0-9]*))?")
 _KINDS = ("status", "reset", "hang_up", "truncated", "malformed", "drip", "hang")
-_OF_STATUS = ("message", "body", "retry_after", "headers")
+_STATUS_OPTIONS = ("message", "body", "retry_after", "headers")
 
 
-class _Checked(BaseModel):
-    # Numbers in YAML are good headers and keys; values in messages are for `_told` to choose.
+class _StrictModel(BaseModel):
+    # YAML files may have numbers as headers and keys. `plan_file` decides which values a message shows.
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True, hide_input_in_errors=True)
 
 
-def _in_seconds(value: Any) -> Any:
+def _as_delay(value: Any) -> Any:
     return {"fixed": value} if isinstance(value, (int, float)) else value
 
 
-class Delay(_Checked):
-    """How long an answer takes, in seconds: one of these, drawn anew for each request.
+class Delay(_StrictModel):
+    """How long a response takes, in seconds. Give exactly one field; each request gets a new random value.
 
     Attributes:
-        fixed: Always the same.
-        uniform: Anything between two bounds.
-        normal: ``(mean, standard deviation)``, never below 0.
-        lognormal: ``(median, sigma)``: what services look like; 0.5 is a usual sigma, 1 has a long tail.
-        exponential: The mean.
-        one_of: Measured delays, each as likely.
-        at_most: No draw is longer.
+        fixed: The same value every time.
+        uniform: A uniform distribution between two bounds.
+        normal: ``(mean, standard deviation)`` of a normal distribution; negative values become 0.
+        lognormal: ``(median, sigma)`` of a lognormal distribution, which real services resemble. A sigma of 0.5 is
+            usual; 1 has a long tail.
+        exponential: The mean of an exponential distribution.
+        one_of: Measured delays; each has the same probability.
+        at_most: The upper bound of every value.
 
     Raises:
-        pydantic.ValidationError: None is given or several are, or a number is out of range.
+        pydantic.ValidationError: No field or several fields are given, or a number is out of range.
     """
 
     fixed: Seconds | None = None
@@ -81,7 +82,7 @@ class Delay(_Checked):
         return self
 
     def draw_s(self, draws: Random) -> float:
-        """One delay in seconds."""
+        """Return one delay in seconds."""
         (kind,) = self.model_fields_set - {"at_most"}
         seconds: float = _DRAWS[kind](draws, getattr(self, kind))
         return min(max(0.0, seconds), self.at_most)
@@ -98,7 +99,7 @@ _DRAWS: dict[str, Any] = {
 
 
 def _as_spans(value: Any) -> Spans:
-    """``3``, ``"3"``, ``"3-5"``, ``"3-"`` or a list of these, as pairs of first and last."""
+    """Return ``3``, ``"3"``, ``"3-5"``, ``"3-"`` or a list of these as pairs of the first and the last request."""
     if isinstance(value, (list, tuple)):
         return tuple(span for item in value for span in _as_spans(item))
     match = None if isinstance(value, bool) else _SPAN.fullmatch(str(value))
@@ -107,7 +108,7 @@ def _as_spans(value: Any) -> Spans:
     first, dash, last = match.groups()
     span = int(first), float(int(last) if last else math.inf if dash else first)
     if not 1 <= span[0] <= span[1]:
-        raise ValueError(f"there are no requests {value}: they are counted from 1, the first bound is the lower one")
+        raise ValueError(f"requests {value} do not exist: they are counted from 1, and the lower bound comes first")
     return (span,)
 
 
@@ -118,34 +119,34 @@ _HEADER_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")  # 5.5, as latin-1
 def _as_headers(headers: dict[str, str]) -> dict[str, str]:
     for name, value in headers.items():
         if not _HEADER_NAME.fullmatch(name):
-            raise ValueError(f"{name!r} is no name of a header: letters, digits and hyphens are")
+            raise ValueError(f"{name!r} is not a valid header name; use letters, digits and hyphens")
         if not _HEADER_VALUE.fullmatch(value):
             raise ValueError(f"the value of {name} must be latin-1, on one line, without control characters")
     return headers
 
 
-class Fault(_Checked):
-    """One way to misbehave, and when: for every request unless *requests*, *every* or *share* say otherwise.
+class Fault(_StrictModel):
+    """One fault, and the requests that get it. Without *requests*, *every* and *share*, every request gets it.
 
     Attributes:
-        requests: For these only, counted from 1: ``3``, ``"3-5"``, ``"3-"`` or a list of these.
-        every: For every n-th only.
-        share: For this share of them, in (0, 1], by the plan's seed.
-        status: Answer with this status and an error in Cohere's form.
-        message: With *status*: its message, instead of a usual one.
-        body: With *status*: the whole body as text, such as a proxy's page.
+        requests: Only these requests, counted from 1: ``3``, ``"3-5"``, ``"3-"`` or a list of these.
+        every: Only every n-th request.
+        share: Only this share of the requests, in (0, 1]. The plan's seed selects them.
+        status: Respond with this status and an error in Cohere's form.
+        message: With *status*: the message of the error instead of a usual one.
+        body: With *status*: the whole body as text, such as the page of a proxy.
         retry_after: With *status*: the seconds of a ``Retry-After`` header.
         headers: With *status*: further headers, such as ``{"retry-after-ms": "50"}``; values are latin-1, on one line.
-        reset: Break the connection by RST: at the ``start``, inside the ``head`` or inside the ``body``.
-        hang_up: Close the connection without a byte.
-        truncated: Close it in the middle of a body that is framed by its ``length`` or ``chunked``.
-        malformed: A 200 that is no good answer; see the table in the reference.
-        drip: The real answer byte by byte, with so many seconds between two.
-        hang: Read the request and never answer.
-        delay: Wait first; a number of seconds or a `Delay`. Alone, a good answer follows.
+        reset: Break the connection with RST at the ``start``, inside the ``head`` or inside the ``body``.
+        hang_up: Close the connection without sending a byte.
+        truncated: Close the connection in the middle of a body. The body has a ``length`` or is ``chunked``.
+        malformed: Send a malformed reply with status 200. The table in the reference lists the kinds.
+        drip: Send the real response byte by byte, with this pause in seconds between two bytes.
+        hang: Read the request and send nothing.
+        delay: Wait first, for a number of seconds or a `Delay`. Without another fault, a valid reply follows.
 
     Raises:
-        pydantic.ValidationError: A field is unknown or out of range, or these do not fit together.
+        pydantic.ValidationError: A field is unknown or out of range, or two fields exclude each other.
     """
 
     requests: Annotated[Spans | None, BeforeValidator(lambda value: None if value is None else _as_spans(value))] = None
@@ -162,16 +163,16 @@ class Fault(_Checked):
     malformed: Malformed | None = None
     drip: Seconds | None = None
     hang: Literal[True] | None = None
-    delay: Annotated[Delay | None, BeforeValidator(_in_seconds)] = None
+    delay: Annotated[Delay | None, BeforeValidator(_as_delay)] = None
 
     @model_validator(mode="after")
     def _check(self) -> Fault:
         kinds = [name for name in _KINDS if getattr(self, name) is not None]
         if len(kinds) > 1 or not (kinds or self.delay):
             raise ValueError(f"give one of {', '.join(_KINDS)}, or delay alone; got {' and '.join(kinds) or 'none'}")
-        for name in _OF_STATUS:
+        for name in _STATUS_OPTIONS:
             if getattr(self, name) is not None and self.status is None:
-                raise ValueError(f"{name} goes with status")
+                raise ValueError(f"{name} needs status")
         if self.body is not None and self.message is not None:
             raise ValueError("give message or body, not both")
         return self
@@ -181,16 +182,16 @@ class Fault(_Checked):
 
     @property
     def kind(self) -> str:
-        """What it does, in a word: ``status``, ``reset``, … or ``delay``."""
+        """The kind of the fault: ``status``, ``reset``, … or ``delay``."""
         return next((name for name in _KINDS if getattr(self, name) is not None), "delay")
 
     @property
     def corrupts_reply(self) -> bool:
-        """Whether it changes the answer that there would be, instead of coming in its place."""
+        """Whether the fault changes a valid reply. Other faults replace the reply."""
         return self.malformed is not None or self.drip is not None
 
-    def concerns(self, n: int, draws: Random) -> bool:
-        """Whether it is for the n-th request, counted from 1."""
+    def applies_to(self, n: int, draws: Random) -> bool:
+        """Return whether the n-th request gets the fault, counted from 1."""
         is_drawn = self.share is None or draws.random() < self.share
         return (
             is_drawn
@@ -199,15 +200,15 @@ class Fault(_Checked):
         )
 
 
-class Limit(_Checked):
-    """A rate limit, counted for each key; a request over it is answered 429.
+class Limit(_StrictModel):
+    """A rate limit for each key. A request over the limit gets 429.
 
     Attributes:
-        requests: How many in any period.
-        period_s: Its seconds. A short one keeps tests short.
-        per_month: How many in all, after which no wait helps.
-        trial: Whether good answers bear the headers of a trial key, and errors its words.
-        hint: Whether a 429 says in ``Retry-After`` how long to wait. Cohere is not known to.
+        requests: The number of requests in any period.
+        period_s: The length of the period in seconds. A short period keeps tests short.
+        per_month: The number of requests in total. After them, waiting does not help.
+        trial: Whether responses have the headers and the messages of a trial key.
+        hint: Whether a 429 has a ``Retry-After`` header. It is not known whether Cohere sends one.
     """
 
     requests: Count = 10
@@ -217,7 +218,7 @@ class Limit(_Checked):
     hint: bool = False
 
 
-# https://docs.cohere.com/docs/rate-limits, for rerank
+# the limits of rerank; source: https://docs.cohere.com/docs/rate-limits
 _LIMITS = {
     "trial": {"requests": 10, "per_month": 1000, "trial": True},
     "production": {"requests": 1000},
@@ -228,19 +229,19 @@ def _as_limit(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     if value not in _LIMITS:
-        raise ValueError(f"a limit is {' or '.join(_LIMITS)}, or has fields of its own")
+        raise ValueError(f"a limit must be {' or '.join(_LIMITS)}, or a mapping with the fields of a Limit")
     return _LIMITS[value]
 
 
-class Plan(_Checked):
-    """All that a `FaultServer` does besides answering.
+class Plan(_StrictModel):
+    """Everything that a `FaultServer` does besides valid replies.
 
     Attributes:
-        seed: Of every draw. The n-th request meets the same fault and the same delay in every run.
-        keys: The API keys that are accepted; None: any, and none.
+        seed: The seed of all random choices. The n-th request gets the same fault and the same delay in every run.
+        keys: The accepted API keys. None: accept every request, also without a key.
         limit: ``"trial"`` (10 a minute, 1,000 a month), ``"production"`` (1,000 a minute) or a `Limit`.
-        delay: Of every answer that no fault delays; seconds or a `Delay`.
-        faults: The first that is for a request is what it meets.
+        delay: The delay of every response without a delay of its own, in seconds or as a `Delay`.
+        faults: The faults. A request gets the first one that applies to it.
 
     Raises:
         pydantic.ValidationError: A field is unknown or out of range.
@@ -249,15 +250,15 @@ class Plan(_Checked):
     seed: int = 0
     keys: tuple[str, ...] | None = Field(default=None, repr=False)
     limit: Annotated[Limit | None, BeforeValidator(_as_limit)] = None
-    delay: Annotated[Delay | None, BeforeValidator(_in_seconds)] = None
+    delay: Annotated[Delay | None, BeforeValidator(_as_delay)] = None
     faults: tuple[Fault, ...] = ()
 
     def fault_for(self, n: int) -> Fault | None:
-        """What the n-th request meets, counted from 1; None: a good answer."""
+        """Return the fault of the n-th request, counted from 1. None: a valid reply."""
         draws = Random(f"{self.seed}/{n}")
-        return next((fault for fault in self.faults if fault.concerns(n, draws)), None)
+        return next((fault for fault in self.faults if fault.applies_to(n, draws)), None)
 
     def delay_s(self, n: int, fault: Fault | None) -> float:
-        """How long the n-th request waits first, in seconds."""
+        """Return the delay of the n-th request in seconds."""
         delay = (fault.delay if fault else None) or self.delay
         return delay.draw_s(Random(f"{self.seed}/{n}/delay")) if delay else 0.0

@@ -1,6 +1,6 @@
-"""The pytest plugin ``cohere_rerank``, found by its entry point; ``-p no:cohere_rerank`` leaves it out.
+"""The pytest plugin ``cohere_rerank``. pytest finds it by its entry point; ``-p no:cohere_rerank`` disables it.
 
-Everything heavy is imported inside the fixtures.
+The fixtures import heavy modules only when a test uses them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def local_cohere() -> Iterator[ClientV2]:
-    """A client that the engine inside the process answers: real rankings, no key, no network."""
+    """A client of the local engine: real rankings, without a key and without a network."""
     from cohere_rerank import ClientV2
 
     with ClientV2(base_url="local:") as client:
@@ -29,15 +29,15 @@ def local_cohere() -> Iterator[ClientV2]:
 
 @pytest.fixture
 def async_local_cohere() -> AsyncClientV2:
-    """As ``local_cohere``, with ``await``; works in any event loop, under asyncio and trio."""
+    """The async version of ``local_cohere``. It works in any event loop of asyncio and trio."""
     from cohere_rerank import AsyncClientV2
 
-    return AsyncClientV2(base_url="local:")  # holds nothing that needs closing
+    return AsyncClientV2(base_url="local:")  # has no connection to close
 
 
 @pytest.fixture
 def fake_cohere(monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultServer]:
-    """A live `FaultServer`; clients that the code under test makes for itself find it by CO_API_URL and CO_API_KEY."""
+    """A running `FaultServer`. CO_API_URL and CO_API_KEY point to it, so that the code under test finds it."""
     from .faults import FaultServer
 
     with FaultServer() as server:

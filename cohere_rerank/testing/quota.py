@@ -1,4 +1,4 @@
-"""Rate limits as an API keeps them: who may, and what a refusal says. Pure, on time that is passed in."""
+"""Rate limits as an API enforces them. Pure; the time is an argument."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from .plan import Limit
 
-__all__ = ["Quota", "Verdict"]
+__all__ = ["Decision", "Quota"]
 
 _MONTHLY = "You are using a Trial key, which is limited to {} API calls / month."
 _TRIAL = "You are using a Trial key, which is limited to {} API calls / minute."
@@ -16,48 +16,48 @@ _PRODUCTION = "You are past the per minute request limit, please wait and try ag
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What a limit says to one request.
+class Decision:
+    """The decision about one request.
 
     Attributes:
-        refusal: The message of the 429; None: it may pass.
-        headers: Of the reply.
+        rejection: The message of the 429. None: the request is accepted.
+        headers: Headers of the response.
     """
 
-    refusal: str | None = None
+    rejection: str | None = None
     headers: dict[str, str] = field(default_factory=dict)
 
 
 class Quota:
-    """Counts the requests of each key that passed; a refused one does not count."""
+    """Counts the accepted requests of each key in a sliding window. A rejected request does not count."""
 
     def __init__(self, limit: Limit) -> None:
         self._limit = limit
-        self._passed: defaultdict[str | None, deque[float]] = defaultdict(deque)  # seconds, within the period
-        self._n_passed: defaultdict[str | None, int] = defaultdict(int)
+        self._accepted_s: defaultdict[str | None, deque[float]] = defaultdict(deque)  # times within the period
+        self._n_accepted: defaultdict[str | None, int] = defaultdict(int)
 
-    def ask(self, key: str | None, now_s: float) -> Verdict:
-        """Whether a request with this key may pass now; if so, it is counted.
+    def check(self, key: str | None, now_s: float) -> Decision:
+        """Decide whether a request with this key is accepted now. An accepted request is counted.
 
         Args:
             key: The API key, or None.
-            now_s: Seconds on a clock that never goes back.
+            now_s: The time in seconds on a monotonic clock.
         """
-        limit, passed = self._limit, self._passed[key]
-        while passed and passed[0] <= now_s - limit.period_s:
-            passed.popleft()
-        if limit.per_month is not None and self._n_passed[key] >= limit.per_month:
-            return Verdict(_MONTHLY.format(limit.per_month))
-        if len(passed) >= limit.requests:
-            wait_s = math.ceil(passed[0] + limit.period_s - now_s)
+        limit, accepted_s = self._limit, self._accepted_s[key]
+        while accepted_s and accepted_s[0] <= now_s - limit.period_s:
+            accepted_s.popleft()
+        if limit.per_month is not None and self._n_accepted[key] >= limit.per_month:
+            return Decision(_MONTHLY.format(limit.per_month))
+        if len(accepted_s) >= limit.requests:
+            wait_s = math.ceil(accepted_s[0] + limit.period_s - now_s)
             message = _TRIAL.format(limit.requests) if limit.trial else _PRODUCTION
-            return Verdict(message, {"retry-after": str(wait_s)} if limit.hint else {})
-        passed.append(now_s)
-        self._n_passed[key] += 1
-        return Verdict(headers=self._trial_headers(len(passed)))
+            return Decision(message, {"retry-after": str(wait_s)} if limit.hint else {})
+        accepted_s.append(now_s)
+        self._n_accepted[key] += 1
+        return Decision(headers=self._trial_headers(len(accepted_s)))
 
     def _trial_headers(self, n_in_period: int) -> dict[str, str]:
-        """What replies to trial keys say; a 429 does not. Source: Elasticsearch's client for Cohere."""
+        """Return the headers of accepted requests with a trial key. Source: Elasticsearch's client for Cohere."""
         limit = self._limit
         if not limit.trial:
             return {}

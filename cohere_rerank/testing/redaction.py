@@ -1,4 +1,4 @@
-"""What is taken out of recorded traffic before it reaches a disk."""
+"""Removes secrets from recorded traffic before it is written to a file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["Redaction"]
 
 REDACTED = "[redacted]"
 _FINGERPRINT = "fingerprint"
-_SHORTEST_KEY = 8  # characters; shorter ones are placeholders, which may be any word of a body
+_SHORTEST_KEY = 8  # shorter ones are placeholders, which could be any word of a body
 
 _REQUEST_HEADERS = {"accept", "content-type", "user-agent"}
 _RESPONSE_HEADERS = {
@@ -27,29 +27,31 @@ _RESPONSE_HEADERS = {
 }
 _HOLDS_KEY = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
 
-_OPTIONS = {"model", "relevant_spans"}  # of requests
+_REQUEST_OPTIONS = {"model", "relevant_spans"}  # they contain no text of the user
 
-# By the names of a reply's fields: strings of its own, if they stand at its top; the server's sentences, which may
-# quote; and what may echo the request: there, a field's name does not say whose word it holds.
+# The fields of a reply, by name. The strings of _PLAIN fields are the server's own, at the top of the reply. Those of
+# _MESSAGES are sentences of the server, which may quote the request. Those of _ECHOES may repeat the request.
 _PLAIN = {"code", "error_type", "id", "model", "object", "type"}
 _MESSAGES = {"detail", "error", "message", "msg", "warnings"}
 _ECHOES = {"content", "ctx", "document", "documents", "fields", "input", "inputs", "metadata", "query", "text", "texts"}
 
 
 class Redaction:
-    """Takes out the keys of one cassette and, if asked, its texts. In place, once or twice alike.
+    """Removes the keys of one cassette and, on request, its texts. It changes requests and responses in place.
+
+    A second redaction of the same request changes nothing, because vcrpy redacts requests twice.
 
     Args:
-        texts: Whether to take out texts too.
+        texts: Whether to remove texts too.
     """
 
     def __init__(self, *, texts: bool = False) -> None:
         self._redacts_texts = texts
         self._keys: set[bytes] = set()
-        self._texts: set[str] = set()  # those of the requests so far, to be found again in the replies
+        self._texts: set[str] = set()  # the texts of the requests so far, to find them in the replies
 
     def request(self, request: Any) -> Any:
-        """Redact vcrpy's ``Request``: headers, query string, user and password of the address, body."""
+        """Redact the headers, the address and the body of vcrpy's ``Request``."""
         for name, value in dict(request.headers).items():
             if _HOLDS_KEY.search(name):
                 self._keys.update(part.encode() for part in _text(value).split() if len(part) >= _SHORTEST_KEY)
@@ -62,22 +64,23 @@ class Redaction:
         return request
 
     def response(self, response: Any) -> Any:
-        """Redact vcrpy's response, a dict; its body is decompressed.
+        """Redact vcrpy's response, a dict. Its body must be decompressed.
 
         Raises:
-            ValueError: It is not: what cannot be read cannot be redacted.
+            ValueError: The body is compressed, so it cannot be redacted.
         """
         headers = {name.lower(): values for name, values in response["headers"].items()}
         if any(headers.get("content-encoding", ())):
-            raise ValueError(f"a reply compressed as {headers['content-encoding']} cannot be redacted, nor recorded")
+            encoding = headers["content-encoding"]
+            raise ValueError(f"a reply with content-encoding {encoding} cannot be redacted, so it is not recorded")
         response["headers"] = {name: values for name, values in headers.items() if name in _RESPONSE_HEADERS}
         body = self._without_keys(response["body"]["string"] or b"")
-        response["body"]["string"] = self._masked_body(body) if self._redacts_texts else body
+        response["body"]["string"] = self._redact_reply(body) if self._redacts_texts else body
         return response
 
     @staticmethod
     def fields(body: bytes | str | None) -> dict[str, Any]:
-        """A body's fields; one that is no JSON object is all in one."""
+        """Return the fields of a body. A body that is not a JSON object becomes one field."""
         try:
             fields = json.loads(body or b"")
         except ValueError:
@@ -85,7 +88,7 @@ class Redaction:
         return fields if isinstance(fields, dict) else {"body": _text(body or b"")}
 
     def _address(self, uri: str) -> str:
-        """The address without user and password, and with the names of its parameters only."""
+        """Return the address without user and password, and without the values of its parameters."""
         parts = urlsplit(uri)
         query = urlencode([(name, "redacted") for name, _ in parse_qsl(parts.query, keep_blank_values=True)])
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
@@ -98,36 +101,36 @@ class Redaction:
 
     def _without_texts(self, body: bytes) -> bytes:
         fields = self.fields(body)
-        if _FINGERPRINT in fields:  # vcrpy comes here twice with the same request
+        if _FINGERPRINT in fields:  # it was redacted before
             return body
-        told = json.dumps(fields, sort_keys=True).encode()
+        text = json.dumps(fields, sort_keys=True).encode()
         self._texts.update(_strings(fields))
-        redacted = {name: value if name in _OPTIONS else _blank(value) for name, value in fields.items()}
-        return json.dumps({**redacted, _FINGERPRINT: hashlib.blake2b(told, digest_size=8).hexdigest()}).encode()
+        redacted = {name: value if name in _REQUEST_OPTIONS else _redact_field(value) for name, value in fields.items()}
+        return json.dumps({**redacted, _FINGERPRINT: hashlib.blake2b(text, digest_size=8).hexdigest()}).encode()
 
-    def _masked_body(self, body: bytes) -> bytes:
+    def _redact_reply(self, body: bytes) -> bytes:
         try:
-            answer = json.loads(body)
+            reply = json.loads(body)
         except ValueError:
-            return self._masked(_text(body)).encode()
-        kept = self._kept(answer, "")
-        if isinstance(answer, dict):
-            kept |= {name: value for name, value in answer.items() if name in _PLAIN and isinstance(value, str)}
+            return self._mask_words(_text(body)).encode()
+        kept = self._filter(reply, "")
+        if isinstance(reply, dict):
+            kept |= {name: value for name, value in reply.items() if name in _PLAIN and isinstance(value, str)}
         return json.dumps(kept).encode()
 
-    def _kept(self, value: Any, name: str) -> Any:
-        """Data with its numbers and the words of messages that are in no text; of echoes nothing."""
+    def _filter(self, value: Any, name: str) -> Any:
+        """Return a reply with its numbers, and with those words of messages that are not in a text of the request."""
         if name in _ECHOES:
-            return _wiped(value)
+            return _redact_echo(value)
         if isinstance(value, dict):
-            return {key: self._kept(inner, key) for key, inner in value.items()}
+            return {key: self._filter(inner, key) for key, inner in value.items()}
         if isinstance(value, list):
-            return [self._kept(inner, name) for inner in value]
+            return [self._filter(inner, name) for inner in value]
         if not isinstance(value, str):
             return value
-        return self._masked(value) if name in _MESSAGES else REDACTED
+        return self._mask_words(value) if name in _MESSAGES else REDACTED
 
-    def _masked(self, message: str) -> str:
+    def _mask_words(self, message: str) -> str:
         all_texts = "\n".join(self._texts).casefold()
         return re.sub(r"\w+", lambda word: REDACTED if word[0].casefold() in all_texts else word[0], message)
 
@@ -136,19 +139,19 @@ def _text(value: bytes | str) -> str:
     return value if isinstance(value, str) else value.decode("utf-8", "replace")
 
 
-def _blank(value: Any) -> Any:
-    """The same shape without a text: numbers and the length of lists."""
+def _redact_field(value: Any) -> Any:
+    """Return a value without its texts. Numbers and the lengths of lists stay."""
     if isinstance(value, list):
-        return [_blank(inner) for inner in value]
+        return [_redact_field(inner) for inner in value]
     return REDACTED if isinstance(value, (dict, str)) else value
 
 
-def _wiped(value: Any) -> Any:
-    """An echo without anything of the caller's, in a form that clients still read."""
+def _redact_echo(value: Any) -> Any:
+    """Return an echo of the request without its content, in a form that clients can read."""
     if isinstance(value, dict):
-        return {"text": REDACTED}  # the names of its fields are the caller's too
+        return {"text": REDACTED}  # the names of its fields could be texts too
     if isinstance(value, list):
-        return [_wiped(inner) for inner in value]
+        return [_redact_echo(inner) for inner in value]
     return None if value is None else REDACTED
 
 

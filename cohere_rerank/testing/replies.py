@@ -1,4 +1,4 @@
-"""What a `SocketServer` can answer, byte by byte: whole replies, broken ones, slow ones."""
+"""Replies of a `SocketServer`, to the byte: whole ones, broken ones and slow ones."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import zlib
 from collections.abc import Mapping
 from typing import Any
 
-from .wire import Exchange, Pairs, Reply, head
+from .wire import Exchange, Headers, Reply, head
 
-__all__ = ["delayed", "dripped", "error", "hang", "hang_up", "raw", "reply", "reset", "truncated", "whole"]
+__all__ = ["delayed", "dripped", "encode", "error", "hang", "hang_up", "raw", "reply", "reset", "truncated"]
 
-_PIECE = 1000
+_CHUNK_BYTES = 1000
 
 
 def reply(
@@ -23,22 +23,22 @@ def reply(
     json: Any = None,
     text: str | None = None,
     body: bytes | None = None,
-    headers: Mapping[str, str] | Pairs | None = None,
+    headers: Mapping[str, str] | Headers | None = None,
     encoding: str | None = None,
     chunked: bool = False,
     close: bool = False,
 ) -> Reply:
-    """A whole reply.
+    """Return a whole reply. Without *json*, *text* and *body*, its body is empty.
 
     Args:
-        status: Of the status line.
-        json: The body as a value; or *text*; or *body* as bytes. None of them: an empty body.
-        text: See *json*.
-        body: See *json*.
-        headers: Further headers; they replace the default ``content-type``.
-        encoding: ``gzip`` or ``deflate``: compress the body and say so. *headers* can mislabel.
+        status: The status.
+        json: The body as data.
+        text: The body as text.
+        body: The body as bytes.
+        headers: Further headers. They replace the default ``content-type``.
+        encoding: ``gzip`` or ``deflate``: compress the body and declare it. *headers* can declare something else.
         chunked: Send the body in chunks of 1,000 bytes, without a content-length.
-        close: Hang up afterwards unannounced, as a server does whose keep-alive ran out.
+        close: Close the connection afterwards without notice, as a server does when its keep-alive time is over.
     """
     content_type = "application/json"
     if json is not None:
@@ -53,7 +53,7 @@ def reply(
     if encoding is not None:
         body = gzip.compress(body) if encoding == "gzip" else zlib.compress(body)
         pairs.append(("content-encoding", encoding))
-    data = whole(status, pairs, body, chunked=chunked)
+    data = encode(status, pairs, body, chunked=chunked)
 
     async def send(exchange: Exchange) -> None:
         await exchange.send(data)
@@ -63,22 +63,22 @@ def reply(
     return send
 
 
-def whole(status: int, headers: Pairs, body: bytes, *, chunked: bool = False) -> bytes:
-    """A reply as bytes, with its framing."""
+def encode(status: int, headers: Headers, body: bytes, *, chunked: bool = False) -> bytes:
+    """Return a response as bytes, with its framing."""
     if not chunked:
         return head(status, [*headers, ("content-length", str(len(body)))]) + body
-    pieces = [body[i : i + _PIECE] for i in range(0, len(body), _PIECE)]
-    framed = b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces)
+    chunks = [body[i : i + _CHUNK_BYTES] for i in range(0, len(body), _CHUNK_BYTES)]
+    framed = b"".join(b"%x\r\n%b\r\n" % (len(chunk), chunk) for chunk in chunks)
     return head(status, [*headers, ("transfer-encoding", "chunked")]) + framed + b"0\r\n\r\n"
 
 
 def error(status: int, message: str, **options: Any) -> Reply:
-    """An error in Cohere's form: ``{"id", "message"}``."""
+    """Return an error in Cohere's form: ``{"id", "message"}``."""
     return reply(status, json={"id": str(uuid.uuid4()), "message": message}, **options)
 
 
 def hang_up() -> Reply:
-    """Close without a byte, as on a connection that is reused just when the server drops it."""
+    """Close without sending a byte, as a server does that drops a reused connection."""
 
     async def send(exchange: Exchange) -> None:
         exchange.keep_alive = False
@@ -87,8 +87,8 @@ def hang_up() -> Reply:
 
 
 def reset(where: str = "start") -> Reply:
-    """RST at the ``start``, inside the ``head`` or inside the ``body``."""
-    before = {"start": b"", "head": b"HTTP/1.1 200 OK\r\ncontent-ty", "body": _half_a_reply()}[where]
+    """Send RST at the ``start``, inside the ``head`` or inside the ``body``."""
+    before = {"start": b"", "head": b"HTTP/1.1 200 OK\r\ncontent-ty", "body": _partial_response()}[where]
 
     async def send(exchange: Exchange) -> None:
         if before:
@@ -99,11 +99,11 @@ def reset(where: str = "start") -> Reply:
 
 
 def truncated(chunked: bool = False) -> Reply:
-    """Half a body, then FIN: shorter than its content-length, or without the last chunk."""
-    return raw(_half_a_reply(chunked))
+    """Send half a body, then FIN: less than its content-length, or no last chunk."""
+    return raw(_partial_response(chunked))
 
 
-def _half_a_reply(chunked: bool = False) -> bytes:
+def _partial_response(chunked: bool = False) -> bytes:
     body = b'{"results": [{"index": 0, "relev'
     if chunked:
         framed = head(200, [("content-type", "application/json"), ("transfer-encoding", "chunked")])
@@ -112,7 +112,7 @@ def _half_a_reply(chunked: bool = False) -> bytes:
 
 
 def raw(data: bytes) -> Reply:
-    """These bytes, then FIN."""
+    """Send these bytes, then FIN."""
 
     async def send(exchange: Exchange) -> None:
         await exchange.send(data)
@@ -122,16 +122,16 @@ def raw(data: bytes) -> Reply:
 
 
 def hang() -> Reply:
-    """Never answer."""
+    """Send nothing, and wait until the client closes the connection."""
 
     async def send(exchange: Exchange) -> None:
-        await exchange.until_gone()
+        await exchange.until_disconnect()
 
     return send
 
 
 def dripped(data: bytes, interval_s: float) -> Reply:
-    """These bytes, one by one, with a pause after each."""
+    """Send these bytes one by one, with a pause after each."""
 
     async def send(exchange: Exchange) -> None:
         for i in range(len(data)):
@@ -142,7 +142,7 @@ def dripped(data: bytes, interval_s: float) -> Reply:
 
 
 def delayed(seconds: float, then: Reply) -> Reply:
-    """Another reply, later."""
+    """Wait, then send another reply."""
 
     async def send(exchange: Exchange) -> None:
         await asyncio.sleep(seconds)

@@ -71,7 +71,7 @@ def test_its_timeout_counts(server, clock, bring):
     """Where neither client nor call has one."""
 
     async def late(exchange):
-        await exchange.until_gone()
+        await exchange.until_disconnect()
 
     server.default = late
     with pytest.raises(httpx.ReadTimeout):

@@ -56,18 +56,18 @@ def test_an_empty_file_is_a_plan_without_faults(tmp_path):
     ("text", "said"),
     [
         ("faults: [{status: 503}, {status: 99}]", "faults[1].status: input should be greater than or equal to 200"),
-        ("faults: [{staus: 503}]", "faults[0].staus: there is no such field; known are requests, every, share, status"),
-        ("fault: []", "fault: there is no such field; known are seed, keys, limit, delay, faults"),
+        ("faults: [{staus: 503}]", "faults[0].staus: unknown field; the fields are requests, every, share, status"),
+        ("fault: []", "fault: unknown field; the fields are seed, keys, limit, delay, faults"),
         ("faults: [{requests: 2}]", "faults[0]: give one of status, reset"),
         ("faults: [{status: 500, reset: body}]", "got status and reset"),
         ("faults: [{reset: middle}]", "faults[0].reset: input should be 'start', 'head' or 'body', got 'middle'"),
-        ("faults: [{hang: yes, retry_after: 1}]", "faults[0]: retry_after goes with status"),
+        ("faults: [{hang: yes, retry_after: 1}]", "faults[0]: retry_after needs status"),
         ("faults: [{status: 500, body: a, message: b}]", "message or body, not both"),
         ("faults: [{share: 10%, hang: yes}]", "faults[0].share: input should be a valid number, got '10%'"),
         ("faults: [{share: 0, hang: yes}]", "faults[0].share: input should be greater than 0"),
         ("faults: [{share: true, hang: yes}]", "faults[0].share"),
-        ("faults: [{requests: 3-2, hang: yes}]", "faults[0].requests: there are no requests 3-2"),
-        ("faults: [{requests: 0, hang: yes}]", "faults[0].requests: there are no requests 0"),
+        ("faults: [{requests: 3-2, hang: yes}]", "faults[0].requests: requests 3-2 do not exist"),
+        ("faults: [{requests: 0, hang: yes}]", "faults[0].requests: requests 0 do not exist"),
         ("faults: [{requests: first, hang: yes}]", 'give 3, "3-5", "3-" or a list'),
         ("faults: [{malformed: json}]", "faults[0].malformed: input should be 'cut-json'"),
         ("faults: {status: 500}", "faults: input should be a list"),
@@ -76,17 +76,20 @@ def test_an_empty_file_is_a_plan_without_faults(tmp_path):
             "faults[0].headers: the value of x-a must be latin-1",
         ),
         ("faults: [{status: 429}, {status: 429, headers: {x-a: 1 €}}]", "faults[1].headers: the value of x-a must"),
-        ('faults: [{status: 429, headers: {"a b": c}}]', "faults[0].headers: 'a b' is no name of a header"),
+        ('faults: [{status: 429, headers: {"a b": c}}]', "faults[0].headers: 'a b' is not a valid header name"),
         ("delay: {lognormal: [0.2]}", "delay.lognormal[1]: field required"),
         ("delay: {fixed: 1, uniform: [1, 2]}", "delay: give one of fixed, uniform"),
         ("delay: 200ms", "delay: input should be the fields of a Delay, got '200ms'"),
         ("delay: -1", "delay.fixed: input should be greater than or equal to 0, got -1"),
         ("delay: .nan", "delay.fixed"),
-        ("limit: free", "limit: a limit is trial or production, or has fields of its own, got 'free'"),
+        (
+            "limit: free",
+            "limit: a limit must be trial or production, or a mapping with the fields of a Limit, got 'free'",
+        ),
         ("limit: {requests: 0}", "limit.requests: input should be greater than or equal to 1, got 0"),
-        ("limit: {per_day: 5}", "limit.per_day: there is no such field; known are requests, period_s"),
-        ("- status: 500", "a plan has the fields seed, keys, limit, delay, faults; got list"),
-        ("faults: [", "line 1: this is not YAML"),
+        ("limit: {per_day: 5}", "limit.per_day: unknown field; the fields are requests, period_s"),
+        ("- status: 500", "a plan must be a mapping with the fields seed, keys, limit, delay, faults; got list"),
+        ("faults: [", "line 1: the file is not valid YAML"),
     ],
 )
 def test_a_mistake_is_named_with_file_entry_and_what_is_allowed(tmp_path, text, said):
@@ -103,7 +106,7 @@ def test_broken_json_and_bytes_are_told_apart(tmp_path):
     """The line, or the byte."""
     (tmp_path / "a.json").write_text('{"faults": \n [}', encoding="utf-8")
     (tmp_path / "b.yaml").write_bytes(b"seed: \xff")
-    with pytest.raises(InvalidRequestError, match="line 2: this is not JSON"):
+    with pytest.raises(InvalidRequestError, match="line 2: the file is not valid JSON"):
         read_plan(tmp_path / "a.json")
     with pytest.raises(InvalidRequestError, match="not UTF-8"):
         read_plan(tmp_path / "b.yaml")

@@ -1,8 +1,9 @@
-"""The pytest plugin, in runs of its own: found by itself, absent when told, and free for those who do not use it."""
+"""The pytest plugin, tested in pytest runs of its own."""
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 
@@ -68,7 +69,7 @@ def pytest_sessionfinish(session):
 
 
 def run_pytest(folder, *options, **environment):
-    """A run without our settings; other plugins stay out, they load what they like."""
+    """Run pytest without the settings of this project and without other plugins."""
     plugin = ("-p", "cohere_rerank", "-p", "anyio") if "-p" not in options else ()
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *plugin, *options],
@@ -89,19 +90,19 @@ def is_installed():
     from importlib.metadata import entry_points
 
     if "cohere_rerank" not in {point.name for point in entry_points(group="pytest11")}:
-        pytest.skip("the package is not installed anew since it has a plugin: pip install -e .")
+        pytest.skip("this installation of the package has no plugin: pip install -e .")
 
 
 def test_the_fixtures_work_without_an_import(is_installed, tmp_path):
-    """What the guide shows, under asyncio and trio; a proxy of the machine is not asked for 127.0.0.1."""
+    """The fixtures work as the guide shows, under asyncio and trio, and without the proxy of the machine."""
     (tmp_path / "test_it.py").write_text(SUITE, encoding="utf-8")
     done = run_pytest(tmp_path, HTTP_PROXY="http://127.0.0.1:9")
     assert done.returncode == 0, done.stdout
     assert "7 passed" in done.stdout
 
 
-def test_a_suite_that_does_not_use_it_loads_next_to_nothing(is_installed, tmp_path):
-    """The plugin, and the few lines that importing the package takes; nothing that its features would need."""
+def test_a_suite_without_the_fixtures_loads_almost_nothing(is_installed, tmp_path):
+    """The plugin loads only itself and the start of the package."""
     (tmp_path / "conftest.py").write_text(WATCHED, encoding="utf-8")
     (tmp_path / "test_it.py").write_text("def test_nothing():\n    pass\n", encoding="utf-8")
     done = run_pytest(tmp_path, "-s", "-p", "cohere_rerank")
@@ -111,8 +112,8 @@ def test_a_suite_that_does_not_use_it_loads_next_to_nothing(is_installed, tmp_pa
     assert loaded.endswith(f"LOADED [] {mine}")
 
 
-def test_it_can_be_left_out(is_installed, tmp_path):
-    """`-p no:cohere_rerank`, with plugins found by themselves: its fixtures are not there, all else is."""
+def test_the_plugin_can_be_disabled(is_installed, tmp_path):
+    """With `-p no:cohere_rerank` the fixtures do not exist, and other tests run."""
     (tmp_path / "test_it.py").write_text(
         "def test_one(fake_cohere):\n    pass\n\n\ndef test_two(tmp_path):\n    pass\n", encoding="utf-8"
     )
@@ -124,13 +125,51 @@ def test_it_can_be_left_out(is_installed, tmp_path):
 
 
 @pytest.mark.parametrize("name", cohere_rerank.testing.__all__)
-def test_names_come_late_and_all_are_there(name):
-    """`from cohere_rerank.testing import NAME`."""
+def test_every_public_name_can_be_imported(name):
+    """`from cohere_rerank.testing import NAME` works for every name in `__all__`."""
     assert getattr(cohere_rerank.testing, name).__name__ == name
     assert name in dir(cohere_rerank.testing)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error():
-    """As for any module."""
+def test_an_unknown_name_is_an_attribute_error():
+    """The lazy imports do not hide a misspelled name."""
     with pytest.raises(AttributeError, match="FaultyServer"):
         cohere_rerank.testing.FaultyServer  # noqa: B018
+
+
+FAILING_SUITE = """
+from cohere_rerank.testing import FaultServer
+
+
+def test_condition(fake_cohere, monkeypatch):
+    monkeypatch.setattr("cohere_rerank.testing.socket_server.TIMEOUT_S", 0.01)
+    fake_cohere.wait_until(lambda server: server.calls)
+
+
+def test_field(fake_cohere):
+    fake_cohere.fail(staus=503)
+
+
+def test_scores(fake_cohere):
+    fake_cohere.reply("high")
+
+
+def test_plan():
+    FaultServer({"faults": [{"status": 99}]})
+
+
+def test_next_plan(fake_cohere):
+    fake_cohere.load_plan({"limit": "free"})
+"""
+
+
+def test_a_failure_shows_the_line_of_the_test_and_no_frame_of_the_kit(is_installed, tmp_path):
+    """pytest points to the test that made the mistake, and shows the message of the error."""
+    (tmp_path / "test_it.py").write_text(FAILING_SUITE, encoding="utf-8")
+    done = run_pytest(tmp_path)
+    assert "5 failed" in done.stdout, done.stdout
+    calls = ("wait_until(", "fail(staus=503)", 'reply("high")', 'FaultServer({"faults"', 'load_plan({"limit"')
+    marked = [line for line in done.stdout.splitlines() if line.startswith(">")]
+    assert [call for call, line in zip(calls, marked, strict=True) if call not in line] == []
+    assert "faults[0].status" in done.stdout
+    assert not re.search(r"(faults|plan_file|socket_server)\.py", done.stdout)

@@ -16,20 +16,20 @@ TRIAL = read_plan({"limit": "trial"}).limit
 def test_a_trial_key_has_ten_a_minute_and_the_headers_say_so():
     """The headers count down; the eleventh is refused, without headers; a minute later all is well."""
     quota = Quota(TRIAL)
-    verdicts = [quota.ask("k", 100.0 + i) for i in range(11)]
-    assert [v.refusal for v in verdicts[:10]] == [None] * 10
+    verdicts = [quota.check("k", 100.0 + i) for i in range(11)]
+    assert [v.rejection for v in verdicts[:10]] == [None] * 10
     assert [v.headers["x-trial-endpoint-call-remaining"] for v in verdicts[:10]] == [str(n) for n in range(9, -1, -1)]
     assert verdicts[0].headers["x-trial-endpoint-call-limit"] == "10"
     assert verdicts[0].headers["x-endpoint-monthly-call-limit"] == "1000"
-    assert "limited to 10 API calls / minute" in verdicts[10].refusal and verdicts[10].headers == {}
-    assert quota.ask("k", 159.9).refusal is not None
-    assert quota.ask("k", 160.0).refusal is None
+    assert "limited to 10 API calls / minute" in verdicts[10].rejection and verdicts[10].headers == {}
+    assert quota.check("k", 159.9).rejection is not None
+    assert quota.check("k", 160.0).rejection is None
 
 
 def test_keys_are_counted_apart():
     """One key's limit is not another's; no key is one of them."""
     quota = Quota(Limit(requests=1))
-    assert [quota.ask(key, 0.0).refusal is None for key in ("a", "b", None, "a", None)] == [
+    assert [quota.check(key, 0.0).rejection is None for key in ("a", "b", None, "a", None)] == [
         True, True, True, False, False,
     ]  # fmt: skip
 
@@ -37,17 +37,17 @@ def test_keys_are_counted_apart():
 def test_a_monthly_quota_does_not_come_back():
     """Its message says month, which is all that tells it from the minute's."""
     quota = Quota(Limit(requests=10, period_s=1, per_month=3))
-    assert [quota.ask("k", float(i)).refusal for i in range(3)] == [None] * 3
-    assert "3 API calls / month" in quota.ask("k", 10_000.0).refusal
+    assert [quota.check("k", float(i)).rejection for i in range(3)] == [None] * 3
+    assert "3 API calls / month" in quota.check("k", 10_000.0).rejection
 
 
 def test_a_hint_is_the_wait_that_helps():
     """After it, in whole seconds, the next request passes."""
     quota = Quota(Limit(requests=1, period_s=2.5, hint=True))
-    quota.ask("k", 0.0)
-    refused = quota.ask("k", 0.2)
+    quota.check("k", 0.0)
+    refused = quota.check("k", 0.2)
     assert refused.headers == {"retry-after": "3"}
-    assert quota.ask("k", 0.2 + 3).refusal is None
+    assert quota.check("k", 0.2 + 3).rejection is None
 
 
 @given(
@@ -58,7 +58,7 @@ def test_a_hint_is_the_wait_that_helps():
 def test_no_window_has_more_than_the_limit(times, n, period_s):
     """Whenever the requests come, and refused ones do not count."""
     quota = Quota(Limit(requests=n, period_s=period_s))
-    passed = [now for now in times if quota.ask("k", now).refusal is None]
+    passed = [now for now in times if quota.check("k", now).rejection is None]
     for now in passed:
         assert sum(now - period_s < other <= now for other in passed) <= n
     if len(times) <= n:

@@ -20,7 +20,7 @@ from cohere_rerank.testing import FaultServer
 HOME = str(Path(cohere_rerank.__file__).resolve().parent.parent)
 CODE = """
 import sys
-from cohere_rerank.testing.serving import serve
+from cohere_rerank.testing.serve import serve
 try:
     serve("127.0.0.1", 0, sys.argv[1])
 except KeyboardInterrupt:
@@ -74,12 +74,12 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving):
     ("number", "code", "end"), [(signal.SIGTERM, 0, []), (signal.SIGINT, 1, ["interrupted"])], ids=["term", "int"]
 )
 def test_in_the_end_it_names_what_never_happened(serving, number, code, end):
-    """The file's faults that no reply has shown; without any, nothing. Only then is Ctrl-C an interrupt."""
+    """The file's faults that no response showed; without any, nothing. Only then is Ctrl-C an interrupt."""
     process, url = serving
     assert post(url) == 200
     process.send_signal(number)
     _, log = process.communicate(timeout=20)
-    assert log.splitlines()[1:] == ["no reply has shown faults[0] (status)", *end]
+    assert log.splitlines()[1:] == ["no response showed faults[0] (status)", *end]
     assert process.returncode == code
 
 
@@ -111,7 +111,7 @@ def test_its_log_has_the_fields_of_the_real_server_s(caplog):
 
 def test_a_mistake_in_the_file_is_an_error_before_anything_listens(tmp_path):
     """It names the entry."""
-    from cohere_rerank.testing.serving import serve
+    from cohere_rerank.testing.serve import serve
 
     (tmp_path / "faults.yaml").write_text("faults: [{status: 1}]", encoding="utf-8")
     with pytest.raises(cohere_rerank.InvalidRequestError, match=r"faults\[0\]\.status"):
