@@ -132,9 +132,9 @@ class AsyncClientV2(BaseClient):
             if self._config.cache is None:
                 answered = await self._answer_fresh(call)
             else:
-                from .cache import answer_async
+                from .cache.rerank import rerank_cached_async
 
-                answered = await answer_async(self, call)
+                answered = await rerank_cached_async(self, call)
         except CohereRerankError as error:
             self._count_call(call, error)
             raise

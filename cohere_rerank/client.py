@@ -192,9 +192,9 @@ class ClientV2(BaseClient):
             if self._config.cache is None:
                 answered = self._answer_fresh(call)
             else:
-                from .cache import answer
+                from .cache.rerank import rerank_cached
 
-                answered = answer(self, call)
+                answered = rerank_cached(self, call)
         except CohereRerankError as error:
             self._count_call(call, error)
             raise

@@ -1,4 +1,4 @@
-"""Under which name a score is kept: a keyed digest, from which neither query nor document can be read. Pure."""
+"""The key of a score: a keyed digest that reveals neither the query nor the document. Pure."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from cohere_rerank._wire.call import Call
 
 KEY_BYTES = 16
-_NO_MATTER = ("documents", "top_n", "priority")  # to the score of a document
+_NOT_IN_KEY = ("documents", "top_n", "priority")  # these do not change the score of a document
 
 
-def endpoint(config: Config, call: Call) -> str | None:
-    """Who scores; None if scores must not be kept, since they depend on the other documents of the list."""
+def scorer_id(config: Config, call: Call) -> str | None:
+    """Return what identifies the scorer, or None if its scores depend on the other documents of the list."""
     if not config.is_local:
         return f"{config.dialect} {rerank_url(config.base_url)}"
     from cohere_rerank.local.registry import scorer_resolver
@@ -26,21 +26,21 @@ def endpoint(config: Config, call: Call) -> str | None:
     return f"local:{scorer.name}:{scorer.version}" if scorer.pointwise else None
 
 
-def keys(secret: bytes, where: str, call: Call) -> list[bytes]:
-    """One key for each document of the call, in their order.
+def score_keys(secret: bytes, scorer: str, call: Call) -> list[bytes]:
+    """Return one key for each document of the call, in their order.
 
     Args:
-        secret: Makes the digests those of one cache: without it, nobody can tell whether a guess of a text is right.
-        where: Who scores.
-        call: All of it counts but ``top_n``, ``priority``, times and repeats.
+        secret: The key of the digests. Without it, a guess of a text cannot be verified.
+        scorer: The result of `scorer_id`.
+        call: Everything in it counts, except ``top_n``, ``priority``, timeouts and retries.
     """
-    body = {name: value for name, value in call.body.items() if name not in _NO_MATTER}
-    common = dump_json({"where": where, "body": body, "params": call.params, "headers": call.headers})
-    start = blake2b(common + b"\0", key=secret, digest_size=KEY_BYTES)
-    return [_with(start, text) for text in call.texts]
+    body = {name: value for name, value in call.body.items() if name not in _NOT_IN_KEY}
+    common = dump_json({"where": scorer, "body": body, "params": call.params, "headers": call.headers})
+    prefix = blake2b(common + b"\0", key=secret, digest_size=KEY_BYTES)
+    return [_digest(prefix, text) for text in call.texts]
 
 
-def _with(start: blake2b, text: str) -> bytes:
-    digest = start.copy()
+def _digest(prefix: blake2b, text: str) -> bytes:
+    digest = prefix.copy()
     digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.digest()

@@ -1,4 +1,4 @@
-"""`ScoreCache`: what a client is given to keep scores in."""
+"""`ScoreCache`: the cache that a client is given."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ from cohere_rerank.errors import InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .stores import Store
+    from .stores import ScoreStore
 
 
 class ScoreCache:
-    """Keeps each document's score, so that it is not sent and paid for twice with the same query.
+    """Keeps the score of each document, so that it is not sent and paid for twice with the same query.
 
-    One cache may serve any number of clients, threads, tasks and event loops; on disk, any number of processes of one
-    machine. What is kept is told apart by address, model, query, document and every option that matters to a score.
-    Only scores and spans are kept, under keyed digests: no query and no document.
+    One cache can serve any number of clients, threads, tasks and event loops; on disk, any number of processes of one
+    machine. A score belongs to an address, a model, a query, a document and every option that affects a score. Only
+    scores and spans are kept, under keyed digests, and neither queries nor documents.
 
-    Scores of scorers that look at the whole list (the lexical one does) are never kept, nor are errors and the answers
-    of a fallback.
+    Scores of scorers that look at the whole list (such as the lexical one) are never kept. Errors and the answers of a
+    fallback are not kept either.
 
     Args:
-        max_entries: Documents, >= 1. In memory those not used for longest go first, on disk those written first.
-            In memory an entry takes about 0.3 kB.
-        path: A file to keep them in, made if it is not there (its folder must be). None: in this process's memory.
-        ttl_s: Seconds after which a score is asked for anew, > 0. None: never.
+        max_entries: The largest number of documents, at least 1. In memory the least recently used go first, on disk
+            the oldest. An entry in memory takes about 0.3 kB. Default: 100,000.
+        path: A file to keep them in. It is created if it does not exist; its folder must exist. Default: None, the
+            memory of this process.
+        ttl_s: Seconds after which a score expires, above 0. Default: None, never.
 
     Raises:
         InvalidRequestError: A value is of the wrong type or out of its range, or the file cannot be used.
@@ -49,40 +50,42 @@ class ScoreCache:
         self.path = None if path is None else os.fspath(path)
         self.ttl_s = seconds("ttl_s", ttl_s)
         self._store = self._new_store()
-        self._flights: dict[bytes, object] = {}
+        self._in_flight: dict[bytes, object] = {}
         self._pid = os.getpid()
 
     def clear(self) -> None:
-        """Forget everything, on disk for all who share the file."""
+        """Remove all entries; on disk, for all processes that share the file."""
         self._store.clear()
 
-    def _new_store(self) -> Store:
-        from .stores import FileStore, MemoryStore
-
+    def _new_store(self) -> ScoreStore:
         ttl_s = self.ttl_s or math.inf
-        return (
-            MemoryStore(self.max_entries, ttl_s) if self.path is None else FileStore(self.path, self.max_entries, ttl_s)
-        )
+        if self.path is None:
+            from .stores import MemoryScoreStore
 
-    def _lead(self, keys: Iterable[bytes], who: object) -> list[bytes]:
-        """Of these keys, those that nobody else is asking for; *who* now is."""
-        if self._pid != os.getpid():  # whoever was asking does so in the process that was forked
-            self._flights, self._pid = {}, os.getpid()
-        return [key for key in keys if self._flights.setdefault(key, who) is who]
+            return MemoryScoreStore(self.max_entries, ttl_s)
+        from .file_store import FileScoreStore
 
-    def _land(self, keys: Iterable[bytes]) -> None:
-        """These are no longer asked for."""
+        return FileScoreStore(self.path, self.max_entries, ttl_s)
+
+    def _claim(self, keys: Iterable[bytes], call: object) -> list[bytes]:
+        """Return those keys that no other call is asking for. They now belong to this call."""
+        if self._pid != os.getpid():  # the calls in flight belong to the process that was forked
+            self._in_flight, self._pid = {}, os.getpid()
+        return [key for key in keys if self._in_flight.setdefault(key, call) is call]
+
+    def _release(self, keys: Iterable[bytes]) -> None:
+        """Record that no call is asking for these keys any more."""
         for key in keys:
-            self._flights.pop(key, None)
+            self._in_flight.pop(key, None)
 
-    def _is_flying(self, keys: Iterable[bytes]) -> bool:
-        return any(key in self._flights for key in keys)
+    def _is_in_flight(self, keys: Iterable[bytes]) -> bool:
+        return any(key in self._in_flight for key in keys)
 
     def __repr__(self) -> str:
         return f"ScoreCache(max_entries={self.max_entries}, path={self.path!r}, ttl_s={self.ttl_s})"
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"max_entries": self.max_entries, "path": self.path, "ttl_s": self.ttl_s}  # entries stay where they are
+        return {"max_entries": self.max_entries, "path": self.path, "ttl_s": self.ttl_s}  # without the entries
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]

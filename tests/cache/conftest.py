@@ -1,4 +1,4 @@
-"""A cache of each kind."""
+"""Fixtures: a cache in memory and one in a file."""
 
 from __future__ import annotations
 

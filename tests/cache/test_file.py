@@ -1,4 +1,4 @@
-"""Scores in a file: for later processes and for several at once, with nothing legible in it."""
+"""Scores in a file: later and concurrent processes use them, and no text is in it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from cohere_rerank import ClientV2, errors
 from cohere_rerank.cache import ScoreCache
-from tests.cache.calls import ABC, CALL, PATIENCE_S, sent
+from tests.cache.helpers import ABC, CALL, TIMEOUT_S, sent
 from tests.fake_server import score
 
 
@@ -24,7 +24,7 @@ def test_a_file_serves_later_processes(server, make_either, tmp_path):
 
 
 def test_no_text_and_no_unkeyed_digest_is_on_disk(make_either, tmp_path):
-    """Two files hold nothing in common that would tell that their documents are the same."""
+    """The same documents have different keys in different files."""
     contents = []
     for name in ("one", "two"):
         make_either(cache=ScoreCache(path=tmp_path / name)).rerank(
@@ -40,8 +40,8 @@ def test_no_text_and_no_unkeyed_digest_is_on_disk(make_either, tmp_path):
         assert (tmp_path / "one").stat().st_mode & 0o077 == 0
 
 
-def test_a_file_that_is_no_cache_is_refused(tmp_path):
-    """And left as it is; the error names it."""
+def test_a_file_that_is_not_a_cache_is_rejected(tmp_path):
+    """The error contains its path, and the file is not changed."""
     (tmp_path / "notes.txt").write_text("these are notes\n" * 100)
     with pytest.raises(errors.InvalidRequestError, match=r"notes\.txt' cannot be used"):
         ScoreCache(path=tmp_path / "notes.txt")
@@ -55,8 +55,8 @@ def test_a_file_that_is_no_cache_is_refused(tmp_path):
         ScoreCache(path=tmp_path / "newer")
 
 
-def test_a_file_in_trouble_costs_hits_and_no_answers(server, make_either, tmp_path, caplog):
-    """What was paid for is given; the log says so once."""
+def test_a_broken_file_costs_hits_and_no_answers(server, make_either, tmp_path, caplog):
+    """All calls are answered, and one line is logged."""
     client = make_either(cache=ScoreCache(path=tmp_path / "scores"))
     client.rerank(**CALL, documents=ABC)
     breaker = sqlite3.connect(tmp_path / "scores")
@@ -70,7 +70,7 @@ def test_a_file_in_trouble_costs_hits_and_no_answers(server, make_either, tmp_pa
 
 
 def ask_in_process(url: str, path: str, start: Any) -> None:
-    start.wait(PATIENCE_S)
+    start.wait(TIMEOUT_S)
     with ClientV2("test-key", base_url=url, cache=ScoreCache(path=path)) as client:
         for number in range(20):
             documents = [f"document {number} {i}" for i in range(20)]
@@ -78,7 +78,7 @@ def ask_in_process(url: str, path: str, start: Any) -> None:
 
 
 def test_processes_share_a_file(server, tmp_path):
-    """Several write at once; none fails, and what one has written another need not send."""
+    """Processes that write at the same time do not fail, and share their scores."""
     path = str(tmp_path / "scores")
     context = multiprocessing.get_context("spawn")
     start = context.Event()
@@ -95,19 +95,19 @@ def test_processes_share_a_file(server, tmp_path):
     assert len(server.requests) == n_sent
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
-def test_a_cache_works_on_in_a_forked_process(server, cache):
-    """Also if another thread was inside of it at that moment, or a request was under way."""
+def test_a_cache_works_in_a_forked_process(server, cache):
+    """Even if a thread held its lock during the fork, or a request was in flight."""
     client = ClientV2("test-key", base_url=server.url, cache=cache)
     client.rerank(**CALL, documents=ABC)
-    cache._flights[b"never ends"] = object()
+    cache._in_flight[b"never ends"] = object()
     with cache._store._lock:
         pid = os.fork()
         if pid == 0:
             try:
                 fine = client.rerank(**CALL, documents=[*ABC, "ddd"]).scores == [score("q", d) for d in [*ABC, "ddd"]]
-                os._exit(0 if fine and not cache._is_flying([b"never ends"]) else 1)
+                os._exit(0 if fine and not cache._is_in_flight([b"never ends"]) else 1)
             finally:
                 os._exit(2)
     assert os.waitpid(pid, 0)[1] == 0

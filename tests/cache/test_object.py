@@ -1,4 +1,4 @@
-"""The cache as an object, and what an answer and `usage` say of it."""
+"""The `ScoreCache` object, and what responses and `usage` report about it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import pytest
 
 from cohere_rerank import AsyncClientV2, errors
 from cohere_rerank.cache import ScoreCache
-from tests.cache.calls import ABC, CALL
+from tests.cache.helpers import ABC, CALL
 
 
 def test_hits_and_bills_are_counted(server, make_either, cache):
-    """An answer that cost nothing says so; one that cost something says what."""
+    """A response that cost nothing reports 0 search units."""
     client = make_either(cache=cache, tag="nightly")
     units = [
         client.rerank(**CALL, documents=documents).meta.billed_units.search_units
@@ -25,8 +25,8 @@ def test_hits_and_bills_are_counted(server, make_either, cache):
     assert usage.search_units == 2
 
 
-def test_a_raw_response_of_a_cached_answer_has_no_reply(make_either):
-    """As for any answer that nothing was sent for."""
+def test_a_raw_response_from_the_cache_has_no_http_response(make_either):
+    """Nothing was sent, so ``response`` and ``status_code`` are None."""
     client = make_either(cache=ScoreCache())
     client.rerank(**CALL, documents=ABC)
     raw = client.raw_rerank(**CALL, documents=ABC)
@@ -37,14 +37,14 @@ def test_a_raw_response_of_a_cached_answer_has_no_reply(make_either):
 @pytest.mark.parametrize(
     "options", [{"max_entries": 0}, {"max_entries": None}, {"max_entries": 1.5}, {"ttl_s": 0}, {"ttl_s": "1"}]
 )
-def test_wrong_settings_are_refused(options):
-    """When the cache is made."""
+def test_invalid_settings_are_rejected(options):
+    """The constructor raises."""
     with pytest.raises(errors.InvalidRequestError, match=next(iter(options))):
         ScoreCache(**options)
 
 
-def test_a_cache_travels_without_its_entries(tmp_path):
-    """As part of a client, to a worker; on disk, they are found again there."""
+def test_a_pickled_cache_has_no_entries(tmp_path):
+    """It keeps its settings, also as part of a client. A file is opened again."""
     for cache in (ScoreCache(max_entries=7, ttl_s=3), ScoreCache(path=tmp_path / "scores")):
         loaded = pickle.loads(pickle.dumps(cache))
         assert (repr(loaded), loaded.max_entries) == (repr(cache), cache.max_entries)
@@ -52,8 +52,8 @@ def test_a_cache_travels_without_its_entries(tmp_path):
     assert client._config.cache.max_entries == 7
 
 
-def test_with_options_takes_a_cache(server, make_client):
-    """A copy has it, the original does not."""
+def test_with_options_accepts_a_cache(server, make_client):
+    """The copy uses the cache and the original does not."""
     client = make_client()
     cached = client.with_options(cache=ScoreCache())
     for one in (cached, cached, client):

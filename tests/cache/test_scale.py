@@ -1,22 +1,22 @@
-"""Of a server with logits, a cached answer says what a sent one says: which scale its scores are on."""
+"""A response from the cache reports the same score scale as the response of the server."""
 
 from __future__ import annotations
 
 import pytest
 
 from cohere_rerank.cache import ScoreCache
-from tests.cache.calls import CALL, sent
+from tests.cache.helpers import CALL, sent
 from tests.fake_server import reply
 
 
 def logits(*scores):
-    """A reply as llama.cpp and TEI give it."""
+    """Return a reply like those of llama.cpp and TEI."""
     return reply(json={"results": [{"index": i, "relevance_score": score} for i, score in enumerate(scores)]})
 
 
 @pytest.mark.parametrize("dialect", ["v1", "tei", "llamacpp"])
-def test_an_answer_from_the_cache_has_the_scale_of_the_one_that_was_sent(server, make_either, cache, dialect):
-    """Whether all of it was kept, or a part, or one document whose logit could be a score of any scale."""
+def test_a_cached_response_has_the_scale_of_the_original(server, make_either, cache, dialect):
+    """Also if only a part was cached, or one document whose logit could be on any scale."""
     server.script(logits(-3.0, 0.5), logits(0.25))
     client = make_either(cache=cache, dialect=dialect, base_url=f"{server.url}/rerank")
     server.path = "/rerank"
@@ -25,8 +25,8 @@ def test_an_answer_from_the_cache_has_the_scale_of_the_one_that_was_sent(server,
     assert [answer.score_scale for answer in answers] == ["logit"] * 4
 
 
-def test_scores_between_0_and_1_stay_so(server, make_either, cache):
-    """Until a document that scores otherwise stands in the same list."""
+def test_scores_between_0_and_1_keep_the_unit_scale(server, make_either, cache):
+    """Unless the same list has a document with another score."""
     server.script(logits(0.5), logits(7.0))
     client = make_either(cache=cache, dialect="v1", base_url=f"{server.url}/rerank")
     server.path = "/rerank"
@@ -35,8 +35,8 @@ def test_scores_between_0_and_1_stay_so(server, make_either, cache):
     assert sent(server) == [["a"], ["b"]]
 
 
-def test_of_cohere_s_own_replies_nothing_is_said(make_either):
-    """Theirs have no such field, and a kept one gets none."""
+def test_responses_of_cohere_have_no_scale(make_either):
+    """Its replies have no such field, and cached responses do not get one."""
     client = make_either(cache=ScoreCache())
     answers = [client.rerank(**CALL, documents=documents) for documents in (["a"], ["a"], ["a", "b"])]
     assert not any("score_scale" in answer.model_dump() for answer in answers)

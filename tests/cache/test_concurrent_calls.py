@@ -1,4 +1,4 @@
-"""Calls at the same time share their requests: threads, tasks, event loops."""
+"""Concurrent calls in threads, tasks and event loops share their requests."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, errors
 from cohere_rerank.cache import ScoreCache
-from tests.cache.calls import ABC, CALL, PATIENCE_S, pairs, sent
+from tests.cache.helpers import ABC, CALL, TIMEOUT_S, pairs, sent
 from tests.fake_server import error, hang, score
 
 
-def test_identical_calls_at_once_share_one_request(server, make_client):
-    """Threads."""
+def test_identical_concurrent_calls_share_one_request(server, make_client):
+    """Eight threads send one request."""
     client = make_client(cache=ScoreCache())
     answers: list[Any] = []
     with server.hold_replies():
@@ -30,7 +30,7 @@ def test_identical_calls_at_once_share_one_request(server, make_client):
             thread.start()
         server.wait_until(lambda s: s.n_in_flight == 1)
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert len(answers) == 8
     assert all(pairs(one) == pairs(answers[0]) for one in answers)
     assert sent(server) == [ABC]
@@ -38,8 +38,8 @@ def test_identical_calls_at_once_share_one_request(server, make_client):
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_overlapping_calls_at_once_send_each_document_once(server, make_async_client, backend):
-    """Tasks; nobody waits for anybody in a circle."""
+def test_overlapping_concurrent_calls_send_each_document_once(server, make_async_client, backend):
+    """Eight tasks with overlapping lists do not deadlock."""
     answers: dict[int, Any] = {}
 
     async def ask(client, number):
@@ -59,8 +59,8 @@ def test_overlapping_calls_at_once_send_each_document_once(server, make_async_cl
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
-def test_a_cancelled_call_does_not_take_others_along(server, make_async_client, backend):
-    """Who waited for its answer asks on its own account."""
+def test_a_cancelled_call_does_not_cancel_others(server, make_async_client, backend):
+    """A call that waited for it sends the documents itself."""
     server.script(hang())
     answers = []
 
@@ -83,7 +83,7 @@ def test_a_cancelled_call_does_not_take_others_along(server, make_async_client, 
 
 
 def test_a_failed_call_does_not_fail_others(server, make_client):
-    """They ask themselves, and learn their own fate."""
+    """A call that waited for it sends its own request."""
     client = make_client(cache=ScoreCache(), max_retries=0)
     outcomes: list[Any] = []
 
@@ -100,13 +100,13 @@ def test_a_failed_call_does_not_fail_others(server, make_client):
             thread.start()
         server.wait_until(lambda s: s.n_in_flight == 1)
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert sorted(type(outcome).__name__ for outcome in outcomes) == ["ServiceUnavailableError", "V2RerankResponse"]
     assert len(server.requests) == 2
 
 
-def test_who_waits_keeps_to_the_deadline(server, make_either):
-    """Of its own call, not of the one it waits for."""
+def test_a_waiting_call_keeps_its_own_deadline(server, make_either):
+    """The deadline of the call that it waits for does not matter."""
     cache = ScoreCache()
     server.script(hang())
     first = ClientV2("test-key", base_url=server.url, cache=cache, max_retries=0, deadline=5)
@@ -122,12 +122,12 @@ def test_who_waits_keeps_to_the_deadline(server, make_either):
         make_either(cache=cache).rerank(**CALL, documents=ABC, deadline=0.05)
     assert len(server.requests) == 1
     server.drop_connections()
-    leader.join(PATIENCE_S)
+    leader.join(TIMEOUT_S)
     first.close()
 
 
 def test_event_loops_share_a_cache(server):
-    """And wait for each other's requests."""
+    """Three event loops in three threads send one request."""
     cache = ScoreCache()
     answers = []
 
@@ -141,6 +141,6 @@ def test_event_loops_share_a_cache(server):
             thread.start()
         server.wait_until(lambda s: s.n_in_flight == 1)
     for thread in threads:
-        thread.join(PATIENCE_S)
+        thread.join(TIMEOUT_S)
     assert len(answers) == 3
     assert len(server.requests) == 1

@@ -1,4 +1,4 @@
-"""What the tests of the cache ask, and how they read requests and answers."""
+"""A call for the tests of the cache, and functions that read requests and responses."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from typing import Any
 
 from tests.fake_server import score
 
-PATIENCE_S = 10.0
+TIMEOUT_S = 10.0
 CALL: dict[str, Any] = {"model": "rerank-v4.0-fast", "query": "q"}
 ABC = ["aaa", "bbb", "ccc"]
 
 
 def sent(server):
-    """The documents of each request."""
+    """Return the documents of each request."""
     return [request.json["documents"] for request in server.requests]
 
 
@@ -21,7 +21,7 @@ def pairs(response):
 
 
 class Pointwise:
-    """A scorer of the kind whose scores may be kept; it counts what it scores."""
+    """A pointwise scorer, whose scores may be cached. It records the documents that it scores."""
 
     name, version, pointwise = "test", "1", True
 

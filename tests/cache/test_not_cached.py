@@ -1,4 +1,4 @@
-"""What is asked for each time: lists that are scored as a whole, errors, fallbacks, what is old or has no room."""
+"""What is not cached: lists that are scored as a whole, errors, fallbacks, expired and evicted entries."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 from cohere_rerank import errors
 from cohere_rerank.cache import ScoreCache
 from tests.adapters import client_with_handler
-from tests.cache.calls import ABC, CALL, Pointwise, pairs, sent
+from tests.cache.helpers import ABC, CALL, Pointwise, pairs, sent
 from tests.fake_server import error
 
 
-def test_scorers_that_look_at_the_whole_list_are_asked_each_time(make_either):
-    """As the lexical scorer is, and any plain function."""
+def test_scores_that_depend_on_the_whole_list_are_not_cached(make_either):
+    """The lexical scorer and plain functions are of that kind."""
     seen = []
 
     def scorer(query, documents):
@@ -29,7 +29,7 @@ def test_scorers_that_look_at_the_whole_list_are_asked_each_time(make_either):
 
 
 def test_another_version_of_a_scorer_is_another_scorer(make_either):
-    """Its scores may differ."""
+    """The scores of another version are never used."""
     cache, old, new = ScoreCache(), Pointwise(), Pointwise()
     new.version = "2"
     for scorer in (old, new, old, new):
@@ -37,8 +37,8 @@ def test_another_version_of_a_scorer_is_another_scorer(make_either):
     assert (old.scored, new.scored) == (ABC, ABC)
 
 
-def test_errors_are_not_kept(server, make_either, cache):
-    """The next call asks again."""
+def test_errors_are_not_cached(server, make_either, cache):
+    """The next call sends its documents again."""
     client = make_either(cache=cache, max_retries=0)
     server.script(error(503, "down"))
     with pytest.raises(errors.ServiceUnavailableError):
@@ -48,8 +48,8 @@ def test_errors_are_not_kept(server, make_either, cache):
     assert client.client.usage.failed_calls == 1
 
 
-def test_a_fallback_answers_for_the_whole_list_and_is_not_kept(server, make_either, cache):
-    """Its scores are never mixed with the API's."""
+def test_a_fallback_answers_the_whole_list_and_is_not_cached(server, make_either, cache):
+    """Its scores are never mixed with those of the API."""
     client = make_either(cache=cache, max_retries=0, fallback=lambda query, documents: [0.25] * len(documents))
     client.rerank(**CALL, documents=["aaa"])
     server.script(error(503, "down"))
@@ -62,8 +62,8 @@ def test_a_fallback_answers_for_the_whole_list_and_is_not_kept(server, make_eith
     assert sent(server) == [["aaa"], ["bbb", "ccc"], ["bbb", "ccc"]]
 
 
-def test_what_is_too_old_is_asked_for_again(server, make_either, clock, tmp_path):
-    """After ``ttl_s`` seconds."""
+def test_expired_scores_are_requested_again(server, make_either, clock, tmp_path):
+    """A score expires after ``ttl_s`` seconds."""
     for n, path in enumerate([None, tmp_path / "scores"], start=1):
         client = make_either(cache=ScoreCache(ttl_s=60, path=path), clock=clock)
         client.rerank(**CALL, documents=ABC)
@@ -74,8 +74,8 @@ def test_what_is_too_old_is_asked_for_again(server, make_either, clock, tmp_path
         assert len(server.requests) == 2 * n
 
 
-def test_the_oldest_go_when_it_is_full(server, make_either, tmp_path):
-    """In memory what was not used for longest; on disk what was written first."""
+def test_a_full_cache_evicts_entries(server, make_either, tmp_path):
+    """In memory the least recently used ones, on disk the oldest ones."""
     for path, gone in [(None, "bbb"), (tmp_path / "scores", "aaa")]:
         server.requests.clear()
         client = make_either(cache=ScoreCache(max_entries=3, path=path))
@@ -85,7 +85,7 @@ def test_the_oldest_go_when_it_is_full(server, make_either, tmp_path):
 
 
 def test_clear_forgets(server, make_either, cache):
-    """For all who use the cache."""
+    """A cleared cache has no entries for any client."""
     client = make_either(cache=cache)
     client.rerank(**CALL, documents=ABC)
     cache.clear()
@@ -93,8 +93,8 @@ def test_clear_forgets(server, make_either, cache):
     assert sent(server) == [ABC, ABC]
 
 
-def test_unknown_fields_of_a_reply_are_kept_for_that_reply_only(make_either):
-    """They may be anything, such as an echo of the document."""
+def test_unknown_fields_of_a_reply_are_not_cached(make_either):
+    """They could contain anything, such as an echo of the document."""
     import httpx
 
     def handler(request):
