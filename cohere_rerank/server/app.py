@@ -33,7 +33,7 @@ _PARSERS: dict[str, dialects.Parser] = {
 }
 _TEI_ERROR_TYPES = {413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Overloaded", 500: "Backend"}
 _CLIENT_DISCONNECTED = 499  # nginx's status for this; it appears only in logs and metrics
-_OTHER = "other"  # stands in logs and metrics for values that a caller made up
+_OTHER = "other"  # in logs and metrics, instead of values that a caller made up
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 _Handler = Callable[[HttpExchange], Awaitable[Response]]

@@ -227,11 +227,11 @@ def test_a_server_that_is_gone_is_told(opened):
     with RunningServer() as served:
         page = opened(served)
     page.press("example-texts")
-    assert page.texts("#results .bad")[0].startswith("No answer from the server")
+    assert page.texts("#results .bad")[0].startswith("The server did not respond")
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [('{"a": 1}\n{"a": ', "in line 2"), ("[1, ", "not JSON"), ('["a", 2]', "index 1 is neither")]
+    ("text", "said"), [('{"a": 1}\n{"a": ', "in line 2"), ("[1, ", "not valid JSON"), ('["a", 2]', "index 1 must be")]
 )
 def test_documents_that_cannot_be_read_are_told(page, text, said):
     """In the form, beside the buttons; nothing is sent."""
