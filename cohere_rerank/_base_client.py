@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
-PARTS_AT_ONCE = 8  # requests of one split call under way at the same time
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
 _BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases say otherwise
 
@@ -117,13 +116,15 @@ class BaseClient:
                 inside this process. Without it: CO_API_URL, then *environment*.
             environment: Where the API lives; production is the only one.
             client_name: Sent as X-Client-Name.
-            timeout: Seconds for each single phase (connect, write, each read), 300; with an *httpx_client*, its own.
+            timeout: Seconds for one attempt, from connecting to the last byte of the reply. Default: 300 for each phase
+                (connect, write, each read); with an *httpx_client*, its own.
             max_retries: Repeats after a failure that may pass, >= 0; 2.
             httpx_client: Your own client, used as it is: proxies, HTTP/2, certificates, event hooks.
             thread_pool_executor: As in the official client, which has no use for it in rerank either.
             log_warning_experimental_features: As in the official client; rerank has no such features.
             connect_timeout: Seconds to connect, TLS included; 10, or *timeout* if that is less.
-            deadline: Seconds for a whole call with its repeats and waits; 300, or *timeout* if that is more.
+            deadline: Seconds for a whole call with its retries and waits. Default: 300, or if *timeout* is given, as
+                long as all attempts and the backoffs between them can take.
             retry_policy: Everything about repeats; *max_retries* outranks the policy's own.
             max_documents_per_request: Longer lists are split, 1 to 10,000 (the API's limit). Cohere advises 1,000.
             max_connections: Connections open at once, >= 1; 100. Further requests queue in order.

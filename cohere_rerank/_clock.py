@@ -50,16 +50,22 @@ class SystemClock:
 class Deadline:
     """The moment by which a whole call must end, with its attempts and waits."""
 
-    __slots__ = ("_clock", "_expires_at", "seconds")
+    __slots__ = ("_clock", "_expires_at", "call", "seconds")
 
-    def __init__(self, clock: Clock, seconds: float) -> None:
+    def __init__(self, clock: Clock, seconds: float, call: Deadline | None = None) -> None:
         self.seconds = seconds
+        self.call = call  # of one attempt: the deadline of its call
         self._clock = clock
         self._expires_at = clock.monotonic() + seconds
 
     def remaining(self) -> float:
         """Return the seconds that remain; zero or less once the deadline has passed."""
-        return self._expires_at - self._clock.monotonic()
+        own_s = self._expires_at - self._clock.monotonic()
+        return own_s if self.call is None else min(own_s, self.call.remaining())
+
+    def for_attempt(self, timeout_s: float | None) -> Deadline:
+        """Return the deadline of one attempt: *timeout_s* from now, and never after this one."""
+        return self if timeout_s is None else Deadline(self._clock, timeout_s, self)
 
     def expire(self) -> None:
         """Make the deadline pass now, for all requests that share it."""

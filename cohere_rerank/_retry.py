@@ -108,6 +108,12 @@ class RetryPolicy:
         backoff = min(self.wait_initial_s * 2.0 ** min(n_failed - 1, 60), self.wait_max_s)
         return min(backoff * (1 + self.jitter * (2 * draw() - 1)), self.wait_max_s)
 
+    def max_backoffs_s(self, n_retries: int) -> float:
+        """Return the longest time in seconds that the backoffs before so many retries can take together."""
+        n_growing = min(n_retries, 60)  # after that many doublings each wait is wait_max_s
+        growing = (self.wait_initial_s * 2.0**n * (1 + self.jitter) for n in range(n_growing))
+        return sum(min(wait_s, self.wait_max_s) for wait_s in growing) + (n_retries - n_growing) * self.wait_max_s
+
 
 class RetryBudget:
     """A token bucket of retries that all calls of a client share, so that an outage is not met with a multiple of load.

@@ -107,6 +107,16 @@ class Config:
         self.dialect: DialectName | None = _checked_dialect(dialect)
         self.clock = clock
 
+    def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float:
+        """Return the longest time in seconds that the retries of one request can take, with the waits before them."""
+        from ._retry import RetryPolicy
+
+        policy = self.retry_policy or RetryPolicy()
+        n_retries = next(n for n in (max_retries, self.max_retries, policy.max_retries) if n is not None)
+        # With a limit, a retry after a 429 waits until the limit allows it.
+        period_s = 0.0 if self.limit is None else float(getattr(self.limit, "period_s", 60.0))
+        return n_retries * timeout_s + policy.max_backoffs_s(n_retries) + period_s
+
     @property
     def is_local(self) -> bool:
         """Whether answers come from this process."""

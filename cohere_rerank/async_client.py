@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ._base_client import PARTS_AT_ONCE, BaseClient
+from ._base_client import BaseClient
 from ._settings import made_key, missing_key
+from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.request import encode
 from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import CohereRerankError
@@ -77,7 +78,7 @@ class AsyncClientV2(BaseClient):
         request_options: RequestOptions | None = None,
         rank_fields: Sequence[str] | None = None,
         text: str | Callable[[Any], str] | None = None,
-        on_empty: Literal["error", "skip"] = "error",
+        on_empty: Literal["error", "skip"] | None = None,
         min_score: float | None = None,
         max_documents_per_request: int | None = None,
         deadline: float | None = None,
@@ -162,7 +163,7 @@ class AsyncClientV2(BaseClient):
 
         answers: dict[int, tuple[V2RerankResponse, Reply]] = {}
         failures: list[Exception] = []
-        limiter = CapacityLimiter(PARTS_AT_ONCE)
+        limiter = CapacityLimiter(MAX_CONCURRENT_PARTS)
 
         async def perform(part: Part) -> None:
             try:

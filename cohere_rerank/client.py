@@ -6,8 +6,9 @@ a response or an error of it, ``_retry`` decides about a repeat. All imports tha
 
 from __future__ import annotations
 
-from ._base_client import PARTS_AT_ONCE, BaseClient
+from ._base_client import BaseClient
 from ._settings import made_key, missing_key
+from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.request import encode
 from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import CohereRerankError, InvalidRequestError
@@ -80,7 +81,7 @@ class ClientV2(BaseClient):
         request_options: RequestOptions | None = None,
         rank_fields: Sequence[str] | None = None,
         text: str | Callable[[Any], str] | None = None,
-        on_empty: Literal["error", "skip"] = "error",
+        on_empty: Literal["error", "skip"] | None = None,
         min_score: float | None = None,
         max_documents_per_request: int | None = None,
         deadline: float | None = None,
@@ -231,7 +232,7 @@ class ClientV2(BaseClient):
                     break
 
         # Daemons, unlike an executor's threads: after a failure nobody waits for the others, not even at exit.
-        for _ in range(min(len(parts), PARTS_AT_ONCE)):
+        for _ in range(min(len(parts), MAX_CONCURRENT_PARTS)):
             Thread(target=perform, name="cohere_rerank", daemon=True).start()
         answers: dict[Part, tuple[V2RerankResponse, Reply]] = {}
         try:

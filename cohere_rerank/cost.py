@@ -61,7 +61,7 @@ def estimate_search_units(
     max_tokens_per_doc: int | None = None,
     rank_fields: Sequence[str] | None = None,
     text: str | Callable[[Any], str] | None = None,
-    on_empty: Literal["error", "skip"] = "error",
+    on_empty: Literal["error", "skip"] | None = None,
     max_documents_per_request: int | None = None,
 ) -> SearchUnitsEstimate:
     """Estimate the search units of one call of ``rerank`` with these arguments.
@@ -87,7 +87,7 @@ def estimate_search_units(
         raise InvalidRequestError(f"query must be a string, got {type(query).__name__}")
     most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or DEFAULT_MAX_TOKENS_PER_DOC
     size = _whole_part(max_documents_per_request)
-    texts = [each for each in to_texts(documents, rank_fields, text, on_empty)[1] if each]
+    texts = [each for each in to_texts(documents, rank_fields, text, on_empty or "error")[1] if each]
     n_query = estimate_tokens(query)
     room = _TOKENS_IN_A_CHUNK - min(n_query, _TOKENS_IN_A_CHUNK // 2)
     tokens = [min(estimate_tokens(text), most) for text in texts]

@@ -127,6 +127,11 @@ class OtherTimeout(RequestTimedOutError, httpx.TimeoutException):
 
 
 @_with_public_name
+class AttemptTimeout(RequestTimedOutError, httpx.ReadTimeout):
+    """One attempt took longer than ``timeout`` in all."""
+
+
+@_with_public_name
 class CallDeadlineExceeded(DeadlineExceededError, httpx.TimeoutException):
     """The deadline of the call passed while a request was in flight."""
 
@@ -167,11 +172,16 @@ _MESSAGES: dict[type[ConnectionFailedError], str] = {
 }
 
 
-def deadline_exceeded(deadline: Deadline) -> CallDeadlineExceeded:
-    """The error for a call whose deadline has passed."""
-    return _with_request(
-        CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
-    )
+def deadline_exceeded(deadline: Deadline) -> ConnectionFailedError:
+    """Return the error for a call, or for one attempt of it, whose deadline has passed."""
+    if deadline.call is None:
+        return _with_request(
+            CallDeadlineExceeded(f"The call took longer than its deadline of {deadline.seconds:g} s"), None
+        )
+    if deadline.call.remaining() <= 0:
+        return deadline_exceeded(deadline.call)
+    message = f"The reply was not complete within timeout={deadline.seconds:g} s; timeout bounds one attempt as a whole"
+    return _with_request(AttemptTimeout(message), None)
 
 
 def rate_limit_wait_error(wait_s: float, deadline: Deadline) -> RateLimitWait:
@@ -187,7 +197,7 @@ def rate_limit_wait_error(wait_s: float, deadline: Deadline) -> RateLimitWait:
 
 def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
     """Return the error of this package for an httpx exception. It has the same httpx class too."""
-    if isinstance(error, httpx.TimeoutException) and deadline.remaining() <= 0:
+    if isinstance(error, httpx.TimeoutException) and (deadline.call or deadline).remaining() <= 0:
         return deadline_exceeded(deadline)
     if isinstance(error, httpx.InvalidURL):
         return InvalidRequestError(f"base_url is not a valid URL: {error}")

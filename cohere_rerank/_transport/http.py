@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _MAX_REDIRECTS = 5
 _LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid is never a real host (RFC 2606)
 _MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder and may be any word of a message
+_PHASE_GRACE_S = 0.2  # a phase that times out together with its attempt gives the better error
 _MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 days
 
 
@@ -140,6 +141,7 @@ class Sender(_BaseSender):
             InvalidResponseError: It is too large or cannot be decompressed.
         """
         self._check_open()
+        deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
         target, n_hops = None, 0
         while True:
             with _map_errors(deadline, self):
@@ -188,10 +190,12 @@ class AsyncSender(_BaseSender):
         from anyio import move_on_after
 
         self._check_open()
+        deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
         target, n_hops = None, 0
         while True:
             reply = None
-            with _map_errors(deadline, self), move_on_after(remaining_or_raise(deadline)):
+            grace_s = 0.0 if deadline.call is None else _PHASE_GRACE_S
+            with _map_errors(deadline, self), move_on_after(remaining_or_raise(deadline) + grace_s):
                 request = self._request(config, part, key, target, deadline)
                 response = await self._dispatch(request)
                 try:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 # Traffic classes. A limiter sends requests of a lower class first.
 INTERACTIVE, BULK = 0, 1
+MAX_CONCURRENT_PARTS = 8  # requests of one split call in flight at the same time
 
 
 class Call:
@@ -55,13 +56,18 @@ class Call:
     def __repr__(self) -> str:  # never the query or the documents
         return f"<Call: {len(getattr(self, 'texts', ()))} documents>"
 
+    @property
+    def n_parts(self) -> int:
+        """The number of requests that the call needs if nothing is retried."""
+        return -(-len(self.texts) // self.max_documents_per_request) or 1
+
     def parts(self) -> list[Part]:
         """Return the requests to send: one, or several if the list is longer than one request may be."""
         size = self.max_documents_per_request
         if len(self.texts) <= size:
             return [Part(self, 0, len(self.texts))]
         # Parts of equal size, so that no part waits for a much larger one.
-        n_parts = -(-len(self.texts) // size)
+        n_parts = self.n_parts
         edges = [len(self.texts) * i // n_parts for i in range(n_parts + 1)]
         return [Part(self, edges[i], edges[i + 1]) for i in range(n_parts)]
 

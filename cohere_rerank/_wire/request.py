@@ -8,7 +8,7 @@ from __future__ import annotations
 from cohere_rerank._validators import header_text, number, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
-from .call import INTERACTIVE, Call
+from .call import INTERACTIVE, MAX_CONCURRENT_PARTS, Call
 from .contract import MAX_DOCUMENTS, MAX_PRIORITY
 from .documents import to_texts
 
@@ -28,11 +28,14 @@ if TYPE_CHECKING:
         timeout: float | None
         max_documents_per_request: int
 
+        def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float: ...
+
         @property
         def is_local(self) -> bool: ...
 
 
 DEFAULT_DEADLINE_S = 300.0
+_DEADLINE_MARGIN_S = 1.0  # so that the last attempt ends by its own timeout, whose error says more
 
 REQUEST_OPTIONS = frozenset(
     {
@@ -91,18 +94,23 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
     deadline = arguments.get("deadline")
     per_call = options.get("deadline") if deadline is None else deadline
-    call.deadline_s = (
-        seconds("deadline", per_call)
-        or defaults.deadline
-        or max(DEFAULT_DEADLINE_S, call.timeout_s or defaults.timeout or 0)  # not below timeout
-    )
     call.max_documents_per_request = (
         whole_number("max_documents_per_request", arguments.get("max_documents_per_request"), 1, MAX_DOCUMENTS)
         or defaults.max_documents_per_request
     )
     if defaults.is_local:  # some scorers need the whole list
         call.max_documents_per_request = len(call.texts) or 1
+    call.deadline_s = seconds("deadline", per_call) or _deadline_s(call, defaults)
     return call
+
+
+def _deadline_s(call: Call, defaults: CallDefaults) -> float:
+    """The deadline of a call without one of its own: time for all attempts that its timeout and retries allow."""
+    timeout_s = call.timeout_s or defaults.timeout
+    if defaults.deadline is not None or timeout_s is None:
+        return defaults.deadline or DEFAULT_DEADLINE_S
+    n_rounds = -(-call.n_parts // MAX_CONCURRENT_PARTS)
+    return n_rounds * (timeout_s + defaults.retry_time_s(call.max_retries, timeout_s)) + _DEADLINE_MARGIN_S
 
 
 def _set_documents(call: Call, documents: Any, arguments: Mapping[str, Any]) -> None:

@@ -219,6 +219,18 @@ def test_the_deadline_ends_what_no_timeout_would(server, make_either, fault):
     assert ranking(client.rerank(**CALL)) == []
 
 
+@pytest.mark.parametrize("fault", [drip("body"), drip("head")], ids=["body", "head"])
+def test_a_timeout_ends_an_attempt_that_drips(server, make_either, fault):
+    """A timeout bounds one attempt as a whole, so it bounds the call too. The attempt is retried as any timeout is."""
+    server.default = fault
+    client = make_either(timeout=0.2, max_retries=1)
+    with pytest.raises(httpx.TimeoutException) as caught:
+        client.rerank(**CALL)
+    assert not isinstance(caught.value, errors.DeadlineExceededError)
+    assert caught.value.attempts == 2
+    assert "timeout" in str(caught.value)
+
+
 def test_the_deadline_of_a_call_outranks_the_clients(server, make_either):
     """``deadline=`` can be given with the call, also in request_options."""
     server.default = hang()

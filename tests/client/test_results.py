@@ -122,4 +122,4 @@ def test_no_documents_rank_to_nothing_without_a_call(server, make_either, docume
 def test_bad_arguments_are_found_with_no_documents_too(make_either):
     """An empty list hides no mistake that the next list would show."""
     with pytest.raises(errors.InvalidRequestError, match="top_n"):
-        make_either().rerank(**{**CALL, "documents": [], "top_n": 0})
+        make_either().rerank(**{**CALL, "documents": [], "top_n": -1})

@@ -275,12 +275,30 @@ def test_the_deadline_of_a_call():
     assert encoded(config, request_options={"deadline": None}, deadline=None).deadline_s == 30
 
 
-def test_the_default_deadline_leaves_room_for_a_longer_phase():
-    """300 s, as the official client allows each phase; whoever allows a phase more does not mean it to be cut."""
-    patient = Config(api_key="key", base_url=None, timeout=900)
-    assert (encoded().deadline_s, encoded(patient).deadline_s) == (300, 900)
-    assert with_options(timeout=600).deadline_s == 600
-    assert encoded(patient, deadline=20).deadline_s == 20
+@pytest.mark.parametrize(
+    ("settings", "deadline_s"),
+    [
+        ({}, 300),
+        ({"timeout": 2}, 3 * 2 + 1.2 * (0.5 + 1) + 1),
+        ({"timeout": 2, "max_retries": 0}, 2 + 1),
+        ({"timeout": 900, "max_retries": 1}, 2 * 900 + 1.2 * 0.5 + 1),
+        ({"timeout": 2, "max_retries": 0, "limit": "trial"}, 2 + 60 + 1),  # a retry may wait for the next minute
+        ({"timeout": 2, "deadline": 9}, 9),
+    ],
+)
+def test_a_timeout_alone_bounds_the_call(settings, deadline_s):
+    """Without a deadline, a call may take as long as all its attempts and the backoffs between them."""
+    assert encoded(Config(api_key="key", base_url=None, **settings)).deadline_s == pytest.approx(deadline_s)
+
+
+def test_the_timeout_and_the_retries_of_a_call_count():
+    """They outrank the client's, and a list in many parts gets the time of all of its rounds."""
+    config = Config(api_key="key", base_url=None, timeout=50)
+    options = {"timeout": 2, "max_retries": 0}
+    assert encoded(config, request_options=options).deadline_s == pytest.approx(2 + 1)
+    long = {"documents": ["a"] * 17, "max_documents_per_request": 1, "request_options": options}  # 8 at a time
+    assert encoded(config, **long).deadline_s == pytest.approx(3 * 2 + 1)
+    assert encoded(config, deadline=20).deadline_s == 20
 
 
 def test_retries_of_a_call():
