@@ -1,4 +1,4 @@
-"""The playground in a headless Chromium: what a person does there, and what they see."""
+"""Drives the playground in a headless Chromium, as a person would."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DRIVER = shutil.which("chromedriver")
 
 
 def start_browser():
-    """A Chromium without a window, which reaches this machine only."""
+    """Start a Chromium without a window. It can reach this machine only."""
     options = webdriver.ChromeOptions()
     options.binary_location = BROWSER or ""
     for argument in ("headless=new", "disable-gpu", "disable-dev-shm-usage", "no-first-run"):
@@ -29,7 +29,7 @@ def start_browser():
 
 
 class Page:
-    """The open page."""
+    """The open playground page."""
 
     def __init__(self, browser, url):
         self.browser = browser
@@ -46,19 +46,19 @@ class Page:
         return self.browser.find_elements(By.CSS_SELECTOR, selector)
 
     def texts(self, selector):
-        """As a reader has them before any layout: `textContent`."""
+        """Return the `textContent` of all matching elements."""
         script = "return Array.from(document.querySelectorAll(arguments[0]), (found) => found.textContent)"
         return self.browser.execute_script(script, selector)
 
     def until(self, is_true, what):
-        """Wait for what the page does in its own time."""
+        """Wait until a condition of the page is true."""
         end = time.monotonic() + TIMEOUT_S
         while not is_true():
             assert time.monotonic() < end, what
             time.sleep(0.01)
 
     def write(self, name, text):
-        """Paste: the driver cannot type what is outside the first plane of Unicode."""
+        """Paste a text. The driver cannot type characters outside the first plane of Unicode."""
         script = "arguments[0].value = arguments[1]; arguments[0].dispatchEvent(new Event('input'))"
         self.browser.execute_script(script, self[name], text)
 
@@ -71,7 +71,7 @@ class Page:
         self.write("documents", documents)
 
     def press(self, name):
-        """Press a button, and wait for the answers to it."""
+        """Press a button, and wait for the results."""
         self.browser.execute_script("document.getElementById('results').replaceChildren()")
         self[name].click()
         self.until(lambda: self.all("#results > section"), "there is an answer")
@@ -81,17 +81,17 @@ class Page:
         self.press("run")
 
     def code(self, name):
-        """The call as code, as it is shown."""
+        """Return the call as code, as the page shows it."""
         self[name].click()
         return self.texts("#code")[0]
 
     def order(self, section=1):
-        """The indices of the documents in one ranking, best first."""
+        """Return the indices of the documents in one ranking, best first."""
         notes = self.texts(f"#results > section:nth-child({section}) li > .quiet")
         return [int(note.split()[1]) for note in notes]
 
     def complaints(self):
-        """What the console has, violations of the page's policy among it."""
+        """Return the messages in the console, with violations of the page's policy."""
         return [entry["message"] for entry in self.browser.get_log("browser")]
 
 

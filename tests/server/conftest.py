@@ -1,4 +1,4 @@
-"""Servers for the tests that need nothing special of them; absent without the extra."""
+"""Servers that several tests share. The tests are skipped without the extra."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ pytest.importorskip("prometheus_client")
 
 @pytest.fixture(scope="session")
 def open_server():
-    """A server that all may call, on the lexical scorer; shared, so it keeps nothing between requests."""
+    """A server without keys, on the lexical scorer."""
     from tests.server.running_server import RunningServer
 
     with RunningServer(max_body_bytes=100_000) as running:
@@ -19,7 +19,7 @@ def open_server():
 
 @pytest.fixture(scope="module")
 def keyed_server():
-    """A server that wants a key."""
+    """A server that requires a key."""
     from tests.server.request_helpers import KEYS
     from tests.server.running_server import RunningServer
 

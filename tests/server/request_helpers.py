@@ -1,10 +1,10 @@
-"""How the tests ask the server over a socket, and the form that all its errors have."""
+"""Helpers for requests over a socket, and for the form of all errors."""
 
 from __future__ import annotations
 
 
 def error_message(response, status):
-    """The message of an error in the form that all errors have."""
+    """Check the form of an error and return its message."""
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == "application/json"
     body = response.json()

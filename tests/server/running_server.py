@@ -1,4 +1,4 @@
-"""The server under test: the application in a thread on a free port, or the program in a process of its own."""
+"""The server under test: the application in a thread, or the program in a process of its own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMEOUT_S = 20.0
 
 
 def wait_until(is_true):
-    """Wait for what another thread or process does, and fail if it never does."""
+    """Wait until a condition of another thread or process is true. Fail if it stays false."""
     end = time.monotonic() + TIMEOUT_S
     while not is_true():
         assert time.monotonic() < end, "it did not happen"
@@ -66,20 +66,20 @@ class RunningServer:
         return self.http.post(path, content=content, headers={**JSON, **headers})
 
     def raw(self, sent: bytes) -> bytes:
-        """Send these bytes on a connection of their own, and read until the server closes it."""
+        """Send these bytes on a new connection, and read until the server closes it."""
         with socket.create_connection(("127.0.0.1", self.port), TIMEOUT_S) as connection:
             connection.sendall(sent)
             connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
 
     def metric(self, name: str) -> float:
-        """One number out of /metrics, summed over its labels."""
+        """Return a number from /metrics, summed over its labels."""
         lines = self.http.get("/metrics").text.splitlines()
         return sum(float(line.split()[-1]) for line in lines if re.match(rf"{name}[ {{]", line))
 
 
 class BlockingScorer:
-    """A scorer that holds every request until it is let go, and counts them."""
+    """A scorer that blocks every request until `go` is set. It records the queries."""
 
     def __init__(self) -> None:
         self.go = threading.Event()
@@ -92,7 +92,7 @@ class BlockingScorer:
 
 
 def command_line(process: int) -> bytes:
-    """How a process was started (Linux); nothing of one that has ended, be it since it was listed."""
+    """Return the command line of a process (Linux), or nothing if the process has ended."""
     try:
         return Path(f"/proc/{process}/cmdline").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
@@ -100,7 +100,7 @@ def command_line(process: int) -> bytes:
 
 
 class ServeProgram:
-    """``cohere-rerank serve`` in a process of its own, on a free port; its log is read all the while."""
+    """``cohere-rerank serve`` in a process of its own, on a free port. A thread reads its log."""
 
     def __init__(self, *options: str, **environment: str) -> None:
         command = [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", *options]
@@ -137,7 +137,7 @@ class ServeProgram:
             return False
 
     def stop(self, how: int = signal.SIGTERM) -> int:
-        """Ask the program to end, and return its exit code."""
+        """Stop the program with a signal, and return its exit code."""
         self.http.close()
         self.process.send_signal(how)
         try:
@@ -156,13 +156,13 @@ class ServeProgram:
             return client.post("/v2/rerank", json=body, headers=headers)
 
     def workers(self) -> list[int]:
-        """The process ids of its workers (Linux)."""
+        """Return the process ids of its workers (Linux)."""
         tasks = Path(f"/proc/{self.process.pid}/task")
         children = {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
         return sorted(child for child in children if b"spawn_main" in command_line(child))
 
     def records(self) -> list[dict[str, Any]]:
-        """Its log, each line of which is JSON."""
+        """Return its log. Each line must be JSON."""
         return [json.loads(line) for line in self.lines]
 
 

@@ -1,4 +1,4 @@
-"""Bodies that are too long, too late, cut short or no HTTP, over real sockets."""
+"""Bodies that are too large, too slow, cut short or not valid HTTP, over real sockets."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ CHUNKED_HEAD = (
 )
 
 
-def test_a_body_that_says_it_is_too_long_is_refused_before_it_is_read(open_server):
-    """413 comes though not a byte of it was sent."""
+def test_a_declared_length_above_the_limit_is_rejected_at_once(open_server):
+    """A declared length above the limit gets 413 before the body is sent."""
     with socket.create_connection(("127.0.0.1", open_server.port), 20) as connection:
         connection.sendall(request_head(LIMIT + 1))
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_a_body_that_turns_out_too_long_is_refused_while_it_is_read(open_server):
-    """413 comes though its end never does."""
+def test_a_chunked_body_above_the_limit_is_rejected_while_it_is_read(open_server):
+    """A chunked body above the limit gets 413 before its end."""
     with socket.create_connection(("127.0.0.1", open_server.port), 20) as connection:
         connection.sendall(CHUNKED_HEAD)
         piece = b"%x\r\n%b\r\n" % (LIMIT // 2, b" " * (LIMIT // 2))
@@ -34,15 +34,15 @@ def test_a_body_that_turns_out_too_long_is_refused_while_it_is_read(open_server)
 
 
 def test_the_longest_body_allowed_is_read(open_server):
-    """And one byte more is refused, with the connection still of use."""
+    """The limit is inclusive, and the connection stays usable after a 413."""
     body = json.dumps(RERANK_BODY).encode()
     assert open_server.post(body=body + b" " * (LIMIT - len(body))).status_code == 200
     assert str(LIMIT) in error_message(open_server.post(body=body + b" " * (LIMIT + 1 - len(body))), 413)
     assert open_server.post().status_code == 200
 
 
-def test_a_body_that_does_not_come_is_given_up():
-    """408, and its place in the queue is free again."""
+def test_a_slow_body_times_out():
+    """A body that does not arrive in time gets 408, and its place becomes free."""
     with RunningServer(body_timeout_s=0.05, concurrency=1, queue=0) as running:
         with socket.create_connection(("127.0.0.1", running.port), 20) as connection:
             connection.sendall(request_head(10) + b"{")
@@ -52,8 +52,8 @@ def test_a_body_that_does_not_come_is_given_up():
         assert running.post().status_code == 200
 
 
-def test_a_caller_who_leaves_amid_the_body_leaves_nothing_behind(open_server):
-    """The server goes on, and counts the request as one whose caller left."""
+def test_a_disconnect_inside_the_body_has_no_effect_on_others(open_server):
+    """A client that disconnects inside the body is counted as 499, and the server keeps serving."""
     before = open_server.metric("cohere_rerank_requests_total")
     open_server.raw(request_head(1000) + b"{")
     wait_until(lambda: open_server.metric("cohere_rerank_requests_total") > before + 1)
@@ -65,21 +65,21 @@ NO_HTTP = [b"hello\r\n\r\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"\x16
 
 
 @pytest.mark.parametrize("sent", NO_HTTP, ids=["a word", "HTTP/0.9", "no Host", "TLS"])
-def test_what_is_no_http_does_no_harm(open_server, sent):
-    """400, and the next caller is served."""
+def test_invalid_http_does_not_stop_the_server(open_server, sent):
+    """Invalid HTTP gets 400, and the next request is served."""
     assert open_server.raw(sent).startswith(b"HTTP/1.1 400 ")
     assert open_server.post().status_code == 200
 
 
-def test_endless_headers_are_refused(open_server):
-    """400 comes though their end never does: they are not gathered without a bound."""
+def test_endless_headers_are_rejected(open_server):
+    """Headers without end get 400 at a fixed size."""
     with socket.create_connection(("127.0.0.1", open_server.port), 20) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\n" + b"x-a: b\r\n" * 8_200)  # 65,600 bytes
         assert connection.recv(65536).startswith(b"HTTP/1.1 400 ")
 
 
-def test_a_refused_body_is_not_kept_in_memory():
-    """A caller may go on sending after a 413: nothing of it is gathered, and the connection serves the next."""
+def test_a_rejected_body_is_not_kept_in_memory():
+    """A client may keep sending after a 413. The server discards the data, and the connection stays usable."""
     with RunningServer(max_body_bytes=1000) as running:
         before = running.metric("process_resident_memory_bytes")
         n_bytes = 200_000_000

@@ -34,7 +34,7 @@ def keyed_server():
 
 
 def test_the_official_client_ranks(keyed_server):
-    """v2, with every argument it has."""
+    """The official client ranks with every argument of v2."""
     with cohere.ClientV2("the-key", base_url=keyed_server.url) as client:
         response = client.rerank(**RERANK_BODY, top_n=2, max_tokens_per_doc=10, priority=1)
     assert order(response) == ORDER[:2]
@@ -42,7 +42,7 @@ def test_the_official_client_ranks(keyed_server):
 
 
 def test_the_official_client_awaits(keyed_server):
-    """Many calls at once."""
+    """The official async client ranks many calls at once."""
 
     async def scenario():
         async with cohere.AsyncClientV2("the-key", base_url=keyed_server.url) as client:
@@ -52,7 +52,7 @@ def test_the_official_client_awaits(keyed_server):
 
 
 def test_the_official_v1_client_ranks(keyed_server):
-    """Objects by their fields, echoed when body for."""
+    """v1 ranks objects by their fields, and returns them on request."""
     with cohere.Client("the-key", base_url=keyed_server.url) as client:
         response = client.rerank(
             model="m",
@@ -78,7 +78,7 @@ def test_the_official_v1_client_ranks(keyed_server):
     ],
 )
 def test_the_official_client_raises_its_own_errors(keyed_server, call, key, expected):
-    """With the body that says why."""
+    """The official client raises the error of the status, with the message in its body."""
     with cohere.ClientV2(key, base_url=keyed_server.url) as client, pytest.raises(cohere.core.ApiError) as caught:
         client.rerank(**{**RERANK_BODY, **call})
     assert type(caught.value).__name__ == expected
@@ -97,7 +97,7 @@ def test_our_client_ranks_as_it_does_locally(keyed_server):
 
 @pytest.mark.parametrize("dialect", ["cohere", "v1", "jina", "tei", "auto"])
 def test_our_client_speaks_every_dialect_with_it(open_server, dialect):
-    """All of them rank alike."""
+    """All dialects return the same order."""
     with cohere_rerank.ClientV2("", base_url=open_server.url, dialect=dialect) as client:
         assert order(client.rerank(**RERANK_BODY)) == ORDER
 
@@ -105,8 +105,8 @@ def test_our_client_speaks_every_dialect_with_it(open_server, dialect):
 # In front of an upstream --------------------------------------------------------------------------
 
 
-def test_an_upstream_answers_with_this_servers_key(server: Server, monkeypatch):
-    """The caller's key stays here; the upstream sees the one from the environment."""
+def test_an_upstream_gets_the_key_of_this_server(server: Server, monkeypatch):
+    """The upstream gets the key of the environment, never the caller's key."""
     monkeypatch.setenv("CO_API_KEY", "upstream-key")
     with RunningServer(upstream=server.url, api_keys=("the-key",)) as running:
         got = running.post("/v1/rerank", authorization="Bearer the-key").json()
@@ -117,8 +117,8 @@ def test_an_upstream_answers_with_this_servers_key(server: Server, monkeypatch):
     assert len(got["results"]) == 3
 
 
-def test_what_an_upstream_would_refuse_is_refused_before_it_is_asked(server: Server):
-    """In Cohere's words."""
+def test_an_invalid_request_does_not_reach_the_upstream(server: Server):
+    """An invalid request gets Cohere's message and does not reach the upstream."""
     with RunningServer(upstream=server.url) as running:
         refused = running.post(body={**RERANK_BODY, "documents": []})
         assert refused.json()["message"] == "invalid request: list of documents must not be empty"
@@ -126,8 +126,8 @@ def test_what_an_upstream_would_refuse_is_refused_before_it_is_asked(server: Ser
     assert not server.requests
 
 
-def test_the_local_engine_answers_while_the_upstream_cannot(server: Server):
-    """200, marked as what it is."""
+def test_the_local_engine_ranks_while_the_upstream_fails(server: Server):
+    """The local ranking is a 200 with a warning."""
     server.script(*[reply(503, json={"message": "down"}, headers={"retry-after": "0"})] * 3)
     with RunningServer(upstream=server.url) as running:
         got = running.post()
@@ -136,8 +136,8 @@ def test_the_local_engine_answers_while_the_upstream_cannot(server: Server):
     assert got.json()["meta"]["warnings"][0] == "a fallback answered, because the upstream could not"
 
 
-def test_an_outage_is_told_to_the_log_and_not_to_the_caller(free_tcp_port: int, caplog):
-    """Where the upstream is, and how the connection failed, is for who runs the server."""
+def test_the_reason_of_an_outage_is_logged_and_not_returned(free_tcp_port: int, caplog):
+    """The log has the reason and the place of the failure; the response does not."""
     with RunningServer(upstream=f"http://127.0.0.1:{free_tcp_port}", upstream_timeout_s=2) as running:
         got = running.post("/v1/rerank", **{"x-request-id": "body-1"})
     assert got.status_code == 200
@@ -151,8 +151,8 @@ def test_an_outage_is_told_to_the_log_and_not_to_the_caller(free_tcp_port: int, 
 DOWN = [reply(503, json={"message": "down"}, headers={"retry-after": "0"})] * 3  # once, and two repeats
 
 
-def answering(server: Server, scenario):
-    """Run it with the upstream's answers, on a clock that stands still until it is moved."""
+def run_scenario(server: Server, scenario):
+    """Run the scenario with an upstream backend, on a fake clock."""
     clock = FakeClock()
 
     async def run():
@@ -171,7 +171,7 @@ def answering(server: Server, scenario):
 
 
 def test_an_outage_is_remembered_for_a_few_seconds(server: Server):
-    """The local engine answers at once meanwhile; then one request finds out whether it is over."""
+    """The local engine answers at once for 5 seconds, then one request tests the upstream."""
     server.script(*DOWN)
 
     async def scenario(ask, clock):
@@ -184,22 +184,22 @@ def test_an_outage_is_remembered_for_a_few_seconds(server: Server):
         assert not await ask()
         assert len(server.requests) == 5
 
-    answering(server, scenario)
+    run_scenario(server, scenario)
 
 
-def test_a_failure_of_one_request_is_no_outage(server: Server):
-    """With a request that the upstream fails on, a caller could keep all others from it."""
+def test_a_failure_of_one_request_is_not_an_outage(server: Server):
+    """A 500 does not open the circuit, because one caller could cause it for all."""
     server.script(*[reply(500, json={"message": "failed"}, headers={"retry-after": "0"})] * 3)
 
     async def scenario(ask, _clock):
         assert await ask()
         assert not await ask()
 
-    answering(server, scenario)
+    run_scenario(server, scenario)
 
 
 def test_a_fallback_scores_in_a_thread_of_the_servers(server: Server, monkeypatch):
-    """So no more is scored at once than in any other mode."""
+    """A fallback is scored within the server's concurrency."""
     server.script(*DOWN)
     names, score = [], LexicalScorer.score
 
@@ -213,14 +213,14 @@ def test_a_fallback_scores_in_a_thread_of_the_servers(server: Server, monkeypatc
         assert await ask()
         assert await ask()  # the upstream is known to be out
 
-    answering(server, scenario)
+    run_scenario(server, scenario)
     assert len(names) == 2
     assert all(name.startswith("cohere_rerank_score") for name in names)
 
 
 @pytest.mark.parametrize("n_seconds", [4.9, 5.0])
-def test_during_an_outage_one_request_in_a_while_finds_out(n_seconds):
-    """However many come at that moment; and not before it."""
+def test_an_open_circuit_allows_one_trial_request(n_seconds):
+    """Exactly one request tests the upstream when the time is over, and none before."""
     clock = FakeClock()
     breaker = CircuitBreaker(clock)
     assert [breaker.allow(), breaker.allow()] == [True, True]
@@ -232,8 +232,8 @@ def test_during_an_outage_one_request_in_a_while_finds_out(n_seconds):
     assert [breaker.allow(), breaker.allow()] == [True, True]
 
 
-def test_an_upstreams_refusal_is_passed_on(server: Server):
-    """Status and message; of our own key as a bad gateway."""
+def test_an_upstreams_error_is_forwarded(server: Server):
+    """The upstream's status and message reach the caller; a rejected key of this server is a 502."""
     server.script(error(404, "model 'm' not found"), error(401, "invalid api token"))
     with RunningServer(upstream=server.url) as running:
         first, second = running.post(), running.post()

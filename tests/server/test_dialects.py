@@ -1,4 +1,4 @@
-"""Each dialect as a table: its request in v2's words, and v2's reply in its own."""
+"""Each dialect as a table: its request in terms of v2, and the v2 reply in its form."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BASE = {"model": "m", "query": "q", "documents": ["a", "b"]}
 
 
 def reply():
-    """What the endpoint answers: the second document first."""
+    """Return a reply of the endpoint with the second document first."""
     return {
         "id": "1",
         "results": [{"index": 1, "relevance_score": 0.75}, {"index": 0, "relevance_score": 0.0}],
@@ -64,8 +64,8 @@ V2_WORDS = [
 
 
 @pytest.mark.parametrize(("read", "request_", "body"), V2_WORDS)
-def test_a_request_is_said_in_the_words_of_v2(read, request_, body):
-    """Fields, names and defaults of a dialect become those of v2; the request itself is not changed."""
+def test_a_request_becomes_a_v2_request(read, request_, body):
+    """The fields, names and defaults of a dialect become those of v2. The request itself does not change."""
     before = repr(request_)
     assert read(request_, "default", False).body == body
     assert repr(request_) == before
@@ -96,20 +96,20 @@ ECHOES = [
 
 
 @pytest.mark.parametrize(("read", "changes", "echoes"), ECHOES)
-def test_documents_are_echoed_where_the_dialect_does_that(read, changes, echoes):
-    """v2 and v1 when asked, Jina and vLLM unless told not to; objects come back whole."""
+def test_documents_are_returned_as_the_dialect_does(read, changes, echoes):
+    """v2 and v1 return documents on request, Jina and vLLM by default. Objects are returned whole."""
     answered = read(changed(**changes), "default", False).encode_reply(reply())
     assert answered["results"] == results(*RANKED, document=echoes)
 
 
-def test_v1_names_its_own_version():
-    """The rest of meta is v2's."""
+def test_v1_has_its_own_version_in_meta():
+    """v1 replaces the API version and keeps the rest of meta."""
     meta = dialects.parse_v1(BASE, "default", False).encode_reply(reply())["meta"]
     assert meta == {"api_version": {"version": "1"}, "warnings": ["w"]}
 
 
 def test_jina_has_model_object_and_usage():
-    """Tokens are estimated at four bytes each; the query counts with each document."""
+    """The query counts once for each document in the estimated tokens."""
     answered = dialects.parse_jina(changed(documents=["12345678", "1"], query="12345"), "default", False).encode_reply(
         reply()
     )
@@ -124,14 +124,14 @@ def test_jina_has_model_object_and_usage():
         ({"return_text": True}, [{"index": 1, "score": 0.75, "text": "b"}, {"index": 0, "score": 0.0, "text": "a"}]),
     ],
 )
-def test_tei_answers_with_a_bare_array(options, expected):
-    """Of index, score and, when asked for, text."""
+def test_tei_returns_an_array(options, expected):
+    """The reply is an array of index, score and, on request, text."""
     asked = dialects.parse_jina_or_tei({"query": "q", "texts": ["a", "b"], **options}, "default", False)
     assert asked.encode_reply(reply()) == expected
 
 
 def test_tei_raw_scores_are_logits():
-    """A sigmoid gives the score again; 0 and 1 have finite ones, as JSON demands."""
+    """The sigmoid of a raw score is the score. The scores 0 and 1 have finite logits, as JSON requires."""
     asked = dialects.parse_tei({"query": "q", "texts": ["a", "b"], "raw_scores": True}, "default", False)
     best, worst = (item["score"] for item in asked.encode_reply(reply()))
     assert 1 / (1 + math.exp(-best)) == pytest.approx(0.75)
@@ -140,7 +140,7 @@ def test_tei_raw_scores_are_logits():
 
 
 def test_fields_without_effect_are_named_in_the_warnings():
-    """After the endpoint's own; long lists and names are cut short."""
+    """The warning follows the endpoint's own. Long lists and long names are shortened."""
     asked = dialects.parse_v2(changed(top_k=1, **{f"f{i}": 0 for i in range(7)}, **{"z" * 99: 0}), "default", False)
     said = asked.encode_reply(reply())["meta"]["warnings"]
     assert said == ["w", "fields without effect here: 'f0', 'f1', 'f2', 'f3', 'f4' and 4 more"]
@@ -169,8 +169,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("read", "changes", "status", "words"), REFUSED, ids=range(len(REFUSED)))
-def test_a_wrong_value_of_a_dialects_own_field_is_refused(read, changes, status, words):
-    """In Cohere's words where it documents some."""
+def test_a_wrong_value_of_a_dialects_own_field_is_rejected(read, changes, status, words):
+    """The message is Cohere's where Cohere documents one."""
     with pytest.raises(HttpError) as caught:
         read(changed(**changes), "default", False)
     assert caught.value.status == status
@@ -186,14 +186,14 @@ def test_a_wrong_value_of_a_dialects_own_field_is_refused(read, changes, status,
         (dialects.parse_tei, {"query": "q", "texts": ["a"], "top_n": 1}),
     ],
 )
-def test_strict_refuses_unknown_fields(read, request_):
-    """Each dialect knows only its own."""
+def test_strict_rejects_unknown_fields(read, request_):
+    """Each dialect accepts only its own fields."""
     with pytest.raises(HttpError, match="unknown field: parameter"):
         read(request_, "default", True)
 
 
 def test_strict_v2_leaves_everything_to_the_endpoint():
-    """Nulls and unknown fields reach it as they came."""
+    """Nulls and unknown fields reach the endpoint unchanged."""
     request = changed(top_n=None, top_k=3)
     asked = dialects.parse_v2(request, "default", True)
     assert asked.body == request

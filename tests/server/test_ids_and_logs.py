@@ -1,4 +1,4 @@
-"""What is told of a request: its id, a line in the log, a count; never its contents."""
+"""Request ids, logs and metrics. They never contain the content of a request."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from tests.server.running_server import RERANK_BODY, wait_until
 
 
-def test_a_callers_request_id_is_kept_and_others_are_made(open_server):
-    """One that could break a log line is replaced."""
+def test_a_valid_request_id_of_the_caller_is_used(open_server):
+    """A valid id of the caller is used. An id that could break a log line is replaced."""
     assert open_server.post(**{"x-request-id": "abc-1"}).headers["x-request-id"] == "abc-1"
     assert open_server.post(**{"x-request-id": "abc-1"}).json()["id"] == "abc-1"
     for odd in ("", "a b", "x" * 129, '"}', "a\tb"):
@@ -19,8 +19,8 @@ def test_a_callers_request_id_is_kept_and_others_are_made(open_server):
     assert open_server.post().headers["x-request-id"] != open_server.post().headers["x-request-id"]
 
 
-def test_access_logs_tell_all_but_what_was_sent(keyed_server, caplog):
-    """One record a request: id, path, status, time and sizes; no document, query or key."""
+def test_access_logs_have_no_content(keyed_server, caplog):
+    """Each request has one record with id, path, status, time and sizes, and without texts and keys."""
     caplog.set_level(logging.INFO, logger="cohere_rerank.server.access")
     body = {**RERANK_BODY, "query": "secret-query", "documents": ["secret-document"] * 2}
     keyed_server.http.post("/v2/rerank?secret-parameter=1", json=body, headers={"authorization": "Bearer first-key"})
@@ -47,7 +47,7 @@ def test_access_logs_tell_all_but_what_was_sent(keyed_server, caplog):
     ],
 )
 def test_a_wrong_base_url_shows_in_the_log(open_server, caplog, path, logged):
-    """Where a known path stands at the end of another, that is logged, and a star; never what the caller made up."""
+    """A path that ends with a known path is logged as a star and that end, without the caller's part."""
     caplog.set_level(logging.INFO, logger="cohere_rerank.server.access")
     assert open_server.post(path).status_code == 404
     wait_until(lambda: caplog.records)
@@ -56,8 +56,8 @@ def test_a_wrong_base_url_shows_in_the_log(open_server, caplog, path, logged):
     assert "secret" not in str(record)
 
 
-def test_paths_of_callers_make_no_new_series(open_server):
-    """Any unknown path or method is counted as `other`."""
+def test_paths_of_callers_create_no_new_series(open_server):
+    """Unknown paths and methods are counted as `other`."""
     open_server.http.get("/made-up-path")
     open_server.http.get("/made-up-path/v2/rerank")
     open_server.http.request("BREW", "/v2/rerank")

@@ -1,4 +1,4 @@
-"""What is counted by several processes together, whenever one of them starts or is killed."""
+"""Metrics over several processes, also when one of them starts or is killed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import os
 from tests.server.running_server import program
 
 
-def test_a_worker_that_is_just_starting_does_not_fail_a_scrape(tmp_path):
-    """The file of its counts is empty for a moment; for ever, if it was killed then."""
+def test_an_empty_metrics_file_does_not_fail_a_scrape(tmp_path):
+    """A new worker's metrics file is empty at first, and stays empty if the worker is killed then."""
     with program("--workers", "2", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as started:
         assert started.post().status_code == 200
         for name in ("counter", "histogram", "gauge_livesum"):

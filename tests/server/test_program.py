@@ -37,13 +37,13 @@ def in_thread(call):
 
 
 def test_it_serves_with_the_keys_of_the_environment(running):
-    """Each of the list, and no other."""
+    """Each key of the list is accepted, and no other."""
     statuses = [running.post(authorization=f"Bearer {key}").status_code for key in ("key-one", "key-two", "three")]
     assert statuses == [200, 200, 401]
 
 
-def test_its_log_is_json_without_what_was_sent(running):
-    """Every line, of uvicorn as well; no key, no query, no document."""
+def test_its_log_is_json_without_content(running):
+    """Every line is JSON, also uvicorn's, without keys and texts."""
     running.post(
         body={**RERANK_BODY, "query": "secret-query", "documents": ["secret-text"]}, authorization="Bearer key-one"
     )
@@ -60,7 +60,7 @@ WORKERS = pytest.mark.parametrize("workers", ["1", "2"])
 
 @WORKERS
 def test_sigterm_lets_running_requests_finish(workers):
-    """The answer comes, whole; then the program ends with 0."""
+    """After SIGTERM the whole response arrives, then the program ends with 0."""
     started = ServeProgram("--workers", workers)
     # The callers' connection is open before the signal: only new ones are refused afterwards.
     got = in_thread(lambda: httpx.post(f"{started.url}/v2/rerank", json=LONG, timeout=60))
@@ -74,7 +74,7 @@ def test_sigterm_lets_running_requests_finish(workers):
 
 @WORKERS
 def test_ctrl_c_ends_it_quietly(workers):
-    """Without a stack trace, and with the code of every command for it."""
+    """After Ctrl-C the exit code is 130, without a stack trace."""
     started = ServeProgram("--workers", workers)
     assert started.stop(signal.SIGINT) == 130
     assert "Traceback" not in "".join(started.lines)
@@ -90,7 +90,7 @@ def metric(started, name):
 
 @on_linux
 def test_a_process_that_ended_since_it_was_listed_has_no_command_line():
-    """Whoever looks for workers while one dies would fail otherwise."""
+    """Other tests look for workers while a worker dies."""
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
         wait_until(lambda: b"input()" in command_line(process.pid))
         process.communicate(b"\n")
@@ -99,7 +99,7 @@ def test_a_process_that_ended_since_it_was_listed_has_no_command_line():
 
 @on_linux
 def test_a_killed_worker_is_replaced_and_the_others_serve_on(tmp_path):
-    """kill -9: at most what that worker was at is lost; the counts of all stay together."""
+    """kill -9 loses only the requests of that worker, and the metrics stay complete."""
     with program("--workers", "2", TMPDIR=str(tmp_path)) as started:
         wait_until(lambda: len(started.workers()) == 2)
         for _ in range(20):
@@ -118,8 +118,8 @@ def test_a_killed_worker_is_replaced_and_the_others_serve_on(tmp_path):
 
 
 @on_linux
-def test_what_a_killed_worker_had_under_way_is_not_counted_for_ever():
-    """Its gauges go with it."""
+def test_gauges_of_a_killed_worker_are_removed():
+    """The gauges of a killed worker are removed."""
     with program("--workers", "2", "--concurrency", "1") as started:
         wait_until(lambda: len(started.workers()) == 2)
         with socket.create_connection((httpx.URL(started.url).host, httpx.URL(started.url).port)) as connection:
@@ -137,8 +137,8 @@ def test_what_a_killed_worker_had_under_way_is_not_counted_for_ever():
         assert metric(started, "cohere_rerank_admitted") == 0
 
 
-def test_a_body_has_the_time_that_the_command_gives_it():
-    """Then its place is given to others."""
+def test_body_timeout_is_an_option():
+    """A slow body gets 408 after the time of --body-timeout."""
     with program("--body-timeout", "0.05") as started:
         address = httpx.URL(started.url)
         with socket.create_connection((address.host, address.port), 20) as connection:
@@ -178,7 +178,7 @@ def run(*options, **environment):
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(options, environment, words):
-    """Before anything listens."""
+    """The mistake is reported before the server listens."""
     done = run(*options, **environment)
     assert done.returncode == 2, done.stderr
     assert words in done.stderr
@@ -186,8 +186,8 @@ def test_wrong_usage_is_one_line_and_code_2(options, environment, words):
 
 
 @WORKERS
-def test_a_port_that_is_taken_is_said_in_one_line(workers):
-    """And ends it with 1."""
+def test_a_taken_port_is_reported_in_one_line(workers):
+    """The error is one line, and the exit code is 1."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         done = run("--port", str(port), "--workers", workers)
@@ -197,8 +197,8 @@ def test_a_port_that_is_taken_is_said_in_one_line(workers):
 
 
 @pytest.mark.parametrize("host", ["no such host", "203.0.113.1", "::zz", "a" * 70])
-def test_a_host_that_is_none_of_this_machine_is_said_in_one_line(host):
-    """And ends it with 1."""
+def test_a_host_that_this_machine_does_not_have_is_reported_in_one_line(host):
+    """The error is one line, and the exit code is 1."""
     done = run("--host", host, CO_SERVER_API_KEY="key")
     assert done.returncode == 1
     assert len(done.stderr.splitlines()) == 1
@@ -207,7 +207,7 @@ def test_a_host_that_is_none_of_this_machine_is_said_in_one_line(host):
 
 @WORKERS
 def test_a_model_that_cannot_be_loaded_ends_it_with_1(workers):
-    """The log has the reason, and the last line says so."""
+    """The log has the reason, and the last line points to it."""
     done = run("--port", "0", "--workers", workers, "--model", "local-onnx")
     assert done.returncode == 1
     *log, last = done.stderr.splitlines()
@@ -216,8 +216,8 @@ def test_a_model_that_cannot_be_loaded_ends_it_with_1(workers):
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)], ids=["term", "int"])
-def test_a_faults_file_takes_the_servers_place(tmp_path, how, code):
-    """The testing kit serves it; its log is JSON from the first line, its exit codes are the server's."""
+def test_a_faults_file_replaces_the_server(tmp_path, how, code):
+    """The testing kit serves the file, with the log format and the exit codes of the server."""
     file = tmp_path / "faults.json"
     file.write_text(json.dumps({"faults": [{"status": 503}, {"requests": 9, "status": 500}]}))
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""Callers wait for a scorer in a queue that may be full, and may leave it."""
+"""Requests wait for a thread in a bounded queue, and can be cancelled there."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from tests.server.running_server import RERANK_BODY, BlockingScorer, RunningServ
 
 
 def in_thread(running, path="/v2/rerank", **changes):
-    """Post in a thread; its answer is in the list when there is one."""
+    """Send a request in a thread. Its response appears in the returned list."""
     got = []
     thread = threading.Thread(target=lambda: got.append(running.post(path, {**RERANK_BODY, **changes})), daemon=True)
     thread.start()
     return got
 
 
-def test_a_full_queue_is_answered_at_once_and_empties():
-    """503 with Retry-After for what finds no place; all that found one are served; then the next."""
+def test_a_full_queue_rejects_at_once_and_empties():
+    """A request beyond the queue gets 503 with Retry-After. The admitted ones are ranked, and then the next."""
     held = BlockingScorer()
     with RunningServer(scorer=held, concurrency=1, queue=2) as running:
         accepted = [in_thread(running) for _ in range(3)]
@@ -37,8 +37,8 @@ def test_a_full_queue_is_answered_at_once_and_empties():
         assert running.http.get("/ready").status_code == 200
 
 
-def test_scoring_keeps_the_loop_free_and_within_its_threads():
-    """While two requests are scored the third waits, and the server still answers."""
+def test_scoring_does_not_block_the_event_loop():
+    """While two requests are scored, a third waits and /health responds."""
     held = BlockingScorer()
     with RunningServer(scorer=held, concurrency=2) as running:
         accepted = [in_thread(running) for _ in range(3)]
@@ -51,8 +51,8 @@ def test_scoring_keeps_the_loop_free_and_within_its_threads():
         wait_until(lambda: running.metric("cohere_rerank_running") == 0)
 
 
-def test_a_caller_who_leaves_the_queue_is_never_scored():
-    """The place is free at once; what already runs ends by itself."""
+def test_a_request_that_leaves_the_queue_is_never_scored():
+    """A disconnect in the queue frees the place at once, and the request is never scored."""
     held = BlockingScorer()
     with RunningServer(scorer=held, concurrency=1, queue=1) as running:
         body = json.dumps({**RERANK_BODY, "query": "left"}).encode()
@@ -69,8 +69,8 @@ def test_a_caller_who_leaves_the_queue_is_never_scored():
         assert held.queries == ["first", "last"]
 
 
-def test_a_caller_who_leaves_while_being_scored_frees_the_place_but_not_the_thread():
-    """A thread cannot be stopped: no other starts in its stead."""
+def test_a_disconnect_during_scoring_frees_the_place_but_not_the_thread():
+    """A thread cannot be stopped, and no other thread starts instead."""
     held = BlockingScorer()
     with RunningServer(scorer=held, concurrency=1, queue=0) as running:
         body = json.dumps({**RERANK_BODY, "query": "left"}).encode()

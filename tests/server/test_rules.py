@@ -1,4 +1,4 @@
-"""The server's decisions that need no socket: settings, keys, threads, logs, what an upstream's error becomes."""
+"""Rules that need no socket: settings, keys, threads, logs, and the errors of an upstream."""
 
 from __future__ import annotations
 
@@ -52,48 +52,48 @@ from tests.server.running_server import RERANK_BODY, wait_until
         {"upstream_timeout_s": float("nan")},
     ],
 )
-def test_wrong_settings_are_refused(settings):
-    """Before anything listens."""
+def test_wrong_settings_are_rejected(settings):
+    """Wrong settings are an error before the server listens."""
     with pytest.raises(errors.InvalidRequestError):
         ServerSettings(**settings)
 
 
-def test_a_string_of_keys_is_refused_without_being_shown():
-    """Each of its letters would open the server."""
+def test_a_string_of_keys_is_rejected_without_showing_it():
+    """Each letter of a string would become a key."""
     with pytest.raises(errors.InvalidRequestError, match=r"must be a list or tuple of strings.* got str") as caught:
         ServerSettings(api_keys=("sesame"))
     assert "sesame" not in str(caught.value)
 
 
 @pytest.mark.parametrize("upstream", ["local:", "local:semantic"])
-def test_the_local_engine_is_no_upstream(upstream):
-    """It is what there is without one."""
+def test_the_local_engine_is_not_an_upstream(upstream):
+    """The message points to --scorer."""
     with pytest.raises(errors.InvalidRequestError, match="--scorer"):
         ServerSettings(upstream=upstream)
 
 
 @pytest.mark.parametrize("kind", [list, tuple, set, frozenset])
 def test_keys_may_come_in_any_collection(kind):
-    """They are kept as a tuple, which nobody changes later."""
+    """The keys become a tuple, which cannot change later."""
     assert ServerSettings(api_keys=kind(["a"])).api_keys == ("a",)
 
 
 @pytest.mark.parametrize("settings", [{"scorer": "nonsense"}, {"scorer": "lexical?k=1"}, {"upstream": "ftp://x"}])
-def test_who_is_to_answer_is_checked_when_the_application_is_made(settings):
-    """A name that is none, options that are missing, an address that is none."""
+def test_the_scorer_and_the_upstream_are_checked_when_the_application_is_created(settings):
+    """An unknown scorer, missing options and an invalid address are errors."""
     with pytest.raises(errors.InvalidRequestError):
         create_app(ServerSettings(**settings))
 
 
-def test_settings_travel_to_workers_as_text():
-    """All of them, in one line."""
+def test_settings_reach_workers_as_json():
+    """All settings fit in one line of JSON."""
     settings = ServerSettings(api_keys=("a", "b"), scorer="semantic", is_strict=True, queue=7)
     assert ServerSettings.from_json(settings.to_json()) == settings
     assert "\n" not in settings.to_json()
 
 
 def test_keys_stay_out_of_the_repr():
-    """So that no log or traceback shows them."""
+    """No log and no traceback shows the keys."""
     assert "secret" not in repr(ServerSettings(api_keys=("secret",)))
 
 
@@ -102,25 +102,25 @@ def test_keys_stay_out_of_the_repr():
     [({}, ()), ({"CO_SERVER_API_KEY": "a"}, ("a",)), ({"CO_SERVER_API_KEY": " a , b,"}, ("a", "b"))],
 )
 def test_keys_come_from_the_environment(environment, keys):
-    """Separated by commas."""
+    """Commas separate the keys."""
     assert keys_from_environment(environment) == keys
 
 
 @pytest.mark.parametrize("text", ["", " ", ","])
 def test_a_variable_without_a_key_does_not_open_the_server(text):
-    """A slip in a deployment is an error, not an open door."""
+    """A mistake in a deployment is an error."""
     with pytest.raises(errors.InvalidRequestError, match="CO_SERVER_API_KEY"):
         keys_from_environment({"CO_SERVER_API_KEY": text})
 
 
 def test_a_scorer_object_cannot_go_to_workers():
-    """It would have to be sent to other processes."""
+    """Worker processes cannot receive an object."""
     with pytest.raises(errors.InvalidRequestError, match="workers"):
         serve(ServerSettings(scorer=get_scorer("lexical")), workers=2)
 
 
 def test_only_models_with_an_effect_are_listed():
-    """A fixed scorer or an upstream answers whatever the name."""
+    """With a fixed scorer or an upstream, model names have no effect."""
     assert models.model_names(ServerSettings(model="m"))[:2] == ["m", "local-lexical"]
     assert models.model_names(ServerSettings(model="local-lexical")).count("local-lexical") == 1
     assert models.model_names(ServerSettings(model="m", scorer="lexical")) == ["m"]
@@ -142,7 +142,7 @@ def test_only_models_with_an_effect_are_listed():
     ],
 )
 def test_a_mounted_application_knows_its_paths(root, path):
-    """Wherever another application puts it."""
+    """The paths work below any mount point."""
     transport = httpx.ASGITransport(create_app(), root_path=root)
 
     async def scenario():
@@ -155,7 +155,7 @@ def test_a_mounted_application_knows_its_paths(root, path):
 
 @pytest.mark.parametrize(("path", "status"), [("/ranker", 200), ("/ranker/", 200), ("/rankers", 404)])
 def test_the_root_of_a_mounted_application_is_its_page(path, status):
-    """And a path that only begins alike is not."""
+    """A path that only starts with the mount point is not found."""
     transport = httpx.ASGITransport(create_app(), root_path="/ranker")
 
     async def scenario():
@@ -168,8 +168,8 @@ def test_the_root_of_a_mounted_application_is_its_page(path, status):
 # BoundedExecutor ------------------------------------------------------------------------------------------
 
 
-def test_places_are_bounded_and_given_back():
-    """One more than threads and queue hold is refused, also after errors."""
+def test_places_are_bounded_and_released():
+    """One request more than threads and queue hold is rejected. Errors release their place."""
     executor = BoundedExecutor(1, 1, lambda *_: None)
     with executor.admit():
         with pytest.raises(KeyError), executor.admit():
@@ -183,8 +183,8 @@ def test_places_are_bounded_and_given_back():
     executor.close()
 
 
-def test_work_that_was_cancelled_while_it_waited_never_runs():
-    """And what was cancelled while it ran keeps its thread until it ends."""
+def test_a_job_that_is_cancelled_while_it_waits_never_runs():
+    """A job that is cancelled while it runs keeps its thread until its end."""
     go, ran, counts = threading.Event(), [], []
 
     def work(name):
@@ -207,8 +207,8 @@ def test_work_that_was_cancelled_while_it_waited_never_runs():
     assert ran == ["a", "c"]
 
 
-def test_an_error_in_a_thread_is_the_callers():
-    """And the thread is free for the next."""
+def test_an_error_in_a_thread_reaches_the_caller():
+    """The error reaches the caller, and the thread is free for the next job."""
 
     async def scenario():
         executor = BoundedExecutor(1, 0, lambda *_: None)
@@ -223,8 +223,8 @@ def test_an_error_in_a_thread_is_the_callers():
 # Metrics ------------------------------------------------------------------------------------------
 
 
-def test_counts_of_the_dead_may_be_removed_by_another_worker(tmp_path, monkeypatch):
-    """Two workers that are scraped at once both find the file, and one of them is later."""
+def test_another_worker_may_remove_the_gauges_of_a_dead_one(tmp_path, monkeypatch):
+    """Two workers can find the same file at the same time."""
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
     file = tmp_path / f"gauge_livesum_{dead.pid}.db"
@@ -241,8 +241,8 @@ def test_counts_of_the_dead_may_be_removed_by_another_worker(tmp_path, monkeypat
     assert removed == [dead.pid]
 
 
-def test_metrics_are_gathered_off_the_event_loop(monkeypatch):
-    """With several workers they are read from files."""
+def test_metrics_are_collected_in_a_thread(monkeypatch):
+    """With several workers, metrics are read from files."""
     names = []
     monkeypatch.setattr(metrics.Metrics, "render", lambda _: names.append(threading.current_thread()) or b"")
     transport = httpx.ASGITransport(create_app())
@@ -284,8 +284,8 @@ UPSTREAM = [
 
 
 @pytest.mark.parametrize(("error", "status", "message", "headers"), UPSTREAM)
-def test_an_upstreams_error_is_passed_on_where_it_is_the_callers(error, status, message, headers):
-    """Its refusal of our own key is not: the caller would look for a fault in theirs."""
+def test_an_upstreams_error_is_forwarded_if_the_caller_caused_it(error, status, message, headers):
+    """Errors of the caller are forwarded. A rejected key of this server is a 502."""
     refusal = upstream.http_error_for(error)
     assert (refusal.status, refusal.message, refusal.headers) == (status, message, headers)
 
@@ -294,7 +294,7 @@ def test_an_upstreams_error_is_passed_on_where_it_is_the_callers(error, status, 
 
 
 def test_a_log_line_is_json_with_its_fields():
-    """Also where the message has line breaks."""
+    """Line breaks in the message are escaped."""
     record = logging.LogRecord("n", logging.WARNING, "f", 1, "two\nlines %s", ("more",), None)
     record.fields = {"status": 200}
     line = JsonFormatter().format(record)
@@ -304,7 +304,7 @@ def test_a_log_line_is_json_with_its_fields():
 
 
 def test_an_exception_is_logged_by_the_type_and_place_of_its_cause():
-    """Never by its text, which may hold a document."""
+    """Its text is not logged, because it can contain a document."""
     try:
         try:
             raise KeyError("secret-document")

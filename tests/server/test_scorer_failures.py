@@ -1,4 +1,4 @@
-"""A scorer that fails, or cannot be had, is an error without details."""
+"""A scorer that fails or cannot be loaded causes an error without details."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def nonsense(query, documents):
 
 @pytest.mark.parametrize("scorer", [broken, nonsense])
 def test_a_scorer_that_fails_is_an_internal_error_without_details(scorer, caplog):
-    """500; the log has the request's id and the place, neither has a document."""
+    """The log has the request id and the place. Neither the log nor the response has a document."""
     from cohere_rerank.server.logs import JsonFormatter
 
     with RunningServer(scorer=scorer) as running:
@@ -38,8 +38,8 @@ def test_a_scorer_that_fails_is_an_internal_error_without_details(scorer, caplog
     assert refused.json()["id"] in plain_text
 
 
-def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
-    """A program that we run in may print whatever exception it is given."""
+def test_an_unexpected_error_is_logged_without_its_text(caplog, monkeypatch):
+    """Another program may format an exception with its text."""
     from cohere_rerank.server import backends
 
     def fail(*_):
@@ -55,7 +55,7 @@ def test_what_fails_unforeseen_is_logged_without_its_text(caplog, monkeypatch):
 
 
 def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
-    """By its type and place; and the server does not start."""
+    """The log has its type and place, and the server does not start."""
     from cohere_rerank.server import ServerSettings, create_app
 
     app, sent = create_app(ServerSettings()), []
@@ -79,6 +79,6 @@ def test_a_scorer_that_cannot_be_loaded_is_logged_without_its_text(caplog):
     assert "secret" not in logging.Formatter().format(caplog.records[-1])
 
 
-def test_a_model_that_cannot_be_had_is_not_found(open_server):
-    """404, with what to install or to say."""
+def test_a_model_that_cannot_be_loaded_is_not_found(open_server):
+    """The 404 says what to install or to set."""
     assert "local:onnx" in error_message(open_server.post(body={**RERANK_BODY, "model": "local-onnx"}), 404)

@@ -1,4 +1,4 @@
-"""`serve --upstream` and the key for it, which is the server's own."""
+"""`serve --upstream` uses a key of its own for the upstream."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ NOTE = "CO_API_KEY is not set"
 
 @pytest.fixture
 def upstream():
-    """One that wants a key."""
+    """An upstream that requires a key."""
     with Server() as server:
         server.keys = {"upstream-key"}
         yield server
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_without_a_key_it_says_at_its_start_what_will_happen(upstream, workers):
-    """Once, in the log; and that happens: 502, whatever key the caller shows; the caller's is not passed on."""
+def test_without_a_key_it_warns_at_its_start(upstream, workers):
+    """The log warns once, every request gets 502, and the caller's key is not forwarded."""
     with program("--upstream", upstream.url, "--workers", workers) as started:
         assert started.post(authorization="Bearer upstream-key").status_code == 502
         (request,) = upstream.requests
@@ -34,8 +34,8 @@ def test_without_a_key_it_says_at_its_start_what_will_happen(upstream, workers):
     assert "upstream-key" not in "".join(started.lines)
 
 
-def test_the_log_says_that_the_key_was_refused(upstream):
-    """A warning for each such request, with its id; of the upstream its status, and none of its words, nor a key."""
+def test_the_log_says_that_the_key_was_rejected(upstream):
+    """Each such request has a warning with its id and the status, without the upstream's text and without a key."""
     upstream.script(error(401, "invalid api token: wrong-key, secret words"), error(403, "secret words"))
     with program("--upstream", upstream.url, CO_API_KEY="wrong-key") as started:
         replies = [started.post(**{"x-request-id": f"r{n}"}) for n in range(2)]
@@ -50,8 +50,8 @@ def test_the_log_says_that_the_key_was_refused(upstream):
     assert not any(word in "".join(started.lines) for word in ("wrong-key", "secret"))
 
 
-def test_what_the_caller_did_wrong_is_no_warning(upstream):
-    """The upstream's 404 is passed on, and whoever body for that model can read it."""
+def test_an_error_of_the_caller_is_not_a_warning(upstream):
+    """The upstream's 404 is forwarded, and the log has no warning."""
     upstream.script(error(404, "model 'secret' not found"))
     with program("--upstream", upstream.url, CO_API_KEY="upstream-key") as started:
         assert started.post().status_code == 404
@@ -61,8 +61,8 @@ def test_what_the_caller_did_wrong_is_no_warning(upstream):
 
 
 @pytest.mark.parametrize("name", ["CO_API_KEY", "COHERE_API_KEY"])
-def test_with_a_key_it_has_nothing_to_say(upstream, name):
-    """By either name; the upstream is body with it."""
+def test_with_a_key_it_does_not_warn(upstream, name):
+    """Both variables work, and the upstream gets the key."""
     with program("--upstream", upstream.url, **{name: "upstream-key"}) as started:
         assert started.post(authorization="Bearer callers").status_code == 200
         wait_until(lambda: any('"status": 200' in line for line in started.lines))
@@ -70,8 +70,8 @@ def test_with_a_key_it_has_nothing_to_say(upstream, name):
     assert "upstream-key" not in "".join(started.lines)
 
 
-def test_without_an_upstream_no_key_is_missed():
-    """The local engine needs none."""
+def test_without_an_upstream_it_does_not_warn():
+    """The local engine needs no key."""
     with program() as started:
         assert started.post().status_code == 200
     assert NOTE not in "".join(started.lines)

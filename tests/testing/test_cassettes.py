@@ -1,4 +1,4 @@
-"""What was recorded from a real server is replayed without one, and holds no key, and no text if asked."""
+"""A recording is replayed without a server. It contains no key and, on request, no text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TEXTS = ["heißt", "Fluß", "Zeppelin", "Xanten", "Quokka"]
 
 
 def in_file(path):
-    """The cassette, plain and with every escape of YAML and JSON undone."""
+    """Return the cassette, plain and with the escapes of YAML and JSON decoded."""
     raw = path.read_text(encoding="utf-8")
     return raw + raw.encode().decode("unicode_escape", "replace") + json.dumps(raw) + as_utf_8(raw)
 
@@ -69,8 +69,8 @@ CALLERS = [call_ours, call_ours_async, call_own_httpx, call_official]
 
 @pytest.mark.parametrize("redact_texts", [False, True])
 @pytest.mark.parametrize("call", CALLERS)
-def test_a_replay_gives_what_was_recorded(server, tmp_path, call, redact_texts):
-    """Each kind of client, without a server the second time; and no key in the file, and no text if asked."""
+def test_a_replay_returns_what_was_recorded(server, tmp_path, call, redact_texts):
+    """Each kind of client is replayed without a server. The file has no key and, on request, no text."""
     path = tmp_path / "cassettes" / "one.yaml"
     with cassette(path, redact_texts=redact_texts):
         recorded = call(server.url)
@@ -85,8 +85,8 @@ def test_a_replay_gives_what_was_recorded(server, tmp_path, call, redact_texts):
     assert "rerank-v4.0-fast" in text
 
 
-def test_a_client_made_before_is_recorded_and_afterwards_is_itself_again(server, tmp_path):
-    """Programs make their client once, at import; outside of the block its own connections serve it."""
+def test_a_client_created_before_the_block_is_recorded_inside_it(server, tmp_path):
+    """A client created before the block is recorded inside it and uses its own connections afterwards."""
     with ours.ClientV2(KEY, base_url=server.url) as client:
         client.rerank(**CALL)
         with cassette(tmp_path / "one.yaml"):
@@ -97,8 +97,8 @@ def test_a_client_made_before_is_recorded_and_afterwards_is_itself_again(server,
     assert [request.connection for request in server.requests] == [1, 2, 1]
 
 
-def test_a_request_that_is_not_in_the_cassette_is_refused_without_being_shown(server, tmp_path):
-    """Changed texts are noticed, redacted or not; the error names the field and shows no text."""
+def test_another_request_is_rejected_without_showing_it(server, tmp_path):
+    """Changed texts are detected, redacted or not. The error names the field and shows no text."""
     for redact in (False, True):
         path = tmp_path / f"{redact}.yaml"
         with cassette(path, redact_texts=redact):
@@ -115,8 +115,8 @@ def test_a_request_that_is_not_in_the_cassette_is_refused_without_being_shown(se
     assert len(server.requests) == 2
 
 
-def test_split_lists_and_repeats_are_recorded_one_by_one(server, tmp_path):
-    """Each request has its own reply, in whatever order they come; a repeat meets the second one."""
+def test_split_lists_and_retries_are_recorded_one_by_one(server, tmp_path):
+    """Each part has its own response in any order, and a retry gets the second response."""
     documents = [f"text {i}" for i in range(25)]
     server.script(error(503, "later"))
 
@@ -135,7 +135,7 @@ def test_split_lists_and_repeats_are_recorded_one_by_one(server, tmp_path):
 
 
 def test_errors_are_replayed_as_the_same_errors(server, tmp_path):
-    """Status, hint and message; a message that quotes the key does not keep it."""
+    """Status, hint and message are the same. A message that quotes the key loses it."""
     headers = {"retry-after": "7", "set-cookie": "session=abcdefgh1234"}
     for record in ("once", "none"):
         server.script(error(429, f"the key {KEY} is limited to 10 calls / month", headers=headers))
@@ -151,7 +151,7 @@ def test_errors_are_replayed_as_the_same_errors(server, tmp_path):
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
 def test_compressed_replies_are_recorded_as_text(server, tmp_path, encoding):
-    """Nothing hides from redaction, nor from grep."""
+    """Redaction and grep see the whole body."""
     body = {"results": [{"index": 1, "relevance_score": 0.5, "document": {"text": "Quokka"}}], "echo": KEY}
     server.script(reply(json=body, encoding=encoding))
     with cassette(tmp_path / "one.yaml", redact_texts=True):
@@ -161,7 +161,7 @@ def test_compressed_replies_are_recorded_as_text(server, tmp_path, encoding):
 
 
 def test_addresses_keep_no_password_and_no_parameter(server, tmp_path):
-    """Proxies take keys there."""
+    """Proxies accept keys there."""
     url = server.url.replace("http://", "http://user:open-sesame@") + "/v2/rerank?api-key=open-sesame2"
     with cassette(tmp_path / "one.yaml"):
         httpx.post(url, json=CALL, headers={"x-api-key": "open-sesame3", "cookie": "a=open-sesame4"}, trust_env=False)
@@ -170,7 +170,7 @@ def test_addresses_keep_no_password_and_no_parameter(server, tmp_path):
 
 
 def test_modes_are_vcrpy_s(server, tmp_path):
-    """`new_episodes` adds what is missing, `all` records anew; another word is refused."""
+    """`new_episodes` adds missing requests, `all` records again, and an unknown mode is an error."""
     path = tmp_path / "one.yaml"
     for record, query, n_asked in (
         ("once", "a", 1),
@@ -186,7 +186,7 @@ def test_modes_are_vcrpy_s(server, tmp_path):
 
 
 def test_nothing_is_logged(server, tmp_path, caplog):
-    """vcrpy logs replies at INFO; with us it does not, and its level is as before."""
+    """vcrpy does not log replies inside the block, and its log level is restored."""
     server.script(error(400, "Quokka is no document"), good_reply())
     with caplog.at_level(logging.DEBUG), cassette(tmp_path / "one.yaml"):
         with pytest.raises(ours.BadRequestError):
@@ -196,15 +196,15 @@ def test_nothing_is_logged(server, tmp_path, caplog):
     assert not [word for word in (*TEXTS, KEY) if word in caplog.text]
 
 
-def test_local_answers_are_not_recorded(tmp_path):
-    """Nothing is sent there."""
+def test_local_rankings_are_not_recorded(tmp_path):
+    """`local:` sends nothing."""
     with cassette(tmp_path / "one.yaml"):
         call_ours("local:")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_without_vcrpy_the_error_names_the_extra(tmp_path, monkeypatch):
-    """And nothing else happens."""
+    """Nothing else happens."""
     import sys
 
     monkeypatch.setitem(sys.modules, "vcr", None)
@@ -216,7 +216,7 @@ def test_without_vcrpy_the_error_names_the_extra(tmp_path, monkeypatch):
 
 
 class Recorded:
-    """What redaction needs of vcrpy's Request."""
+    """The part of vcrpy's Request that redaction needs."""
 
     def __init__(self, body, headers=None, uri="https://api.cohere.com/v2/rerank"):
         self.body, self.headers, self.uri = body, dict(headers or {}), uri
@@ -232,7 +232,7 @@ words = st.text(st.characters(categories=["L"]), min_size=6, max_size=12)
 
 @given(query=words, documents=st.lists(words, min_size=1, max_size=4), shown=st.integers(0, 3))
 def test_no_text_stays_in_request_or_reply(query, documents, shown):
-    """Whatever the script: in fields, echoes, messages that quote; numbers and lengths stay."""
+    """No text in any script stays in fields, echoes or messages. Numbers and lengths stay."""
     redaction = Redaction(texts=True)
     body = json.dumps(
         {"model": "m-1", "query": query, "documents": documents, "top_n": 2}, ensure_ascii=bool(shown % 2)
@@ -270,7 +270,7 @@ ECHO = {"text": "x", "type": "SECRETDIAGNOSIS", "id": "PATIENT7", "born": 197001
     ids=["results", "lists", "data", "bare", "detail", "top"],
 )
 def test_of_an_echoed_document_nothing_stays(reply):
-    """Whatever its fields are called and whether they are texts or numbers; what a replay needs stays."""
+    """No field of an echo stays, whatever its name and type. The fields that a replay needs stay."""
     redaction = Redaction(texts=True)
     redaction.request(Recorded(json.dumps({"query": "q", "documents": ["other"]}).encode()))
     kept = redacted_reply(redaction, json.dumps(reply).encode()).decode()
@@ -281,7 +281,7 @@ def test_of_an_echoed_document_nothing_stays(reply):
 
 @given(st.dictionaries(words, words, min_size=1), st.dictionaries(words, words, min_size=1))
 def test_the_fingerprint_is_of_all_texts(first, second):
-    """The same texts in another order of fields are the same; other texts are not."""
+    """The order of fields does not change it, and other texts do."""
     prints = [
         json.loads(Redaction(texts=True).request(Recorded(json.dumps(fields).encode())).body)["fingerprint"]
         for fields in (first, dict(reversed(first.items())), second)
@@ -290,7 +290,7 @@ def test_the_fingerprint_is_of_all_texts(first, second):
     assert (prints[0] == prints[2]) == (first == second)
 
 
-def test_what_cannot_be_read_is_not_recorded():
-    """A compression that vcrpy does not undo would carry texts past redaction."""
+def test_an_unreadable_body_is_not_recorded():
+    """A compression that vcrpy does not support would hide texts from redaction."""
     with pytest.raises(ValueError, match="cannot be redacted"):
         Redaction().response({"headers": {"Content-Encoding": ["zstd"]}, "body": {"string": b"\x28\xb5"}})

@@ -1,4 +1,4 @@
-"""The test server answers like the documented API and misbehaves as told."""
+"""The test server behaves like the documented API and fails on demand."""
 
 from __future__ import annotations
 
@@ -47,8 +47,8 @@ def ask(http, **changes):
     return http.post("/v2/rerank", json=body)
 
 
-def test_a_good_request_is_ranked(http):
-    """Results are sorted by a score of the texts alone; a hundred documents bill one unit."""
+def test_a_valid_request_is_ranked(http):
+    """Results are sorted by scores that depend on the texts alone. A hundred documents cost one search unit."""
     got = ask(http, documents=[str(i) for i in range(101)], top_n=7).json()
     expected = sorted(range(101), key=lambda i: -score("q", str(i)))[:7]
     assert [item["index"] for item in got["results"]] == expected
@@ -82,8 +82,8 @@ def test_spans_point_into_the_text(http):
         ({"model": ...}, 400, "a model parameter is required for this endpoint."),
     ],
 )
-def test_a_bad_request_is_refused_as_documented(http, changes, status, message):
-    """Bad bodies get the documented status and message."""
+def test_an_invalid_request_is_rejected_as_documented(http, changes, status, message):
+    """Invalid bodies get the documented status and message."""
     got = ask(http, **changes)
     assert got.status_code == status
     assert message in got.json()["message"]
@@ -91,7 +91,7 @@ def test_a_bad_request_is_refused_as_documented(http, changes, status, message):
 
 
 def test_keys_and_paths_are_checked(server, http):
-    """An unknown key is a 401, an unknown path a 404, broken JSON a 400."""
+    """An unknown key gets 401, an unknown path 404, and broken JSON 400."""
     assert http.post("/v3/rerank", json=ASK).status_code == 404
     assert http.get("/v2/rerank").status_code == 404
     assert http.post("/v2/rerank", content=b"{").status_code == 400
@@ -116,7 +116,7 @@ def test_requests_are_recorded(server, http):
 
 
 def test_a_script_is_used_up_in_order(server, http):
-    """Scripted replies come first and once; then the default."""
+    """Each scripted reply is sent once, and then the default."""
     server.script(error(503, "later"), reply(418, text="teapot"), good_reply())
     assert [ask(http).status_code for _ in range(4)] == [503, 418, 200, 200]
     server.default = html(502)
@@ -125,7 +125,7 @@ def test_a_script_is_used_up_in_order(server, http):
 
 @pytest.mark.parametrize("options", [{"chunked": True}, {"encoding": "gzip"}, {"encoding": "deflate", "chunked": True}])
 def test_a_body_arrives_in_any_framing(server, http, options):
-    """Chunked and compressed bodies are what they say."""
+    """Chunked and compressed bodies arrive as declared."""
     server.script(reply(json={"text": "x" * 5000}, **options))
     got = ask(http)
     assert got.json() == {"text": "x" * 5000}
@@ -146,7 +146,7 @@ def test_a_body_arrives_in_any_framing(server, http, options):
     ],
 )
 def test_faults_are_what_they_say(server, http, fault, raised):
-    """Each broken connection shows as httpx names it, and the server serves on."""
+    """httpx reports each broken connection by its name, and the server keeps serving."""
     server.script(fault)
     with pytest.raises(raised):
         ask(http)
@@ -155,7 +155,7 @@ def test_faults_are_what_they_say(server, http, fault, raised):
 
 @pytest.mark.parametrize("fault", [hang(), drip("head")])
 def test_an_endless_reply_ends_with_the_client(server, http, fault):
-    """A reply that never comes does not outlive its connection."""
+    """A reply without an end stops when the client disconnects."""
     server.script(fault)
     with pytest.raises(httpx.ReadTimeout):
         # Each byte resets httpx's timer, so only a timeout below the interval fires.
@@ -164,8 +164,8 @@ def test_an_endless_reply_ends_with_the_client(server, http, fault):
 
 
 @pytest.mark.parametrize("where", ["body", "1xx"])
-def test_a_drip_goes_on_and_on(server, where):
-    """Bytes keep coming until the client hangs up."""
+def test_a_drip_continues_until_the_client_disconnects(server, where):
+    """Bytes keep arriving until the client disconnects."""
     server.script(drip(where, interval_s=0.001))
     with socket.create_connection(("127.0.0.1", server.port), timeout=5) as raw:
         raw.sendall(b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n")
@@ -174,8 +174,8 @@ def test_a_drip_goes_on_and_on(server, where):
     server.wait_until(lambda s: s.n_open == 0)
 
 
-def test_a_connection_that_comes_while_the_server_stops_is_closed():
-    """The loop, busy until both have happened, accepts it in the turn that ends the server."""
+def test_a_connection_that_arrives_while_the_server_stops_is_closed():
+    """The event loop accepts the connection in the turn in which the server stops."""
     with ExitStack() as sockets:
         with Server() as running:
             go = threading.Event()
@@ -190,8 +190,8 @@ def test_a_connection_that_comes_while_the_server_stops_is_closed():
         gc.collect()  # warns of what was left open, and a warning fails the test
 
 
-def test_clients_that_leave_within_a_request_are_no_failure_of_the_server(caplog):
-    """The refusal goes to a socket that nobody reads any more, and nothing is logged as unhandled."""
+def test_a_disconnect_inside_a_request_causes_no_logged_error(caplog):
+    """The error response goes to a closed socket, and nothing is logged as unhandled."""
     with Server() as running:
         for _ in range(100):
             with socket.create_connection(("127.0.0.1", running.port), timeout=5) as raw:
@@ -200,8 +200,8 @@ def test_clients_that_leave_within_a_request_are_no_failure_of_the_server(caplog
     assert not caplog.records
 
 
-def test_large_bodies_are_valid_answers(server, http):
-    """Huge bodies and bombs are good JSON, so that only a cap can refuse them."""
+def test_large_bodies_are_valid_replies(server, http):
+    """Huge bodies and compression bombs are valid JSON, so that only a size limit can reject them."""
     server.script(huge(300_000), huge(300_000, chunked=True), gzip_bomb(2_000_000))
     for at_least in (190_000, 190_000, 2_000_000):
         got = ask(http)
@@ -210,7 +210,7 @@ def test_large_bodies_are_valid_answers(server, http):
 
 
 def test_deep_json_is_too_deep(server, http):
-    """The nesting breaks Python's own parser."""
+    """Python's own parser fails on the nesting."""
     server.script(deep_json())
     with pytest.raises(RecursionError):
         ask(http).json()
@@ -223,8 +223,8 @@ def test_a_redirect_names_its_target(server, http):
     assert (got.status_code, got.headers["location"]) == (307, "/v2/other")
 
 
-def test_a_hold_keeps_replies_back(server):
-    """Held requests are all in flight at once, and all answered after the hold."""
+def test_held_replies_are_sent_after_the_block(server):
+    """Held requests are all in flight at once, and all get their replies afterwards."""
     statuses = []
 
     def one():
@@ -242,7 +242,7 @@ def test_a_hold_keeps_replies_back(server):
 
 
 def test_a_dropped_connection_is_replaced(server, http):
-    """A client connects anew after a restart of the server or an unannounced close."""
+    """A client connects again after a restart of the server or an unannounced close."""
     ask(http)
     server.drop_connections()
     ask(http)
@@ -253,7 +253,7 @@ def test_a_dropped_connection_is_replaced(server, http):
 
 
 def test_tls_needs_the_authority():
-    """The trusted certificate passes with its authority only; the self-signed one never."""
+    """The trusted certificate needs its authority. The self-signed one is never trusted."""
     with Server(tls="trusted") as server:
         assert httpx.post(server.url + "/v2/rerank", json=ASK, verify=server.client_ssl_context()).status_code == 200
         with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
@@ -267,7 +267,7 @@ def test_tls_needs_the_authority():
 
 @given(st.lists(st.floats(0, 100)))
 def test_the_clock_passes_only_by_sleeping(waits):
-    """Time is the sum of the sleeps."""
+    """The time is the sum of the sleeps."""
     clock = FakeClock(now=0.0)
     for wait in waits:
         clock.sleep(wait)

@@ -1,4 +1,4 @@
-"""A real server that answers as told, breaks as told, and does the same in every run."""
+"""The fault server replies as set, fails as planned, and does the same in every run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,8 @@ def statuses(fake, n):
 # Good answers -----------------------------------------------------------------------------------
 
 
-def test_it_answers_what_local_answers(fake):
-    """To the byte, refusals too: there is one API."""
+def test_it_replies_as_local_does(fake):
+    """Rankings and errors equal those of `local:` to the byte, because both use one API."""
     from cohere_rerank.local.registry import scorer_resolver
 
     for body in (json.dumps(CALL), "{", json.dumps({**CALL, "top_k": 1}), json.dumps({**CALL, "documents": []})):
@@ -57,16 +57,16 @@ def test_it_answers_what_local_answers(fake):
     ],
     ids=["list", "mapping", "function"],
 )
-def test_given_scores_are_the_answer(fake, scores, expected):
-    """By position, by text, by a function; they stay for later requests."""
+def test_set_scores_are_returned(fake, scores, expected):
+    """Scores by position, by text and by a function stay for later requests."""
     fake.reply(scores)
     client = fake.client()
     for _ in range(2):
         assert [(r.index, r.relevance_score) for r in client.rerank(**CALL).results] == expected
 
 
-def test_what_is_queued_comes_in_order_and_the_last_scores_stay(fake):
-    """Two replies, a fault between them; then the second for ever, until load_plan."""
+def test_queued_steps_are_used_in_order_and_the_last_scores_stay(fake):
+    """Two replies with a fault between them come in order. The second stays until load_plan."""
     fake.reply([0.1, 0.2, 0.3])
     fake.fail(times=2, status=503)
     fake.reply([0.6, 0.5, 0.4])
@@ -78,8 +78,8 @@ def test_what_is_queued_comes_in_order_and_the_last_scores_stay(fake):
     assert ask(fake).json()["results"][0]["relevance_score"] not in (0.3, 0.6)
 
 
-def test_scores_that_do_not_fit_are_a_400_that_says_so(fake):
-    """A mistake of the test is no outage: nobody repeats it, nobody waits."""
+def test_scores_that_do_not_fit_are_a_400_with_the_reason(fake):
+    """A mistake of the test is a 400, so that no client retries."""
     client = fake.client()
     for scores in ([0.5], [0.1, 0.2, 3], lambda query, documents: 1 / 0):
         fake.reply(scores)
@@ -94,8 +94,8 @@ def test_scores_that_do_not_fit_are_a_400_that_says_so(fake):
             fake.reply(scores)
 
 
-def test_calls_say_what_was_asked_and_their_repr_does_not(fake):
-    """Model, query, documents, key, headers; pytest prints reprs into logs."""
+def test_calls_have_the_content_and_their_repr_does_not(fake):
+    """A call has model, query, documents, key and headers. Its repr, which pytest prints, has none."""
     fake.client("a-secret-key", client_name="me").rerank(**CALL, top_n=2)
     (call,) = fake.calls
     assert (call.model, call.query, call.documents) == (CALL["model"], CALL["query"], CALL["documents"])
@@ -103,8 +103,8 @@ def test_calls_say_what_was_asked_and_their_repr_does_not(fake):
     assert repr(fake.calls) == f"[<POST /v2/rerank, {len(call.body)} bytes>]"
 
 
-def test_other_paths_and_methods_are_no_calls(fake):
-    """A health check uses up no fault; a script may wait for it."""
+def test_other_paths_and_methods_are_not_calls(fake):
+    """A health check uses no fault, and a script may wait for it."""
     fake.fail(status=503)
     for path, status in (("/health", "ok"), ("/ready", "ready")):
         got = httpx.get(fake.url + path, trust_env=False)
@@ -116,14 +116,14 @@ def test_other_paths_and_methods_are_no_calls(fake):
     assert fake.calls == [] and statuses(fake, 2) == [503, 200]
 
 
-def test_a_scorer_can_be_brought():
-    """As in the client: a function, here."""
+def test_a_scorer_can_be_a_function():
+    """The server accepts a function as its scorer, as the client does."""
     with FaultServer(scorer=lambda query, documents: [0.25] * len(documents)) as fake:
         assert {r.relevance_score for r in fake.client().rerank(**CALL).results} == {0.25}
 
 
-def test_a_port_that_is_taken_is_an_error_and_nothing_stays_behind(fake):
-    """No thread of the failed one is left."""
+def test_a_taken_port_is_an_error_and_leaves_no_thread(fake):
+    """The failed server leaves no thread."""
     before = threading.active_count()
     with pytest.raises(OSError, match="in use"):
         FaultServer(port=fake.port).__enter__()
@@ -131,7 +131,7 @@ def test_a_port_that_is_taken_is_an_error_and_nothing_stays_behind(fake):
 
 
 def test_the_async_client_is_served_too(fake):
-    """`async_client` takes the options of AsyncClientV2."""
+    """`async_client` accepts the options of AsyncClientV2."""
     fake.fail(status=503)
     fake.reply([0.1, 0.2, 0.3])
 
@@ -174,8 +174,8 @@ READABLE = ("unsorted", "bare-list")  # clients accept these malformed replies
     ],
     ids=str,
 )
-def test_every_fault_is_the_error_it_should_be(fake, fault, error):
-    """Once, and the next request is answered."""
+def test_every_fault_causes_its_error(fake, fault, error):
+    """Each fault causes its error once, and the next request is ranked."""
     fake.fail(**fault)
     client = fake.client(max_retries=0)
     with pytest.raises(error) as caught:
@@ -210,8 +210,8 @@ def test_a_rejected_request_is_not_malformed(fake):
     assert ask(fake, documents=[]).status_code == 400
 
 
-def test_hints_are_sent_as_told_and_waited_for(fake):
-    """Seconds, milliseconds, none; a client with a clock of its own waits as long as asked, in no time."""
+def test_hints_are_sent_and_waited_for(fake):
+    """Hints in seconds, in milliseconds and none are sent as set. A client with a fake clock waits them out."""
     fake.fail(status=429, retry_after=7)
     fake.fail(status=429, headers={"retry-after-ms": "2500"})
     clock = FakeClock()
@@ -222,7 +222,7 @@ def test_hints_are_sent_as_told_and_waited_for(fake):
 
 
 def test_a_hang_ends_with_the_client(fake):
-    """The client's timeout is what ends it."""
+    """The client's timeout ends a hang."""
     fake.fail(hang=True)
     with pytest.raises(ours.RequestTimedOutError):
         fake.client(max_retries=0, timeout=0.05).rerank(**CALL)
@@ -230,7 +230,7 @@ def test_a_hang_ends_with_the_client(fake):
 
 
 def raw(fake, request, n_reads=1000):
-    """Send bytes, give back what comes until the server closes, as separate reads."""
+    """Send bytes, and return what arrives until the server closes, as separate reads."""
     with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
         connection.sendall(request)
         pieces = []
@@ -240,7 +240,7 @@ def raw(fake, request, n_reads=1000):
 
 
 def until_reset(connection):
-    """What comes before the connection is reset."""
+    """Return what arrives before the connection is reset."""
     got = b""
     try:
         while piece := connection.recv(65536):
@@ -256,8 +256,8 @@ def post(body):
     return head % len(content) + content
 
 
-def test_a_drip_is_the_real_answer_in_single_bytes(fake):
-    """Seen on a raw socket: far more reads than a whole answer has, and in the end the same bytes."""
+def test_a_drip_is_the_real_reply_in_single_bytes(fake):
+    """A raw socket needs many more reads for a drip, and gets the same bytes."""
     whole = b"".join(raw(fake, post(CALL)))
     fake.fail(drip=0.001)
     pieces = raw(fake, post(CALL))
@@ -266,14 +266,14 @@ def test_a_drip_is_the_real_answer_in_single_bytes(fake):
 
 
 def test_a_deadline_ends_a_drip(fake):
-    """Each read is quick, all together are not."""
+    """Each read is quick, but together they exceed the deadline."""
     fake.fail(drip=0.02)
     with pytest.raises(ours.DeadlineExceededError):
         fake.client(max_retries=0, deadline=0.2).rerank(**CALL)
 
 
 def test_resets_and_truncations_on_a_raw_socket(fake):
-    """RST before a byte, inside the headers, inside the body; FIN too early by length and by chunk."""
+    """RST comes before a byte, inside the headers or inside the body. FIN comes before the declared end."""
     for where, before in (("start", b""), ("head", b"HTTP/1.1 200 OK\r\ncontent-ty"), ("body", b'{"results"')):
         fake.fail(reset=where)
         with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
@@ -298,15 +298,15 @@ def test_resets_and_truncations_on_a_raw_socket(fake):
     ],
     ids=["garbage", "length", "long head", "tls"],
 )
-def test_what_is_no_http_is_refused_and_the_server_goes_on(fake, request_bytes, status):
-    """With a status and JSON, and no trace in the log of the process."""
+def test_invalid_http_is_rejected_and_the_server_keeps_serving(fake, request_bytes, status):
+    """Invalid HTTP gets a status and JSON, and nothing is logged."""
     got = b"".join(raw(fake, request_bytes, n_reads=1))
     assert got.startswith(b"HTTP/1.1 " + status) and b'{"message"' in got
     assert statuses(fake, 1) == [200]
 
 
-def test_a_body_that_is_announced_gets_its_100_continue(fake):
-    """As curl asks for with larger bodies."""
+def test_expect_100_continue_is_honoured(fake):
+    """curl waits for it before it sends a larger body."""
     content = json.dumps(CALL).encode()
     with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
         connection.sendall(
@@ -318,8 +318,8 @@ def test_a_body_that_is_announced_gets_its_100_continue(fake):
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
-def test_requests_sent_in_one_go_are_answered_one_by_one(fake):
-    """Pipelined, the first chunked: nothing of the second is lost."""
+def test_pipelined_requests_get_one_response_each(fake):
+    """No byte of a second pipelined request is lost, even if the first is chunked."""
     content = json.dumps(CALL).encode()
     chunked = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n"
     got = b"".join(raw(fake, chunked % (len(content), content) + post(CALL)))
@@ -330,15 +330,15 @@ def test_requests_sent_in_one_go_are_answered_one_by_one(fake):
     "status",
     [200, 299, 400, 401, 402, 403, 404, 408, 409, 413, 422, 429, 498, 499, 500, 501, 502, 503, 504, 520, 529, 599],
 )
-def test_every_status_is_answered(fake, status):
-    """Cohere's own that no standard knows too, and those of proxies: with a message, never with a broken connection."""
+def test_every_status_can_be_sent(fake, status):
+    """Cohere's non-standard statuses and those of proxies arrive with a message."""
     fake.fail(status=status)
     got = ask(fake)
     assert got.status_code == status and got.json()["message"]
 
 
-def test_a_server_that_cannot_decide_answers_why(fake, monkeypatch):
-    """500 with the reason, and the connection lives on; not an end without a word."""
+def test_an_error_in_the_choice_of_a_reply_is_a_500(fake, monkeypatch):
+    """An error in `next_reply` is a 500 with the reason, and the connection stays open."""
 
     def broken(_request):
         raise LookupError("nothing was scripted")
@@ -354,14 +354,14 @@ def test_a_server_that_cannot_decide_answers_why(fake, monkeypatch):
 
 @pytest.mark.parametrize("times", [0, -1, "3", 1.0, True])
 def test_times_is_a_count(fake, times):
-    """None, or a text, would be a fault that never comes."""
+    """None or a text would be a fault that never happens."""
     with pytest.raises(ours.InvalidRequestError, match="times must be a whole number, at least 1"):
         fake.fail(times=times, status=503)
     assert statuses(fake, 1) == [200]
 
 
-def test_faults_that_no_request_has_met_are_known(fake):
-    """Each time that is left of a queued one, and a plan's, whose repr says what was asked for and no more."""
+def test_unused_lists_faults_that_no_request_got(fake):
+    """`unused` has each remaining time of a queued fault, and the plan's faults with a short repr."""
     assert fake.unused == []
     fake.load_plan({"faults": [{"requests": 9, "reset": "body"}, {"requests": 2, "status": 500}, {"status": 429}]})
     fake.fail(times=2, status=503)
@@ -374,7 +374,7 @@ def test_faults_that_no_request_has_met_are_known(fake):
 
 
 @pytest.mark.parametrize("fault", [{"malformed": "score-nan"}, {"drip": 0.0}])
-def test_a_fault_that_a_refusal_came_before_is_unused(fake, fault):
+def test_a_rejected_request_leaves_the_fault_unused(fake, fault):
     """A request that the key or the rate limit rejects does not use the fault; the next valid request does."""
     fake.load_plan({"keys": ["other"], "limit": {"requests": 1}, "faults": [{**fault, "requests": "1-3"}]})
     assert ask(fake).status_code == 401
@@ -386,7 +386,7 @@ def test_a_fault_that_a_refusal_came_before_is_unused(fake, fault):
     assert [unused.kind for unused in fake.unused] == list(fault)
 
 
-def test_a_wrong_answer_that_a_broken_request_came_before_is_unused(fake):
+def test_an_invalid_request_leaves_a_malformed_reply_unused(fake):
     """The 400 is sent unchanged, so the fault is still unused."""
     fake.fail(malformed="score-nan")
     assert httpx.post(f"{fake.url}/v2/rerank", content=b"{", trust_env=False).status_code == 400
@@ -394,16 +394,16 @@ def test_a_wrong_answer_that_a_broken_request_came_before_is_unused(fake):
 
 
 @pytest.mark.parametrize("fault", [{"malformed": "cut-json"}, {"status": 503}])
-def test_a_fault_behind_a_delay_that_nobody_waited_for_is_unused(fake, fault):
-    """The client has left before anything was sent."""
+def test_a_fault_behind_a_delay_is_unused_if_the_client_disconnects(fake, fault):
+    """The client disconnected before anything was sent."""
     fake.fail(**fault, delay=30)
     with pytest.raises(httpx.ReadTimeout):
         httpx.post(f"{fake.url}/v2/rerank", json=CALL, trust_env=False, timeout=0.5)
     assert [unused.kind for unused in fake.unused] == list(fault)
 
 
-def test_what_is_unused_can_be_asked_for_while_requests_come(fake):
-    """From another thread than the server's."""
+def test_unused_can_be_read_while_requests_arrive(fake):
+    """Another thread may read `unused`."""
     fake.fail(times=300, status=503)
     with ThreadPoolExecutor(2) as pool:
         asking = [pool.submit(statuses, fake, 150) for _ in range(2)]
@@ -415,8 +415,8 @@ def test_what_is_unused_can_be_asked_for_while_requests_come(fake):
 # Plans ------------------------------------------------------------------------------------------
 
 
-def test_a_plan_meets_requests_by_their_number(fake):
-    """A burst of 429, a good one, then every third."""
+def test_a_plan_chooses_faults_by_the_number_of_the_request(fake):
+    """A burst of 429 comes first, then every third request fails."""
     fake.load_plan({"faults": [{"requests": "1-3", "status": 429, "retry_after": 1}, {"every": 3, "status": 500}]})
     assert statuses(fake, 9) == [429, 429, 429, 200, 200, 500, 200, 200, 500]
     fake.load_plan({"faults": [{"requests": "1-3", "status": 429}]})
@@ -424,7 +424,7 @@ def test_a_plan_meets_requests_by_their_number(fake):
 
 
 def test_two_servers_of_one_seed_do_the_same():
-    """Statuses, bodies with their ids, everything; another seed does not."""
+    """Statuses and bodies with their ids are equal. Another seed differs."""
     faults = [{"share": 0.3, "status": 503}, {"share": 0.2, "malformed": "cut-json"}]
     seen = []
     for seed in (1, 1, 2):
@@ -433,8 +433,8 @@ def test_two_servers_of_one_seed_do_the_same():
     assert seen[0] == seen[1] != seen[2]
 
 
-def test_delays_are_kept(fake):
-    """A fault's own delay outranks the plan's; both are real."""
+def test_delays_are_real(fake):
+    """A fault's own delay replaces the plan's. Both are real."""
     fake.load_plan({"delay": {"uniform": [0.05, 0.06]}, "faults": [{"requests": 2, "status": 503, "delay": 0.2}]})
     for at_least_s, status in ((0.05, 200), (0.2, 503)):
         began_s = time.monotonic()
@@ -442,8 +442,8 @@ def test_delays_are_kept(fake):
         assert time.monotonic() - began_s >= at_least_s
 
 
-def test_a_delay_holds_up_nobody_else(fake):
-    """While one request waits, others are answered."""
+def test_a_delay_does_not_block_other_requests(fake):
+    """While one request waits, others get their replies."""
     fake.load_plan({"faults": [{"requests": 1, "delay": 3600}]})
     with socket.create_connection(("127.0.0.1", fake.port), timeout=5) as connection:
         connection.sendall(post(CALL))
@@ -453,7 +453,7 @@ def test_a_delay_holds_up_nobody_else(fake):
 
 
 def test_keys_are_checked(fake):
-    """The documented messages; the scheme in any case."""
+    """The messages are the documented ones, and the scheme may have any case."""
     fake.load_plan({"keys": ["right-key"]})
     for header, status, message in (
         (None, 401, "no api key supplied"),
@@ -465,8 +465,8 @@ def test_keys_are_checked(fake):
         assert (got.status_code, got.json().get("message")) == (status, message)
 
 
-def test_a_trial_key_s_minute_can_be_waited_out_in_no_time(fake):
-    """Server and client share a clock: the eleventh call waits a minute of it, for no hint is sent."""
+def test_a_fake_clock_skips_the_wait_for_a_trial_limit(fake):
+    """Server and client share a clock, so the eleventh call waits a minute without real time."""
     clock = FakeClock()
     fake.load_plan({"limit": "trial"}, clock=clock)
     client = fake.client(clock=clock)
@@ -477,8 +477,8 @@ def test_a_trial_key_s_minute_can_be_waited_out_in_no_time(fake):
     assert sum(clock.sleeps) >= 60 and len(fake.calls) > 11
 
 
-def test_a_monthly_quota_is_not_repeated(fake):
-    """It is the error that says so, at once."""
+def test_a_monthly_quota_is_not_retried(fake):
+    """The quota error is raised at once."""
     fake.load_plan({"limit": {"requests": 100, "per_month": 2, "trial": True}})
     client = fake.client()
     client.rerank(**CALL)
@@ -489,8 +489,8 @@ def test_a_monthly_quota_is_not_repeated(fake):
     assert not [name for name in caught.value.headers if "trial" in name or "monthly" in name]
 
 
-def test_what_a_fault_meets_does_not_count_against_the_limit(fake):
-    """A request that never reached the API used up nothing of it."""
+def test_a_request_with_a_fault_does_not_count_against_the_limit(fake):
+    """A request that never reached the API does not use the limit."""
     fake.load_plan({"limit": {"requests": 1}, "faults": [{"requests": "1-2", "reset": "start"}]})
     client = fake.client(clock=FakeClock())
     assert client.rerank(**CALL).results[0].index == 1
@@ -499,8 +499,8 @@ def test_what_a_fault_meets_does_not_count_against_the_limit(fake):
 # The official client ----------------------------------------------------------------------------
 
 
-def test_the_official_client_meets_the_same(fake):
-    """Scores, statuses, its own retry after a hint, a broken connection."""
+def test_the_official_client_sees_the_same(fake):
+    """The official client sees the scores, statuses, hints and broken connections too."""
     cohere = pytest.importorskip("cohere")
     with cohere.ClientV2("a-key", base_url=fake.url) as client:
         meet_everything(cohere, client, fake)

@@ -1,4 +1,4 @@
-"""A reader who follows the guide alone gets tests that pass, and a faults file that is read."""
+"""The tests of the guide pass, and its faults files are valid."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def blocks(text, language):
 
 
 @pytest.mark.skipif("cohere_rerank" not in {p.name for p in entry_points(group="pytest11")}, reason="pip install -e .")
-def test_the_tests_of_the_guide_pass_as_they_stand(tmp_path):
-    """Saved as the guide says; pytest, no conftest, no setting."""
+def test_the_tests_of_the_guide_pass(tmp_path):
+    """The guide's file works with pytest alone, without a conftest and settings."""
     tests = [block for block in blocks(GUIDE, "python") if "(fake_cohere)" in block]
     (tmp_path / "test_answers.py").write_text("\n\n".join(tests), encoding="utf-8")
     done = subprocess.run(
@@ -38,8 +38,8 @@ def test_the_tests_of_the_guide_pass_as_they_stand(tmp_path):
 
 
 @pytest.mark.parametrize("text", [*blocks(GUIDE, "yaml"), *blocks(REFERENCE, "yaml")])
-def test_the_plans_of_the_docs_are_plans(text):
-    """And each has faults."""
+def test_the_plans_of_the_docs_are_valid(text):
+    """Each plan is valid and has faults."""
     assert read_plan(yaml.safe_load(text)).faults
 
 

@@ -1,4 +1,4 @@
-"""A plan says the same in every run, and a file with a mistake is refused by the entry's name."""
+"""A plan does the same in every run. A mistake in a file is reported with the name of the entry."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def kinds(plan, n=40):
     return [fault.kind if (fault := plan.fault_for(i)) else None for i in range(1, n + 1)]
 
 
-def test_a_file_is_read_as_it_says(tmp_path):
-    """Every part of the example arrives, from YAML and from the same data as JSON."""
+def test_a_file_is_read_completely(tmp_path):
+    """YAML and JSON files yield every part of the example."""
     import yaml
 
     (tmp_path / "faults.yaml").write_text(EXAMPLE, encoding="utf-8")
@@ -47,7 +47,7 @@ def test_a_file_is_read_as_it_says(tmp_path):
 
 
 def test_an_empty_file_is_a_plan_without_faults(tmp_path):
-    """A server that only answers."""
+    """The server then sends only valid replies."""
     (tmp_path / "faults.yaml").write_text("# nothing yet\n", encoding="utf-8")
     assert read_plan(tmp_path / "faults.yaml") == Plan() == read_plan(None)
 
@@ -93,7 +93,7 @@ def test_an_empty_file_is_a_plan_without_faults(tmp_path):
     ],
 )
 def test_a_mistake_is_named_with_file_entry_and_what_is_allowed(tmp_path, text, said):
-    """Nobody searches for a mistake."""
+    """The message names the file, the entry and what is allowed."""
     path = tmp_path / "faults.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(InvalidRequestError) as caught:
@@ -102,8 +102,8 @@ def test_a_mistake_is_named_with_file_entry_and_what_is_allowed(tmp_path, text, 
     assert said in str(caught.value)
 
 
-def test_broken_json_and_bytes_are_told_apart(tmp_path):
-    """The line, or the byte."""
+def test_broken_json_and_broken_utf_8_have_different_messages(tmp_path):
+    """The message has the line of broken JSON, or the byte that is not UTF-8."""
     (tmp_path / "a.json").write_text('{"faults": \n [}', encoding="utf-8")
     (tmp_path / "b.yaml").write_bytes(b"seed: \xff")
     with pytest.raises(InvalidRequestError, match="line 2: the file is not valid JSON"):
@@ -113,7 +113,7 @@ def test_broken_json_and_bytes_are_told_apart(tmp_path):
 
 
 def test_no_error_and_no_repr_shows_a_key():
-    """A faults file may hold real keys."""
+    """A faults file may contain real keys."""
     with pytest.raises(InvalidRequestError) as caught:
         read_plan({"keys": "very-secret-key", "limit": 3})
     assert "very-secret" not in str(caught.value)
@@ -121,8 +121,8 @@ def test_no_error_and_no_repr_shows_a_key():
 
 
 @given(seed=st.integers(), share=st.floats(0.01, 1), n=st.integers(1, 10**6))
-def test_a_request_meets_the_same_in_every_run(seed, share, n):
-    """Seed and number decide, nothing else: not the requests before, not an object's age."""
+def test_a_request_gets_the_same_fault_in_every_run(seed, share, n):
+    """Only the seed and the number of the request matter, not earlier requests."""
     fields = {"seed": seed, "faults": [{"share": share, "status": 500, "delay": {"normal": [1, 1]}}]}
     first, second = read_plan(fields), read_plan(fields)
     for i in range(1, 5):
@@ -133,7 +133,7 @@ def test_a_request_meets_the_same_in_every_run(seed, share, n):
 
 
 def test_shares_hold_and_seeds_differ():
-    """A tenth is about a tenth; another seed hits others; of two halves the second is of the rest."""
+    """A tenth is about a tenth, another seed selects other requests, and a second share applies to the rest."""
     plans = [read_plan({"seed": seed, "faults": [{"share": 0.1, "status": 500}]}) for seed in (1, 2)]
     hits = [{n for n in range(1, 5001) if plan.fault_for(n)} for plan in plans]
     assert all(400 < len(hit) < 600 for hit in hits)
@@ -163,7 +163,7 @@ def test_requests_and_every_must_both_hold(first, length, every, is_open):
     ],
 )
 def test_delays_have_the_shape_they_name(delay, median, mean):
-    """Median and mean of 4,000 draws, within a tenth; never below zero."""
+    """The median and the mean of 4,000 delays are within a tenth, and none is negative."""
     draws = Random(1)
     drawn = [Delay(**delay).draw_s(draws) for _ in range(4000)]
     assert min(drawn) >= 0
@@ -172,12 +172,12 @@ def test_delays_have_the_shape_they_name(delay, median, mean):
 
 
 @given(st.integers())
-def test_no_draw_is_negative_or_above_at_most(seed):
-    """A normal with a wide spread is cut on both sides."""
+def test_no_delay_is_negative_or_above_at_most(seed):
+    """A wide normal distribution is cut on both sides."""
     assert 0 <= Delay(normal=(0.1, 5), at_most=0.2).draw_s(Random(seed)) <= 0.2
 
 
-def test_numbers_are_good_headers_and_keys():
-    """Nobody quotes them in YAML."""
+def test_numbers_are_valid_headers_and_keys():
+    """YAML files may have numbers without quotes."""
     plan = read_plan({"keys": [123], "faults": [{"status": 429, "headers": {"retry-after-ms": 5}}]})
     assert plan.keys == ("123",) and plan.faults[0].headers == {"retry-after-ms": "5"}

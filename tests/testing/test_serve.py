@@ -30,7 +30,7 @@ except KeyboardInterrupt:
 
 @pytest.fixture
 def serving(tmp_path):
-    """A process that serves the file, and its address."""
+    """Start a process that serves the file, and return it with its address."""
     file = tmp_path / "faults.yaml"
     file.write_text("faults: [{requests: 2-3, status: 429, retry_after: 1.5}]\n", encoding="utf-8")
     process = subprocess.Popen(
@@ -58,8 +58,8 @@ def post(url):
             return error.code, error.headers["retry-after"]
 
 
-def test_it_serves_the_file_until_it_is_told_to_stop(serving):
-    """The plan's requests by their number; a log without texts or keys; exit status 0, nothing on stdout."""
+def test_it_serves_the_file_until_a_signal(serving):
+    """The plan applies by request number, the log has no texts and keys, and the exit code is 0."""
     process, url = serving
     assert [post(url) for _ in range(4)] == [200, (429, "1.5"), (429, "1.5"), 200]
     process.send_signal(signal.SIGTERM)
@@ -73,8 +73,8 @@ def test_it_serves_the_file_until_it_is_told_to_stop(serving):
 @pytest.mark.parametrize(
     ("number", "code", "end"), [(signal.SIGTERM, 0, []), (signal.SIGINT, 1, ["interrupted"])], ids=["term", "int"]
 )
-def test_in_the_end_it_names_what_never_happened(serving, number, code, end):
-    """The file's faults that no response showed; without any, nothing. Only then is Ctrl-C an interrupt."""
+def test_at_the_end_it_names_unused_faults(serving, number, code, end):
+    """The last line names the faults that no response showed. Only Ctrl-C is an interrupt."""
     process, url = serving
     assert post(url) == 200
     process.send_signal(number)
@@ -83,8 +83,8 @@ def test_in_the_end_it_names_what_never_happened(serving, number, code, end):
     assert process.returncode == code
 
 
-def test_its_log_has_the_fields_of_the_real_server_s(caplog):
-    """Status, time, sizes, the fault; of a reset no status, of another path not its words, and never what was sent."""
+def test_its_log_has_the_fields_of_the_real_server(caplog):
+    """A line has status, time, sizes and the fault, and never the content or an unknown path."""
     caplog.set_level("INFO", "cohere_rerank.testing")
     with FaultServer({"faults": [{"requests": 2, "status": 503}, {"requests": 3, "reset": "start"}]}) as fake:
         assert post(fake.url) == 200
@@ -109,8 +109,8 @@ def test_its_log_has_the_fields_of_the_real_server_s(caplog):
     assert "secret" not in caplog.text + str(lines)
 
 
-def test_a_mistake_in_the_file_is_an_error_before_anything_listens(tmp_path):
-    """It names the entry."""
+def test_a_mistake_in_the_file_is_an_error_before_the_server_listens(tmp_path):
+    """The error names the entry."""
     from cohere_rerank.testing.serve import serve
 
     (tmp_path / "faults.yaml").write_text("faults: [{status: 1}]", encoding="utf-8")

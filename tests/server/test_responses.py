@@ -1,4 +1,4 @@
-"""What the server answers: rankings by every path, models, pages."""
+"""The server's responses: rankings at every path, models, pages."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from cohere_rerank.local.registry import get_scorer
 from tests.server.running_server import RERANK_BODY
 
 
-def test_v2_answers_what_the_endpoint_answers(open_server):
-    """The same bytes, but for the id, which is the request's."""
+def test_v2_returns_the_reply_of_the_endpoint(open_server):
+    """The response equals the endpoint's, except for the id, which is the request's."""
     _, _, expected = handle(json.dumps(RERANK_BODY).encode(), lambda _: get_scorer("lexical"))
     got = open_server.post(body=RERANK_BODY)
     assert got.status_code == 200
@@ -21,19 +21,19 @@ def test_v2_answers_what_the_endpoint_answers(open_server):
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank", "/v2/rerank/"])
 def test_every_rerank_path_ranks(open_server, path):
-    """The same order by each."""
+    """All paths return the same order."""
     results = open_server.post(path).json()["results"]
     assert [result["index"] for result in results] == [1, 2, 0]
 
 
 def test_tei_shares_its_path_with_jina(open_server):
-    """`texts` instead of `documents` makes the difference."""
+    """`texts` instead of `documents` selects the form of TEI."""
     ranked = open_server.post("/rerank", {"query": "green tea", "texts": RERANK_BODY["documents"]}).json()
     assert [item["index"] for item in ranked] == [1, 2, 0]
 
 
-def test_top_n_above_the_number_of_documents_gives_all(open_server):
-    """As with the API."""
+def test_top_n_above_the_number_of_documents_returns_all(open_server):
+    """All documents are returned, as by the API."""
     assert len(open_server.post(body={**RERANK_BODY, "top_n": 99}).json()["results"]) == 3
 
 
@@ -50,7 +50,7 @@ def test_spans_and_cuts_work_as_they_do_locally(open_server):
 
 
 def test_models_are_listed_in_both_forms(open_server):
-    """`models` for Cohere's clients, `data` for OpenAI's."""
+    """Cohere's clients read `models`, OpenAI's clients read `data`."""
     listed = open_server.http.get("/v1/models").json()
     names = [model["name"] for model in listed["models"]]
     assert {"rerank-v4.0-fast", "local-lexical"} <= set(names)
@@ -59,7 +59,7 @@ def test_models_are_listed_in_both_forms(open_server):
 
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/metrics", "/openapi.json", "/v1/models"])
 def test_pages_answer_get_and_head(open_server, path):
-    """HEAD with the same headers and no body."""
+    """HEAD returns the headers of GET without a body."""
     got, head = open_server.http.get(path), open_server.http.head(path)
     assert (got.status_code, head.status_code) == (200, 200)
     assert got.content

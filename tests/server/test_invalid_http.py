@@ -1,4 +1,4 @@
-"""What is no HTTP, on a raw socket: JSON with a message and an id, as for every other mistake."""
+"""Data that is not valid HTTP, on a raw socket. It gets a JSON error with a message and an id."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def running():
 
 
 def read(answer):
-    """Status, headers and body of the one answer in these bytes, which a strict reader finds whole."""
+    """Return the status, headers and body of exactly one response. A strict parser must accept it."""
     connection = h11.Connection(h11.CLIENT)
     connection.send(h11.Request(method="GET", target="/", headers={"host": "x"}.items()))
     connection.send(h11.EndOfMessage())
@@ -45,8 +45,8 @@ def read(answer):
 
 
 @pytest.mark.parametrize("name", NO_HTTP)
-def test_it_is_answered_in_json(running, name):
-    """400, with the headers of every answer; the connection ends, the server goes on."""
+def test_invalid_http_gets_json(running, name):
+    """Invalid HTTP gets a 400 with the usual headers. The connection closes, and the server keeps serving."""
     status, headers, body = read(running.raw(NO_HTTP[name]))
     assert (status, headers["content-type"], headers["connection"]) == (400, "application/json", "close")
     assert headers["x-content-type-options"] == "nosniff"
@@ -55,8 +55,8 @@ def test_it_is_answered_in_json(running, name):
 
 
 @pytest.mark.parametrize("method", ["POST", "GET", "CONNECT", "HEAD"])
-def test_a_request_that_goes_wrong_after_its_head_is_answered_once_and_quietly(running, caplog, method):
-    """The application has it already, and may answer too; a HEAD's answer has no body."""
+def test_a_broken_body_gets_one_response_and_logs_no_error(running, caplog, method):
+    """The application may already respond, so only one response is sent. The response to HEAD has no body."""
     sent = HEAD.replace(b"POST", method.encode()) + b"transfer-encoding: chunked\r\n\r\n" + BAD_CHUNK
     got = running.raw(sent)
     assert got.count(b"HTTP/1.1 ") == 1
@@ -66,8 +66,8 @@ def test_a_request_that_goes_wrong_after_its_head_is_answered_once_and_quietly(r
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_the_log_has_the_id_of_the_answer_and_nothing_that_was_sent():
-    """Every line of it is JSON."""
+def test_the_log_has_the_id_of_the_response_and_no_data_of_the_client():
+    """The log line is JSON with the id of the response, without the data of the client."""
     with program() as started:
         address = httpx.URL(started.url)
         for sent in (
@@ -83,8 +83,8 @@ def test_the_log_has_the_id_of_the_answer_and_nothing_that_was_sent():
     assert "SECRET" not in "".join(started.lines)
 
 
-def test_what_comes_after_an_answer_is_no_failure_of_the_server(running, caplog):
-    """A body that is refused for its length, and then breaks off HTTP's rules: one answer, and a quiet end."""
+def test_data_after_a_response_causes_no_error(running, caplog):
+    """A body that breaks HTTP after its 413 causes no second response and no logged error."""
     with socket.create_connection(("127.0.0.1", running.port), TIMEOUT_S) as connection:
         connection.sendall(HEAD + b"transfer-encoding: chunked\r\n\r\n7d0\r\n" + b" " * 2000 + b"\r\n")
         got = b""
@@ -96,8 +96,8 @@ def test_what_comes_after_an_answer_is_no_failure_of_the_server(running, caplog)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_workers_speak_the_same():
-    """They are told how by name."""
+def test_workers_respond_in_json_too():
+    """Workers respond to invalid HTTP in JSON too."""
     with program("--workers", "2") as started:
         address = httpx.URL(started.url)
         with socket.create_connection((address.host, address.port), TIMEOUT_S) as connection:

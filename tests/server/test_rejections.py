@@ -1,4 +1,4 @@
-"""Every request gets JSON with a message, whatever it is."""
+"""Every rejected request gets JSON with a message."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ MALFORMED = {
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
 @pytest.mark.parametrize("name", MALFORMED)
-def test_what_is_no_json_is_refused_as_such(open_server, name, path):
-    """400 in Cohere's words, never an internal error."""
+def test_invalid_json_is_rejected(open_server, name, path):
+    """Invalid JSON gets 400 with Cohere's message, never an internal error."""
     assert error_message(open_server.post(path, MALFORMED[name]), 400).startswith("invalid json syntax")
 
 
@@ -49,15 +49,15 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("changes", "status", "words"), WRONG)
-def test_wrong_values_are_refused_in_coheres_words(open_server, changes, status, words):
-    """The endpoint's own messages pass through."""
+def test_wrong_values_get_coheres_messages(open_server, changes, status, words):
+    """The endpoint's own messages reach the caller."""
     assert error_message(open_server.post(body={**RERANK_BODY, **changes}), status) == words
 
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/rerank", "/rerank"])
 @pytest.mark.parametrize("is_strict", [False, True])
-def test_a_wrong_type_is_said_to_be_one_in_every_dialect(path, is_strict):
-    """Rather than that it is empty."""
+def test_a_wrong_type_is_reported_in_every_dialect(path, is_strict):
+    """A wrong type is not reported as an empty value."""
     with RunningServer(is_strict=is_strict) as running:
         assert "'documents' must be a list" in error_message(
             running.post(path, {**RERANK_BODY, "documents": "abc"}), 422
@@ -66,15 +66,15 @@ def test_a_wrong_type_is_said_to_be_one_in_every_dialect(path, is_strict):
         assert "'texts' must be a list" in error_message(running.post("/rerank", {"query": "q", "texts": "abc"}), 422)
 
 
-def test_what_real_clients_send_too_much_is_tolerated(open_server):
-    """Nulls mean nothing; unknown fields have no effect, and a warning says so."""
+def test_common_extra_fields_are_tolerated(open_server):
+    """Nulls count as omitted. Unknown fields have no effect, and a warning names them."""
     said = open_server.post(body={**RERANK_BODY, "top_n": None, "return_documents": False, "top_k": 1}).json()
     assert len(said["results"]) == 3
     assert said["meta"]["warnings"][-1] == "fields without effect here: 'top_k'"
 
 
-def test_strict_refuses_what_cohere_refuses():
-    """422, and the field's name."""
+def test_strict_rejects_what_cohere_rejects():
+    """An unknown field gets 422 with its name."""
     with RunningServer(is_strict=True) as running:
         unknown = running.post(body={**RERANK_BODY, "return_documents": True})
         assert error_message(unknown, 422) == "unknown field: parameter 'return_documents' is not a valid field"
@@ -83,7 +83,7 @@ def test_strict_refuses_what_cohere_refuses():
 
 
 def test_unknown_paths_and_methods(open_server):
-    """404 names the paths that there are; 405 says which methods are allowed."""
+    """A 404 names the rerank paths, and a 405 names the allowed methods."""
     assert "/v2/rerank" in error_message(open_server.http.get("/v2/embed"), 404)
     for method, path, allowed in [("GET", "/v2/rerank", "POST"), ("POST", "/health", "GET, HEAD")]:
         refused = open_server.http.request(method, path)
@@ -94,8 +94,8 @@ def test_unknown_paths_and_methods(open_server):
 @pytest.mark.parametrize(
     "kind", [None, "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1"]
 )
-def test_other_content_types_are_refused(open_server, kind):
-    """A form that another web page could send is among them."""
+def test_other_content_types_are_rejected(open_server, kind):
+    """Among them is a form that another web page could send."""
     headers = {} if kind is None else {"content-type": kind}
     refused = open_server.http.post("/v2/rerank", content=json.dumps(RERANK_BODY).encode(), headers=headers)
     assert "application/json" in error_message(refused, 415)
@@ -103,17 +103,17 @@ def test_other_content_types_are_refused(open_server, kind):
 
 @pytest.mark.parametrize("kind", ["application/json; charset=utf-8", 'Application/JSON;charset="UTF-8"'])
 def test_a_charset_of_utf8_is_fine(open_server, kind):
-    """In any case."""
+    """UTF-8 is accepted in any spelling."""
     assert open_server.post(**{"content-type": kind}).status_code == 200
 
 
-def test_compressed_bodies_are_refused(open_server):
-    """Rather than unpacked without a bound."""
+def test_compressed_bodies_are_rejected(open_server):
+    """A compressed body could expand without a limit."""
     assert "compressed" in error_message(open_server.post(**{"content-encoding": "gzip"}), 415)
 
 
 def test_errors_at_rerank_are_readable_for_tei_clients(open_server):
-    """`error` and `error_type` beside `message`."""
+    """The body has `error` and `error_type` next to `message`."""
     body = open_server.post("/rerank", {"query": "q", "texts": []}).json()
     assert body["error"] == body["message"]
     assert body["error_type"] == "Validation"
@@ -132,8 +132,8 @@ NAMES = sorted(FIELDS | {"texts", "rank_fields", "return_documents", "max_chunks
     path=st.sampled_from(["/v2/rerank", "/v1/rerank", "/rerank"]),
     changes=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES, max_size=4),
 )
-def test_no_json_makes_the_server_fail(open_server, path, changes):
-    """Whatever the values: a ranking, or a refusal with a message."""
+def test_no_json_value_causes_an_internal_error(open_server, path, changes):
+    """Any JSON values cause a ranking or a 4xx with a message."""
     said = open_server.post(path, {**RERANK_BODY, **changes})
     assert said.status_code in (200, 400, 422), said.text
     assert said.status_code == 200 or error_message(said, said.status_code)
