@@ -16,7 +16,7 @@ Names are imported when first used (PEP 562), so that ``import cohere_rerank`` c
 # ruff: noqa: F405 - the errors' names come by a star import, for type checkers only
 from __future__ import annotations
 
-from ._lazy import late_names
+from ._lazy import lazy_exports
 from ._version import __version__ as __version__
 
 TYPE_CHECKING = False
@@ -114,7 +114,7 @@ _MODULES = {
     ),
     "usage": ("ClientUsage",),
 }
-_WHERE = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
+_EXPORTS = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
 __all__ = [
     "ApiError",
     "ApiMeta",
@@ -180,4 +180,4 @@ __all__ = [
 ]
 
 
-__getattr__, __dir__ = late_names(globals(), _WHERE)
+__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -1,24 +1,13 @@
-"""What ClientV2 and AsyncClientV2 share: settings, the pool that copies share, every decision that needs no waiting."""
+"""The part that ClientV2 and AsyncClientV2 share: the settings, copies, pickles, and the state that copies share.
+
+A client is constructed when a program starts, so this module imports little. What sends a call is in `_runner`.
+"""
 
 from __future__ import annotations
 
-from ._addresses import rerank_url
-from ._counters import Ledger
+from ._counters import UsageCounters
 from ._settings import Config, Secret
-from ._wire.call import BULK
-from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
-from ._wire.request import encode
-from ._wire.response import decode, is_monthly_quota
-from .errors import (
-    ApiError,
-    ClientClosedError,
-    CohereRerankError,
-    ConnectionFailedError,
-    InvalidRequestError,
-    InvalidResponseError,
-    MissingApiKeyError,
-    RateLimitWaitError,
-)
+from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,58 +17,52 @@ if TYPE_CHECKING:
     import httpx
     from typing_extensions import Self, Unpack
 
-    from ._clock import Clock, Deadline
-    from ._retry import RetryBudget, RetryLoop, RetryPolicy
+    from ._clock import Clock
+    from ._retry import RetryBudget, RetryPolicy
     from ._settings import ApiKey, DialectName, Fallback, Limit
-    from ._transport.http import Reply
-    from ._wire.call import Call, Part
     from ._wire.dialects import Dialect
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
-    from .limits.limiter import Limiter
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ClientOptions, RerankArguments, V2RerankResponse
+    from .types import ClientOptions
     from .usage import ClientUsage
 
     T = TypeVar("T")
 
-_AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
-_BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases say otherwise
 
-
-def _engine(config: Config) -> tuple[Any, ...]:
-    """Who answers: one API or another through the same pool, or a scorer of this process."""
+def _backend_id(config: Config) -> tuple[Any, ...]:
+    """Return what tells backends apart: all APIs share connections, each scorer of this process is its own."""
     return (config.is_local, config.scorer, config.base_url if config.is_local else None)
 
 
-class Shared:
-    """One pool, one retry budget, one count of what was used; the first two are made at the first need."""
+class ClientState:
+    """What a client and its copies share: one sender, one retry budget, one count of usage, known dialects."""
 
-    __slots__ = ("_pool", "budget", "dialects", "has_outage", "is_closed", "ledger")
+    __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "usage")
 
     def __init__(self) -> None:
-        self._pool: dict[str, Any] = {}
-        self.budget: RetryBudget | None = None
-        self.dialects: dict[tuple[str, str], Dialect] = {}  # found out, by setting and address
+        self._sender: dict[str, Any] = {}
+        self.budget: RetryBudget | None = None  # made when it is first needed, as the sender is
+        self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
         self.has_outage = False
         self.is_closed = False
-        self.ledger = Ledger()
+        self.usage = UsageCounters()
 
     @property
-    def http(self) -> Any:
-        """The pool's shell, or None before the first call."""
-        return self._pool.get("http")
+    def sender(self) -> Any:
+        """The sender, or None before the first call."""
+        return self._sender.get("sender")
 
-    def use(self, http: T) -> T:
-        """Take this one as the pool's shell, unless another thread was first; whichever it is (one step)."""
-        return self._pool.setdefault("http", http)  # type: ignore[no-any-return]
+    def set_sender_once(self, sender: T) -> T:
+        """Set the sender unless another thread has set one, and return the one that is set."""
+        return self._sender.setdefault("sender", sender)  # type: ignore[no-any-return] # one atomic step
 
 
 class BaseClient:
-    """What both clients share: settings, the pool that copies share, and every decision that needs no waiting."""
+    """The part that both clients share."""
 
-    _httpx_kind: tuple[str, str]  # which class of httpx the client may bring, and that one's word for closing
-    _own_clock: Clock | None = None  # outranks the settings' one; see `_on_clock`
+    _httpx_kind: tuple[str, str]  # the class that httpx_client must have, and the name of its method that closes it
+    _runner: Any = None  # made for the first call
 
     def __init__(
         self,
@@ -166,7 +149,7 @@ class BaseClient:
             clock=clock,
         )
         self._httpx_client = self._checked_httpx_client(httpx_client)
-        self._shared = Shared()
+        self._state = ClientState()
 
     def _checked_httpx_client(self, client: Any) -> Any:
         kind, closes = self._httpx_kind
@@ -189,9 +172,10 @@ class BaseClient:
             raise InvalidRequestError(f"with_options takes no {', '.join(unknown)}")
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
-        copy._config = self._config.but(**options)
-        if _engine(copy._config) != _engine(self._config):
-            copy._shared = Shared()  # another engine answers: nothing to share
+        copy._config = self._config.replace(**options)
+        copy._runner = None
+        if _backend_id(copy._config) != _backend_id(self._config):
+            copy._state = ClientState()
         return copy
 
     def __repr__(self) -> str:
@@ -210,161 +194,11 @@ class BaseClient:
         return {"_config": self._config}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _httpx_client=None, _shared=Shared())
-
-    def _check_open(self) -> None:
-        if self._shared.is_closed:
-            raise ClientClosedError("The client is closed; make a new one, or close it later")
-
-    def _clock(self) -> Clock:
-        from ._clock import SystemClock
-
-        return self._own_clock or self._config.clock or SystemClock()
-
-    def _on_clock(self, clock: Clock) -> Self:
-        """A copy that waits on this clock, for work whose waits may end early.
-
-        No setting: a limit is shared by clients whose settings name the same clock, and this copy goes on sharing it.
-        """
-        copy = self.with_options()
-        copy._own_clock = clock
-        return copy
-
-    def _deadline(self, call: Call) -> Deadline:
-        from ._clock import Deadline
-
-        return Deadline(self._clock(), call.deadline_s)
-
-    def _policy(self, call: Call) -> RetryPolicy:
-        from dataclasses import replace
-
-        from ._retry import RetryPolicy
-
-        policy = self._config.retry_policy or RetryPolicy()
-        max_retries = self._config.max_retries if call.max_retries is None else call.max_retries
-        if max_retries is not None:
-            policy = replace(policy, max_retries=max_retries)
-        return policy if call.retry_remote_protocol_errors else replace(policy, remote_protocol_errors=False)
-
-    def _budget(self, policy: RetryPolicy) -> RetryBudget:
-        from ._retry import RetryBudget
-
-        if self._shared.budget is None:
-            self._shared.budget = RetryBudget(policy.budget)
-        return self._shared.budget
-
-    def _succeeded(self, n_repeats: int = 0) -> None:
-        """Note that the API answers: repeats are given back, and an outage, if there was one, is over."""
-        if self._shared.budget is not None:
-            self._shared.budget.refund(n_repeats)
-        self._shared.has_outage = False
-
-    def _retries(self, part: Part, deadline: Deadline, error: CohereRerankError) -> RetryLoop | None:
-        """The repeats that this first failure deserves; None if it deserves none."""
-        from ._retry import RetryLoop
-
-        if isinstance(error, _AFTER_SENDING) and not isinstance(error, _BEFORE_SENDING):
-            error.attempts = 1
-        policy = self._policy(part.call)
-        if policy.max_retries == 0 or not policy.should_retry(error):
-            return None
-        return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=self._gate() is not None)
-
-    def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
-        now = self._clock().time() if reply.status_code >= FIRST_ERROR else 0.0
-        response = decode(part, reply.status_code, reply.headers, reply.content, now)
-        self._shared.ledger.add_billed(self._config.tag, response)
-        return response
-
-    def _parts(self, call: Call) -> list[Part]:
-        """The requests to send, written in the server's dialect."""
-        name = self._config.dialect
-        if name not in (None, "cohere") and not self._config.is_local:
-            from ._wire.dialects import initial_dialect
-
-            call.dialect = self._shared.dialects.get((name, self._config.base_url)) or initial_dialect(name)
-        return call.parts()
-
-    def _should_turn(self, part: Part, reply: Reply) -> bool:
-        """Whether "auto" has another dialect to try after this reply; the part is written in it then."""
-        if self._config.dialect != "auto" or part.dialect is None:
-            return False
-        if reply.status_code < FIRST_REDIRECT:
-            self._shared.dialects["auto", self._config.base_url] = part.dialect
-            return False
-        from ._wire.dialects import next_dialect
-
-        other = next_dialect(part.dialect, self._config.base_url, reply.status_code, reply.content)
-        if other is not None:
-            part.encode_as(other)
-        return other is not None
-
-    def _count(self, name: str) -> None:
-        self._shared.ledger.add(self._config.tag, name)
-
-    def _count_call(self, call: Call, error: CohereRerankError | None) -> None:
-        """Count a call that has ended, unless its batch makes the same call again once its turn is near."""
-        if call.traffic_class == BULK and isinstance(error, RateLimitWaitError):
-            return
-        self._count("calls")
-        if error is not None:
-            self._count("failed_calls")
+        self.__dict__.update(state, _httpx_client=None, _state=ClientState(), _runner=None)
 
     @property
     def usage(self) -> ClientUsage:
         """What this client and the copies made of it have used so far: calls, requests, billed units, by tag."""
-        from .usage import read
+        from .usage import usage_from
 
-        return read(self._shared.ledger)
-
-    def _gate(self) -> Limiter | None:
-        """Where sends wait for their turn; None if nothing limits them."""
-        config = self._config
-        if config.limit is None or config.is_local:
-            return None
-        from ._transport.errors import rate_limit_wait_error
-        from .limits.limiter import limiter_for
-
-        return limiter_for(
-            config.limit,
-            address=rerank_url(config.base_url),
-            key=getattr(config.api_key, "value", None),
-            clock=config.clock,
-            wait_error=rate_limit_wait_error,
-        )
-
-    def _hear(self, limiter: Limiter, reply: Reply) -> None:
-        """Let the limiter know what the server said, for all who share it.
-
-        Not of a used-up month: that no pause mends, and whoever calls next may have another key by then.
-        """
-        if reply.status_code == TOO_MANY_REQUESTS and is_monthly_quota(reply.content):
-            return
-        clock, hint_s = self._clock(), None
-        if reply.status_code >= FIRST_ERROR:
-            from ._wire.retry_after import retry_after_s
-
-            hint_s = retry_after_s(reply.headers, clock.time())
-        limiter.on_response(clock, reply.status_code, reply.headers, hint_s)
-
-    def _encode_bulk(self, **arguments: Unpack[RerankArguments]) -> Call:
-        """A call of a batch: where sends wait for their turn, it lets interactive ones pass."""
-        call = encode(self._config, **arguments)
-        call.traffic_class = BULK
-        return call
-
-    def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
-        return self._config.fallback is not None and self._policy(call).is_outage(error)
-
-    def _fallback_answer(self, call: Call, error: CohereRerankError) -> V2RerankResponse:
-        from .local import fallback
-
-        self._count("fallbacks")
-        if not self._shared.has_outage:
-            self._shared.has_outage = True
-            from logging import getLogger
-
-            from ._retry import for_log
-
-            getLogger("cohere_rerank").warning("the fallback answers until the API can again: %s", for_log(error))
-        return fallback.fallback_response(call, error, self._config.fallback)
+        return usage_from(self._state.usage)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 BILLED = "billed_units."  # what kinds of units are counted under
 
 
-class Ledger:
+class UsageCounters:
     """Sums by (tag, name). Each thread adds to its own; reading adds them up."""
 
     __slots__ = ("_by_thread",)
@@ -34,22 +34,22 @@ class Ledger:
     def add_billed(self, tag: str | None, response: V2RerankResponse) -> None:
         """Count what a reply says it is billed for; one that does not say so is counted as that."""
         units = response.meta.billed_units if response.meta is not None else None
-        kinds = [] if units is None else _kinds(units)
+        kinds = [] if units is None else _amounts(units)
         if not kinds:
             self.add(tag, "unbilled_replies")
         for name, value in kinds:
             self.add(tag, BILLED + name, value)
 
-    def sums(self) -> Counts:
+    def totals(self) -> Counts:
         """All threads' counts, added up."""
-        sums: Counts = {}
+        totals: Counts = {}
         for counts in list(self._by_thread.values()):
             for key, amount in counts.copy().items():
-                sums[key] = sums.get(key, 0) + amount
-        return sums
+                totals[key] = totals.get(key, 0) + amount
+        return totals
 
 
-def _kinds(units: Any) -> list[tuple[str, float]]:
+def _amounts(units: Any) -> list[tuple[str, float]]:
     """Every kind of unit with its amount, kinds unknown to this release too."""
     declared = [(name, getattr(units, name)) for name in type(units).__dataclass_fields__]
     return [(name, value) for name, value in (*declared, *vars(units).items()) if isinstance(value, (int, float))]

@@ -6,7 +6,7 @@ from html import escape
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .types import V2RerankResponse, V2RerankResponseResultsItem
+    from typing import Any
 
 _N_ROWS = 20
 _N_CHARACTERS = 120
@@ -22,7 +22,7 @@ _ROW = (
 )
 
 
-def table(response: V2RerankResponse) -> str:
+def table(response: Any) -> str:
     """The first results as an HTML table: rank, score with a bar, index, start of the text that was sent."""
     rows = [_row(rank, item) for rank, item in enumerate(response.results[:_N_ROWS], start=1)]
     n_more = len(response.results) - len(rows)
@@ -31,7 +31,7 @@ def table(response: V2RerankResponse) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>{more}"
 
 
-def _row(rank: int, item: V2RerankResponseResultsItem) -> str:
+def _row(rank: int, item: Any) -> str:
     text = " ".join(getattr(item, "_sent_text", "").split())
     start = text[:_N_CHARACTERS] + "…" * (len(text) > _N_CHARACTERS)
     return _ROW.format(

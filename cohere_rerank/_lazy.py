@@ -1,4 +1,4 @@
-"""Public names that are imported when first used (PEP 562)."""
+"""Import public names when they are first used (PEP 562)."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def late_names(
-    namespace: dict[str, Any], where: Mapping[str, str]
+def lazy_exports(
+    namespace: dict[str, Any], exports: Mapping[str, str]
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
-    """A package's ``__getattr__`` and ``__dir__``.
+    """Return a package's ``__getattr__`` and ``__dir__``.
 
     Args:
         namespace: The package's ``globals()``.
-        where: In which of its modules each name stands; a name that is a module itself stands in "".
+        exports: The module of the package that defines each name; "" for a name that is a module itself.
     """
     package = namespace["__name__"]
 
     def __getattr__(name: str) -> object:  # noqa: N807 - it becomes the package's
         from importlib import import_module
 
-        module = where.get(name)
+        module = exports.get(name)
         if module is None:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         if not module:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ._wire.request import encode
-
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Unpack
 
+    from ._calls import AsyncCalls, Calls
     from ._transport.http import Reply
-    from .async_client import AsyncClientV2
-    from .client import ClientV2
     from .types import RerankArguments, V2RerankResponse
 
 
@@ -46,20 +43,20 @@ class RawResponse:
 class RawClientV2:
     """What ``client.with_raw_response`` gives."""
 
-    def __init__(self, client: ClientV2) -> None:
-        self._client = client
+    def __init__(self, calls: Calls) -> None:
+        self._calls = calls
 
     def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
         """As `ClientV2.rerank`, with status and headers beside the response."""
-        return RawResponse(*self._client._answer(encode(self._client._config, **arguments)))
+        return RawResponse(*self._calls.rerank(self._calls.encode(**arguments)))
 
 
 class AsyncRawClientV2:
     """What ``client.with_raw_response`` gives."""
 
-    def __init__(self, client: AsyncClientV2) -> None:
-        self._client = client
+    def __init__(self, calls: AsyncCalls) -> None:
+        self._calls = calls
 
     async def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
         """As `AsyncClientV2.rerank`, with status and headers beside the response."""
-        return RawResponse(*await self._client._answer(encode(self._client._config, **arguments)))
+        return RawResponse(*await self._calls.rerank(self._calls.encode(**arguments)))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 
 from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url
-from ._validators import header_text, seconds, whole_number
+from ._validators import header_value, seconds, whole_number
 from ._wire.contract import MAX_DOCUMENTS
 from .errors import InvalidRequestError, MissingApiKeyError
 
@@ -32,7 +32,7 @@ DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase 
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
-LIMITS = ("trial", "production", "auto")
+LIMIT_PRESETS = ("trial", "production", "auto")
 DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
 
 
@@ -47,7 +47,7 @@ class Secret:
 
     def __init__(self, value: ApiKey) -> None:
         if not callable(value):
-            header_text("api_key", value, "a string or a function")
+            header_value("api_key", value, "a string or a function")
         self.value = value
 
     def __repr__(self) -> str:
@@ -55,7 +55,7 @@ class Secret:
 
 
 class Config:
-    """The checked settings of a client. Immutable by convention; ``but()`` gives a changed copy."""
+    """The checked settings of a client. Immutable by convention; `replace` returns a changed copy."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Config:
             base_url or os.environ.get("CO_API_URL") or getattr(environment, "value", environment) or PRODUCTION_URL
         )
         self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
-        self.client_name = None if client_name is None else header_text("client_name", client_name)
+        self.client_name = None if client_name is None else header_value("client_name", client_name)
         self.timeout = seconds("timeout", timeout)
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
         self.deadline = seconds("deadline", deadline)
@@ -122,7 +122,7 @@ class Config:
         """Whether answers come from this process."""
         return self.base_url.startswith(LOCAL_SCHEME)
 
-    def but(self, **changes: Any) -> Config:
+    def replace(self, **changes: Any) -> Config:
         """A copy with these settings changed; None keeps what was set."""
         return Config(**{**vars(self), **{name: value for name, value in changes.items() if value is not None}})
 
@@ -157,7 +157,7 @@ def _find_key(api_key: ApiKey | None, is_local: bool) -> Secret | None:
     if api_key is None:
         if is_local:
             return None
-        raise missing_key()
+        raise missing_key_error()
     return Secret(api_key)
 
 
@@ -167,7 +167,7 @@ def key_from_environment() -> str | None:
     return key if key is not None else os.environ.get("COHERE_API_KEY")
 
 
-def missing_key() -> MissingApiKeyError:
+def missing_key_error() -> MissingApiKeyError:
     """The error for a client that has no key and needs one."""
     return MissingApiKeyError(
         body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:', or CO_API_URL=local:"
@@ -175,7 +175,7 @@ def missing_key() -> MissingApiKeyError:
     )
 
 
-def made_key(key: Any) -> Secret:
+def secret_from_callable(key: Any) -> Secret:
     """What a function gave as the key."""
     if not isinstance(key, str):
         raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
@@ -199,10 +199,10 @@ def _checked_fallback(fallback: Any) -> Any:
 
 
 def _checked_limit(limit: Any) -> Any:
-    if limit is None or (isinstance(limit, str) and limit in LIMITS) or hasattr(limit, "period_s"):
+    if limit is None or (isinstance(limit, str) and limit in LIMIT_PRESETS) or hasattr(limit, "period_s"):
         return limit
     shown = repr(limit) if isinstance(limit, (str, int, float)) else type(limit).__name__
-    raise InvalidRequestError(f"limit must be a RateLimit or one of {', '.join(map(repr, LIMITS))}, got {shown}")
+    raise InvalidRequestError(f"limit must be a RateLimit or one of {', '.join(map(repr, LIMIT_PRESETS))}, got {shown}")
 
 
 def _checked_cache(cache: Any) -> Any:

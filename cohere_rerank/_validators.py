@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def header_text(name: str, value: Any, kinds: str = "a string") -> str:
+def header_value(name: str, value: Any, kinds: str = "a string") -> str:
     """What an HTTP header may hold; the error never shows it, since it may be a key."""
     if not isinstance(value, str):
         raise InvalidRequestError(f"{name} must be {kinds}, got {type(value).__name__}")
@@ -35,7 +35,7 @@ def number(name: str, value: Any) -> float | None:
     except (TypeError, ValueError, OverflowError):
         real = float("nan")
     if real != real:
-        raise InvalidRequestError(f"{name} must be a number, got {_shown(value)}")
+        raise InvalidRequestError(f"{name} must be a number, got {_describe(value)}")
     return real
 
 
@@ -50,9 +50,9 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
         integer = None
     if integer is None or integer < least or (most is not None and integer > most):
         allowed = f"at least {least}" if most is None else f"between {least} and {most}"
-        raise InvalidRequestError(f"{name} must be a whole number, {allowed}, got {_shown(value)}")
+        raise InvalidRequestError(f"{name} must be a whole number, {allowed}, got {_describe(value)}")
     return int(integer)
 
 
-def _shown(value: Any) -> str:
+def _describe(value: Any) -> str:
     return repr(value) if isinstance(value, (int, float)) else type(value).__name__

@@ -7,11 +7,6 @@ a response or an error of it, ``_retry`` decides about a repeat. All imports tha
 from __future__ import annotations
 
 from ._base_client import BaseClient
-from ._settings import made_key, missing_key
-from ._wire.call import MAX_CONCURRENT_PARTS
-from ._wire.request import encode
-from ._wire.response import build_response, empty_response, tag_with_part
-from .errors import CohereRerankError, InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,11 +16,8 @@ if TYPE_CHECKING:
 
     from typing_extensions import Self, Unpack
 
-    from ._clock import Deadline
     from ._raw_response import RawClientV2
-    from ._settings import Secret
-    from ._transport.http import Reply, Sender
-    from ._wire.call import Call, Part
+    from ._runner import Runner
     from .async_client import AsyncClientV2
     from .batch import Batch, BatchProgress
     from .types import CommonArguments, RequestOptions, RerankRelevantSpans, V2RerankResponse
@@ -51,10 +43,19 @@ class ClientV2(BaseClient):
 
     def close(self) -> None:
         """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
-        self._shared.is_closed = True
-        http = self._shared.http or self._httpx_client
-        if http is not None:
-            http.close()
+        self._state.is_closed = True
+        sender = self._state.sender or self._httpx_client
+        if sender is not None:
+            sender.close()
+
+    @property
+    def _calls(self) -> Runner:
+        if self._runner is None:
+            from ._runner import Runner
+
+            self._runner = Runner(self._config, self._state, self._httpx_client)
+        runner: Runner = self._runner
+        return runner
 
     @property
     def v2(self) -> ClientV2:
@@ -66,7 +67,7 @@ class ClientV2(BaseClient):
         """The same methods, with status and headers beside the response."""
         from ._raw_response import RawClientV2
 
-        return RawClientV2(self)
+        return RawClientV2(self._calls)
 
     def rerank(
         self,
@@ -121,8 +122,8 @@ class ClientV2(BaseClient):
 
         Source: Cohere API reference, POST /v2/rerank.
         """
-        call = encode(
-            self._config,
+        calls = self._calls
+        call = calls.encode(
             model=model,
             query=query,
             documents=documents,
@@ -138,7 +139,7 @@ class ClientV2(BaseClient):
             max_documents_per_request=max_documents_per_request,
             deadline=deadline,
         )
-        return self._answer(call)[0]
+        return calls.rerank(call)[0]
 
     def rerank_many(
         self,
@@ -177,7 +178,7 @@ class ClientV2(BaseClient):
         from .batch.threads import rerank_many
 
         return rerank_many(
-            self,
+            self._calls,
             requests,
             concurrency=concurrency,
             ordered=ordered,
@@ -185,130 +186,6 @@ class ClientV2(BaseClient):
             progress=progress,
             common=common,
         )
-
-    def _answer(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
-        if not call.texts:
-            return empty_response(call), None
-        try:
-            if self._config.cache is None:
-                answered = self._answer_fresh(call)
-            else:
-                from .cache.rerank import rerank_cached
-
-                answered = rerank_cached(self, call)
-        except CohereRerankError as error:
-            self._count_call(call, error)
-            raise
-        self._count_call(call, None)
-        return answered
-
-    def _answer_fresh(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
-        """The answer to a call, of documents there are, without a look into the cache."""
-        parts, deadline = self._parts(call), self._deadline(call)
-        try:
-            if len(parts) == 1:
-                answers = [self._perform(parts[0], deadline)]
-            else:
-                answers = self._perform_all(parts, deadline)
-        except CohereRerankError as error:
-            if not self._may_fall_back(call, error):
-                raise
-            return self._fallback_answer(call, error), None
-        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
-
-    def _perform_all(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
-        from queue import SimpleQueue
-        from threading import Thread
-
-        waiting = iter(parts)  # of a list: each thread takes the next one, under the interpreter's own lock
-        done: SimpleQueue[tuple[Part, tuple[V2RerankResponse, Reply] | Exception]] = SimpleQueue()
-
-        def perform() -> None:
-            for part in waiting:
-                try:
-                    done.put((part, self._perform(part, deadline)))
-                except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
-                    done.put((part, error))
-                    break
-
-        # Daemons, unlike an executor's threads: after a failure nobody waits for the others, not even at exit.
-        for _ in range(min(len(parts), MAX_CONCURRENT_PARTS)):
-            Thread(target=perform, name="cohere_rerank", daemon=True).start()
-        answers: dict[Part, tuple[V2RerankResponse, Reply]] = {}
-        try:
-            while len(answers) < len(parts):
-                part, outcome = done.get()
-                if isinstance(outcome, Exception):
-                    raise outcome
-                answers[part] = outcome
-        except BaseException:
-            deadline.expire()  # so that what is under way is not repeated, and what waits not sent
-            raise
-        return [answers[part] for part in parts]
-
-    def _perform(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        """One request and, if they may help, its repeats."""
-        try:
-            answer = self._attempt(part, deadline)
-        except CohereRerankError as error:
-            retries = self._retries(part, deadline, error)
-            tag_with_part(error, part)
-            if retries is None:
-                raise
-        else:
-            self._succeeded()
-            return answer
-        for attempt in retries.attempts(self._clock()):
-            with attempt:
-                retries.reraise_first(attempt.retry_state.attempt_number)
-                self._count("retries")
-                answer = self._attempt(part, deadline)
-                self._succeeded(retries.n_tokens)
-                return answer
-        raise AssertionError("unreachable: the loop returns or raises")
-
-    def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        limiter = self._gate()
-        if limiter is None:
-            reply = self._send(part, deadline)
-        else:
-            self._http()  # what the first call imports must not come between its turn and its send
-            limiter.acquire(self._clock(), deadline, part.call.traffic_class)
-            try:
-                reply = self._send(part, deadline)
-                self._hear(limiter, reply)
-            finally:
-                limiter.release()
-        return self._decode(part, reply), reply
-
-    def _send(self, part: Part, deadline: Deadline) -> Reply:
-        while True:
-            self._count("requests")
-            reply = self._http().send(self._config, part, self._key(), deadline)
-            if not self._should_turn(part, reply):
-                return reply
-
-    def _http(self) -> Sender:
-        http: Sender | None = self._shared.http
-        if http is None:
-            from ._transport.http import Sender
-
-            self._check_open()
-            http = self._shared.use(Sender(self._config, self._httpx_client))
-        return http
-
-    def _key(self) -> Secret | None:
-        secret = self._config.api_key
-        if secret is None and not self._config.is_local:
-            raise missing_key()
-        if secret is None or isinstance(secret.value, str):
-            return secret
-        made: Any = secret.value()
-        if hasattr(made, "__await__"):
-            if hasattr(made, "close"):
-                made.close()  # a coroutine that nobody will await
-            raise InvalidRequestError("the api_key function is asynchronous; it works with AsyncClientV2")
-        return made_key(made)
 
 
 if not TYPE_CHECKING:

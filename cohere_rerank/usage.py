@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from ._counters import BILLED
 
 if TYPE_CHECKING:
-    from ._counters import Ledger
+    from ._counters import UsageCounters
 
 
 @dataclass(frozen=True)
@@ -46,11 +46,11 @@ class ClientUsage:
         return self.billed_units.get("search_units")
 
 
-def read(ledger: Ledger) -> ClientUsage:
+def usage_from(counters: UsageCounters) -> ClientUsage:
     """The counts of a ledger, in all and by tag."""
     by_tag: dict[str | None, dict[str, float]] = {}
     in_all: dict[str, float] = {}
-    for (tag, name), amount in ledger.sums().items():
+    for (tag, name), amount in counters.totals().items():
         by_tag.setdefault(tag, {})[name] = amount
         in_all[name] = in_all.get(name, 0) + amount
     return _usage(in_all, {tag: _usage(counts, {}) for tag, counts in by_tag.items()})

@@ -348,21 +348,21 @@ def test_a_policy_of_another_type_is_refused(policy):
 def test_but_changes_what_is_given_and_keeps_the_rest():
     """None keeps; the original stays as it was; changes are checked like first settings."""
     settings = config(timeout=3, max_retries=1, client_name="me")
-    changed = settings.but(timeout=4, max_retries=None, api_key="other")
+    changed = settings.replace(timeout=4, max_retries=None, api_key="other")
     assert (changed.timeout, changed.max_retries, changed.client_name, key_of(changed)) == (4, 1, "me", "other")
     assert (settings.timeout, key_of(settings)) == (3, KEY)
     with pytest.raises(errors.InvalidRequestError, match="timeout"):
-        settings.but(timeout=-1)
+        settings.replace(timeout=-1)
 
 
 def test_leaving_a_local_address_needs_a_key(monkeypatch):
     """From the argument or the environment, as for a new client."""
     local = config(api_key=None, base_url="local:")
     with pytest.raises(errors.MissingApiKeyError):
-        local.but(base_url="https://host.example")
-    assert key_of(local.but(base_url="https://host.example", api_key=KEY)) == KEY
+        local.replace(base_url="https://host.example")
+    assert key_of(local.replace(base_url="https://host.example", api_key=KEY)) == KEY
     monkeypatch.setenv("CO_API_KEY", "found")
-    assert key_of(local.but(base_url="https://host.example")) == "found"
+    assert key_of(local.replace(base_url="https://host.example")) == "found"
 
 
 def test_names_of_limits_and_dialects_are_those_that_there_are():
@@ -371,5 +371,5 @@ def test_names_of_limits_and_dialects_are_those_that_there_are():
     from cohere_rerank._wire.dialects import DIALECTS
     from cohere_rerank.limits.rate_limit import PRESETS
 
-    assert set(_config.LIMITS) == {*PRESETS, "auto"}
+    assert set(_config.LIMIT_PRESETS) == {*PRESETS, "auto"}
     assert set(_config._DIALECTS) == {*DIALECTS, "auto"}

@@ -5,7 +5,7 @@ The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI fil
 
 from __future__ import annotations
 
-from cohere_rerank._validators import header_text, number, seconds, whole_number
+from cohere_rerank._validators import header_value, number, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 from .call import INTERACTIVE, MAX_CONCURRENT_PARTS, Call
@@ -174,7 +174,7 @@ def _checked_headers(headers: dict[str, Any]) -> dict[str, str]:
                 f"additional_headers must not contain {name}: the client sets it for the body that it sends"
             )
         text = value if isinstance(value, str) else str(value)
-        texts[name] = header_text(f"additional_headers: the value of {name}", text)
+        texts[name] = header_value(f"additional_headers: the value of {name}", text)
     return texts
 
 

@@ -23,7 +23,7 @@ from cohere_rerank.errors import (
 from cohere_rerank.types import RerankArguments
 
 if TYPE_CHECKING:
-    from cohere_rerank._base_client import BaseClient
+    from cohere_rerank._calls import BaseCalls
     from cohere_rerank._clock import Clock
     from cohere_rerank._wire.call import Call
     from cohere_rerank.types import V2RerankResponse
@@ -104,12 +104,12 @@ class BatchRules:
         self.progress = progress
         self._common = {name: value for name, value in common.items() if value is not None}
 
-    def read(self, client: BaseClient, position: int, row: object) -> tuple[Any, Call | CohereRerankError]:
+    def read(self, calls: BaseCalls, position: int, row: object) -> tuple[Any, Call | CohereRerankError]:
         """Return the id of a row, and its encoded call or the error that makes it invalid."""
         row_id = row.get("id") if isinstance(row, Mapping) else None
         row_id = position if row_id is None else row_id
         try:
-            return row_id, client._encode_bulk(**self._arguments(row))
+            return row_id, calls.encode_batch_call(**self._arguments(row))
         except CohereRerankError as error:
             return row_id, error.with_traceback(None)
 

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
     from anyio.streams.memory import MemoryObjectReceiveStream
 
+    from cohere_rerank._calls import AsyncCalls
     from cohere_rerank._wire.call import Call
-    from cohere_rerank.async_client import AsyncClientV2
     from cohere_rerank.types import V2RerankResponse
 
     from .rules import AsyncBatch, Outcome, Progress
@@ -32,7 +32,7 @@ _EXHAUSTED = object()
 
 
 def rerank_many_async(
-    client: AsyncClientV2,
+    calls: AsyncCalls,
     requests: Iterable[Mapping[str, Any]] | AsyncIterable[Mapping[str, Any]],
     *,
     concurrency: int,
@@ -45,15 +45,15 @@ def rerank_many_async(
     rules = BatchRules(
         requests, concurrency=concurrency, ordered=ordered, on_error=on_error, progress=progress, common=common
     )
-    return _outcomes(client, rules, iterator(requests))
+    return _outcomes(calls, rules, iterator(requests))
 
 
-async def _outcomes(client: AsyncClientV2, rules: BatchRules, rows: Any) -> AsyncBatch:
-    batch = _TaskBatch(client, rules, rows)
+async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any) -> AsyncBatch:
+    batch = _TaskBatch(calls, rules, rows)
     buffer = rules.buffer()
     _spawn(batch.run)
     try:
-        with rules.reporting(client._clock()) as emit:
+        with rules.reporting(calls.clock) as emit:
             async for position, outcome in batch.done:
                 for due in buffer.add(position, outcome):
                     batch.outstanding.release()
@@ -90,8 +90,8 @@ class _TaskBatch:
 
     done: MemoryObjectReceiveStream[tuple[int, Outcome]]
 
-    def __init__(self, client: AsyncClientV2, rules: BatchRules, rows: Any) -> None:
-        self._client = client
+    def __init__(self, calls: AsyncCalls, rules: BatchRules, rows: Any) -> None:
+        self._calls = calls
         self._rules = rules
         self._rows = rows
         self._feeding = anyio.CancelScope()
@@ -135,7 +135,7 @@ class _TaskBatch:
         position = 0
         await self.outstanding.acquire()
         while (row := await self._next_row()) is not _EXHAUSTED:
-            row_id, call = self._rules.read(self._client, position, row)
+            row_id, call = self._rules.read(self._calls, position, row)
             await self._to_work.send((position, row_id, call))
             position += 1
             await self.outstanding.acquire()
@@ -178,7 +178,7 @@ class _TaskBatch:
         """Send the call. If the client's own limit delays it beyond its deadline, wait and send it again."""
         while not self.state.is_stopping:
             try:
-                return (await self._client._answer(call))[0]
+                return (await self._calls.rerank(call))[0]
             except RateLimitWaitError as error:
-                await self._client._clock().async_sleep(min(error.wait_s, MAX_SLEEP_S))
+                await self._calls.clock.async_sleep(min(error.wait_s, MAX_SLEEP_S))
         return None

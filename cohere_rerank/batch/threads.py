@@ -15,16 +15,16 @@ from .rules import MAX_SLEEP_S, BatchRules, BatchState, iterator
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
+    from cohere_rerank._calls import Calls
     from cohere_rerank._clock import Clock
     from cohere_rerank._wire.call import Call
-    from cohere_rerank.client import ClientV2
     from cohere_rerank.types import V2RerankResponse
 
     from .rules import Batch, Outcome, Progress
 
 
 def rerank_many(
-    client: ClientV2,
+    calls: Calls,
     requests: Iterable[Mapping[str, Any]],
     *,
     concurrency: int,
@@ -39,7 +39,7 @@ def rerank_many(
     rules = BatchRules(
         requests, concurrency=concurrency, ordered=ordered, on_error=on_error, progress=progress, common=common
     )
-    return _ThreadBatch(client, rules, iterator(requests)).outcomes()
+    return _ThreadBatch(calls, rules, iterator(requests)).outcomes()
 
 
 class _Stopped(Exception):
@@ -49,9 +49,9 @@ class _Stopped(Exception):
 class _ThreadBatch:
     """A running batch. All methods but `_work` and what it calls run in the thread of the caller."""
 
-    def __init__(self, client: ClientV2, rules: BatchRules, rows: Iterator[Any]) -> None:
+    def __init__(self, calls: Calls, rules: BatchRules, rows: Iterator[Any]) -> None:
         self._closed = Event()
-        self._client = client._on_clock(_InterruptibleClock(client._clock(), self._closed))
+        self._calls = calls.with_clock(_InterruptibleClock(calls.clock, self._closed))
         self._rules = rules
         self._rows = rows
         self._buffer = rules.buffer()
@@ -65,7 +65,7 @@ class _ThreadBatch:
     def outcomes(self) -> Batch:
         """Yield the outcomes in the order that the rules say."""
         try:
-            with self._rules.reporting(self._client._clock()) as emit:
+            with self._rules.reporting(self._calls.clock) as emit:
                 for outcome in self._due():
                     yield emit(outcome)
                 if self._state.failure is not None:
@@ -94,7 +94,7 @@ class _ThreadBatch:
         """Read one row and pass it to the worker threads."""
         try:
             row = next(self._rows)
-            row_id, call = self._rules.read(self._client, self._n_read, row)
+            row_id, call = self._rules.read(self._calls, self._n_read, row)
         except StopIteration:
             self._input_exhausted = True
             return
@@ -148,9 +148,9 @@ class _ThreadBatch:
         """Send the call. If the client's own limit delays it beyond its deadline, wait and send it again."""
         while not self._state.is_stopping:
             try:
-                return self._client._answer(call)[0]
+                return self._calls.rerank(call)[0]
             except RateLimitWaitError as error:
-                self._client._clock().sleep(min(error.wait_s, MAX_SLEEP_S))
+                self._calls.clock.sleep(min(error.wait_s, MAX_SLEEP_S))
         return None
 
 

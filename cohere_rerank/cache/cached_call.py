@@ -27,7 +27,7 @@ from .stores import Entry
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from cohere_rerank._base_client import BaseClient
+    from cohere_rerank._calls import BaseCalls
 
     from .score_cache import ScoreCache
 
@@ -38,12 +38,12 @@ _SPANS = TypeAdapter(list[RerankRelevantSpanResponse])
 class CachedCall:
     """The state of one call. Each document has a key, and equal texts have equal keys."""
 
-    def __init__(self, cache: ScoreCache, client: BaseClient, call: Call, scorer: str) -> None:
+    def __init__(self, cache: ScoreCache, calls: BaseCalls, call: Call, scorer: str) -> None:
         self.store = cache._store
         self._cache = cache
-        self._client = client
+        self._calls = calls
         self._call = call
-        self._deadline = client._deadline(call)
+        self._deadline = calls.deadline(call)
         self._keys = score_keys(self.store.secret, scorer, call)
         self._open = dict.fromkeys(self._keys)  # keys without a score, in order
         self._known: dict[bytes, Entry] = {}
@@ -52,10 +52,10 @@ class CachedCall:
         self._sleep_s = _POLL_MIN_S
 
     @classmethod
-    def of(cls, client: BaseClient, call: Call) -> Self | None:
+    def of(cls, calls: BaseCalls, call: Call) -> Self | None:
         """Return the cached call, or None if the scorer looks at the whole list, so that no score can be kept."""
-        cache, scorer = client._config.cache, scorer_id(client._config, call)
-        return None if cache is None or scorer is None else cls(cache, client, call, scorer)
+        cache, scorer = calls.config.cache, scorer_id(calls.config, call)
+        return None if cache is None or scorer is None else cls(cache, calls, call, scorer)
 
     @property
     def is_open(self) -> bool:
@@ -143,7 +143,7 @@ class CachedCall:
         """Return the answer of the fallback to the whole call, because its scores cannot be mixed with others."""
         from cohere_rerank.local.fallback import fallback_response
 
-        whole = fallback_response(self._call, CohereRerankError("see above"), self._client._config.fallback)
+        whole = fallback_response(self._call, CohereRerankError("see above"), self._calls.config.fallback)
         result: V2RerankResponse = replaced(whole, meta=response.meta)
         return result
 
@@ -158,7 +158,7 @@ class CachedCall:
 
     def _count(self, name: str, amount: int) -> None:
         if amount:
-            self._client._shared.ledger.add(self._client._config.tag, name, amount)
+            self._calls.count(name, amount)
 
 
 def _dump_spans(spans: list[RerankRelevantSpanResponse] | None) -> bytes | None:

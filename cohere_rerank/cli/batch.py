@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from cohere_rerank._calls import calls_of
+
 from ._common import Endpoint, endpoint_options, explain_missing_key, notice
 from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure
 
@@ -140,7 +142,7 @@ def batch(
     settings = {**endpoint.settings, "limit": limit, "max_connections": max(options["concurrency"], 100)}
     with explain_missing_key(settings, "--local"):
         client = AsyncClientV2(key, **settings)
-    if options["processes"] is not None and not client._config.is_local:
+    if options["processes"] is not None and not calls_of(client).config.is_local:
         raise click.UsageError("--processes needs --local; use --concurrency to set the number of requests in flight.")
     if dry_run:
         _print_plan(source, client, options["ignore_unknown"], common)
@@ -213,6 +215,6 @@ def _time(plan: JobPlan, client: AsyncClientV2) -> str:
 
     if plan.seconds is not None:
         return f"about {duration(plan.seconds)} at the limit"
-    if client._config.is_local:
+    if calls_of(client).config.is_local:
         return "depends on the cores of this machine"
     return "unknown without a limit: set --limit to a number, trial or production"

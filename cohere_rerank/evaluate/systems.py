@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.client import ClientV2
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
@@ -64,7 +65,7 @@ def _client_and_model(system: object) -> tuple[ClientV2, str]:
 
 
 def _check_model(client: ClientV2, model: object) -> str:
-    if model is None and client._config.is_local:
+    if model is None and calls_of(client).config.is_local:
         return _ANY_MODEL
     if not isinstance(model, str):
         raise InvalidRequestError("a client needs the name of a model; pass (client, model)")

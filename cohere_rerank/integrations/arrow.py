@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.batch.rules import FATAL_ERRORS, check_names
@@ -83,7 +84,7 @@ class RerankBatch:
         """Check the settings here and not on every worker. The key may exist only there."""
         check_names(self._common)
         client = AsyncClientV2(**{"api_key": "", **self._settings})
-        client._encode_bulk(**self._common, query="-", documents=["-"])
+        calls_of(client).encode_batch_call(**self._common, query="-", documents=["-"])
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the table with both columns added. The rows stay in order.
@@ -107,10 +108,10 @@ class RerankBatch:
 
     async def row(self, query: str, documents: Sequence[object]) -> dict[str, Any]:
         """Rerank one row, and return both values as a dict. For engines with an event loop, such as Daft."""
-        client = self._open_client()
+        calls = calls_of(self._open_client())
         try:
-            call = client._encode_bulk(**self._common, query=query, documents=documents)
-            return _outcome((await client._answer(call))[0])
+            call = calls.encode_batch_call(**self._common, query=query, documents=documents)
+            return _outcome((await calls.rerank(call))[0])
         except CohereRerankError as error:
             if isinstance(error, FATAL_ERRORS):
                 raise

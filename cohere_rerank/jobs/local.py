@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank.client import ClientV2
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
@@ -146,7 +147,7 @@ def _init_worker(client: AsyncClientV2) -> None:
 def _blocking(client: AsyncClientV2) -> ClientV2:
     """Return a blocking client with the same settings."""
     blocking_client = object.__new__(ClientV2)
-    blocking_client.__setstate__({"_config": client._config})
+    blocking_client.__setstate__({"_config": calls_of(client).config})
     return blocking_client
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 
@@ -72,7 +73,7 @@ def plan_job(
     """
     client = AsyncClientV2("") if client is None else checked_client(client)  # no key is needed: nothing is sent
     checked_common(common)
-    config, shared = client._config, common_arguments(common, client)
+    calls, shared = calls_of(client), common_arguments(common, client)
     n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0
     errors: list[str] = []
     with closing(SeenIds()) as seen:
@@ -82,15 +83,15 @@ def plan_job(
                 if row.error is not None:
                     raise row.error
                 arguments: dict[str, Any] = {"model": None, **row.request}
-                call = client._encode_bulk(**arguments)
+                call = calls.encode_batch_call(**arguments)
             except InvalidRequestError as error:
                 n_failed += 1
                 if n_failed <= _MAX_FIRST_ERRORS:
                     errors.append(f"{row.place}: {error.message}")
                 continue
             n_requests += -(-len(call.texts) // call.max_documents_per_request)
-            units += 0.0 if config.is_local else estimated_units(row)
-    seconds = _seconds(n_requests, config.limit) if not config.is_local else None
+            units += 0.0 if calls.config.is_local else estimated_units(row)
+    seconds = _seconds(n_requests, calls.config.limit) if not calls.config.is_local else None
     return JobPlan(n_rows, n_failed, tuple(errors), n_requests, units, seconds)
 
 

@@ -22,7 +22,9 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import to_thread
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank.async_client import AsyncClientV2
+from cohere_rerank.batch.tasks import rerank_many_async
 from cohere_rerank.errors import CohereRerankError
 
 from .errors import JobError, JobStoppedError
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from cohere_rerank._calls import AsyncCalls
     from cohere_rerank.types import CommonArguments
 
 __all__ = ["run_job", "run_job_async"]
@@ -179,7 +182,7 @@ async def _run(settings: JobSettings, client: AsyncClientV2 | None, signals: Sig
 
 
 async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: SignalHandler) -> JobReport:
-    if client._config.is_local:
+    if calls_of(client).config.is_local:
         if settings.processes > 1:
             check_picklable(client)
         settings = replace(settings, budget_units=None)  # a local: address costs nothing
@@ -231,7 +234,7 @@ async def _record_outcomes(job: Job, outcomes: Callable[[], AsyncGenerator[tuple
 async def _outcomes(
     rows: Iterator[Row], settings: JobSettings, client: AsyncClientV2, stop_event: anyio.Event
 ) -> AsyncGenerator[tuple[Row, Any], None]:
-    if client._config.is_local:
+    if calls_of(client).config.is_local:
         outcomes = local_outcomes(client, rows, ordered=settings.ordered, processes=settings.processes)
     else:
         outcomes = _remote_outcomes(interruptible(client, stop_event), rows, settings)
@@ -241,13 +244,17 @@ async def _outcomes(
 
 
 async def _remote_outcomes(
-    client: AsyncClientV2, rows: Iterator[Row], settings: JobSettings
+    calls: AsyncCalls, rows: Iterator[Row], settings: JobSettings
 ) -> AsyncGenerator[tuple[Row, Any], None]:
     # A row is its own id here. An invalid row is an empty request, which comes back as an error at its place.
-    outcomes = client.rerank_many(
+    outcomes = rerank_many_async(
+        calls,
         ({"id": row, **row.request} for row in rows),
         concurrency=settings.concurrency,
         ordered=settings.ordered,
+        on_error="return",
+        progress=None,
+        common={},
     )
     async with aclosing(outcomes):
         with suppress(WaitAbandoned):  # raised after the outcomes of the requests in flight

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank._validators import number, whole_number
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
@@ -134,7 +135,7 @@ class JobSettings:
 
     def fingerprint_options(self, client: AsyncClientV2) -> dict[str, Any]:
         """Return the options that change the results or the files, as JSON values."""
-        config = client._config
+        config = calls_of(client).config
         options = {
             "address": config.base_url,
             "scorer": None if config.scorer is None else getattr(config.scorer, "name", type(config.scorer).__name__),
@@ -161,7 +162,7 @@ def checked_common(common: Mapping[str, Any]) -> None:
 def common_arguments(common: Mapping[str, Any], client: AsyncClientV2) -> dict[str, Any]:
     """Return the arguments that rows share, completed from the client's settings."""
     given = {name: value for name, value in common.items() if value is not None}
-    return {"max_documents_per_request": client._config.max_documents_per_request, **given}
+    return {"max_documents_per_request": calls_of(client).config.max_documents_per_request, **given}
 
 
 def checked_client(client: object) -> AsyncClientV2:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 import anyio
 from anyio import to_thread
 
+from cohere_rerank._calls import calls_of
 from cohere_rerank._clock import SystemClock
 
 if TYPE_CHECKING:
+    from cohere_rerank._calls import AsyncCalls
     from cohere_rerank._clock import Clock
     from cohere_rerank.async_client import AsyncClientV2
 
@@ -72,9 +74,10 @@ class WaitAbandoned(Exception):
     """The job was stopped while a row waited for its rate limit or for a retry."""
 
 
-def interruptible(client: AsyncClientV2, stop_event: anyio.Event) -> AsyncClientV2:
-    """Return the client with a clock whose sleeps end once the event is set."""
-    return client._on_clock(_InterruptibleClock(client._clock(), stop_event))
+def interruptible(client: AsyncClientV2, stop_event: anyio.Event) -> AsyncCalls:
+    """Return the calls of the client with a clock whose sleeps end once the event is set."""
+    calls = calls_of(client)
+    return calls.with_clock(_InterruptibleClock(calls.clock, stop_event))
 
 
 class _InterruptibleClock:

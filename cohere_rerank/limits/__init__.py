@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cohere_rerank._lazy import late_names
+from cohere_rerank._lazy import lazy_exports
 
 from .rate_limit import RateLimit, Store
 
@@ -24,4 +24,4 @@ __all__ = ["FileStore", "RateLimit", "RedisStore", "Store"]
 _EXPORTS = {"FileStore": "file", "RedisStore": "redis"}
 
 
-__getattr__, __dir__ = late_names(globals(), _EXPORTS)
+__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -10,7 +10,7 @@ first use (PEP 562).
 
 from __future__ import annotations
 
-from cohere_rerank._lazy import late_names
+from cohere_rerank._lazy import lazy_exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from .run import serve as serve
     from .settings import ServerSettings as ServerSettings
 
-_WHERE = {"ServerSettings": "settings", "create_app": "app", "serve": "run"}
+_EXPORTS = {"ServerSettings": "settings", "create_app": "app", "serve": "run"}
 __all__ = ["ServerSettings", "create_app", "serve"]
 
 
-__getattr__, __dir__ = late_names(globals(), _WHERE)
+__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

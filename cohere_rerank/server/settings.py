@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._addresses import LOCAL_SCHEME
-from cohere_rerank._validators import header_text, seconds, whole_number
+from cohere_rerank._validators import header_value, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _check_keys(keys: Any) -> tuple[str, ...]:
         kind = type(keys).__name__
         raise InvalidRequestError(f"api_keys must be a list or tuple of strings, such as ('key',), got {kind}")
     for key in keys:
-        if not header_text("an API key of the server", key):
+        if not header_value("an API key of the server", key):
             raise InvalidRequestError("an API key of the server is empty; omit the keys to accept every caller")
     return tuple(keys)
 

@@ -16,7 +16,7 @@ imported on first use (PEP 562), so that the plugin costs a suite without these 
 
 from __future__ import annotations
 
-from cohere_rerank._lazy import late_names
+from cohere_rerank._lazy import lazy_exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .faults import FaultServer as FaultServer
     from .wire import Request as Request
 
-_WHERE = {
+_EXPORTS = {
     "FaultServer": "faults",
     "FakeClock": "clock",
     "Request": "wire",
@@ -34,4 +34,4 @@ _WHERE = {
 __all__ = ["FakeClock", "FaultServer", "Request", "cassette"]
 
 
-__getattr__, __dir__ = late_names(globals(), _WHERE)
+__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -232,7 +232,7 @@ def test_a_fallback_that_fails_is_an_error(down, clock, make_either):
 def test_a_request_that_the_fallback_refuses_is_an_error(down, clock, make_either):
     """What a newer API may take, the local engine may not."""
     spans = {"mode": "newest"}
-    with pytest.raises(errors.ScorerError, match=r"503: down.*refused.*relevant_spans"):
+    with pytest.raises(errors.ScorerError, match=r"503: down.*rejected.*relevant_spans"):
         make_either(clock=clock, fallback="local").rerank(**CALL, relevant_spans=spans)
 
 

@@ -6,6 +6,7 @@ import anyio
 import pytest
 
 from cohere_rerank import AsyncClientV2
+from cohere_rerank._calls import calls_of
 from cohere_rerank.jobs.watch import WaitAbandoned, interruptible, run_with_companion
 from cohere_rerank.testing import FakeClock
 
@@ -43,7 +44,7 @@ def test_no_sleep_continues_after_a_stop(backend, clock):
 
     async def sleep(stop_event):
         with pytest.raises(WaitAbandoned):
-            await interruptible(client, stop_event)._clock().async_sleep(3600)
+            await interruptible(client, stop_event).clock.async_sleep(3600)
 
     async def scenario():
         stop_event = anyio.Event()
@@ -53,6 +54,6 @@ def test_no_sleep_continues_after_a_stop(backend, clock):
                 await anyio.wait_all_tasks_blocked()
             stop_event.set()
             await sleep(stop_event)
-            await client._clock().async_sleep(0)
+            await calls_of(client).clock.async_sleep(0)
 
     anyio.run(scenario, backend=backend)

@@ -8,13 +8,14 @@ import os
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, RateLimit
+from cohere_rerank._calls import calls_of
 from cohere_rerank._clock import Deadline, SystemClock
 from cohere_rerank.limits import limiter as limiter_module
 from cohere_rerank.testing import FakeClock
 
 
 def limiter_of(key="k", url="https://api.example", limit="trial", client=ClientV2, **options):
-    return client(key, base_url=url, limit=limit, **options)._gate()
+    return calls_of(client(key, base_url=url, limit=limit, **options))._limiter()
 
 
 def test_clients_with_the_same_key_limit_and_address_share_a_limiter():
@@ -84,7 +85,7 @@ def test_the_presets_are_the_documented_limits():
 
 def _child(client, queue):
     clock = SystemClock()
-    limiter = client._gate()
+    limiter = calls_of(client)._limiter()
     limiter.acquire(clock, Deadline(clock, 5), 0)
     limiter.release()
     queue.put(os.getpid())
@@ -95,7 +96,7 @@ def _child(client, queue):
 def test_a_forked_process_has_a_limiter_of_its_own():
     """Even if a thread of the parent holds the lock at the moment of the fork."""
     client = ClientV2("fork", base_url="https://api.example", limit=RateLimit(per_minute=1))
-    clock, limiter = SystemClock(), client._gate()
+    clock, limiter = SystemClock(), calls_of(client)._limiter()
     limiter.acquire(clock, Deadline(clock, 5), 0)
     limiter.release()
     context = multiprocessing.get_context("fork")

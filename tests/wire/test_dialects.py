@@ -184,7 +184,7 @@ def test_auto_finds_out_with_the_first_call_and_remembers(speaker, _dialect, kin
         assert ranking(first) == ranking(second) == [i for i, _ in pairs(QUERY, DOCUMENTS)]
         assert len(server.requests) == n_probes + 1
         copy = client.client.with_options(tag="x")
-        assert copy._shared is client.client._shared
+        assert copy._state is client.client._state
 
 
 @pytest.mark.parametrize(("speaker", "dialect"), EVERY)

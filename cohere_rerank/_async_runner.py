@@ -1,0 +1,142 @@
+"""The calls of AsyncClientV2, under asyncio and trio. `_runner` has the same rules for threads."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from anyio import CapacityLimiter, create_task_group, move_on_after, to_thread
+
+from ._base_runner import BaseRunner
+from ._settings import missing_key_error, secret_from_callable
+from ._wire.call import MAX_CONCURRENT_PARTS
+from ._wire.response import build_response, empty_response, tag_with_part
+from .errors import CohereRerankError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._clock import Deadline
+    from ._settings import Secret
+    from ._transport.http import AsyncSender, Reply
+    from ._wire.call import Call, Part
+    from .types import V2RerankResponse
+
+
+class AsyncRunner(BaseRunner):
+    """Sends the calls of an AsyncClientV2, each in the task of its caller."""
+
+    async def rerank(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
+        if not call.texts:
+            return empty_response(call), None
+        try:
+            if self.config.cache is None:
+                answered = await self.rerank_uncached(call)
+            else:
+                from .cache.rerank import rerank_cached_async
+
+                answered = await rerank_cached_async(self, call)
+        except CohereRerankError as error:
+            self._count_call(call, error)
+            raise
+        self._count_call(call, None)
+        return answered
+
+    async def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
+        """Answer a call with documents, without the cache and without counting the call."""
+        parts, deadline = self._parts(call), self.deadline(call)
+        try:
+            if len(parts) == 1:
+                answers = [await self._send_with_retries(parts[0], deadline)]
+            else:
+                answers = await self._send_parts(parts, deadline)
+        except CohereRerankError as error:
+            if not self._may_fall_back(call, error):
+                raise
+            return await to_thread.run_sync(self._fallback_response, call, error), None
+        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
+
+    async def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
+        answers: dict[int, tuple[V2RerankResponse, Reply]] = {}
+        failures: list[Exception] = []
+        limiter = CapacityLimiter(MAX_CONCURRENT_PARTS)
+
+        async def perform(part: Part) -> None:
+            try:
+                async with limiter:
+                    answers[part.start] = await self._send_with_retries(part, deadline)
+            except Exception as error:  # noqa: BLE001 - raised below, bare of the group's wrapping
+                failures.append(error)
+                group.cancel_scope.cancel()
+
+        async with create_task_group() as group:
+            for part in parts:
+                group.start_soon(perform, part)
+        if failures:
+            raise failures[0]
+        return [answers[part.start] for part in parts]
+
+    async def _send_with_retries(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        """Send one request, and send it again where the retry policy says so."""
+        try:
+            answer = await self._attempt(part, deadline)
+        except CohereRerankError as error:
+            retries = self._retries(part, deadline, error)
+            tag_with_part(error, part)
+            if retries is None:
+                raise
+        else:
+            self._record_success()
+            return answer
+        async for attempt in retries.async_attempts(self.clock):
+            with attempt:
+                retries.reraise_first(attempt.retry_state.attempt_number)
+                self.count("retries")
+                answer = await self._attempt(part, deadline)
+                self._record_success(retries.n_tokens)
+                return answer
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        limiter = self._limiter()
+        if limiter is None:
+            reply = await self._send(part, deadline)
+        else:
+            self._sender()  # the imports of the first call must not delay a request that the limiter let go
+            await limiter.acquire_async(self.clock, deadline, part.call.traffic_class)
+            try:
+                reply = await self._send(part, deadline)
+                self._report_response(limiter, reply)
+            finally:
+                limiter.release()
+        return self._decode(part, reply), reply
+
+    async def _send(self, part: Part, deadline: Deadline) -> Reply:
+        while True:
+            self.count("requests")
+            reply = await self._sender().send(self.config, part, await self._key(deadline), deadline)
+            if not self._try_next_dialect(part, reply):
+                return reply
+
+    def _sender(self) -> AsyncSender:
+        sender: AsyncSender | None = self._state.sender
+        if sender is None:
+            from ._transport.http import AsyncSender
+
+            self._check_open()
+            sender = self._state.set_sender_once(AsyncSender(self.config, self._httpx_client))
+        return sender
+
+    async def _key(self, deadline: Deadline) -> Secret | None:
+        secret = self.config.api_key
+        if secret is None and not self.config.is_local:
+            raise missing_key_error()
+        if secret is None or isinstance(secret.value, str):
+            return secret
+        made: Any = secret.value()
+        if not hasattr(made, "__await__"):
+            return secret_from_callable(made)
+        with move_on_after(deadline.remaining()):
+            return secret_from_callable(await made)
+        from ._transport.errors import deadline_exceeded
+
+        raise deadline_exceeded(deadline)

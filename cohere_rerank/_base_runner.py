@@ -1,0 +1,212 @@
+"""The decisions about a call that need no waiting, for the runners of both clients."""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import TYPE_CHECKING
+
+from ._addresses import rerank_url
+from ._clock import Deadline, SystemClock
+from ._wire.call import BULK
+from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
+from ._wire.request import encode
+from ._wire.response import decode, is_monthly_quota
+from .errors import (
+    ApiError,
+    ClientClosedError,
+    CohereRerankError,
+    ConnectionFailedError,
+    InvalidResponseError,
+    MissingApiKeyError,
+    RateLimitWaitError,
+)
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from typing_extensions import Self, Unpack
+
+    from ._base_client import ClientState
+    from ._clock import Clock
+    from ._retry import RetryBudget, RetryLoop, RetryPolicy
+    from ._settings import Config
+    from ._transport.http import Reply
+    from ._wire.call import Call, Part
+    from .limits.limiter import Limiter
+    from .types import RerankArguments, V2RerankResponse
+
+_AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
+_BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases are among those above
+
+
+class BaseRunner:
+    """Settings, shared state, and the decisions about calls.
+
+    Args:
+        config: The settings of the client.
+        state: What the client and its copies share.
+        httpx_client: The caller's own client of httpx, or None.
+    """
+
+    def __init__(self, config: Config, state: ClientState, httpx_client: Any) -> None:
+        self.config = config
+        self._state = state
+        self._httpx_client = httpx_client
+        self._clock: Clock = config.clock or SystemClock()
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the client."""
+        return self._clock
+
+    def with_clock(self, clock: Clock) -> Self:
+        """Return a copy whose waits use this clock.
+
+        The settings stay as they are. Clients share a limit if their settings have the same clock, and the copy still
+        shares it.
+        """
+        runner = copy(self)
+        runner._clock = clock
+        return runner
+
+    def encode(self, **arguments: Unpack[RerankArguments]) -> Call:
+        """Check the arguments of one call and encode them."""
+        return encode(self.config, **arguments)
+
+    def encode_batch_call(self, **arguments: Unpack[RerankArguments]) -> Call:
+        """As `encode`, for a call that lets interactive calls pass where requests wait for a rate limit."""
+        call = encode(self.config, **arguments)
+        call.traffic_class = BULK
+        return call
+
+    def deadline(self, call: Call) -> Deadline:
+        """Return the deadline of a call that starts now."""
+        return Deadline(self.clock, call.deadline_s)
+
+    def count(self, name: str, amount: float = 1) -> None:
+        """Add to a count of ``client.usage``."""
+        self._state.usage.add(self.config.tag, name, amount)
+
+    def _check_open(self) -> None:
+        if self._state.is_closed:
+            raise ClientClosedError("The client is closed. Make a new one, or close it after its last call.")
+
+    def _policy(self, call: Call) -> RetryPolicy:
+        from dataclasses import replace
+
+        from ._retry import RetryPolicy
+
+        policy = self.config.retry_policy or RetryPolicy()
+        max_retries = self.config.max_retries if call.max_retries is None else call.max_retries
+        if max_retries is not None:
+            policy = replace(policy, max_retries=max_retries)
+        return policy if call.retry_remote_protocol_errors else replace(policy, remote_protocol_errors=False)
+
+    def _budget(self, policy: RetryPolicy) -> RetryBudget:
+        from ._retry import RetryBudget
+
+        if self._state.budget is None:
+            self._state.budget = RetryBudget(policy.budget)
+        return self._state.budget
+
+    def _record_success(self, n_retries: int = 0) -> None:
+        """Note that the API answered: refund retries to the budget, and end an outage."""
+        if self._state.budget is not None:
+            self._state.budget.refund(n_retries)
+        self._state.has_outage = False
+
+    def _retries(self, part: Part, deadline: Deadline, error: CohereRerankError) -> RetryLoop | None:
+        """Return the loop that retries after this first failure, or None if the failure is final."""
+        from ._retry import RetryLoop
+
+        if isinstance(error, _AFTER_SENDING) and not isinstance(error, _BEFORE_SENDING):
+            error.attempts = 1
+        policy = self._policy(part.call)
+        if policy.max_retries == 0 or not policy.should_retry(error):
+            return None
+        return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=self._limiter() is not None)
+
+    def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
+        now = self.clock.time() if reply.status_code >= FIRST_ERROR else 0.0
+        response = decode(part, reply.status_code, reply.headers, reply.content, now)
+        self._state.usage.add_billed(self.config.tag, response)
+        return response
+
+    def _parts(self, call: Call) -> list[Part]:
+        """Return the requests to send, in the dialect of the server."""
+        name = self.config.dialect
+        if name not in (None, "cohere") and not self.config.is_local:
+            from ._wire.dialects import initial_dialect
+
+            call.dialect = self._state.dialects.get((name, self.config.base_url)) or initial_dialect(name)
+        return call.parts()
+
+    def _try_next_dialect(self, part: Part, reply: Reply) -> bool:
+        """Encode the part in the next dialect that ``dialect="auto"`` tries after this reply, if there is one."""
+        if self.config.dialect != "auto" or part.dialect is None:
+            return False
+        if reply.status_code < FIRST_REDIRECT:
+            self._state.dialects["auto", self.config.base_url] = part.dialect
+            return False
+        from ._wire.dialects import next_dialect
+
+        other = next_dialect(part.dialect, self.config.base_url, reply.status_code, reply.content)
+        if other is not None:
+            part.encode_as(other)
+        return other is not None
+
+    def _count_call(self, call: Call, error: CohereRerankError | None) -> None:
+        """Count a call that has ended, unless its batch will make the same call again when the limit allows it."""
+        if call.traffic_class == BULK and isinstance(error, RateLimitWaitError):
+            return
+        self.count("calls")
+        if error is not None:
+            self.count("failed_calls")
+
+    def _limiter(self) -> Limiter | None:
+        """Return the limiter of the client, or None without a limit."""
+        config = self.config
+        if config.limit is None or config.is_local:
+            return None
+        from ._transport.errors import rate_limit_wait_error
+        from .limits.limiter import limiter_for
+
+        return limiter_for(
+            config.limit,
+            address=rerank_url(config.base_url),
+            key=getattr(config.api_key, "value", None),
+            clock=config.clock,
+            wait_error=rate_limit_wait_error,
+        )
+
+    def _report_response(self, limiter: Limiter, reply: Reply) -> None:
+        """Report a response to the limiter, for all clients that share it.
+
+        A 429 for a monthly quota is not reported: no pause would clear it, and the next call may have another key.
+        """
+        if reply.status_code == TOO_MANY_REQUESTS and is_monthly_quota(reply.content):
+            return
+        clock, hint_s = self.clock, None
+        if reply.status_code >= FIRST_ERROR:
+            from ._wire.retry_after import retry_after_s
+
+            hint_s = retry_after_s(reply.headers, clock.time())
+        limiter.on_response(clock, reply.status_code, reply.headers, hint_s)
+
+    def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
+        return self.config.fallback is not None and self._policy(call).is_outage(error)
+
+    def _fallback_response(self, call: Call, error: CohereRerankError) -> V2RerankResponse:
+        from .local import fallback
+
+        self.count("fallbacks")
+        if not self._state.has_outage:
+            self._state.has_outage = True
+            from logging import getLogger
+
+            from ._retry import for_log
+
+            getLogger("cohere_rerank").warning(
+                "the API failed (%s); the fallback answers until it recovers", for_log(error)
+            )
+        return fallback.fallback_response(call, error, self.config.fallback)

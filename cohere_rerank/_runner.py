@@ -1,0 +1,148 @@
+"""The calls of ClientV2: cache, split, limit, retries, sending. `_async_runner` does the same with ``await``."""
+
+from __future__ import annotations
+
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any
+
+from ._base_runner import BaseRunner
+from ._settings import missing_key_error, secret_from_callable
+from ._wire.call import MAX_CONCURRENT_PARTS
+from ._wire.response import build_response, empty_response, tag_with_part
+from .errors import CohereRerankError, InvalidRequestError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ._clock import Deadline
+    from ._settings import Secret
+    from ._transport.http import Reply, Sender
+    from ._wire.call import Call, Part
+    from .types import V2RerankResponse
+
+
+class Runner(BaseRunner):
+    """Sends the calls of a ClientV2, each in the thread of its caller."""
+
+    def rerank(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
+        """Answer a call from the cache, the API or the fallback, and count it."""
+        if not call.texts:
+            return empty_response(call), None
+        try:
+            if self.config.cache is None:
+                answered = self.rerank_uncached(call)
+            else:
+                from .cache.rerank import rerank_cached
+
+                answered = rerank_cached(self, call)
+        except CohereRerankError as error:
+            self._count_call(call, error)
+            raise
+        self._count_call(call, None)
+        return answered
+
+    def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
+        """Answer a call with documents, without the cache and without counting the call."""
+        parts, deadline = self._parts(call), self.deadline(call)
+        try:
+            if len(parts) == 1:
+                answers = [self._send_with_retries(parts[0], deadline)]
+            else:
+                answers = self._send_parts(parts, deadline)
+        except CohereRerankError as error:
+            if not self._may_fall_back(call, error):
+                raise
+            return self._fallback_response(call, error), None
+        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
+
+    def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
+        waiting = iter(parts)  # a list iterator is atomic, so each part goes to one thread
+        done: SimpleQueue[tuple[Part, tuple[V2RerankResponse, Reply] | Exception]] = SimpleQueue()
+
+        def perform() -> None:
+            for part in waiting:
+                try:
+                    done.put((part, self._send_with_retries(part, deadline)))
+                except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
+                    done.put((part, error))
+                    break
+
+        # Daemon threads, unlike an executor's: after a failure the interpreter does not wait for them at exit.
+        for _ in range(min(len(parts), MAX_CONCURRENT_PARTS)):
+            Thread(target=perform, name="cohere_rerank", daemon=True).start()
+        answers: dict[Part, tuple[V2RerankResponse, Reply]] = {}
+        try:
+            while len(answers) < len(parts):
+                part, outcome = done.get()
+                if isinstance(outcome, Exception):
+                    raise outcome
+                answers[part] = outcome
+        except BaseException:
+            deadline.expire()  # stop retries of in-flight parts; do not send queued ones
+            raise
+        return [answers[part] for part in parts]
+
+    def _send_with_retries(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        """Send one request, and send it again where the retry policy says so."""
+        try:
+            answer = self._attempt(part, deadline)
+        except CohereRerankError as error:
+            retries = self._retries(part, deadline, error)
+            tag_with_part(error, part)
+            if retries is None:
+                raise
+        else:
+            self._record_success()
+            return answer
+        for attempt in retries.attempts(self.clock):
+            with attempt:
+                retries.reraise_first(attempt.retry_state.attempt_number)
+                self.count("retries")
+                answer = self._attempt(part, deadline)
+                self._record_success(retries.n_tokens)
+                return answer
+        raise AssertionError("unreachable: the loop returns or raises")
+
+    def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        limiter = self._limiter()
+        if limiter is None:
+            reply = self._send(part, deadline)
+        else:
+            self._sender()  # the imports of the first call must not delay a request that the limiter let go
+            limiter.acquire(self.clock, deadline, part.call.traffic_class)
+            try:
+                reply = self._send(part, deadline)
+                self._report_response(limiter, reply)
+            finally:
+                limiter.release()
+        return self._decode(part, reply), reply
+
+    def _send(self, part: Part, deadline: Deadline) -> Reply:
+        while True:
+            self.count("requests")
+            reply = self._sender().send(self.config, part, self._key(), deadline)
+            if not self._try_next_dialect(part, reply):
+                return reply
+
+    def _sender(self) -> Sender:
+        sender: Sender | None = self._state.sender
+        if sender is None:
+            from ._transport.http import Sender
+
+            self._check_open()
+            sender = self._state.set_sender_once(Sender(self.config, self._httpx_client))
+        return sender
+
+    def _key(self) -> Secret | None:
+        secret = self.config.api_key
+        if secret is None and not self.config.is_local:
+            raise missing_key_error()
+        if secret is None or isinstance(secret.value, str):
+            return secret
+        made: Any = secret.value()
+        if hasattr(made, "__await__"):
+            if hasattr(made, "close"):
+                made.close()  # a coroutine that is never awaited
+            raise InvalidRequestError("the api_key function is asynchronous; it works with AsyncClientV2")
+        return secret_from_callable(made)
