@@ -29,24 +29,23 @@ from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
 from cohere_rerank.errors import MissingApiKeyError
 
 from ._failures import NO_KEY, UsageFailure, discard_output, one_line
+from ._values import DEFAULT_MODEL, DIALECT, MODELS, SCORERS, complete, not_blank
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
 
 __all__ = [
-    "DEFAULT_MODEL",
     "Endpoint",
     "client_options",
     "endpoint_options",
     "explain_missing_key",
     "is_loopback",
+    "model_option",
     "notice",
     "write_json",
 ]
 
 _Command = Callable[..., Any]
-
-DEFAULT_MODEL = "rerank-v4.0-fast"
 
 
 @dataclass(frozen=True)
@@ -116,9 +115,15 @@ def is_loopback(host: str | None) -> bool:
 def client_options(command: _Command) -> _Command:
     """Add the options of a client to a command, which gets them as ``settings=``, the arguments of a client."""
 
-    @click.option("--base-url", metavar="URL", help="Address of a server, or local:NAME for a local scorer.")
+    @click.option(
+        "--base-url",
+        metavar="URL",
+        shell_complete=complete(SCORERS),
+        help="Address of a server, or local:NAME for a local scorer.",
+    )
     @click.option(
         "--dialect",
+        type=DIALECT,
         metavar="NAME",
         help="API format of the server: cohere, v1, jina, tei or llamacpp; auto detects it.  [default: cohere]",
     )
@@ -166,8 +171,20 @@ def endpoint_options(command: _Command) -> _Command:
         help="Rank on this machine without a key or a network, or with the API.  [default: CO_API_URL if it is set, "
         "else the API]",
     )
-    name = click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Name of the model.")
-    return choose(name(client_options(wraps(command)(with_endpoint))))
+    return choose(model_option("Name of the model.")(client_options(wraps(command)(with_endpoint))))
+
+
+def model_option(text: str) -> Callable[[_Command], _Command]:
+    """Return the option ``--model`` with this help text."""
+    return click.option(
+        "--model",
+        metavar="NAME",
+        default=DEFAULT_MODEL,
+        show_default=True,
+        callback=not_blank,
+        shell_complete=complete(MODELS),
+        help=text,
+    )
 
 
 def _address(is_local: bool | None, base_url: str | None) -> str | None:

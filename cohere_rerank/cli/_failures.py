@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ __all__ = [
     "Failure",
     "UsageFailure",
     "discard_output",
+    "in_options",
     "map_errors",
     "one_line",
 ]
@@ -32,6 +34,11 @@ __all__ = [
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
 NO_KEY = "no API key: set CO_API_KEY (or COHERE_API_KEY)"
+
+# The name of an argument in a message of the library: with underscores, with a value, or as the first word.
+_ARGUMENT = re.compile(r"\b([a-z]+(?:_[a-z]+)+)\b(?:=\w*)?|\b([a-z]+)=\w*|^([a-z]+)(?= must\b)")
+# Arguments whose option has another name.
+_OPTIONS = {"base_url": "url", "deadline": "timeout", "rank_fields": "fields", "relevant_spans": "spans"}
 
 
 class Failure(click.ClickException):
@@ -75,9 +82,9 @@ def map_errors() -> Iterator[None]:
     except MissingApiKeyError:
         raise UsageFailure(f"{NO_KEY}; --local needs no key") from None
     except InvalidRequestError as error:
-        raise UsageFailure(str(error)) from None
+        raise UsageFailure(in_options(str(error))) from None
     except (CohereRerankError, ImportError) as error:
-        raise Failure(str(error)) from None
+        raise Failure(in_options(str(error))) from None
     except OSError as error:
         discard_output()  # it may have been the output: a full disk
         raise Failure(_os_error(error)) from None
@@ -87,6 +94,24 @@ def one_line(text: str) -> str:
     """Return the text without line breaks, without control characters, and without the API key."""
     text = hide(text, key_from_environment())  # a server may repeat it in its error
     return "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+
+
+def in_options(message: str) -> str:
+    """Replace the names of Python arguments in a message with those of the options of the running command."""
+    context = click.get_current_context(silent=True)
+    command = context and context.command
+    if context and isinstance(command, click.Group) and context.invoked_subcommand:
+        command = command.get_command(context, context.invoked_subcommand)
+    params = {param.name: param for param in command.params} if command else {}
+
+    def option(found: re.Match[str]) -> str:
+        name = found[1] or found[2] or found[3]
+        param = params.get(name) or params.get(_OPTIONS.get(name, name))
+        if param is None:
+            return found[0]
+        return param.opts[-1] if isinstance(param, click.Option) else param.human_readable_name
+
+    return _ARGUMENT.sub(option, message)
 
 
 def _with_hint(error: click.UsageError) -> str:

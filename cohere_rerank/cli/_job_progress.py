@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ._common import notice
+from ._values import counted
 
 if TYPE_CHECKING:
     from cohere_rerank.jobs import JobReport
@@ -38,14 +39,14 @@ def duration(seconds: float) -> str:
 
 def summary(report: JobReport) -> str:
     """Format a report as one line."""
-    parts = [f"{report.rows:,} rows"]
+    parts = [counted(report.rows, "row")]
     if report.failed:
         parts.append(f"{report.failed:,} with an error")
-    parts.append(f"{report.rows_per_second:,.0f} rows/s")
+    parts.append(f"{report.rows_per_second:,.{0 if report.rows_per_second >= 10 else 1}f} rows/s")
     if report.retries:
-        parts.append(f"{report.retries:,} retries")
-    estimated = f" ({report.estimated_units:,g} estimated)" if report.estimated_units else ""
-    parts.append(f"{report.search_units:,g} search units{estimated}")
+        parts.append(counted(report.retries, "retry", "retries"))
+    estimated = f" ({report.estimated_units:,.0f} estimated)" if report.estimated_units else ""
+    parts.append(counted(report.search_units, "search unit") + estimated)
     return ", ".join(parts)
 
 

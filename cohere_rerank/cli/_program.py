@@ -12,6 +12,7 @@ import click
 from cohere_rerank._version import __version__
 
 from ._failures import map_errors
+from ._values import examples
 
 __all__ = ["program"]
 
@@ -48,7 +49,11 @@ class Program(click.Group):
             return result
 
 
-@click.group(cls=Program, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Program,
+    epilog=examples('rank "return an item" help.txt --local', "doctor http://localhost:8000"),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, message="%(prog)s %(version)s")
 def program() -> None:
     """Rank documents by a query, with Cohere's API or offline.

@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank._addresses import LOCAL_SCHEME
 
 from ._common import explain_missing_key
+from ._values import MODELS, SCORERS
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
     from cohere_rerank.evaluate.systems import System
 
-__all__ = ["AS_GIVEN", "Systems"]
+__all__ = ["AS_GIVEN", "SYSTEMS", "Systems"]
 
 AS_GIVEN = "as-given"
+SYSTEMS = (AS_GIVEN, *SCORERS, *MODELS)
+"""The names that a shell completes."""
 
 
 class Systems:

@@ -11,7 +11,8 @@ import click
 from cohere_rerank._calls import calls_of
 
 from ._common import Endpoint, endpoint_options, explain_missing_key, notice
-from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure
+from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure, in_options
+from ._values import examples, finite
 
 if TYPE_CHECKING:
     from cohere_rerank.client import AsyncClientV2
@@ -34,7 +35,12 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     return RateLimit(per_minute=int(value))
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "batch rows.jsonl -o ranked.jsonl --limit production --resume",
+        "batch rows.csv -o ranked.csv --local --dry-run",
+    )
+)
 @click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "-o",
@@ -98,9 +104,11 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects. Can be repeated."
 )
 @click.option(
-    "--top-n", type=click.IntRange(min=1), metavar="N", help="Write the N best results of a row.  [default: all]"
+    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="Write the N best results of a row.  [default: all]"
 )
-@click.option("--min-score", type=float, metavar="SCORE", help="Write results with this score or a higher one.")
+@click.option(
+    "--min-score", type=float, callback=finite, metavar="SCORE", help="Write results with this score or a higher one."
+)
 @click.option("--max-tokens-per-doc", type=click.IntRange(min=1), metavar="N", help="Cut longer documents to N tokens.")
 @click.option("--spans", is_flag=True, help="Write the relevant passages (Rerank v5 and newer, and --local).")
 @click.option("--dry-run", is_flag=True, help="Read the input and print the cost and time of the job. Send nothing.")
@@ -161,7 +169,7 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
         with progress_display() as progress:
             report = run_job(source, output, client=client, progress=progress, **options)
     except JobStoppedError as error:
-        text = error.message + _resume_hint(error.report)
+        text = in_options(error.message) + _resume_hint(error.report)
         if error.report is not None and error.report.stopped == "interrupted":
             notice(text)
             raise click.exceptions.Exit(INTERRUPTED) from None
@@ -170,7 +178,7 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
         notice("stopped at once; completed rows are saved; resume with the same command and --resume")
         raise click.exceptions.Exit(INTERRUPTED) from None
     except JobError as error:
-        raise UsageFailure(str(error)) from None
+        raise UsageFailure(in_options(str(error))) from None
     notice(f"done: {summary(report)}")
     if report.failed:
         _report_failed_rows(report)

@@ -10,17 +10,18 @@ import click
 from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
 from cohere_rerank._settings import Config, key_from_environment
 
-from ._common import DEFAULT_MODEL, write_json
+from ._common import model_option, write_json
 from ._failures import FAILED, one_line
+from ._values import SCORERS, complete, examples
 
 __all__ = ["doctor"]
 
 _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
 
 
-@click.command()
-@click.argument("url", required=False)
-@click.option("--model", metavar="NAME", default=DEFAULT_MODEL, show_default=True, help="Name of the model.")
+@click.command(epilog=examples("doctor", "doctor http://localhost:8000 --timeout 3"))
+@click.argument("url", required=False, shell_complete=complete(SCORERS))
+@model_option("Name of the model.")
 @click.option(
     "--timeout",
     type=click.FloatRange(min=0, min_open=True),

@@ -10,14 +10,20 @@ from typing import Any
 import click
 
 from ._common import client_options
-from ._systems import AS_GIVEN, Systems
+from ._systems import AS_GIVEN, SYSTEMS, Systems
+from ._values import complete, examples
 
 __all__ = ["eval"]
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "eval lists.jsonl as-given local: rerank-v4.0-fast",
+        "eval lists.jsonl --metric ndcg@5 --metric recall@20 --json",
+    )
+)
 @click.argument("lists", type=click.Path(exists=True, dir_okay=False))
-@click.argument("systems", metavar="[SYSTEM]...", nargs=-1)
+@click.argument("systems", metavar="[SYSTEM]...", nargs=-1, shell_complete=complete(SYSTEMS))
 @client_options
 @click.option(
     "--metric",

@@ -13,6 +13,7 @@ from cohere_rerank.errors import InvalidRequestError
 
 from ._common import Endpoint, endpoint_options, notice, write_json
 from ._read import FORMATS, STDIN, Item, read_items
+from ._values import examples, finite, not_blank
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
@@ -20,8 +21,13 @@ if TYPE_CHECKING:
 __all__ = ["rank"]
 
 
-@click.command()
-@click.argument("query")
+@click.command(
+    epilog=examples(
+        'rank "return an item" help.txt --local -n 3',
+        'rank "green tea" goods.csv --field title --field body --json',
+    )
+)
+@click.argument("query", callback=not_blank)
 @click.argument("files", metavar="[FILE]...", nargs=-1, type=click.Path(exists=True, allow_dash=True))
 @endpoint_options
 @click.option(
@@ -36,8 +42,16 @@ __all__ = ["rank"]
 @click.option(
     "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects and rows. Can be repeated."
 )
-@click.option("--top-n", type=click.IntRange(min=1), metavar="N", help="Print the N best results.  [default: all]")
-@click.option("--min-score", type=float, metavar="SCORE", help="Print results with this score or a higher one.")
+@click.option(
+    "-n", "--top-n", type=click.IntRange(min=1), metavar="N", help="Print the N best results.  [default: all]"
+)
+@click.option(
+    "--min-score",
+    type=float,
+    callback=finite,
+    metavar="SCORE",
+    help="Print results with this score or a higher one.",
+)
 @click.option("--spans", is_flag=True, help="Mark the relevant passages (Rerank v5 and newer, and --local).")
 @click.option(
     "--json/--table",

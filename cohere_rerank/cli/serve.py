@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import click
 from click.core import ParameterSource
 
-from ._common import DEFAULT_MODEL, is_loopback, notice
+from ._common import is_loopback, model_option, notice
+from ._values import examples
 
 __all__ = ["serve"]
 
@@ -16,7 +17,7 @@ _MEBIBYTE = 1024 * 1024
 _WITH_FAULTS = {"host", "port", "faults"}  # the options that can be used with --faults
 
 
-@click.command()
+@click.command(epilog=examples("serve --port 8080", "serve --upstream https://api.cohere.com --host 0.0.0.0"))
 @click.option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Address to listen on.")
 @click.option(
     "--port",
@@ -53,13 +54,7 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that can be used with -
     metavar="SECONDS",
     help="Time limit for the upstream, which includes retries.",
 )
-@click.option(
-    "--model",
-    default=DEFAULT_MODEL,
-    show_default=True,
-    metavar="NAME",
-    help="Model of requests without a model (/v1/rerank, /rerank).",
-)
+@model_option("Model of requests without a model (/v1/rerank, /rerank).")
 @click.option("--strict", is_flag=True, help="Reject unknown fields and nulls, as Cohere does.")
 @click.option(
     "--concurrency",

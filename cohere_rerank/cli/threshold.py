@@ -14,16 +14,22 @@ from cohere_rerank.errors import InvalidRequestError
 
 from ._common import client_options
 from ._read import read_records
-from ._systems import Systems
+from ._systems import SYSTEMS, Systems
+from ._values import complete, examples
 
 __all__ = ["threshold"]
 
 _SHARE = click.FloatRange(min=0, max=1)
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "threshold lists.jsonl local: --min-precision 0.9",
+        "threshold pairs.jsonl rerank-v4.0-pro --borderline",
+    )
+)
 @click.argument("lists", type=click.Path(exists=True, dir_okay=False))
-@click.argument("system", default="local:")
+@click.argument("system", default="local:", shell_complete=complete(SYSTEMS))
 @client_options
 @click.option("--min-precision", type=_SHARE, metavar="SHARE", help="Best recall at this precision or more.")
 @click.option("--min-recall", type=_SHARE, metavar="SHARE", help="Best precision at this recall or more.")

@@ -98,7 +98,7 @@ def open_locked(settings: JobSettings, fingerprint: Mapping[str, Any]) -> Iterat
             if not content:
                 settings.state.unlink()
             unknown = "it has no state file, so it is not the output of a job; choose another output"
-            advice = "resume the job that wrote it (resume=True, or --resume), or choose another output"
+            advice = "set resume=True to resume the job that wrote it, or choose another output"
             raise JobError(f"{existing[0]}: exists already; {unknown if settings.resume else advice}")
         if content and settings.resume:
             yield JobState(file, fingerprint, _check_same_job(content, fingerprint, settings))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 import cohere_rerank
@@ -31,7 +33,8 @@ def test_help_lists_every_command_with_a_sentence(run):
     """The help names each command with what it does."""
     done = run("--help")
     assert done.exit_code == 0
-    listed = dict(line.split(None, 1) for line in done.stdout.partition("Commands:\n")[2].splitlines())
+    commands, _, _ = done.stdout.partition("Commands:\n")[2].partition("\n\n")
+    listed = dict(line.split(None, 1) for line in commands.splitlines())
     assert list(listed) == list(COMMANDS)
 
 
@@ -42,6 +45,25 @@ def test_each_command_has_help_under_the_name_of_its_module(run, name):
     assert done.exit_code == 0
     assert done.stdout.startswith(f"Usage: cohere-rerank {name} ")
     assert run(name, "-h").stdout == done.stdout
+
+
+@pytest.mark.parametrize("name", [None, *COMMANDS])
+def test_each_help_has_two_examples_that_are_valid(run, tmp_path, name):
+    """An example is a command with valid options. The group has examples of its commands."""
+    (tmp_path / "completions").mkdir()
+    for file in ("help.txt", "goods.csv", "rows.jsonl", "rows.csv", "lists.jsonl", "pairs.jsonl"):
+        (tmp_path / file).touch()
+    shown = run(*filter(None, [name]), "--help").stdout
+    lines = [line.strip() for line in shown.partition("Examples:\n")[2].splitlines()]
+    assert len(lines) >= 2
+    if name == "completion":
+        return
+    for line in lines:
+        first, command, *args = shlex.split(line)
+        assert (first, command) == ("cohere-rerank", name or command)
+        found = program.get_command(click.Context(program), command)
+        assert found is not None
+        found.make_context(command, args)
 
 
 def modules_after(*args):
@@ -79,12 +101,16 @@ def test_a_command_loads_no_other_command():
         (["rank", "tea", "not-there.txt"], "not-there.txt"),
         (["rank", "tea", "--local", "--base-url", "http://127.0.0.1:1"], "--base-url"),
         (["rank", "tea", "--api", "--base-url", "local:"], "--base-url"),
-        (["rank", "tea", "--base-url", "ftp://host"], "base_url"),
+        (["rank", "tea", "--base-url", "ftp://host"], "--base-url must"),
         (["rank", "tea", "--local", "--timeout", "0"], "--timeout"),
-        (["rank", "  ", "--local"], "query"),
+        (["rank", "  ", "--local"], "QUERY"),
+        (["rank", "tea", "--local", "--model", " "], "--model"),
+        (["rank", "tea", "--local", "--min-score", "nan"], "--min-score"),
+        (["rank", "tea", "--dialect", "tie"], "--dialect"),
+        (["eval", "lists.jsonl", "local:", "--base-url", "ftp://host"], "lists.jsonl"),
         (["rank", "tea"], "CO_API_KEY"),
         (["completion", "tcsh"], "tcsh"),
-        (["doctor", "ftp://host"], "base_url"),
+        (["doctor", "ftp://host"], "URL must"),
     ],
     ids=" ".join,
 )
@@ -322,7 +348,17 @@ def test_shells_accept_their_completion_scripts(run, shell):
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
 @pytest.mark.parametrize(
-    ("words", "wanted"), [("thr", "threshold"), ("rank --top", "--top-n"), ("completion ", "fish"), ("", "doctor")]
+    ("words", "wanted"),
+    [
+        ("thr", "threshold"),
+        ("rank --top", "--top-n"),
+        ("completion ", "fish"),
+        ("", "doctor"),
+        ("rank tea --dialect t", "tei"),
+        ("batch rows.jsonl --model rerank-v4.0-p", "rerank-v4.0-pro"),
+        ("eval lists.jsonl as", "as-given"),
+        ("threshold lists.jsonl rerank-v3", "rerank-v3.5"),
+    ],
 )
 def test_bash_completes_commands_options_and_values(tmp_path, words, wanted):
     """With the script loaded, a real bash completes the line."""
