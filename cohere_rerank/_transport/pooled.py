@@ -15,6 +15,7 @@ import sys
 import threading
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpcore
@@ -41,6 +42,18 @@ _HTTPX_ERRORS: dict[type[BaseException], type[httpx.TransportError]] = {
 _CORE_ERRORS = tuple(_HTTPX_ERRORS)
 
 
+def new_tls_context() -> ssl.SSLContext:
+    """Return httpx's TLS settings, with the trusted certificates of SSL_CERT_FILE or SSL_CERT_DIR if one is set.
+
+    Raises:
+        OSError: SSL_CERT_FILE cannot be read.
+    """
+    if path := os.environ.get("SSL_CERT_FILE"):
+        # httpx before 0.28 ignores a file that is missing, and trusts other certificates than the user wants.
+        Path(path).open("rb").close()
+    return httpx.create_ssl_context()
+
+
 class _TransportBase:
     """The limits, and one TLS context for all connections."""
 
@@ -60,7 +73,7 @@ class _TransportBase:
             return None
         with self._tls_lock:  # a context costs 25 ms and 1 MB, so it is made once and only if needed
             if self._tls is None:
-                self._tls = httpx.create_ssl_context()
+                self._tls = new_tls_context()
             self._tls.set_alpn_protocols(["http/1.1"])
             return self._tls
 

@@ -14,7 +14,7 @@ import httpx
 
 from cohere_rerank.errors import InvalidRequestError
 
-from .pooled import current_loop_token
+from .pooled import current_loop_token, new_tls_context
 
 
 class ProxiedTransport(httpx.BaseTransport):
@@ -29,7 +29,9 @@ class ProxiedTransport(httpx.BaseTransport):
         with _mention_proxy():
             client = self._clients.get(os.getpid())
             if client is None:
-                client = self._clients.setdefault(os.getpid(), httpx.Client(limits=self._limits))
+                client = self._clients.setdefault(
+                    os.getpid(), httpx.Client(limits=self._limits, verify=new_tls_context())
+                )
             return client.send(request, stream=True)
 
     def close(self) -> None:
@@ -53,7 +55,7 @@ class AsyncProxiedTransport(httpx.AsyncBaseTransport):
         with _mention_proxy():
             client = self._clients.get(key)
             if client is None:
-                client = self._clients[key] = httpx.AsyncClient(limits=self._limits)
+                client = self._clients[key] = httpx.AsyncClient(limits=self._limits, verify=new_tls_context())
                 finalizer = self._loop_finalizers[key] = self._close_with_loop(key, client)
                 await finalizer.__anext__()
             return await client.send(request, stream=True)

@@ -351,6 +351,14 @@ def test_certificates_that_cannot_be_read_are_named(clock, make_either, monkeypa
     assert (caught.value.attempts, clock.sleeps) == (1, [])
 
 
+def test_certificates_that_cannot_be_read_are_named_behind_a_proxy(proxy, clock, make_either, monkeypatch):
+    """A proxy in the environment changes nothing about that."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    monkeypatch.setenv("SSL_CERT_FILE", "missing.pem")
+    with pytest.raises(errors.CertificateError, match=r"SSL_CERT_FILE=missing\.pem"):
+        make_either(base_url="https://127.0.0.1:9", clock=clock).rerank(**CALL)
+
+
 def test_what_a_hook_raises_comes_through_though_it_is_an_oserror(server):
     """A hook that writes to a full disk has nothing to do with certificates."""
 
