@@ -183,3 +183,24 @@ def test_decisions_index_has_each_page_with_its_title():
     titles = {page.name: page.read_text(encoding="utf-8").splitlines()[0] for page in folder.glob("0*.md")}
     listed = re.findall(r"^- \[(.*)\]\((.*)\)$", (folder / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert [(f"# {text}", page) for text, page in listed] == [(titles[page], page) for page in sorted(titles)]
+
+
+def test_contributing_names_every_module_and_folder():
+    """A newcomer finds each part of the package in the tables of CONTRIBUTING."""
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    parts = [
+        path for path in (ROOT / "cohere_rerank").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()
+    ]
+    names = {f"`{path.name}/`" if path.is_dir() else f"`{path.name}`" for path in parts}
+    missing = {name for name in names if name not in text}
+    assert missing == {"`__init__.py`", "`__main__.py`", "`_version.py`"}
+
+
+def test_pages_name_only_modules_that_exist():
+    """The lifecycle of a request and CONTRIBUTING have no outdated path."""
+    for page in (ROOT / "CONTRIBUTING.md", ROOT / "docs" / "explanation" / "request.md"):
+        modules = re.findall(r"`([a-z_]+(?:/[a-z_]+)*\.py)`", page.read_text(encoding="utf-8"))
+        assert modules
+        assert not [
+            name for name in modules if not any((folder / name).exists() for folder in (ROOT / "cohere_rerank", ROOT))
+        ]
