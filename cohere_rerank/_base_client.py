@@ -111,7 +111,8 @@ class BaseClient:
             retry_policy: Everything about repeats; *max_retries* outranks the policy's own.
             max_documents_per_request: Longer lists are split, 1 to 10,000 (the API's limit). Cohere advises 1,000.
             max_connections: Connections open at once, >= 1; 100. Further requests queue in order.
-            max_response_bytes: A longer reply, decompressed, is refused; 256 MiB.
+            max_response_bytes: A larger reply, decompressed, raises ResponseTooLargeError, >= 1. Default: what the
+                request can need, from its size and from what it asks for.
             fallback: Who answers when the API cannot: ``"local"``, a scorer, or a function of
                 ``(query, documents)`` that gives one score in [0, 1] a document. None: the error is raised.
             scorer: Who scores for a ``local:`` address, in the same forms.

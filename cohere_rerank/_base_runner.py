@@ -128,7 +128,7 @@ class BaseRunner:
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
         now = self.clock.time() if reply.status_code >= FIRST_ERROR else 0.0
-        response = decode(part, reply.status_code, reply.headers, reply.content, now)
+        response = decode(part, reply.status_code, reply.headers, reply.content, now, reply.hide)
         self._state.usage.add_billed(self.config.tag, response)
         return response
 

@@ -33,7 +33,6 @@ DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
 LIMIT_PRESETS = ("trial", "production", "auto")
-DEFAULT_MAX_RESPONSE_BYTES = 256 * 1024 * 1024  # servers that echo documents send far more than scores
 
 
 class Secret:
@@ -94,9 +93,7 @@ class Config:
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
         self.max_connections = whole_number("max_connections", max_connections, 1) or 100
-        self.max_response_bytes = (
-            whole_number("max_response_bytes", max_response_bytes, 1) or DEFAULT_MAX_RESPONSE_BYTES
-        )
+        self.max_response_bytes = whole_number("max_response_bytes", max_response_bytes, 1)
         self.fallback: Fallback | None = _checked_fallback(fallback)
         if scorer is not None and not self.is_local:
             raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")

@@ -21,8 +21,9 @@
              └─ DeadlineExceededError   the whole call took too long
                  └─ RateLimitWaitError  our own limit= lets the call go only after its deadline (nothing was sent)
 
-The official names are the names of ``cohere.errors``. Errors pickle and copy; their text never shows a key, a header
-or a document.
+The official names are the names of ``cohere.errors``. Errors pickle and copy; their text never shows a key or a
+header. It contains the server's own message, cut to 200 characters, which may quote what the server was sent. ``body``
+has the whole message. The library logs only the type, the status and the request id.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ _HINTS = {
     404: "; check base_url and the model's name",
     407: "; the proxy on the way wants a user name and a password",
 }
-_MESSAGE_LIMIT = 500  # characters of a server's own message that are worth a line in a log
+_MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
 _INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
 
 
@@ -302,6 +303,7 @@ class InvalidResponseError(CohereRerankError):
     Attributes:
         status_code: The HTTP status.
         headers: The reply's headers, names in lower case.
+        body: The reply's body, if it could be read: parsed when it is JSON, else text.
     """
 
     def __init__(
@@ -310,15 +312,22 @@ class InvalidResponseError(CohereRerankError):
         *,
         headers: Mapping[str, str] | None = None,
         status_code: int | None = None,
+        body: Any = None,
     ) -> None:
         super().__init__(message)
         self.headers = dict(headers) if headers is not None else None
         self.status_code = status_code
-        self.request_id = request_id(self.headers, None)
+        self.body = body
+        self.request_id = request_id(self.headers, body)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The body stays behind: it may be large, and it may echo the documents.
+        rebuild, (cls, state) = super().__reduce__()
+        return rebuild, (cls, {**state, "body": None})
 
 
 class ResponseTooLargeError(InvalidResponseError):
-    """The reply is larger, or decompresses to more, than ``max_response_bytes``."""
+    """The reply is larger than this request can need, or larger than ``max_response_bytes``."""
 
 
 class ConnectionFailedError(CohereRerankError):
@@ -380,12 +389,21 @@ def error_from_response(status_code: int, headers: Mapping[str, str], body: Any)
 
 def _is_monthly_quota(body: Any) -> bool:
     # No documented code tells a monthly quota from a minute's limit: only the text does.
-    text = (_server_message(body) or "").lower()
+    text = (_whole_message(body) or "").lower()
     return "month" in text
 
 
-def _server_message(body: Any) -> str | None:
-    """The sentence inside an error body, in any of the forms that servers of this API use."""
+def server_message(body: Any) -> str | None:
+    """Return the message inside an error body, on one line and cut to 200 characters, or None if there is none."""
+    text = _whole_message(body)
+    if text is None:
+        return None
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + "…"
+
+
+def _whole_message(body: Any) -> str | None:
+    """Return the message inside an error body, in any of the forms that servers of this API use."""
     if isinstance(body, str):
         # An HTML page of a proxy says nothing that its status does not.
         return None if body.lstrip().startswith("<") else _without_input(body) or None
@@ -420,10 +438,7 @@ def _validators_words(problems: list[Any]) -> str | None:
 
 
 def _sentence(status_code: int | None, body: Any) -> str:
-    text = _server_message(body)
-    if text is not None:
-        text = " ".join(text.split())
-        text = text if len(text) <= _MESSAGE_LIMIT else text[:_MESSAGE_LIMIT] + "…"
+    text = server_message(body)
     if status_code is None:
         return text or "The API answered with an error"
     hint = _HINTS.get(status_code, "")

@@ -84,7 +84,7 @@ def stall() -> Reply:
 
 def drip(where: str = "body", interval_s: float = 0.01) -> Reply:
     """Send a byte of the ``body`` or the ``head``, or a whole ``1xx`` reply, again and again without end."""
-    body = head(200, [("content-type", "application/json"), ("content-length", "1000000")])
+    body = head(200, [("content-type", "application/json"), ("content-length", "100000")])
     start, again = {
         "body": (body + b'{"id": "', b"x"),
         "head": (b"HTTP/1.1 200 OK\r\nx-slow: ", b"x"),

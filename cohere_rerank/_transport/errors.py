@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import ssl
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import httpx
 
@@ -23,7 +24,10 @@ from cohere_rerank.errors import (
 )
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from cohere_rerank._clock import Deadline
+    from cohere_rerank._settings import Secret
 
 _Error = TypeVar("_Error", bound=ConnectionFailedError)
 _Class = TypeVar("_Class", bound=type[ConnectionFailedError])
@@ -161,6 +165,11 @@ _ERROR_MAP: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
     httpx.LocalProtocolError: LocalProtocolError,
     httpx.UnsupportedProtocol: UnsupportedProtocol,
 }
+_BY_HTTPX_NAME = {cls.__name__: ours for cls, ours in _ERROR_MAP.items()}  # httpx2 has the same names
+# OpenSSL's words for an answer that is not TLS, and how TLS records look to a parser of HTTP.
+_NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+_TLS_RECORDS = (r"\x15\x03", "\x15\x03")
+_BASE_NAMES = ("HTTPError", "InvalidURL", "StreamError")
 _MESSAGES: dict[type[ConnectionFailedError], str] = {
     ConnectError: "Cannot connect to {host}; check base_url, and that the server runs",
     ConnectTimeout: "No connection to {host} within connect_timeout",
@@ -195,24 +204,82 @@ def rate_limit_wait_error(wait_s: float, deadline: Deadline) -> RateLimitWait:
     return _with_request(error, None)
 
 
+def is_httpx_error(error: BaseException) -> bool:
+    """Return whether an exception is one of httpx or of httpx2."""
+    return any(cls.__name__ in _BASE_NAMES and _is_of_httpx(cls) for cls in type(error).__mro__)
+
+
+def is_status_error(error: Any) -> TypeGuard[httpx.HTTPStatusError]:
+    """Return whether an exception is an ``HTTPStatusError`` of httpx or of httpx2."""
+    return any(cls.__name__ == "HTTPStatusError" and _is_of_httpx(cls) for cls in type(error).__mro__)
+
+
+def _is_of_httpx(cls: type) -> bool:
+    return cls.__module__.partition(".")[0] in ("httpx", "httpx2")
+
+
+def drop_tracebacks(error: BaseException, outer: BaseException | None = None) -> None:
+    """Drop the frames of an exception and of all that it was raised from or during, up to *outer*."""
+    pending: list[BaseException | None] = [error]
+    seen = {id(None), id(outer)}
+    while pending:
+        one = pending.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        one.__traceback__ = None
+        pending += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
+
+
+def hide_key_in(error: Exception, key: Secret | None) -> None:
+    """Remove the key from the texts of an error, wherever a server or a library quotes it."""
+    from cohere_rerank._secrets import hide
+
+    text = None if key is None else key.value
+    if not isinstance(text, str):
+        return
+    error.args = tuple(hide(argument, text) if isinstance(argument, str) else argument for argument in error.args)
+    for name in ("message", "headers", "body", "location", "request_id"):
+        if name in error.__dict__:
+            error.__dict__[name] = hide(error.__dict__[name], text)
+
+
 def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
-    """Return the error of this package for an httpx exception. It has the same httpx class too."""
-    if isinstance(error, httpx.TimeoutException) and (deadline.call or deadline).remaining() <= 0:
+    """Return the error of this package for an exception of httpx or httpx2. It has the same httpx class too."""
+    classes = [cls for cls in type(error).__mro__ if _is_of_httpx(cls)]
+    names = [cls.__name__ for cls in classes]
+    if "TimeoutException" in names and (deadline.call or deadline).remaining() <= 0:
         return deadline_exceeded(deadline)
-    if isinstance(error, httpx.InvalidURL):
+    if "InvalidURL" in names:
         return InvalidRequestError(f"base_url is not a valid URL: {error}")
     request = getattr(error, "_request", None)
-    if isinstance(error, httpx.ConnectError) and _is_certificate(error):
-        return _with_request(
-            UntrustedCertificate(
-                f"The server's certificate is not trusted ({error}); for a private authority set SSL_CERT_FILE"
-            ),
-            request,
-        )
-    cls = next((_ERROR_MAP[base] for base in type(error).__mro__ if base in _ERROR_MAP), OtherConnectionError)
-    host = request.url.netloc.decode() if request is not None else "the server"
-    says = _MESSAGES.get(cls, "The connection to {host} failed").format(host=host)
-    return _with_request(cls(f"{says} ({str(error).strip().rstrip(':') or type(error).__name__})"), request)
+    text = str(error).strip().rstrip(":") or type(error).__name__
+    if "ConnectError" in names and _is_certificate(error):
+        ours: type[ConnectionFailedError] = UntrustedCertificate
+        says = f"The server's certificate is not trusted ({text}); for a private authority set SSL_CERT_FILE"
+    else:
+        ours = next((_BY_HTTPX_NAME[name] for name in names if name in _BY_HTTPX_NAME), OtherConnectionError)
+        host = request.url.netloc.decode() if request is not None else "the server"
+        says = f"{_message_for(ours, text).format(host=host)} ({text})"
+    known = next((cls for cls in classes if cls.__name__ in _BY_HTTPX_NAME), ours)
+    cls = cast("type[ConnectionFailedError]", _with_base(cast("Any", ours), known))
+    return _with_request(cls(says), request)
+
+
+def _message_for(cls: type[ConnectionFailedError], text: str) -> str:
+    if cls is ConnectError and any(sign in text for sign in _NOT_TLS):
+        return "{host} does not speak TLS on this port; check base_url: http:// in place of https://"
+    if cls is RemoteProtocolError and any(sign in text for sign in _TLS_RECORDS):
+        return "{host} speaks TLS on this port; check base_url: https:// in place of http://"
+    return _MESSAGES.get(cls, "The connection to {host} failed")
+
+
+@lru_cache
+def _with_base(ours: type, other: type) -> type:
+    """Return a class that is the exception of httpx2 too, so that ``except httpx2.ReadTimeout`` catches it."""
+    if issubclass(ours, other):
+        return ours
+    return type(ours.__name__, (ours, other), {"__module__": ours.__module__, "__doc__": ours.__doc__})
 
 
 def certificate_load_error(error: OSError) -> CertificateError:

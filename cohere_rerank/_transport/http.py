@@ -6,33 +6,45 @@ fifth of the cost of a call. An httpx client that the caller passes is used as i
 
 from __future__ import annotations
 
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, cast
 from urllib.request import getproxies
 
+import anyio.lowlevel
 import httpx
 
 from cohere_rerank._addresses import rerank_url
 from cohere_rerank._extras import importing
 from cohere_rerank._settings import DEFAULT_CONNECT_TIMEOUT_S, DEFAULT_TIMEOUT_S
 from cohere_rerank._version import __version__
-from cohere_rerank._wire.contract import FIRST_ERROR, is_redirect
+from cohere_rerank._wire.contract import is_redirect
 from cohere_rerank._wire.decompress import ACCEPT_ENCODING, BoundedBody
 from cohere_rerank._wire.response import redirect_target
 from cohere_rerank.errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
-from .errors import certificate_load_error, deadline_exceeded, map_httpx_error
+from .errors import (
+    certificate_load_error,
+    deadline_exceeded,
+    drop_tracebacks,
+    hide_key_in,
+    is_httpx_error,
+    is_status_error,
+    map_httpx_error,
+)
+from .originals import ASYNCHRONOUS, BLOCKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import AsyncIterator, Iterable
 
     from cohere_rerank._clock import Deadline
     from cohere_rerank._settings import Config, Secret
     from cohere_rerank._wire.call import Part
 
+    from .plain import AsyncPlainTransport, PlainTransport
+
 _MAX_REDIRECTS = 5
+_MAX_HEAD_BYTES = 128 * 1024  # of a reply, informational replies before it included
 _LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid is never a real host (RFC 2606)
-_MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder and may be any word of a message
 _PHASE_GRACE_S = 0.2  # a phase that times out together with its attempt gives the better error
 _MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 days
 
@@ -40,18 +52,27 @@ _MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 d
 class Reply:
     """One whole reply, read and decompressed. Header names are in lower case."""
 
-    __slots__ = ("_response", "content", "headers", "status_code")
+    __slots__ = ("_key", "_response", "content", "headers", "status_code")
 
-    def __init__(self, response: httpx.Response, headers: dict[str, str], content: bytes) -> None:
+    def __init__(
+        self, response: httpx.Response, headers: dict[str, str], content: bytes, key: Secret | None = None
+    ) -> None:
         self.status_code = response.status_code
         self.headers = headers
         self.content = content
         self._response = response
+        self._key = key
+
+    def hide(self, value: Any) -> Any:
+        """Return a value of this reply without the key, wherever the server quotes it."""
+        from cohere_rerank._secrets import hide
+
+        return hide(value, key_text(self._key))
 
     def to_httpx_response(self) -> httpx.Response:
         """Return an ``httpx.Response`` with its content, for ``with_raw_response``."""
         about_the_wire = ("content-encoding", "transfer-encoding", "content-length")
-        return httpx.Response(
+        return type(self._response)(  # httpx2 has its own class
             self.status_code,
             headers=[
                 (name, value) for name, value in self._response.headers.multi_items() if name not in about_the_wire
@@ -68,17 +89,23 @@ class _BaseSender:
         # CO_API_URL=local: keeps any program off the network, also one that passes its own httpx client.
         self._client: Any = None if config.is_local else client
         self._address: tuple[str, httpx.URL] | None = None  # the last URL, parsed
+        self._transport: Any = None
+        self._max_connections = config.max_connections
         self.owns_connections = self._client is None and not config.is_local
         self.is_closed = False
 
     def _request(
-        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
+        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline, limit: int
     ) -> httpx.Request:
         """Return the request to the client's address, or to the *target* of a redirect, which has its own query."""
         url = target or _url(config, part)
         timeouts = self._timeouts(config, part, remaining_or_raise(deadline))
-        # "deadline" is ours: the blocking connection stack bounds every single read and write by it.
-        extensions = {"timeout": timeouts, "deadline": deadline.remaining}
+        # The last two are for our own connections, which bound each read and write by them.
+        extensions = {
+            "timeout": timeouts,
+            "deadline": deadline.remaining,
+            "max_bytes": limit + limit // 4 + _MAX_HEAD_BYTES,
+        }
         headers = _headers(config, part, key)
         params = None if target else part.call.params or None
         if self._client is not None:
@@ -97,7 +124,7 @@ class _BaseSender:
         return httpx.Request("POST", address, headers=head, params=params, stream=stream, extensions=extensions)
 
     def _timeouts(self, config: Config, part: Part, left_s: float) -> dict[str, float | None]:
-        """Seconds for each phase: what was asked for, and never more than is remaining_or_raise of the deadline."""
+        """Return the seconds for each phase: the settings, and never more than remain of the deadline."""
         phase = part.call.timeout_s or config.timeout
         if phase is None and self._client is not None:
             asked = self._client.timeout.as_dict()
@@ -116,6 +143,35 @@ class _BaseSender:
         if self._client is not None and self._client.is_closed:
             raise ClientClosedError("The httpx_client is closed; keep it open while this client is used")
 
+    def _mapped(
+        self, error: Exception, deadline: Deadline, key: Secret | None, outer: BaseException | None
+    ) -> Exception | None:
+        """Return the error to raise for one that was raised below; None for one of a hook or a scorer.
+
+        The frames below have headers and bodies in their local variables, which error reporters collect, so their
+        tracebacks are dropped. *outer* is an exception that the caller was handling; its traceback is kept.
+        """
+        if self._transport is not None and not self.owns_connections:
+            return None  # local: nothing is sent
+        mapped: Exception | None = None
+        if isinstance(error, CohereRerankError):
+            mapped = error
+        elif is_httpx_error(error):
+            mapped = map_httpx_error(error, deadline)
+            mapped.__cause__ = error
+        elif isinstance(error, OSError) and self.owns_connections:
+            mapped = certificate_load_error(error)  # failures of connections are httpx errors
+        elif isinstance(error, ImportError) and "socksio" in str(error):
+            mapped = InvalidRequestError(
+                'the environment sets a SOCKS proxy: pip install "httpx[socks]", or unset ALL_PROXY'
+            )
+        elif isinstance(error, RuntimeError) and "closed" in str(error) and self.is_closed:
+            mapped = ClientClosedError("The client was closed while a request was in flight")
+        if mapped is not None:
+            drop_tracebacks(error, outer)
+            hide_key_in(mapped, key)
+        return mapped
+
     def _next_hop(self, url: str, reply: Reply, n_hops: int) -> str | None:
         if not is_redirect(reply.status_code) or n_hops >= _MAX_REDIRECTS:
             return None
@@ -132,49 +188,77 @@ class Sender(_BaseSender):
     def __init__(self, config: Config, client: httpx.Client | None) -> None:
         super().__init__(config, client)
         self._transport = None if self._client is not None else _new_transport(config)
+        self._plain: PlainTransport | None = None  # while a tool has replaced a function of httpx
 
     def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """Send the request and read the whole reply, within the deadline.
 
         Raises:
             ConnectionFailedError: No complete reply came.
-            InvalidResponseError: It is too large or cannot be decompressed.
+            InvalidResponseError: The reply is too large or cannot be decompressed.
         """
         self._check_open()
         deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
+        outer = sys.exc_info()[1]
         target, n_hops = None, 0
         while True:
-            with _map_errors(deadline, self):
-                request = self._request(config, part, key, target, deadline)
-                response = self._dispatch(request)
-                try:
-                    headers = _lowercase_headers(response)
-                    body = BoundedBody(headers, response.status_code, config.max_response_bytes)
-                    for chunk in _chunks(response):
-                        body.feed(chunk)
-                        remaining_or_raise(deadline)
-                        if body.is_discarded:
-                            break
-                finally:
-                    response.close()
-                reply = Reply(response, headers, _redact_key(body.content(), response, key))
+            try:
+                reply = self._exchange(config, part, key, target, deadline)
+            except Exception as error:
+                mapped = self._mapped(error, deadline, key, outer)
+                if mapped is None:
+                    raise
+                raise mapped from mapped.__cause__
             target = self._next_hop(target or _url(config, part), reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
 
+    def _exchange(
+        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
+    ) -> Reply:
+        limit = config.max_response_bytes or part.max_reply_bytes
+        request = self._request(config, part, key, target, deadline, limit)
+        response = self._dispatch(request)
+        try:
+            headers = _lowercase_headers(response)
+            body = BoundedBody(headers, response.status_code, limit)
+            for chunk in _chunks(response):
+                for _ in body.steps(chunk):
+                    remaining_or_raise(deadline)
+                remaining_or_raise(deadline)
+                if body.is_discarded:
+                    break
+        finally:
+            response.close()
+        return Reply(response, headers, body.content(), key)
+
     def _dispatch(self, request: httpx.Request) -> httpx.Response:
-        if self._transport is not None:
-            return self._transport.handle_request(request)
+        transport = self._transport
+        if transport is not None:
+            if self.owns_connections and not BLOCKING.are_in_place():
+                transport = self._plain_transport()
+            return cast("httpx.Response", transport.handle_request(request))
         try:
             response: httpx.Response = self._client.send(request, stream=True, follow_redirects=False)
-        except httpx.HTTPStatusError as error:  # raised by an event hook; other code decides what the status means
-            response = error.response
+        except Exception as error:
+            if not is_status_error(error):
+                raise
+            response = error.response  # raised by an event hook; other code decides what the status means
         return response
+
+    def _plain_transport(self) -> PlainTransport:
+        if self._plain is None:
+            from .plain import PlainTransport
+
+            self._plain = PlainTransport(max_connections=self._max_connections)
+        return self._plain
 
     def close(self) -> None:
         """Close the connections. A client that the caller passed is closed too, as the official client does."""
         self.is_closed = True
+        if self._plain is not None:
+            self._plain.close()
         (self._transport or self._client).close()
 
 
@@ -184,6 +268,7 @@ class AsyncSender(_BaseSender):
     def __init__(self, config: Config, client: httpx.AsyncClient | None) -> None:
         super().__init__(config, client)
         self._transport = None if self._client is not None else _new_async_transport(config)
+        self._plain: AsyncPlainTransport | None = None
 
     async def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """As `Sender.send`."""
@@ -191,23 +276,19 @@ class AsyncSender(_BaseSender):
 
         self._check_open()
         deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
+        outer = sys.exc_info()[1]
         target, n_hops = None, 0
         while True:
             reply = None
             grace_s = 0.0 if deadline.call is None else _PHASE_GRACE_S
-            with _map_errors(deadline, self), move_on_after(remaining_or_raise(deadline) + grace_s):
-                request = self._request(config, part, key, target, deadline)
-                response = await self._dispatch(request)
-                try:
-                    headers = _lowercase_headers(response)
-                    body = BoundedBody(headers, response.status_code, config.max_response_bytes)
-                    async for chunk in _async_chunks(response):
-                        body.feed(chunk)
-                        if body.is_discarded:
-                            break
-                finally:
-                    await response.aclose()
-                reply = Reply(response, headers, _redact_key(body.content(), response, key))
+            try:
+                with move_on_after(remaining_or_raise(deadline) + grace_s):
+                    reply = await self._exchange(config, part, key, target, deadline)
+            except Exception as error:
+                mapped = self._mapped(error, deadline, key, outer)
+                if mapped is None:
+                    raise
+                raise mapped from mapped.__cause__
             if reply is None:
                 raise deadline_exceeded(deadline)
             target = self._next_hop(target or _url(config, part), reply, n_hops)
@@ -215,25 +296,68 @@ class AsyncSender(_BaseSender):
                 return reply
             n_hops += 1
 
+    async def _exchange(
+        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
+    ) -> Reply:
+        limit = config.max_response_bytes or part.max_reply_bytes
+        request = self._request(config, part, key, target, deadline, limit)
+        response = await self._dispatch(request)
+        try:
+            headers = _lowercase_headers(response)
+            body = BoundedBody(headers, response.status_code, limit)
+            async for chunk in _async_chunks(response):
+                for _ in body.steps(chunk):
+                    await _let_others_run()
+                if body.is_discarded:
+                    break
+        finally:
+            await response.aclose()
+        return Reply(response, headers, body.content(), key)
+
     async def _dispatch(self, request: httpx.Request) -> httpx.Response:
-        if self._transport is not None:
-            return await self._transport.handle_async_request(request)
+        transport = self._transport
+        if transport is not None:
+            if self.owns_connections and not ASYNCHRONOUS.are_in_place():
+                transport = self._plain_transport()
+            return cast("httpx.Response", await transport.handle_async_request(request))
         try:
             response: httpx.Response = await self._client.send(request, stream=True, follow_redirects=False)
-        except httpx.HTTPStatusError as error:
+        except Exception as error:
+            if not is_status_error(error):
+                raise
             response = error.response
         return response
+
+    def _plain_transport(self) -> AsyncPlainTransport:
+        if self._plain is None:
+            from .plain import AsyncPlainTransport
+
+            self._plain = AsyncPlainTransport(max_connections=self._max_connections)
+        return self._plain
 
     async def aclose(self) -> None:
         """As `Sender.close`."""
         self.is_closed = True
+        if self._plain is not None:
+            await self._plain.aclose()
         await (self._transport or self._client).aclose()
+
+
+async def _let_others_run() -> None:
+
+    await anyio.lowlevel.checkpoint()
 
 
 def _has_proxy() -> bool:
     """Return whether the environment (or the system, on Windows and macOS) sets a proxy. NO_PROXY alone does not."""
     proxies = getproxies()
     return any(scheme in proxies for scheme in ("http", "https", "all"))
+
+
+def key_text(key: Secret | None) -> str | None:
+    """Return the key as text; None if there is none, or if a function returns it."""
+    value = None if key is None else key.value
+    return value if isinstance(value, str) else None
 
 
 def _url(config: Config, part: Part) -> str:
@@ -264,18 +388,6 @@ def _lowercase_headers(response: httpx.Response) -> dict[str, str]:
     if response.is_stream_consumed:  # an event hook has read and decompressed the body
         headers.pop("content-encoding", None)
     return headers
-
-
-def _redact_key(content: bytes, response: httpx.Response, key: Secret | None) -> bytes:
-    """Return the body without our key, if an error quotes it: its text goes into messages, logs and pickles."""
-    if (
-        response.status_code < FIRST_ERROR
-        or key is None
-        or not isinstance(key.value, str)
-        or len(key.value) < _MIN_KEY_LENGTH
-    ):
-        return content
-    return content.replace(key.value.encode(), b"[your key]")
 
 
 def _chunks(response: httpx.Response) -> Iterable[bytes]:
@@ -321,9 +433,9 @@ def _new_transport(config: Config) -> httpx.BaseTransport:
 
         return LocalTransport.from_config(config)
     if _has_proxy():
-        from .proxied import ProxiedTransport
+        from .plain import PlainTransport
 
-        return ProxiedTransport(max_connections=config.max_connections)
+        return PlainTransport(max_connections=config.max_connections)
     from .pooled import PooledTransport
 
     return PooledTransport(max_connections=config.max_connections)
@@ -335,9 +447,9 @@ def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
 
         return LocalTransport.from_config(config)
     if _has_proxy():
-        from .proxied import AsyncProxiedTransport
+        from .plain import AsyncPlainTransport
 
-        return AsyncProxiedTransport(max_connections=config.max_connections)
+        return AsyncPlainTransport(max_connections=config.max_connections)
     from .pooled import AsyncPooledTransport
 
     return AsyncPooledTransport(max_connections=config.max_connections)
@@ -353,29 +465,3 @@ def remaining_or_raise(deadline: Deadline) -> float:
     if left_s <= 0:
         raise deadline_exceeded(deadline)
     return left_s
-
-
-@contextmanager
-def _map_errors(deadline: Deadline, http: _BaseSender) -> Iterator[None]:
-    """Raise the errors of this package in place of httpx's. They are httpx errors too."""
-    try:
-        yield
-    except CohereRerankError:
-        raise
-    except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-        # The frames below contain the request's headers, and debuggers print local variables.
-        raise map_httpx_error(error, deadline) from error.with_traceback(None)
-    except OSError as error:
-        if http.owns_connections:  # whose own failures are httpx's: only their TLS settings are remaining_or_raise
-            raise certificate_load_error(error) from None
-        raise  # raised by a hook or a scorer
-    except ImportError as error:
-        if "socksio" in str(error):
-            raise InvalidRequestError(
-                'the environment sets a SOCKS proxy: pip install "httpx[socks]", or unset ALL_PROXY'
-            ) from None
-        raise
-    except RuntimeError as error:
-        if "closed" in str(error) and http.is_closed:
-            raise ClientClosedError("The client was closed while a request was in flight") from None
-        raise

@@ -98,7 +98,8 @@ class PooledTransport(_TransportBase, httpx.BaseTransport):
 
     A request's ``extensions["timeout"]`` bounds each phase as in httpx. ``extensions["deadline"]``, a function that
     returns the remaining seconds, bounds all phases together: waiting, connecting, writing, and reading to the last
-    byte. Only the lookup of a host name cannot be bounded. A forked child does not use its parent's connections.
+    byte. Only the lookup of a host name cannot be bounded. ``extensions["max_bytes"]`` bounds the bytes that are read
+    for the request, headers included. A forked child does not use its parent's connections.
 
     Args:
         max_connections: Connections open at the same time, >= 1. Default: 100.
@@ -131,6 +132,7 @@ class PooledTransport(_TransportBase, httpx.BaseTransport):
                     tls = self._tls_for(origin)
                     connection = pool.connect(connection, origin, core.extensions, tls)
                 connection.stream.deadline = core.extensions.get("deadline")
+                connection.stream.max_bytes = core.extensions.get("max_bytes")
                 response = connection.http.handle_request(core)
                 return _httpx_response(response, _PooledByteStream(request, response.stream, pool, connection))
             except BaseException:
@@ -208,6 +210,7 @@ class AsyncPooledTransport(_TransportBase, httpx.AsyncBaseTransport):
                 if connection is None or not pool.is_reusable(connection, origin):
                     tls = self._tls_for(origin)
                     connection = await pool.connect(connection, origin, core.extensions, tls)
+                connection.stream.max_bytes = core.extensions.get("max_bytes")
                 response = await connection.http.handle_async_request(core)
                 body = _AsyncPooledByteStream(request, response.stream, pool, connection)
                 return _httpx_response(response, body)

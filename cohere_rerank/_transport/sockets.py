@@ -17,7 +17,10 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import anyio
+import anyio.lowlevel
 import httpcore
+
+from cohere_rerank.errors import ResponseTooLargeError
 
 if TYPE_CHECKING:
     import asyncio
@@ -49,7 +52,26 @@ class _HeaderCoalescing:
         return (head, data) if head else (data,)
 
 
-class SocketStream(_HeaderCoalescing, httpcore.NetworkStream):
+class _ByteCount:
+    """Count the bytes that are read for one request.
+
+    Attributes:
+        max_bytes: What may still be read. None means no limit.
+    """
+
+    max_bytes: int | None = None
+
+    def _counted(self, data: bytes) -> bytes:
+        if self.max_bytes is not None:
+            self.max_bytes -= len(data)
+            if self.max_bytes < 0:
+                raise ResponseTooLargeError(
+                    "The server sent more than this request can need. If that is expected, set max_response_bytes."
+                )
+        return data
+
+
+class SocketStream(_HeaderCoalescing, _ByteCount, httpcore.NetworkStream):
     """A blocking socket. Every operation ends within the deadline of the request in flight.
 
     Attributes:
@@ -65,11 +87,12 @@ class SocketStream(_HeaderCoalescing, httpcore.NetworkStream):
         timeout = min_timeout(timeout, self.deadline, httpcore.ReadTimeout)
         try:
             self._socket.settimeout(timeout)
-            return self._socket.recv(max_bytes)
+            data = self._socket.recv(max_bytes)
         except TimeoutError as error:
             raise httpcore.ReadTimeout(str(error)) from error
         except OSError as error:
             raise httpcore.ReadError(str(error)) from error
+        return self._counted(data)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         timeout = min_timeout(timeout, self.deadline, httpcore.WriteTimeout)
@@ -94,7 +117,7 @@ class SocketStream(_HeaderCoalescing, httpcore.NetworkStream):
         return self._socket if info == "socket" else None
 
 
-class AsyncioStream(_HeaderCoalescing, httpcore.AsyncNetworkStream):
+class AsyncioStream(_HeaderCoalescing, _ByteCount, httpcore.AsyncNetworkStream):
     """A connection on an asyncio loop, and the protocol of its transport.
 
     A wait is one future and one timer. Cancel scopes would be most of the cost, as in anyio's stream.
@@ -109,6 +132,7 @@ class AsyncioStream(_HeaderCoalescing, httpcore.AsyncNetworkStream):
         self._error: Exception | None = None
         self._write_paused = False  # the peer reads too slowly
         self._read_paused = False  # we read too slowly
+        self._has_waited = True  # the last read waited for data
         self._reader: asyncio.Future[None] | None = None
         self._writer: asyncio.Future[None] | None = None
         self._transport: Any = None
@@ -164,6 +188,11 @@ class AsyncioStream(_HeaderCoalescing, httpcore.AsyncNetworkStream):
         if not self._chunks and not self._eof:
             self._reader = self._loop.create_future()
             await self._wait(self._reader, timeout, httpcore.ReadTimeout)
+            self._has_waited = True
+        elif not self._has_waited:  # the second read without a wait: let other tasks and timers run
+            await anyio.lowlevel.checkpoint()
+        else:
+            self._has_waited = False
         if not self._chunks:
             if self._error is not None:
                 raise httpcore.ReadError(str(self._error)) from self._error
@@ -175,7 +204,7 @@ class AsyncioStream(_HeaderCoalescing, httpcore.AsyncNetworkStream):
         elif self._read_paused and not self._chunks:
             self._read_paused = False
             self._transport.resume_reading()
-        return data
+        return self._counted(data)
 
     async def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for data in self._coalesce(buffer):

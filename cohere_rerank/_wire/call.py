@@ -16,6 +16,12 @@ INTERACTIVE, BULK = 0, 1
 MAX_CONCURRENT_PARTS = 8  # requests of one split call in flight at the same time
 
 
+# Room in a reply, several times what Cohere and the servers in `dialects` need.
+_REPLY_BASE_BYTES = 256 * 1024
+_REPLY_BYTES_PER_RESULT = 1024
+_REPLY_BYTES_PER_SPAN = 128
+
+
 class Call:
     """One checked ``rerank`` call: what to send, how long it may take, and what its response refers to."""
 
@@ -98,6 +104,20 @@ class Part:
         top_n: int | None = self.call.body.get("top_n")
         return top_n
 
+    @property
+    def max_reply_bytes(self) -> int:
+        """The largest reply that this request can need, from its size and from what it asks for.
+
+        Servers may echo the documents, with each character escaped in six bytes.
+        """
+        size = _REPLY_BASE_BYTES + self.n_documents * _REPLY_BYTES_PER_RESULT + 6 * len(self.content)
+        spans = self.call.body.get("relevant_spans")
+        if spans is not None and spans["mode"] != "disabled":
+            max_spans = spans.get("max_spans")
+            texts = self.call.texts[self.start : self.end]
+            size += _REPLY_BYTES_PER_SPAN * sum(max_spans or _max_spans(text) for text in texts)
+        return size
+
     def __repr__(self) -> str:
         first, last = self.start, self.end - 1
         return f"document {first}" if first == last else f"documents {first} to {last}"
@@ -110,6 +130,10 @@ class Part:
                 # The API accepts a top_n above the number of documents. A smaller one makes the reply shorter.
                 body["top_n"] = min(body["top_n"], self.n_documents)
         return dump_json(body if self.dialect is None else self.dialect.body(body))
+
+
+def _max_spans(text: str) -> int:
+    return 8 + len(text) // 8
 
 
 def dump_json(body: Mapping[str, Any]) -> bytes:

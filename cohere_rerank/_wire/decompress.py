@@ -1,19 +1,27 @@
-"""Collect and decompress the body of a reply, within a limit."""
+"""Collect and decompress the body of a reply, with a bound on its size and on the work."""
 
 from __future__ import annotations
 
 import zlib
+from io import BytesIO
 
 from cohere_rerank.errors import InvalidResponseError, ResponseTooLargeError
 
-from .contract import FIRST_ERROR
+from .contract import FIRST_REDIRECT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
 # httpx can decode more encodings, but its decoders have no limit: a reply of a few kB may become gigabytes.
 ACCEPT_ENCODING = "gzip, deflate"
+MAX_ERROR_BYTES = 256 * 1024  # of the body of an error, after decompression
+_COMPRESSIONS = ("gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress")
+_STEP_BYTES = 64 * 1024  # decompressed at once
+_MAX_PIECES = 20_000  # each costs time, however small it is; a larger limit allows more
+_PIECES_IN_A_STEP = 500
+_MAX_OVERHEAD_BYTES = 64 * 1024  # of the compressed form
+_HTML_STARTS = (b"<!doctype html", b"<html")
 
 
 class BoundedBody:
@@ -21,7 +29,7 @@ class BoundedBody:
 
     Args:
         headers: The reply's headers, names in lower case.
-        limit: Bytes to hold at most, after decompression.
+        limit: Bytes of a success's body at most, on the wire and after decompression.
 
     Raises:
         ResponseTooLargeError: The body is larger than the limit.
@@ -34,51 +42,91 @@ class BoundedBody:
     def __init__(self, headers: Mapping[str, str], status: int, limit: int) -> None:
         self._headers = headers
         self._status = status
-        self._limit = limit
-        self._chunks: list[bytes] = []
+        self._limit = limit if status < FIRST_REDIRECT else min(limit, MAX_ERROR_BYTES)
+        self._first = b""
+        self._all: BytesIO | None = None  # only if there is more than one piece
         self._size = 0
+        self._n_wire_bytes = self._n_pieces = 0
         self.is_discarded = False
-        encoding = headers.get("content-encoding", "").strip().lower()
-        self._decompressor = None if encoding in ("", "identity") else _Decompressor(may_be_raw=encoding == "deflate")
-        if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
-            self._discard(f"its Content-Encoding is {encoding[:40]!r}, but only {ACCEPT_ENCODING} can be read")
+        self._decompressor = self._decompressor_for(headers.get("content-encoding", ""))
         length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > limit:
+        if length.isdecimal() and int(length[:20]) > self._limit:
             self._reject_too_large()
+
+    def _decompressor_for(self, encoding: str) -> _Decompressor | None:
+        # Some servers send "utf-8" or "none". httpx ignores unknown encodings too.
+        names = [name for name in encoding.lower().replace(" ", "").split(",") if name in _COMPRESSIONS]
+        if not names:
+            return None
+        if len(names) > 1 or names[0] not in ("gzip", "x-gzip", "deflate"):
+            self._discard(f"its Content-Encoding is {encoding[:40]!r}, but only {ACCEPT_ENCODING} can be read")
+        return _Decompressor(may_be_raw=names[0] == "deflate")
 
     def feed(self, chunk: bytes) -> None:
         """Add the next bytes from the connection."""
+        for _ in self.steps(chunk):
+            pass
+
+    def steps(self, chunk: bytes) -> Iterator[None]:
+        """Add the next bytes from the connection. Yield between steps of bounded work."""
         if self.is_discarded:
             return
-        if self._decompressor is not None:
-            try:
-                chunk = self._decompressor.decompress(chunk, self._limit - self._size + 1)
-            except zlib.error as error:
-                self._discard(f"the compressed body is damaged ({error})")
-                return
-        self._size += len(chunk)
+        self._n_pieces += 1
+        self._n_wire_bytes += len(chunk)
+        is_too_much = self._n_wire_bytes > self._limit + _MAX_OVERHEAD_BYTES
+        if is_too_much or self._n_pieces > _MAX_PIECES + self._limit // 256:
+            self._reject_too_large(chunk)
+        elif self._decompressor is None:
+            self._add(chunk)
+            if self._n_pieces % _PIECES_IN_A_STEP == 0:
+                yield
+        else:
+            yield from self._decompressed(self._decompressor, chunk)
+
+    def _decompressed(self, decompressor: _Decompressor, chunk: bytes) -> Iterator[None]:
+        try:
+            for piece in decompressor.pieces(chunk):
+                self._add(piece)
+                if self.is_discarded:
+                    return
+                if len(piece) == _STEP_BYTES:
+                    yield
+        except zlib.error as error:
+            self._discard(f"the compressed body is damaged ({error})")
+
+    def _add(self, piece: bytes) -> None:
+        self._size += len(piece)
         if self._size > self._limit:
-            self._reject_too_large()
-            return
-        self._chunks.append(chunk)
+            self._reject_too_large(piece)
+        elif self._all is not None:
+            self._all.write(piece)
+        elif not self._first:
+            self._first = piece
+        else:  # not a list of pieces, because there may be one for each byte
+            self._all = BytesIO()
+            self._all.write(self._first)
+            self._all.write(piece)
 
     def content(self) -> bytes:
         """Return the whole body, after all of it was fed."""
         if self._decompressor is not None and not self._decompressor.is_complete and not self.is_discarded:
             self._discard("the compressed body ends too early")
-        return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        return self._first if self._all is None else self._all.getvalue()
 
     def _discard(self, problem: str) -> None:
-        if self._status < FIRST_ERROR:
+        if self._status < FIRST_REDIRECT:
             message = f"The reply cannot be read: {problem}"
             raise InvalidResponseError(message, status_code=self._status, headers=self._headers) from None
         self.is_discarded = True
-        self._chunks.clear()
+        self._first, self._all = b"", None
 
-    def _reject_too_large(self) -> None:
-        if self._status < FIRST_ERROR:
+    def _reject_too_large(self, piece: bytes = b"") -> None:
+        if self._status < FIRST_REDIRECT:
+            if (self._first or piece).lstrip()[:20].lower().startswith(_HTML_STARTS):
+                self._discard("an HTML page came instead of JSON; check base_url")
             raise ResponseTooLargeError(
-                f"The reply is larger than {self._limit} bytes. If that is expected, raise max_response_bytes.",
+                f"The reply is larger than {self._limit} bytes, more than this request can need. If that is expected, "
+                "set max_response_bytes.",
                 status_code=self._status,
                 headers=self._headers,
             )
@@ -93,25 +141,30 @@ class _Decompressor:
         self._stream: zlib._Decompress | None = None
         self._pending = b""  # the first byte of a stream, too little to tell its form
 
-    def decompress(self, data: bytes, most: int) -> bytes:
-        """Return the next decompressed bytes, at most *most* (>= 1) of them."""
-        pieces, data = [], self._pending + data
-        while data and most > 0:
+    def pieces(self, data: bytes) -> Iterator[bytes]:
+        """Yield the next decompressed bytes, at most `_STEP_BYTES` at once."""
+        data = self._pending + data
+        self._pending = b""
+        is_full = False  # zlib may hold more output
+        while data or is_full:
             if self._stream is None or self._stream.eof:
                 data = data if self._stream is None else data.lstrip(b"\0")  # gzip allows padding after a member
                 if len(data) < 2:
-                    break
+                    self._pending = data
+                    return
+                if self._stream is not None and data[:2] != b"\x1f\x8b":
+                    return  # such as CRLF after the last member; httpx ignores it too
                 self._stream = zlib.decompressobj(self._window_bits(data))
-            pieces.append(self._stream.decompress(data, most))
-            most -= len(pieces[-1])
-            data = self._stream.unused_data
-        self._pending = data
-        return b"".join(pieces)
+            piece = self._stream.decompress(data, _STEP_BYTES)
+            is_full = len(piece) == _STEP_BYTES and not self._stream.eof
+            data = self._stream.unconsumed_tail or self._stream.unused_data
+            if piece:
+                yield piece
 
     @property
     def is_complete(self) -> bool:
         """Whether nothing, or only whole streams, were fed."""
-        return not self._pending and (self._stream is None or self._stream.eof)
+        return not self._pending if self._stream is None else self._stream.eof
 
     def _window_bits(self, data: bytes) -> int:
         # "deflate" means zlib's format (RFC 1950, whose header is a multiple of 31), but some send a raw stream.

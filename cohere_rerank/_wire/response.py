@@ -7,51 +7,80 @@ from cohere_rerank.errors import (
     QuotaExceededError,
     RedirectError,
     error_from_response,
-    request_id,
+    server_message,
 )
 
 from .contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
+
+    from pydantic_core import ValidationError
 
     from cohere_rerank.errors import ApiError, CohereRerankError
     from cohere_rerank.types import V2RerankResponse
 
     from .call import Call, Part
 
+_MANY_ERRORS = 1000  # describing each of them would need much memory
+_MAX_NAME_CHARS = 60  # of a field's name in a message
 
-def decode(part: Part, status: int, headers: Mapping[str, str], content: bytes, now: float) -> V2RerankResponse:
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+def decode(
+    part: Part,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    now: float,
+    hide: Callable[[Any], Any] = _unchanged,
+) -> V2RerankResponse:
     """Return the response in a reply. Its indices count from the part's first document.
 
     Args:
         headers: Names in lower case.
         now: Seconds since the epoch, for hints that contain a date.
+        hide: Removes the key from the headers and the parsed body of an error, before anything else reads them.
 
     Raises:
         ApiError: The status is an error. Each status has its class.
         InvalidResponseError: The status is a success, but the reply breaks the contract.
     """
     if status >= FIRST_REDIRECT:
-        raise _error(status, headers, content, now)
-    from pydantic import ValidationError
+        raise _error(status, hide(headers), _parsed(content, hide), now)
+    response, problem = _read(part, content)
+    if response is None:
+        raise _invalid_response(problem, status, hide(headers), _parsed(content, hide))
+    return response
+
+
+def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
+    """Return the response, or None and what is wrong with the reply."""
+    from pydantic_core import ValidationError
 
     from cohere_rerank.types import parse_response
 
+    content = content.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some servers send
     try:
         if part.dialect is not None:
             content = _to_v2_reply(content, part)
-        response = parse_response(content.removeprefix(b"\xef\xbb\xbf"))  # the byte order mark that some servers send
+        try:
+            response = parse_response(content)
+        except ValidationError as error:
+            if not _is_about_an_index(error):
+                raise
+            response = parse_response(_with_whole_indices(content))
     except ValidationError as error:
-        raise _invalid_response(_describe_invalid(error, content), status, headers, content) from None
+        return None, _describe_invalid(error, content)
     except (RecursionError, UnicodeDecodeError) as error:
-        raise _invalid_response(type(error).__name__, status, headers, content) from None
+        return None, type(error).__name__
     problem = _check_and_sort(response, part)
-    if problem:
-        raise _invalid_response(problem, status, headers, content)
-    return response
+    return (response, "") if problem is None else (None, problem)
 
 
 def _to_v2_reply(content: bytes, part: Part) -> bytes:
@@ -64,69 +93,85 @@ def _to_v2_reply(content: bytes, part: Part) -> bytes:
         return content
 
 
+def _is_about_an_index(error: ValidationError) -> bool:
+    return error.error_count() < _MANY_ERRORS and all(one["loc"][-1:] == ("index",) for one in error.errors())
+
+
+def _with_whole_indices(content: bytes) -> bytes:
+    """Write indices such as 0.0 as 0. Some servers compute them as floats."""
+    from pydantic_core import from_json, to_json
+
+    reply = from_json(content)
+    for item in reply["results"]:
+        if isinstance(item, dict) and isinstance(index := item.get("index"), float) and index.is_integer():
+            item["index"] = int(index)
+    return to_json(reply)
+
+
 def _check_and_sort(response: V2RerankResponse, part: Part) -> str | None:
-    """Sort the results, best first and ties by index. Return what is wrong with them, or None."""
+    """Sort the results, best first and ties by index, and cut them to top_n. Return what is wrong, or None."""
     results = response.results
     indices = [item.index for item in results]
     if indices and max(indices) >= part.n_documents:
         return f"index {max(indices)} is out of range for {part.n_documents} documents"
     if len(set(indices)) < len(indices):
         return "an index appears twice in the results"
-    top_n = part.top_n
-    if top_n is not None and len(results) > top_n:
-        return f"{len(results)} results came for a top_n of {top_n}"
     scores = [item.relevance_score for item in results]
     if scores != sorted(scores, reverse=True) or len(set(scores)) < len(scores):
         results.sort(key=lambda item: (-item.relevance_score, item.index))
+    if part.top_n is not None:
+        del results[part.top_n :]  # some servers ignore top_n
     return None
 
 
-def _invalid_response(problem: str, status: int, headers: Mapping[str, str], content: bytes) -> InvalidResponseError:
-    error = InvalidResponseError(
-        f"The reply breaks the rerank contract: {problem}", status_code=status, headers=headers
-    )
-    error.request_id = request_id(headers, _error_body(content))
-    return error
+def _invalid_response(problem: str, status: int, headers: Mapping[str, str], body: Any) -> InvalidResponseError:
+    text = server_message(body) if isinstance(body, dict) else None
+    what = f"The server answered {status} with an error: {text}" if text else "The reply breaks the rerank contract"
+    return InvalidResponseError(f"{what} ({problem})", status_code=status, headers=headers, body=body)
 
 
-def _describe_invalid(error: Any, content: bytes) -> str:
+def _describe_invalid(error: ValidationError, content: bytes) -> str:
     """Describe the first error that pydantic found, without values of the reply, which may contain documents."""
     if content.lstrip()[:1] == b"<":
         return "an HTML page came instead of JSON; check base_url"
+    if error.error_count() >= _MANY_ERRORS:
+        return f"{error.error_count()} values have the wrong type"
     details = error.errors(include_url=False, include_context=False, include_input=False)
     first = details[0]
-    where = ".".join(str(step) for step in first["loc"])
+    where = ".".join(str(step)[:_MAX_NAME_CHARS] for step in first["loc"])
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     return f"{where}: {first['msg']}{more}" if where else f"{first['msg']}{more}"
 
 
-def _error(status: int, headers: Mapping[str, str], content: bytes, now: float) -> ApiError:
+def _error(status: int, headers: Mapping[str, str], body: Any, now: float) -> ApiError:
     from .retry_after import retry_after_s
 
     if status < FIRST_ERROR:
-        return _redirect_error(status, headers)
-    error = error_from_response(status, headers, _error_body(content))
+        return _redirect_error(status, headers, body)
+    error = error_from_response(status, headers, body)
     error.retry_after = retry_after_s(headers, now)
     return error
 
 
 def is_monthly_quota(content: bytes) -> bool:
     """Return whether a 429 is about a used-up monthly quota and not about a limit per minute."""
-    return isinstance(error_from_response(TOO_MANY_REQUESTS, {}, _error_body(content)), QuotaExceededError)
+    return isinstance(error_from_response(TOO_MANY_REQUESTS, {}, _parsed(content)), QuotaExceededError)
 
 
-def _error_body(content: bytes) -> Any:
+def _parsed(content: bytes, hide: Callable[[Any], Any] = _unchanged) -> Any:
+    """Return a body as parsed JSON, else as text, without the key."""
     from pydantic_core import from_json
 
     try:
-        return from_json(content)
+        body = from_json(content)
     except (ValueError, RecursionError):
-        return content.decode("utf-8", "replace")
+        body = content.decode("utf-8", "replace")
+    return hide(body)
 
 
-def _redirect_error(status: int, headers: Mapping[str, str]) -> RedirectError:
+def _redirect_error(status: int, headers: Mapping[str, str], body: Any) -> RedirectError:
     location = headers.get("location")
-    error = RedirectError(status_code=status, headers=headers, body=None)
+    error = RedirectError(status_code=status, headers=headers, body=body)
     error.location = location
     error.message = (
         f"The server answered {status} and redirects to {(location or 'nowhere')[:200]!r}. Only 307 and 308 within "

@@ -258,7 +258,7 @@ def test_a_dripped_error_is_ended_too(server, make_either):
     """The body of an error reply is bounded as any other."""
 
     async def slow_error(exchange):
-        await exchange.send_head(503, [("content-length", "1000000")])
+        await exchange.send_head(503, [("content-length", "100000")])
         await drip("body")(exchange)
 
     client = make_either(deadline=0.1)
@@ -409,11 +409,32 @@ def test_an_invalid_answer_is_never_handed_out(server, clock, make_either, fault
     assert len(str(caught.value)) < 500
 
 
-def test_more_than_top_n_is_refused(server, clock, make_either):
-    """A server that ignores top_n is noticed."""
-    server.default = answering((0, 0.5), (1, 0.4))
-    with pytest.raises(errors.InvalidResponseError, match="top_n"):
-        make_either(clock=clock).rerank(**CALL, top_n=1)
+def test_results_beyond_top_n_are_cut(server, clock, make_either):
+    """Some servers ignore top_n."""
+    server.default = answering((0, 0.4), (1, 0.5))
+    assert ranking(make_either(clock=clock).rerank(**CALL, top_n=1)) == [1]
+
+
+def test_an_index_that_is_a_whole_float_is_read(server, clock, make_either):
+    """Some servers compute indices as floats. 0.5 is not an index."""
+    server.default = answering((1.0, 0.1), (0.0, 0.4))
+    assert ranking(make_either(clock=clock).rerank(**CALL)) == [0, 1]
+    server.default = answering((0.5, 0.1))
+    with pytest.raises(errors.InvalidResponseError, match="index"):
+        make_either(clock=clock).rerank(**CALL)
+
+
+NOT_DEPLOYED = "model bge-x is not deployed"
+
+
+@pytest.mark.parametrize("body", [{"error": {"message": NOT_DEPLOYED}}, {"detail": NOT_DEPLOYED}])
+def test_a_success_with_an_error_inside_shows_the_servers_words(server, clock, make_either, body):
+    """The message, the body, the status and the headers are on the error."""
+    server.default = reply(json=body)
+    with pytest.raises(errors.InvalidResponseError, match=f"answered 200 with an error: {NOT_DEPLOYED}") as caught:
+        make_either(clock=clock).rerank(**CALL)
+    assert (caught.value.body, caught.value.status_code) == (body, 200)
+    assert caught.value.headers["content-type"] == "application/json"
 
 
 def test_results_out_of_order_are_sorted(server, clock, make_either):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import gc
 import logging
@@ -12,6 +13,8 @@ import traceback
 import warnings
 from pathlib import Path
 
+import httpcore
+import httpx
 import pytest
 
 import cohere_rerank
@@ -323,3 +326,107 @@ def test_a_key_that_the_server_quotes_is_not_repeated(server, make_either):
     assert key not in str(caught.value)
     assert key.encode() not in pickle.dumps(caught.value)
     assert "invalid api token" in str(caught.value)
+
+
+# A server that quotes the key --------------------------------------------------------------------
+
+ECHOES = {
+    "plain": KEY,
+    "JSON": "".join(f"\\u{ord(character):04x}" for character in KEY),
+    "URL": "".join(f"%{ord(character):02X}" for character in KEY),
+    "HTML": "".join(f"&#{ord(character)};" for character in KEY),
+    "base64": base64.b64encode(f"user:{KEY}".encode()).decode(),
+}
+
+
+@pytest.mark.parametrize("form", ECHOES)
+@pytest.mark.parametrize("status", [401, 429, 500, 302, 200])
+def test_a_key_that_a_server_quotes_is_hidden(server, clock, make_either, form, status):
+    """In the body, the Location, the request id and any other header, in the usual encodings."""
+    echo = ECHOES[form]
+    headers = {"location": f"https://x.example/?k={echo}", "x-request-id": f"id-{echo}", "x-note": f"Bearer {echo}"}
+    body = b'{"message": "not a valid key: %s", "results": "%s"}' % (echo.encode(), echo.encode())
+    server.default = reply(status, body=body, headers=headers)
+    with pytest.raises(errors.CohereRerankError) as caught:
+        make_either(KEY, clock=clock, max_retries=0).rerank(**call())
+    failure = caught.value
+    shown = f"{failure} {failure!r} {failure.args} {vars(failure)}"
+    assert not leaks(shown, (KEY, echo))
+    assert "[your key]" in shown
+    assert not leaks(pickle.dumps(failure), (KEY, echo))
+
+
+def test_the_key_in_the_headers_of_an_unreadable_reply_is_hidden(server, clock, make_either):
+    """Also where the reply is refused before its body is read."""
+    server.default = reply(body=b"x", headers={"content-encoding": "br", "x-request-id": f"id-{KEY}"})
+    with pytest.raises(errors.InvalidResponseError) as caught:
+        make_either(KEY, clock=clock, max_retries=0).rerank(**call())
+    assert caught.value.request_id == "id-[your key]"
+    assert not leaks(str(vars(caught.value)), (KEY,))
+
+
+# Frames ------------------------------------------------------------------------------------------
+
+
+def linked(failure):
+    """An exception and everything linked to it, whether a traceback shows it or not."""
+    pending, seen = [failure], []
+    while pending:
+        one = pending.pop()
+        if one is not None and not any(one is other for other in seen):
+            seen.append(one)
+            pending += [one.__cause__, one.__context__]
+    return seen
+
+
+def frames_below(failure):
+    """All frames of all linked exceptions, below those of the tests."""
+    traces = [ours_alone(one.__traceback__) for one in linked(failure)]
+    return [frame for trace in traces for frame, _ in traceback.walk_tb(trace)]
+
+
+def deep_values(value, depth=4):
+    """What a curious error reporter finds in a local variable, some attributes and items down."""
+    yield value
+    if depth and not isinstance(value, BaseException):  # an httpx error has its request, as its users expect
+        inner = list(vars(value).values()) if hasattr(value, "__dict__") else []
+        inner += list(value.values()) if isinstance(value, dict) else []
+        inner += list(value) if isinstance(value, (list, tuple)) else []
+        for one in inner:
+            yield from deep_values(one, depth - 1)
+
+
+@pytest.mark.parametrize("name", ["reset", "reset inside the body", "truncated", "timeout", "hang up", "a bomb"])
+def test_no_frame_of_a_failure_holds_a_request(server, clock, make_either, name):
+    """Not its headers as bytes either, in any exception that the error was raised from or during."""
+    for frame in frames_below(failed(server, clock, make_either, name)):
+        for local in frame.f_locals.values():
+            for value in deep_values(local):
+                assert not isinstance(value, (httpx.Request, httpcore.Request))
+                assert not (isinstance(value, (bytes, bytearray)) and KEY.encode() in value), frame
+
+
+def test_the_traceback_of_the_callers_own_exception_is_kept(server, make_either):
+    """A call inside an except block does not touch what that block handles."""
+    server.default = hang_up
+    client = make_either(KEY, max_retries=0)
+
+    def handle():
+        try:
+            raise ValueError("of the caller")
+        except ValueError:
+            client.rerank(**call())
+
+    with pytest.raises(errors.ConnectionFailedError) as caught:
+        handle()
+    outer = next(one for one in linked(caught.value) if isinstance(one, ValueError))
+    assert outer.__traceback__ is not None
+
+
+def test_a_servers_message_is_cut(server, clock, make_either):
+    """A server may quote the documents in it: 200 characters are in the text, all of them in the body."""
+    server.default = error(400, "bad document: " + "confidential memo " * 1000)
+    with pytest.raises(errors.BadRequestError) as caught:
+        make_either(KEY, clock=clock).rerank(**call())
+    assert len(str(caught.value)) < 350
+    assert len(caught.value.body["message"]) > 10_000

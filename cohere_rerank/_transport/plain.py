@@ -1,5 +1,6 @@
-"""Transports for the proxies in the environment: httpx's own clients, one for each process and event loop.
+"""Transports that send through httpx's own clients, one client for each process and event loop.
 
+They are used for the proxies in the environment, and while a tool has replaced a function of httpx (see `originals`).
 httpx's connections belong to the event loop that opened them. A forked child must not write to its parent's.
 """
 
@@ -17,7 +18,7 @@ from cohere_rerank.errors import InvalidRequestError
 from .pooled import current_loop_token, new_tls_context
 
 
-class ProxiedTransport(httpx.BaseTransport):
+class PlainTransport(httpx.BaseTransport):
     """Send the requests of any number of threads through ``httpx.Client``: HTTP_PROXY, HTTPS_PROXY, NO_PROXY."""
 
     def __init__(self, *, max_connections: int) -> None:
@@ -41,8 +42,8 @@ class ProxiedTransport(httpx.BaseTransport):
             client.close()
 
 
-class AsyncProxiedTransport(httpx.AsyncBaseTransport):
-    """As `ProxiedTransport`, for any number of event loops. Idle connections are closed when their loop ends."""
+class AsyncPlainTransport(httpx.AsyncBaseTransport):
+    """As `PlainTransport`, for any number of event loops. Idle connections are closed when their loop ends."""
 
     def __init__(self, *, max_connections: int) -> None:
         self._limits = httpx.Limits(max_connections=max_connections)
@@ -50,7 +51,7 @@ class AsyncProxiedTransport(httpx.AsyncBaseTransport):
         self._loop_finalizers: dict[Any, AsyncGenerator[None, None]] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """As `ProxiedTransport.handle_request`."""
+        """As `PlainTransport.handle_request`."""
         key = os.getpid(), current_loop_token()
         with _mention_proxy():
             client = self._clients.get(key)
