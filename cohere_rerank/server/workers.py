@@ -48,7 +48,7 @@ def serve_with_workers(config: uvicorn.Config, listener: socket.socket) -> None:
         KeyboardInterrupt: After SIGINT.
     """
     options: dict[str, Any] = {"sockets": [listener]}
-    if "target" in signature(Multiprocess).parameters:  # uvicorn 0.34
+    if "target" in signature(Multiprocess).parameters:  # uvicorn 0.50
         options["target"] = uvicorn.Server(config).run
     supervisor = Supervisor(config, **options)
     log_addresses(config.host, [listener])
