@@ -144,7 +144,7 @@ def test_the_reason_of_an_outage_is_logged_and_not_returned(free_tcp_port: int, 
     assert not any(word in got.text for word in (f":{free_tcp_port}", "127.0.0.1", "rrno", "refused"))
     record = next(record for record in caplog.records if record.levelname == "WARNING")
     assert record.fields["request_id"] == "body-1"
-    assert record.fields["reason"] == "ConnectError"
+    assert record.fields["reason"] == "ConnectionFailedError"
     assert record.fields["where"]
 
 
