@@ -8,11 +8,12 @@ from typing import Protocol
 from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
-__all__ = ["PRESETS", "RateLimit", "Store"]
+__all__ = ["MAX_PERIOD_S", "PRESETS", "RateLimit", "Store"]
 
 _MARGIN = 0.01  # share of the period: two clocks never agree, and a request that comes too early costs a 429
 _MIN_TRANSIT_S = 0.25  # from sending to arrival, even where a hundredth of the period is less
-_MAX_PERIOD_S = 366 * 86_400.0
+MAX_PERIOD_S = 366 * 86_400.0
+_MAX_PAUSE_PERIODS, _MIN_MAX_PAUSE_S = 3, 60.0
 
 
 class Store(Protocol):
@@ -92,8 +93,8 @@ class RateLimit:
         if n is None:
             raise InvalidRequestError("a RateLimit needs per_minute=, or requests= with period_s=")
         span_s = seconds("period_s", period_s) or 60.0
-        if span_s > _MAX_PERIOD_S:
-            raise InvalidRequestError(f"period_s must be at most a year ({_MAX_PERIOD_S:g} s), got {span_s:g}")
+        if span_s > MAX_PERIOD_S:
+            raise InvalidRequestError(f"period_s must be at most a year ({MAX_PERIOD_S:g} s), got {span_s:g}")
         if store is not None and not (hasattr(store, "acquire") and hasattr(store, "pause")):
             raise InvalidRequestError(f"store must have the methods acquire and pause, got {type(store).__name__}")
         if name is not None and not isinstance(name, str):
@@ -128,6 +129,11 @@ class RateLimit:
     def max_transit_s(self) -> float:
         """The longest time that a request is assumed to take to arrive, unless its response comes sooner."""
         return max(_MARGIN * self.period_s, _MIN_TRANSIT_S)
+
+    @property
+    def max_pause_s(self) -> float:
+        """The longest pause that a response or a shared state can cause: three periods, and at least a minute."""
+        return max(_MAX_PAUSE_PERIODS * self.period_s, _MIN_MAX_PAUSE_S)
 
 
 PRESETS = {"trial": RateLimit(per_minute=10), "production": RateLimit(per_minute=1000)}

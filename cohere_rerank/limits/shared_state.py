@@ -41,11 +41,19 @@ class SharedState:
         """
         if not content:
             return cls()
+        if not content.startswith(_MAGIC):
+            raise ValueError("it is not a file of a limit")
         times = array("d")
         times.frombytes(content[len(_MAGIC) : len(content) // 8 * 8])
-        if not content.startswith(_MAGIC) or len(times) < 3:
-            raise ValueError("it is not a file of a limit")
+        if len(times) < 3:  # damaged
+            return cls()
+        times = array("d", (time_s if math.isfinite(time_s) else -math.inf for time_s in times))
         return cls(times[0], times[1], times[2], times[3:])
+
+    @staticmethod
+    def max_bytes(limit: RateLimit) -> int:
+        """Return how much of a file needs to be read for this limit."""
+        return len(_MAGIC) + 8 * (3 + (limit.requests if limit.burst is None else 0))
 
     def to_bytes(self) -> bytes:
         """Return the content of the file."""
@@ -63,10 +71,16 @@ class SharedState:
         return self.seen_s
 
     def acquire(self, limit: RateLimit, now_s: float) -> float:
-        """See `Store.acquire`."""
+        """See `Store.acquire`.
+
+        A time that no process can have recorded, because it is too far ahead, is cut. So a damaged state recovers.
+        """
+        self.paused_until_s = min(self.paused_until_s, now_s + limit.max_pause_s)
+        self.tat_s = min(self.tat_s, now_s + limit.max_pause_s + limit.tolerance_s)
         if limit.burst is not None:
             free_s = max(self.tat_s, now_s) - limit.tolerance_s
         else:
+            self._cut_oldest(limit.requests - 1, now_s)
             oldest = self.sent_s[limit.requests - 1 : limit.requests]
             free_s = oldest[0] + limit.period_s + limit.max_transit_s if oldest else now_s
         wait_s = max(self.paused_until_s, free_s) - now_s
@@ -80,5 +94,9 @@ class SharedState:
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
         """See `Store.pause`. A limit with a burst continues in even steps afterwards and not in a burst."""
-        self.paused_until_s = max(self.paused_until_s, now_s + seconds)
+        self.paused_until_s = max(self.paused_until_s, now_s + min(seconds, limit.max_pause_s))
         self.tat_s = max(self.tat_s, self.paused_until_s + limit.tolerance_s)
+
+    def _cut_oldest(self, index: int, now_s: float) -> None:
+        if len(self.sent_s) > index and self.sent_s[index] > now_s:
+            self.sent_s[index] = now_s

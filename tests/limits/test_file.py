@@ -137,7 +137,7 @@ def test_a_process_with_an_earlier_time_uses_the_latest_time(store):
 
 def test_acquire_does_not_block_on_a_held_lock(store):
     """It answers with a short wait, and the count stays."""
-    with store._locked_state():
+    with store._locked_state(WINDOW):
         assert 0 < store.acquire(WINDOW, 5.0) < 0.1
     assert n_granted(store, WINDOW, 5.0) == WINDOW.requests
 
@@ -145,7 +145,7 @@ def test_acquire_does_not_block_on_a_held_lock(store):
 def test_a_pause_that_cannot_get_the_lock_is_an_error(store, monkeypatch):
     """A pause is never lost silently."""
     monkeypatch.setattr(file_module, "_LOCK_TIMEOUT_S", 0.01)
-    with store._locked_state(), pytest.raises(RateLimitStoreError, match="lock"):
+    with store._locked_state(WINDOW), pytest.raises(RateLimitStoreError, match="lock"):
         store.pause(WINDOW, 1, 5.0)
 
 
@@ -155,15 +155,15 @@ def test_a_fork_while_the_file_is_locked_does_not_keep_it_locked(store):
     code = f"""
 import os
 from cohere_rerank.limits import FileStore, RateLimit
-store = FileStore({store.path!r})
+store, limit = FileStore({store.path!r}), RateLimit(per_minute=1)
 reads, writes = os.pipe()
-with store._locked_state():
+with store._locked_state(limit):
     child = os.fork()
     if child == 0:
         os.close(writes)
         os.read(reads, 1)  # until the parent has ended
         os._exit(0)
-print(store.acquire(RateLimit(per_minute=1), 5.0))
+print(store.acquire(limit, 5.0))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert (done.stdout, done.stderr) == ("0.0\n", "")
