@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 from cohere_rerank._extras import importing
 from cohere_rerank._secrets import hide
 from cohere_rerank.errors import InvalidRequestError
-
-if TYPE_CHECKING:
-    from .redis import RedisStore
 
 __all__ = ["ReplyError", "describe_failure", "new_client", "redis_module"]
 
@@ -20,12 +17,22 @@ _MAX_REPLY_TIMEOUTS = 2  # time of a whole reply, as a multiple of timeout_s: a 
 _MAX_DESCRIPTION = 200  # characters of an error that Redis has written
 
 
+class RedisAddress(Protocol):
+    """Where a Redis is. Frames hold this object and not the URL, which may contain a password."""
+
+    @property
+    def url(self) -> str: ...
+
+    @property
+    def timeout_s(self) -> float: ...
+
+
 class ReplyError(Exception):
     """Redis sent a reply that the scripts never make."""
 
 
-def new_client(store: RedisStore) -> Any:
-    """Return a client for the store. It connects when it is first used.
+def new_client(server: RedisAddress) -> Any:
+    """Return a client for the server. It connects when it is first used.
 
     Raises:
         InvalidRequestError: The URL is not valid.
@@ -33,9 +40,9 @@ def new_client(store: RedisStore) -> Any:
     redis = redis_module()
     try:
         pool = redis.ConnectionPool.from_url(
-            store.url,
-            socket_timeout=store.timeout_s,
-            socket_connect_timeout=store.timeout_s,
+            server.url,
+            socket_timeout=server.timeout_s,
+            socket_connect_timeout=server.timeout_s,
             # One retry: an idle connection may have been closed. More retries would keep callers waiting.
             retry=redis.retry.Retry(redis.backoff.NoBackoff(), 1),
         )
@@ -46,13 +53,13 @@ def new_client(store: RedisStore) -> Any:
             "the url of a RedisStore is not valid; it must have the form redis://user:password@host:port/db, with "
             "special characters of the password percent-encoded"
         )
-    pool.connection_class = _bounded(pool.connection_class, _MAX_REPLY_TIMEOUTS * store.timeout_s)
+    pool.connection_class = _bounded(pool.connection_class, _MAX_REPLY_TIMEOUTS * server.timeout_s)
     return redis.Redis(connection_pool=pool)
 
 
-def describe_failure(store: RedisStore, error: Exception) -> str:
-    """Return one short line about a failure, without the password of the store and without its frames."""
-    password = urlsplit(store.url).password
+def describe_failure(server: RedisAddress, error: Exception) -> str:
+    """Return one short line about a failure, without the password and without its frames."""
+    password = urlsplit(server.url).password
     text = " ".join(str(error).split())
     for secret in {password, None if password is None else unquote(password)} - {None, ""}:
         text = hide(text, secret, "[your password]").replace(str(secret), "[your password]")
