@@ -106,6 +106,10 @@ _CHANGED = re.compile(
 )
 
 
+# A few characters fold to many, up to 18. A text of such characters is cut, so that the work grows with its length.
+_MAX_GROWTH = 3
+_MIN_GROWTH = 100
+
 # Characters that can be part of a run of combining marks. No mark is a letter or number for `re`, except the two
 # half-width voicing marks of kana. Other signs match too, so `_cut_marks` checks each character.
 _MAX_MARKS = 30  # UAX #15, section 13, stream-safe text
@@ -146,7 +150,8 @@ def fold(text: str) -> str:
     if _COMPOSING.search("".join(parts[1::2])):
         parts = _CHANGED.split(unicodedata.normalize("NFKC", stream_safe(text)).lower())
     parts[1::2] = map(_FOLD_RUNS.__getitem__, parts[1::2])
-    return f" {' '.join(''.join(parts).split())} "
+    folded = " ".join("".join(parts).split())
+    return f" {folded[: _MAX_GROWTH * len(text) + _MIN_GROWTH].rstrip()} "
 
 
 def _word_grams(word: str) -> Iterator[tuple[str, float]]:

@@ -8,12 +8,15 @@ Python versions.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Collection, Sequence
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from .analysis import fold, query_grams, word_starts
 from .calibration import calibrate
+from .gram_counts import gram_counts
+from .longest_run import RunFinder
 from .phonetics import consonant_grams, consonants, scripts
 
 # Fitted on the dev data, see docs/decisions/0003.
@@ -64,15 +67,11 @@ def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], float
     A raw score is about 0 to 2.5. It is 0 for a document that shares nothing with the query. The second number is in
     [0, 1]. Both are reduced if the best document may match in consonants by chance.
     """
-    query = query[:_MAX_QUERY_CHARS]
-    folded, grams = fold(query), query_grams(query)
-    if grams:
-        texts = [fold(document) for document in documents]
-    else:  # a query of punctuation alone is matched unfolded
-        folded, grams, texts = query, dict.fromkeys(query.split(), 1.0), list(documents)
-    letters, sounds = _Field(grams, texts), _consonant_field(query, folded, texts)
+    analysed = _analyse(query[:_MAX_QUERY_CHARS])
+    texts = [fold(document) for document in documents] if analysed.is_folded else list(documents)
+    letters, sounds = _Field(analysed.grams, texts), _consonant_field(analysed, texts)
     scores = _gram_scores([letters, sounds])
-    _refine(scores, folded, texts)
+    _refine(scores, analysed, texts)
     if not any(scores):
         return scores, 0.0
     best = scores.index(max(scores))
@@ -85,13 +84,37 @@ def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], float
     return [confidence * score for score in scores], coverage
 
 
-def _consonant_field(query: str, folded: str, texts: Sequence[str]) -> _Field:
+class _Query:
+    """A query, analysed once for all lists that it is compared with."""
+
+    def __init__(self, text: str) -> None:
+        self.grams, self.folded = query_grams(text), fold(text)
+        self.is_folded = bool(self.grams)
+        if not self.is_folded:  # a query of punctuation alone is matched unfolded
+            self.grams, self.folded = dict.fromkeys(text.split(), 1.0), text
+        self.scripts = scripts(self.folded)
+        self.pairs, self.n_words = _neighbours(self.folded), len(self.folded.split())
+        self._text = text
+
+    @cached_property
+    def consonant_grams(self) -> dict[str, float]:
+        return {gram: _CONSONANT_WEIGHT * weight for gram, weight in consonant_grams(self._text).items()}
+
+    @cached_property
+    def runs(self) -> RunFinder:
+        return RunFinder(self.folded, word_starts(self.folded))
+
+
+_analyse = lru_cache(maxsize=16)(_Query)
+
+
+def _consonant_field(query: _Query, texts: Sequence[str]) -> _Field:
     """Return the consonants of *query* and of the texts in other scripts; empty if there are no such texts."""
-    own = scripts(folded)
+    own = query.scripts
     is_foreign = [bool(theirs) and own.isdisjoint(theirs) for theirs in map(scripts, texts)]
-    grams = consonant_grams(query) if own and any(is_foreign) else {}
+    grams = query.consonant_grams if own and any(is_foreign) else {}
     foreign_sounds = [consonants(text) if grams and foreign else "" for text, foreign in zip(texts, is_foreign)]
-    return _Field({gram: _CONSONANT_WEIGHT * weight for gram, weight in grams.items()}, foreign_sounds)
+    return _Field(grams, foreign_sounds)
 
 
 def _matched_grams(field: _Field, document: int) -> list[str]:
@@ -115,13 +138,12 @@ def _script_confidence(n_matched: int, foreign_sounds: str) -> float:
     return min(1.0, n_matched / (_CONFIDENT_GRAMS + len(foreign_sounds) / _CHARS_PER_CHANCE_GRAM))
 
 
-def _refine(scores: list[float], query: str, texts: Sequence[str]) -> None:
+def _refine(scores: list[float], query: _Query, texts: Sequence[str]) -> None:
     """Raise the scores of the best documents whose text has words of the query next to each other."""
     refined = _indices_to_refine(scores)
-    starts = word_starts(query)
-    pairs = _pair_scores(query.split(), [texts[i] for i in refined])
+    pairs = _pair_scores(query, [texts[i] for i in refined])
     for i, pair in zip(refined, pairs):
-        run = _longest_run(query, starts, texts[i])
+        run = query.runs.longest_share(texts[i])
         scores[i] += _RUN_WEIGHT * run * run + _PAIR_WEIGHT * pair
 
 
@@ -144,16 +166,11 @@ def _gram_scores(fields: Sequence[_Field]) -> list[float]:
 
 def _add_bm25(scores: list[float], field: _Field, norms: Sequence[float]) -> None:
     n = len(scores)
-    counters = [text.count for text in field.texts]
-    for gram, weight in field.grams.items():
-        counts = [count(gram) for count in counters]
-        df = n - counts.count(0)
-        if not df:
-            continue
-        gain = weight * _idf(df, n) * _root4(sum(counts) / df)
-        for i, count in enumerate(counts):
-            if count:
-                scores[i] += gain * count / (count + norms[i])
+    for gram, counts in gram_counts(field.grams, field.texts):
+        df = len(counts)
+        gain = field.grams[gram] * _idf(df, n) * _root4(sum(count for _, count in counts) / df)
+        for i, count in counts:
+            scores[i] += gain * count / (count + norms[i])
 
 
 def _indices_to_refine(scores: Sequence[float]) -> list[int]:
@@ -163,59 +180,48 @@ def _indices_to_refine(scores: Sequence[float]) -> list[int]:
     return [i for i, score in enumerate(scores) if score and score >= floor]
 
 
-def _longest_run(query: str, starts: Sequence[int], text: str) -> float:
-    """Return the length of the longest part of the query that is in *text*, as a share of the query.
-
-    0 if it is less than a quarter: short runs say no more than grams.
-    """
-    n = len(query)
-    longest = floor = n // 4
-    for start in starts:
-        while start + longest < n and query[start : start + longest + 1] in text:
-            longest += 1
-    return longest / n if longest > floor else 0.0
-
-
-def _pair_scores(words: Sequence[str], texts: Sequence[str]) -> list[float]:
+def _pair_scores(query: _Query, texts: Sequence[str]) -> list[float]:
     """Return for each text the weight of neighbouring query words that are close together in it, per query word."""
-    pairs = _neighbours([word[:_PREFIX_CHARS] for word in words])
-    partners: dict[str, list[tuple[str, _Pair]]] = {}
-    for pair in pairs:
-        partners.setdefault(pair[0], []).append((pair[1], pair))
-        partners.setdefault(pair[1], []).append((pair[0], pair))
-    found = [_close_pairs(partners, text) for text in texts]
+    stems = {stem for pair in query.pairs for stem in pair}
+    found = [_close_pairs(query.pairs, stems, text) for text in texts]
     df = Counter(pair for in_text in found for pair in in_text)
+    gains = {pair: query.pairs[pair] * _ln(_odds(n, len(texts))) for pair, n in df.items()}
+    order = {pair: position for position, pair in enumerate(query.pairs)}
     scores = []
     for in_text in found:
         score = 0.0
-        for pair, weight in pairs.items():
-            if pair in in_text:
-                score += weight * _ln(_odds(df[pair], len(texts)))
-        scores.append(score / max(1, len(words)))
+        for pair in sorted(in_text, key=order.__getitem__):
+            score += gains[pair]
+        scores.append(score / max(1, query.n_words))
     return scores
 
 
-def _neighbours(stems: Sequence[str]) -> dict[_Pair, float]:
+def _neighbours(folded: str) -> dict[_Pair, float]:
     """Return the pairs of different words with at most one word between them, with their weights."""
+    stems = [word[:_PREFIX_CHARS] for word in folded.split()]
     pairs: dict[_Pair, float] = {}
     for distance, weight in ((1, 1.0), (2, 0.5)):
         for a, b in zip(stems, stems[distance:]):
             if a != b:
-                pairs.setdefault((a, b) if a < b else (b, a), weight)
+                pairs.setdefault(_pair(a, b), weight)
     return pairs
 
 
-def _close_pairs(partners: dict[str, list[tuple[str, _Pair]]], text: str) -> set[_Pair]:
+def _pair(a: str, b: str) -> _Pair:
+    return (a, b) if a < b else (b, a)
+
+
+def _close_pairs(pairs: Collection[_Pair], stems: Collection[str], text: str) -> set[_Pair]:
     found = set()
-    last: dict[str, int] = {}
+    recent: deque[tuple[int, str]] = deque(maxlen=_MAX_PAIR_DISTANCE)
     for position, word in enumerate(text.split()):
         stem = word[:_PREFIX_CHARS]
-        if stem not in partners:
+        if stem not in stems:
             continue
-        for other, pair in partners[stem]:
-            if other in last and position - last[other] <= _MAX_PAIR_DISTANCE:
+        for other_position, other in recent:
+            if position - other_position <= _MAX_PAIR_DISTANCE and (pair := _pair(stem, other)) in pairs:
                 found.add(pair)
-        last[stem] = position
+        recent.append((position, stem))
     return found
 
 
