@@ -10,8 +10,9 @@ from cohere_rerank._wire.call import dump_json
 from cohere_rerank.errors import CohereRerankError, ScorerError
 from cohere_rerank.types import V2RerankResponse, attach, parse_response
 
-from .endpoint import FIELDS, handle
+from .endpoint import UNLIMITED, handle
 from .registry import as_scorer, get_scorer
+from .request import FIELDS
 from .scorer import Scorer
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2
     scorer: Scorer = get_scorer("lexical") if fallback == "local" else as_scorer(fallback)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
     try:
-        status, _, body = handle(dump_json(known), lambda _model: scorer, max_documents=None)
+        status, _, body = handle(dump_json(known), lambda _model: scorer, UNLIMITED)
     except ScorerError as failure:
         raise ScorerError(f"{error}; then the fallback failed: {failure}") from failure
     reply = from_json(body)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from .calibration import calibrate
 from .gram_counts import gram_counts
 from .longest_run import RunFinder
 from .phonetics import consonant_grams, consonants, scripts
+from .work import MAX_QUERY_CHARS, check_deadline
 
 # Fitted on the dev data, see docs/decisions/0003.
 _K1 = 1.2
@@ -28,7 +29,6 @@ _CONSONANT_WEIGHT = 0.4  # with 1.0, documents in another script win by chance
 _CONFIDENT_GRAMS = 6  # so many matched grams in another script are not a coincidence
 _CHARS_PER_CHANCE_GRAM = 200  # so many consonants contain one more gram by chance
 
-_MAX_QUERY_CHARS = 1_000
 _MIN_REFINED = 12  # the best 12 documents by grams are refined, or the best eighth if that is more
 _REFINED_SHARE = 8
 _PREFIX_CHARS = 4  # words are compared by their beginning
@@ -37,10 +37,18 @@ _MAX_PAIR_DISTANCE = 3  # in words
 _Pair = tuple[str, str]
 
 
+class _Grams(dict[str, float]):
+    """The weights of grams, and their sum."""
+
+    @cached_property
+    def total_weight(self) -> float:
+        return _sum(self.values())
+
+
 class _Field(NamedTuple):
     """Weighted grams of a query, and one text per document in which they are counted."""
 
-    grams: dict[str, float]
+    grams: _Grams
     texts: Sequence[str]
 
 
@@ -67,8 +75,8 @@ def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], float
     A raw score is about 0 to 2.5. It is 0 for a document that shares nothing with the query. The second number is in
     [0, 1]. Both are reduced if the best document may match in consonants by chance.
     """
-    analysed = _analyse(query[:_MAX_QUERY_CHARS])
-    texts = [fold(document) for document in documents] if analysed.is_folded else list(documents)
+    analysed = _analyse(query[:MAX_QUERY_CHARS])
+    texts = _fold_all(documents) if analysed.is_folded else list(documents)
     letters, sounds = _Field(analysed.grams, texts), _consonant_field(analysed, texts)
     scores = _gram_scores([letters, sounds])
     _refine(scores, analysed, texts)
@@ -76,11 +84,11 @@ def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], float
         return scores, 0.0
     best = scores.index(max(scores))
     matched_letters, matched_sounds = _matched_grams(letters, best), _matched_grams(sounds, best)
-    letter_share = _weight_share(matched_letters, letters.grams)
+    letter_share = _weight_share(letters.grams, matched_letters)
     n_matched = len(matched_letters) + len(matched_sounds)
     # Matching letters are never a coincidence.
     confidence = max(letter_share, _script_confidence(n_matched, sounds.texts[best]))
-    coverage = max(letter_share, confidence * _weight_share(matched_sounds, sounds.grams))
+    coverage = max(letter_share, confidence * _weight_share(sounds.grams, matched_sounds))
     return [confidence * score for score in scores], coverage
 
 
@@ -88,17 +96,17 @@ class _Query:
     """A query, analysed once for all lists that it is compared with."""
 
     def __init__(self, text: str) -> None:
-        self.grams, self.folded = query_grams(text), fold(text)
+        self.grams, self.folded = _Grams(query_grams(text)), fold(text)
         self.is_folded = bool(self.grams)
         if not self.is_folded:  # a query of punctuation alone is matched unfolded
-            self.grams, self.folded = dict.fromkeys(text.split(), 1.0), text
+            self.grams, self.folded = _Grams(dict.fromkeys(text.split(), 1.0)), text
         self.scripts = scripts(self.folded)
         self.pairs, self.n_words = _neighbours(self.folded), len(self.folded.split())
         self._text = text
 
     @cached_property
-    def consonant_grams(self) -> dict[str, float]:
-        return {gram: _CONSONANT_WEIGHT * weight for gram, weight in consonant_grams(self._text).items()}
+    def consonant_grams(self) -> _Grams:
+        return _Grams((gram, _CONSONANT_WEIGHT * weight) for gram, weight in consonant_grams(self._text).items())
 
     @cached_property
     def runs(self) -> RunFinder:
@@ -108,27 +116,38 @@ class _Query:
 _analyse = lru_cache(maxsize=16)(_Query)
 
 
+def _fold_all(documents: Sequence[str]) -> list[str]:
+    texts = []
+    for document in documents:
+        check_deadline()
+        texts.append(fold(document))
+    return texts
+
+
 def _consonant_field(query: _Query, texts: Sequence[str]) -> _Field:
     """Return the consonants of *query* and of the texts in other scripts; empty if there are no such texts."""
     own = query.scripts
     is_foreign = [bool(theirs) and own.isdisjoint(theirs) for theirs in map(scripts, texts)]
-    grams = query.consonant_grams if own and any(is_foreign) else {}
+    grams = query.consonant_grams if own and any(is_foreign) else _Grams()
     foreign_sounds = [consonants(text) if grams and foreign else "" for text, foreign in zip(texts, is_foreign)]
     return _Field(grams, foreign_sounds)
 
 
 def _matched_grams(field: _Field, document: int) -> list[str]:
-    return [gram for gram in field.grams if gram in field.texts[document]]
+    return [gram for gram, _ in gram_counts(field.grams, [field.texts[document]])]
 
 
-def _weight_share(matched: Sequence[str], grams: dict[str, float]) -> float:
+def _weight_share(grams: _Grams, matched: Sequence[str]) -> float:
     """Return the weight of the matched grams as a share of the weight of all."""
-    part = whole = 0.0
-    for gram in matched:
-        part += grams[gram]
-    for weight in grams.values():
-        whole += weight
-    return part / whole if whole else 0.0
+    return _sum(grams[gram] for gram in matched) / grams.total_weight if grams else 0.0
+
+
+def _sum(values: Iterable[float]) -> float:
+    """Add up from left to right. `sum` compensates for rounding since Python 3.12."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 def _script_confidence(n_matched: int, foreign_sounds: str) -> float:
@@ -143,6 +162,7 @@ def _refine(scores: list[float], query: _Query, texts: Sequence[str]) -> None:
     refined = _indices_to_refine(scores)
     pairs = _pair_scores(query, [texts[i] for i in refined])
     for i, pair in zip(refined, pairs):
+        check_deadline()
         run = query.runs.longest_share(texts[i])
         scores[i] += _RUN_WEIGHT * run * run + _PAIR_WEIGHT * pair
 
@@ -167,6 +187,7 @@ def _gram_scores(fields: Sequence[_Field]) -> list[float]:
 def _add_bm25(scores: list[float], field: _Field, norms: Sequence[float]) -> None:
     n = len(scores)
     for gram, counts in gram_counts(field.grams, field.texts):
+        check_deadline()
         df = len(counts)
         gain = field.grams[gram] * _idf(df, n) * _root4(sum(count for _, count in counts) / df)
         for i, count in counts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from .lexical import LexicalScorer
 from .scorer import Scorer, check_scores
@@ -20,8 +21,35 @@ _MAX_CHARS = 400  # longer sentences, and text without any mark, are cut into wi
 _MIN_CHARS = 200  # the shortest window that is cut at a space; without a space the cut is at _MAX_CHARS
 
 
+class SentenceBudget:
+    """How many sentences may still be searched, over all documents of a request.
+
+    Args:
+        n: The number of sentences; None: unlimited.
+    """
+
+    def __init__(self, n: int | None = None) -> None:
+        self._left = n
+        self.is_exceeded = False
+
+    def limit(self, sentences: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
+        """Return the sentences that may be searched."""
+        if self._left is None:
+            return list(sentences)
+        allowed = list(islice(sentences, self._left))
+        self._left -= len(allowed)
+        self.is_exceeded = self._left == 0 and next(sentences, None) is not None
+        return allowed
+
+
 def find_spans(
-    query: str, document: str, *, threshold: float, max_spans: int | None, scorer: Scorer | None = None
+    query: str,
+    document: str,
+    *,
+    threshold: float,
+    max_spans: int | None,
+    scorer: Scorer | None = None,
+    budget: SentenceBudget | None = None,
 ) -> list[tuple[int, int, float]]:
     """Return the sentences of *document* that are relevant to *query*, best first.
 
@@ -33,6 +61,7 @@ def find_spans(
         threshold: In [0, 1]. Only spans with a higher score are returned.
         max_spans: The most spans that are returned, at least 1; None: all.
         scorer: Scores the sentences as the documents of one list. Default: the lexical scorer.
+        budget: The sentences that may be searched. Later ones are ignored. Default: unlimited.
 
     Returns:
         ``(start, end, score)``: ``document[start:end]`` is the span, and the score is in [0, 1]. Spans do not overlap.
@@ -41,7 +70,8 @@ def find_spans(
     Raises:
         ScorerError: The scorer returned a value that is not a score.
     """
-    spans = [span for start, end in _sentences(document) for span in _windows(document, start, end)]
+    candidates = (span for start, end in _sentences(document) for span in _windows(document, start, end))
+    spans = (budget or SentenceBudget()).limit(candidates)
     if not spans:
         return []
     scorer = LexicalScorer() if scorer is None else scorer

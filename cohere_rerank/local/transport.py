@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from cohere_rerank._wire.contract import MAX_DOCUMENTS
-
-from .endpoint import handle
+from .endpoint import API_LIMITS, UNLIMITED, Limits, handle
 from .registry import scorer_resolver
 from .scorer import Scorer
 
@@ -24,22 +22,22 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
 
     Args:
         scorer_for: Returns the scorer for a model name.
-        max_documents: The most documents that a request may have, as in the API; None: unlimited. Default: 10,000.
+        limits: The most that a request may have. Default: the limits of the API.
     """
 
-    def __init__(self, scorer_for: Callable[[str], Scorer], max_documents: int | None = MAX_DOCUMENTS) -> None:
+    def __init__(self, scorer_for: Callable[[str], Scorer], limits: Limits = API_LIMITS) -> None:
         self._scorer_for = scorer_for
-        self._max_documents = max_documents
+        self._limits = limits
 
     @classmethod
     def from_config(cls, config: Config) -> LocalTransport:
         """Return the transport for a client with a ``local:`` address."""
         # A client does not split long lists here, because a scorer may compare all documents of a list.
-        return cls(scorer_resolver(config.base_url, config.scorer), max_documents=None)
+        return cls(scorer_resolver(config.base_url, config.scorer), UNLIMITED)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request in this thread."""
-        status, headers, body = handle(request.read(), self._scorer_for, self._max_documents)
+        status, headers, body = handle(request.read(), self._scorer_for, self._limits)
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -49,6 +47,6 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         content = await request.aread()
         # Scoring a long list takes a while, and the event loop must not wait for it.
         status, headers, body = await to_thread.run_sync(
-            handle, content, self._scorer_for, self._max_documents, abandon_on_cancel=True
+            handle, content, self._scorer_for, self._limits, abandon_on_cancel=True
         )
         return httpx.Response(status, headers=headers, stream=httpx.ByteStream(body))

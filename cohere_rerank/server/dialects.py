@@ -13,7 +13,7 @@ from typing import Any
 from cohere_rerank._tokens import estimate_tokens
 from cohere_rerank._wire.documents import to_yaml
 from cohere_rerank.errors import InvalidRequestError
-from cohere_rerank.local.endpoint import FIELDS, MAX_FIELDS, MAX_NAME_CHARS, too_many_fields, unknown_field
+from cohere_rerank.local.request import FIELDS, MAX_FIELDS, MAX_NAME_CHARS, too_many_fields, unknown_field
 
 from .http import HttpError
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from cohere_rerank._version import __version__
 from cohere_rerank._wire.contract import DEFAULT_MAX_TOKENS_PER_DOC, MAX_DOCUMENTS, MAX_PRIORITY
-from cohere_rerank.local.endpoint import MAX_TOKENS_PER_DOC
+from cohere_rerank.local.request import MAX_TOKENS_PER_DOC
 
 from .settings import ServerSettings
 

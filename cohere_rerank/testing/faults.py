@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from cohere_rerank._validators import whole_number
-from cohere_rerank._wire.contract import MAX_DOCUMENTS
 from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.local.endpoint import EndpointResponse, handle
 from cohere_rerank.local.registry import as_scorer, scorer_resolver
@@ -266,7 +265,7 @@ class FaultServer(SocketServer):
 
 def _rank(body: bytes, scorer_for: Callable[[str], Scorer]) -> EndpointResponse:
     try:
-        return handle(body, scorer_for, MAX_DOCUMENTS)
+        return handle(body, scorer_for)
     except CohereRerankError as error:  # the scores are a mistake of the test, and no client should retry
         message = json.dumps({"message": str(error)}).encode()
         return HTTPStatus.BAD_REQUEST, {"content-type": "application/json"}, message

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cohere_rerank import errors
-from cohere_rerank.local.endpoint import handle
+from cohere_rerank.local.endpoint import UNLIMITED, Limits, handle
 from cohere_rerank.local.registry import as_scorer, get_scorer, scorer_resolver
 
 ASKED: dict[str, Any] = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
@@ -181,8 +181,8 @@ def test_the_limit_of_the_api_is_a_setting():
     asked = {**ASKED, "documents": ["a"] * 10_001}
     scorer_for = scored(*[0.5] * 10_001)
     assert "10000" in post(asked, scorer_for)[1]["message"]
-    assert post(asked, scorer_for, max_documents=None)[0] == 200
-    assert post(ASKED, max_documents=2)[0] == 400
+    assert post(asked, scorer_for, limits=UNLIMITED)[0] == 200
+    assert post(ASKED, limits=Limits(max_documents=2))[0] == 400
 
 
 # Answers -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cohere_rerank.local.endpoint import FIELDS
+from cohere_rerank.local.request import FIELDS
 from tests.server.request_helpers import error_message
 from tests.server.running_server import RERANK_BODY, RunningServer
 
