@@ -55,4 +55,7 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
 
 
 def _describe(value: Any) -> str:
-    return repr(value) if isinstance(value, (int, float)) else type(value).__name__
+    try:
+        return repr(value) if isinstance(value, (int, float)) else type(value).__name__
+    except ValueError:  # sys.set_int_max_str_digits
+        return f"an int of {value.bit_length()} bits"

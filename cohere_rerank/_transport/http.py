@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from typing import TYPE_CHECKING, Any, cast
-from urllib.request import getproxies
 
 import anyio.lowlevel
 import httpx
@@ -32,6 +31,7 @@ from .errors import (
     map_httpx_error,
 )
 from .originals import ASYNCHRONOUS, BLOCKING
+from .proxies import has_proxy
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -348,12 +348,6 @@ async def _let_others_run() -> None:
     await anyio.lowlevel.checkpoint()
 
 
-def _has_proxy() -> bool:
-    """Return whether the environment (or the system, on Windows and macOS) sets a proxy. NO_PROXY alone does not."""
-    proxies = getproxies()
-    return any(scheme in proxies for scheme in ("http", "https", "all"))
-
-
 def key_text(key: Secret | None) -> str | None:
     """Return the key as text; None if there is none, or if a function returns it."""
     value = None if key is None else key.value
@@ -432,7 +426,7 @@ def _new_transport(config: Config) -> httpx.BaseTransport:
         from cohere_rerank.local.transport import LocalTransport
 
         return LocalTransport.from_config(config)
-    if _has_proxy():
+    if has_proxy():
         from .plain import PlainTransport
 
         return PlainTransport(max_connections=config.max_connections)
@@ -446,7 +440,7 @@ def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
         from cohere_rerank.local.transport import LocalTransport
 
         return LocalTransport.from_config(config)
-    if _has_proxy():
+    if has_proxy():
         from .plain import AsyncPlainTransport
 
         return AsyncPlainTransport(max_connections=config.max_connections)

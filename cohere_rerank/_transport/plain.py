@@ -13,9 +13,8 @@ from typing import Any
 
 import httpx
 
-from cohere_rerank.errors import InvalidRequestError
-
 from .pooled import current_loop_token, new_tls_context
+from .proxies import has_proxy, valid_settings
 
 
 class PlainTransport(httpx.BaseTransport):
@@ -30,9 +29,9 @@ class PlainTransport(httpx.BaseTransport):
         with _mention_proxy():
             client = self._clients.get(os.getpid())
             if client is None:
-                client = self._clients.setdefault(
-                    os.getpid(), httpx.Client(limits=self._limits, verify=new_tls_context())
-                )
+                tls = new_tls_context()
+                with valid_settings():
+                    client = self._clients.setdefault(os.getpid(), httpx.Client(limits=self._limits, verify=tls))
             return client.send(request, stream=True)
 
     def close(self) -> None:
@@ -56,7 +55,9 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         with _mention_proxy():
             client = self._clients.get(key)
             if client is None:
-                client = self._clients[key] = httpx.AsyncClient(limits=self._limits, verify=new_tls_context())
+                tls = new_tls_context()
+                with valid_settings():
+                    client = self._clients[key] = httpx.AsyncClient(limits=self._limits, verify=tls)
                 finalizer = self._loop_finalizers[key] = self._close_with_loop(key, client)
                 await finalizer.__anext__()
             return await client.send(request, stream=True)
@@ -68,7 +69,7 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
             await finalizer.aclose()
 
     async def _close_with_loop(self, key: Any, client: httpx.AsyncClient) -> AsyncGenerator[None, None]:
-        """A loop closes its async generators before it stops."""
+        """Close the client when its loop ends. A loop closes its async generators before it stops."""
         try:
             yield
         finally:
@@ -83,7 +84,6 @@ def _mention_proxy() -> Iterator[None]:
     try:
         yield
     except httpx.TransportError as error:
-        error.args = (f"{error} (through the proxy from the environment)",)
+        if has_proxy():
+            error.args = (f"{error} (through the proxy from the environment)",)
         raise
-    except ValueError as error:
-        raise InvalidRequestError(f"the proxy settings in the environment are not valid: {error}") from None

@@ -87,7 +87,7 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     }
     call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
     call.headers = _checked_headers(_option_mapping(options, "additional_headers"))
-    call.params = _query_pairs(_option_mapping(options, "additional_query_parameters"))
+    call.params = _checked_params(_option_mapping(options, "additional_query_parameters"))
     timeout = options.get("timeout")
     call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
     call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
@@ -173,9 +173,29 @@ def _checked_headers(headers: dict[str, Any]) -> dict[str, str]:
             raise InvalidRequestError(
                 f"additional_headers must not contain {name}: the client sets it for the body that it sends"
             )
-        text = value if isinstance(value, str) else str(value)
-        texts[name] = header_value(f"additional_headers: the value of {name}", text)
+        texts[name] = header_value(f"additional_headers: the value of {name}", _as_text("additional_headers", value))
     return texts
+
+
+def _as_text(option: str, value: Any) -> str:
+    try:
+        return value if isinstance(value, str) else str(value)
+    except ValueError:  # sys.set_int_max_str_digits
+        raise InvalidRequestError(f"{option}: an int has more digits than Python can write; pass it as a str") from None
+
+
+def _checked_params(params: dict[str, Any]) -> list[tuple[str, Any]]:
+    try:
+        pairs = _query_pairs(params)
+    except RecursionError:
+        raise InvalidRequestError("additional_query_parameters are nested too deeply, or contain themselves") from None
+    for name, value in pairs:
+        text = _as_text("additional_query_parameters", value)
+        if not (name + text).isascii() and any("\ud800" <= character <= "\udfff" for character in name + text):
+            raise InvalidRequestError(
+                f"additional_query_parameters: {name!a} contains a lone surrogate, which no URL can contain; remove it"
+            )
+    return pairs
 
 
 def _query_pairs(params: Any, name: str = "") -> list[tuple[str, Any]]:

@@ -472,3 +472,25 @@ def test_a_client_brought_along_serves_copies(server):
     with httpx.Client(headers={"x-own": "1"}) as own:
         ClientV2("k", base_url=server.url, httpx_client=own).with_options(client_name="twin").rerank(**CALL)
     assert (server.requests[0].header("x-own"), server.requests[0].header("x-client-name")) == ("1", "twin")
+
+
+@pytest.mark.parametrize("value", [b"http://127.0.0.1:9\xff", b"socks9://\xff", b"\xff://x", b"http://a:pa/ssword@h:9"])
+def test_proxy_settings_that_are_not_valid_name_the_variable(make_either, monkeypatch, value):
+    """The error does not blame base_url, and shows no value, because it may be a password."""
+    monkeypatch.setenv("ALL_PROXY", os.fsdecode(value))
+    with pytest.raises(
+        errors.InvalidRequestError, match=r"proxy settings in the environment.*check ALL_PROXY"
+    ) as caught:
+        make_either(base_url="http://127.0.0.1:9").rerank(**CALL)
+    assert "base_url" not in str(caught.value)
+    assert str(caught.value).isascii()
+    assert "pa" not in str(caught.value).partition("(")[2].partition(")")[0]
+
+
+def test_a_no_proxy_that_is_not_valid_names_the_variable(make_either, proxy, monkeypatch):
+    """httpx reads a network in NO_PROXY as an address."""
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,fe80::/10")
+    with pytest.raises((errors.InvalidRequestError, errors.ConnectionFailedError)) as caught:
+        make_either(base_url="http://127.0.0.1:9", max_retries=0).rerank(**CALL)
+    assert "NO_PROXY" in str(caught.value) or "through the proxy" in str(caught.value)

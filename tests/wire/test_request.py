@@ -498,3 +498,29 @@ def test_a_part_says_which_documents_it_has():
     """Counted as the caller counts them, both ends included."""
     parts = encoded(documents=["x"] * 4, max_documents_per_request=2).parts()
     assert [repr(part) for part in parts] == ["documents 0 to 1", "documents 2 to 3"]
+
+
+HUGE = 10**5000  # has more digits than Python writes
+CYCLE = {}
+CYCLE["x"] = CYCLE
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"priority": HUGE}, "priority must be a whole number, between 0 and 999, got an int of 16610 bits"),
+        ({"min_score": HUGE}, "min_score must be a number, got an int of 16610 bits"),
+        ({"request_options": {"additional_headers": {"x": HUGE}}}, "additional_headers: an int has more digits"),
+        ({"request_options": {"additional_query_parameters": {"x": HUGE}}}, "additional_query_parameters: an int"),
+        ({"request_options": {"additional_query_parameters": {"x": "a\ud800"}}}, "'x' contains a lone surrogate"),
+        ({"request_options": {"additional_query_parameters": {"\udfff": 1}}}, "contains a lone surrogate"),
+        ({"request_options": {"additional_query_parameters": CYCLE}}, "contain themselves"),
+    ],
+    ids=[*"1234567"],
+)
+def test_a_value_that_cannot_be_sent_is_a_typed_error(arguments, words):
+    """Never a ValueError or a UnicodeEncodeError of Python's own, and never a value that cannot be printed."""
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        encoded(**arguments)
+    assert words in str(caught.value)
+    assert str(caught.value).isascii()
