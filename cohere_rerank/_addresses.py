@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 PRODUCTION_URL = "https://api.cohere.com"
 LOCAL_SCHEME = "local:"
+ENDPOINT_NAMES = ("rerank", "reranks", "reranking", "score")
+"""The last steps of a path that make it a full endpoint."""
 
 
 def rerank_url(base_url: str) -> str:
@@ -20,15 +22,27 @@ def rerank_url(base_url: str) -> str:
     """
     scheme, _, rest = base_url.rstrip("/").partition("://")
     host, *path = rest.split("/")
-    if path[-1:] != ["rerank"]:
+    if not path or path[-1] not in ENDPOINT_NAMES:
         path = path[:-1] if path[-1:] in (["v1"], ["v2"]) else path
         path += ["v2", "rerank"]
     return "/".join([f"{scheme}://{host}", *path])
 
 
-def checked_base_url(url: Any) -> str:
+def checked_rerank_url(url: Any) -> str:
+    """Return an address that is used exactly as it is. It may have a query."""
     if not isinstance(url, str):
-        raise InvalidRequestError(f"base_url must be a string, got {type(url).__name__}")
+        return checked_base_url(url, "rerank_url")
+    base, mark, query = url.partition("?")
+    if url.startswith(LOCAL_SCHEME) or not query.isprintable() or set(query) & {" ", "#"}:
+        raise InvalidRequestError(
+            f"rerank_url must look like https://host/path, with a query if needed, got {_without_userinfo(base)!r}"
+        )
+    return checked_base_url(base, "rerank_url") + mark + query
+
+
+def checked_base_url(url: Any, name: str = "base_url") -> str:
+    if not isinstance(url, str):
+        raise InvalidRequestError(f"{name} must be a string, got {type(url).__name__}")
     if url.startswith(LOCAL_SCHEME):
         return url
     scheme, _, rest = url.partition("://")
@@ -36,15 +50,15 @@ def checked_base_url(url: Any) -> str:
     has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])
     if not has_shape or not url.isprintable() or " " in url:
         raise InvalidRequestError(
-            f"base_url must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
+            f"{name} must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
         )
     if "@" in host:
         raise InvalidRequestError(
-            "base_url must not hold a user name or password; pass api_key=, or additional_headers for another scheme"
+            f"{name} must not hold a user name or password; pass api_key=, or additional_headers for another scheme"
         )
     if "?" in rest or "#" in rest:
         raise InvalidRequestError(
-            "base_url must have no query or fragment; "
+            f"{name} must have no query or fragment; "
             "pass request_options={'additional_query_parameters': {...}} instead"
         )
     return url

@@ -10,7 +10,7 @@ from ._base_runner import BaseRunner
 from ._settings import missing_key_error, secret_from_callable
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
-from .errors import CohereRerankError
+from .errors import ApiError, CohereRerankError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._transport.http import AsyncSender, Reply
     from ._wire.call import Call, Part
     from .types import V2RerankResponse
+
+    Answer = tuple[Part, V2RerankResponse, Reply]
 
 
 class AsyncRunner(BaseRunner):
@@ -45,25 +47,35 @@ class AsyncRunner(BaseRunner):
         """Answer a call with documents, without the cache and without counting the call."""
         parts, deadline = self._parts(call), self.deadline(call)
         try:
-            if len(parts) == 1:
-                answers = [await self._send_with_retries(parts[0], deadline)]
-            else:
-                answers = await self._send_parts(parts, deadline)
+            answers = await self._send_all(parts, deadline)
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
             return await to_thread.run_sync(self._fallback_response, call, error), None
-        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
+        sent, responses, replies = zip(*answers)
+        return build_response(call, sent, responses), replies[0]
 
-    async def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
-        answers: dict[int, tuple[V2RerankResponse, Reply]] = {}
+    async def _send_all(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
+        """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""
+        if len(parts) > 1:
+            return await self._send_parts(parts, deadline)
+        try:
+            return [(parts[0], *await self._send_with_retries(parts[0], deadline))]
+        except ApiError as error:
+            smaller = self._smaller_parts(parts[0], error)
+            if smaller is None:
+                raise
+        return await self._send_all(smaller, deadline)
+
+    async def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
+        answers: dict[int, list[Answer]] = {}
         failures: list[Exception] = []
         limiter = CapacityLimiter(MAX_CONCURRENT_PARTS)
 
         async def perform(part: Part) -> None:
             try:
                 async with limiter:
-                    answers[part.start] = await self._send_with_retries(part, deadline)
+                    answers[part.start] = await self._send_all([part], deadline)
             except Exception as error:  # noqa: BLE001 - raised below, bare of the group's wrapping
                 failures.append(error)
                 group.cancel_scope.cancel()
@@ -73,7 +85,7 @@ class AsyncRunner(BaseRunner):
                 group.start_soon(perform, part)
         if failures:
             raise failures[0]
-        return [answers[part.start] for part in parts]
+        return [answer for part in parts for answer in answers[part.start]]
 
     async def _send_with_retries(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         """Send one request, and send it again where the retry policy says so."""

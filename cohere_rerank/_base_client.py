@@ -38,12 +38,13 @@ def _backend_id(config: Config) -> tuple[Any, ...]:
 class ClientState:
     """What a client and its copies share: one sender, one retry budget, one count of usage, known dialects."""
 
-    __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "usage")
+    __slots__ = ("_sender", "accepted_documents", "budget", "dialects", "has_outage", "is_closed", "usage")
 
     def __init__(self) -> None:
         self._sender: dict[str, Any] = {}
         self.budget: RetryBudget | None = None  # made when it is first needed, as the sender is
         self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
+        self.accepted_documents: dict[str, int] = {}  # in one request, by address; learned from refusals
         self.has_outage = False
         self.is_closed = False
         self.usage = UsageCounters()
@@ -69,6 +70,7 @@ class BaseClient:
         api_key: ApiKey | None = None,
         *,
         base_url: str | None = None,
+        rerank_url: str | None = None,
         environment: ClientEnvironment | None = None,
         client_name: str | None = None,
         timeout: float | None = None,
@@ -80,6 +82,8 @@ class BaseClient:
         deadline: float | None = None,
         retry_policy: RetryPolicy | None = None,
         max_documents_per_request: int | None = None,
+        max_request_bytes: int | None = None,
+        pointwise: bool | None = None,
         max_connections: int | None = None,
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
@@ -97,6 +101,8 @@ class BaseClient:
                 COHERE_API_KEY. An empty string sends no Authorization header.
             base_url: ``https://host``, with a prefix, a version or the full endpoint; or ``local:`` for the engine
                 inside this process. Without it: CO_API_URL, then *environment*.
+            rerank_url: The full address of the endpoint, used exactly as it is, with a query if it has one. It
+                outranks *base_url*.
             environment: Where the API lives; production is the only one.
             client_name: Sent as X-Client-Name.
             timeout: Seconds for one attempt, from connecting to the last byte of the reply. Default: 300 for each phase
@@ -110,6 +116,10 @@ class BaseClient:
                 long as all attempts and the backoffs between them can take.
             retry_policy: Everything about repeats; *max_retries* outranks the policy's own.
             max_documents_per_request: Longer lists are split, 1 to 10,000 (the API's limit). Cohere advises 1,000.
+            max_request_bytes: Lists whose request would be longer are split too, >= 1. Default: no limit. A limit that
+                a server states in a refusal is learned, and the list is sent again in parts.
+            pointwise: False for a model that scores the documents of a list together. Its lists are neither split nor
+                cached. Default: True, as for all models of Cohere.
             max_connections: Connections open at once, >= 1; 100. Further requests queue in order.
             max_response_bytes: A larger reply, decompressed, raises ResponseTooLargeError, >= 1. Default: what the
                 request can need, from its size and from what it asks for.
@@ -131,6 +141,7 @@ class BaseClient:
         self._config = Config(
             api_key=None if api_key is None else Secret(api_key),
             base_url=base_url,
+            rerank_url=rerank_url,
             environment=environment,
             client_name=client_name,
             timeout=timeout,
@@ -139,6 +150,8 @@ class BaseClient:
             max_retries=max_retries,
             retry_policy=retry_policy,
             max_documents_per_request=max_documents_per_request,
+            max_request_bytes=max_request_bytes,
+            pointwise=pointwise,
             max_connections=max_connections,
             max_response_bytes=max_response_bytes,
             fallback=fallback,
@@ -181,7 +194,9 @@ class BaseClient:
 
     def __repr__(self) -> str:
         config = self.__dict__.get("_config")  # missing where the constructor refused its arguments
-        return f"<{type(self).__name__} {config.base_url}>" if config else f"<{type(self).__name__}>"
+        # A query may hold a key.
+        address = f" {config.base_url.partition('?')[0]}" if config else ""
+        return f"<{type(self).__name__}{address}>"
 
     def __copy__(self) -> Self:
         return self.with_options()

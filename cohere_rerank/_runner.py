@@ -10,7 +10,7 @@ from ._base_runner import BaseRunner
 from ._settings import missing_key_error, secret_from_callable
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
-from .errors import CohereRerankError, InvalidRequestError
+from .errors import ApiError, CohereRerankError, InvalidRequestError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from ._transport.http import Reply, Sender
     from ._wire.call import Call, Part
     from .types import V2RerankResponse
+
+    Answer = tuple[Part, V2RerankResponse, Reply]
 
 
 class Runner(BaseRunner):
@@ -46,24 +48,34 @@ class Runner(BaseRunner):
         """Answer a call with documents, without the cache and without counting the call."""
         parts, deadline = self._parts(call), self.deadline(call)
         try:
-            if len(parts) == 1:
-                answers = [self._send_with_retries(parts[0], deadline)]
-            else:
-                answers = self._send_parts(parts, deadline)
+            answers = self._send_all(parts, deadline)
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
             return self._fallback_response(call, error), None
-        return build_response(call, parts, [response for response, _ in answers]), answers[0][1]
+        sent, responses, replies = zip(*answers)
+        return build_response(call, sent, responses), replies[0]
 
-    def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[tuple[V2RerankResponse, Reply]]:
+    def _send_all(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
+        """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""
+        if len(parts) > 1:
+            return self._send_parts(parts, deadline)
+        try:
+            return [(parts[0], *self._send_with_retries(parts[0], deadline))]
+        except ApiError as error:
+            smaller = self._smaller_parts(parts[0], error)
+            if smaller is None:
+                raise
+        return self._send_all(smaller, deadline)
+
+    def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
         waiting = iter(parts)  # a list iterator is atomic, so each part goes to one thread
-        done: SimpleQueue[tuple[Part, tuple[V2RerankResponse, Reply] | Exception]] = SimpleQueue()
+        done: SimpleQueue[tuple[Part, list[Answer] | Exception]] = SimpleQueue()
 
         def perform() -> None:
             for part in waiting:
                 try:
-                    done.put((part, self._send_with_retries(part, deadline)))
+                    done.put((part, self._send_all([part], deadline)))
                 except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
                     done.put((part, error))
                     break
@@ -71,7 +83,7 @@ class Runner(BaseRunner):
         # Daemon threads, unlike an executor's: after a failure the interpreter does not wait for them at exit.
         for _ in range(min(len(parts), MAX_CONCURRENT_PARTS)):
             Thread(target=perform, name="cohere_rerank", daemon=True).start()
-        answers: dict[Part, tuple[V2RerankResponse, Reply]] = {}
+        answers: dict[Part, list[Answer]] = {}
         try:
             while len(answers) < len(parts):
                 part, outcome = done.get()
@@ -81,7 +93,7 @@ class Runner(BaseRunner):
         except BaseException:
             deadline.expire()  # stop retries of in-flight parts; do not send queued ones
             raise
-        return [answers[part] for part in parts]
+        return [answer for part in parts for answer in answers[part]]
 
     def _send_with_retries(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         """Send one request, and send it again where the retry policy says so."""

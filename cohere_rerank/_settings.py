@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url
+from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url, checked_rerank_url
 from ._validators import header_value, seconds, whole_number
 from ._wire.contract import MAX_DOCUMENTS
 from .errors import InvalidRequestError, MissingApiKeyError
@@ -61,6 +61,7 @@ class Config:
         *,
         api_key: ApiKey | Secret | None,
         base_url: str | None,
+        rerank_url: str | None = None,
         environment: Any = None,
         client_name: str | None = None,
         timeout: float | None = None,
@@ -69,6 +70,8 @@ class Config:
         max_retries: int | None = None,
         retry_policy: RetryPolicy | None = None,
         max_documents_per_request: int | None = None,
+        max_request_bytes: int | None = None,
+        pointwise: bool | None = None,
         max_connections: int | None = None,
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
@@ -79,7 +82,8 @@ class Config:
         dialect: DialectName | None = None,
         clock: Clock | None = None,
     ) -> None:
-        self.base_url = checked_base_url(
+        self.rerank_url: str | None = None if rerank_url is None else checked_rerank_url(rerank_url)
+        self.base_url = self.rerank_url or checked_base_url(
             base_url or os.environ.get("CO_API_URL") or getattr(environment, "value", environment) or PRODUCTION_URL
         )
         self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
@@ -92,6 +96,10 @@ class Config:
         self.max_documents_per_request = (
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
+        self.max_request_bytes = whole_number("max_request_bytes", max_request_bytes, 1)
+        if pointwise is not None and not isinstance(pointwise, bool):
+            raise InvalidRequestError(f"pointwise must be True or False, got {type(pointwise).__name__}")
+        self.pointwise = pointwise
         self.max_connections = whole_number("max_connections", max_connections, 1) or 100
         self.max_response_bytes = whole_number("max_response_bytes", max_response_bytes, 1)
         self.fallback: Fallback | None = _checked_fallback(fallback)
@@ -121,10 +129,14 @@ class Config:
 
     def replace(self, **changes: Any) -> Config:
         """A copy with these settings changed; None keeps what was set."""
-        return Config(**{**vars(self), **{name: value for name, value in changes.items() if value is not None}})
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if "base_url" in changes:
+            changes.setdefault("rerank_url", None)  # the new address replaces both
+        return Config(**{**vars(self), **changes})
 
     def __repr__(self) -> str:
-        return f"<Config {getattr(self, 'base_url', 'unfinished')}>"  # a debugger may look at one half made
+        address = getattr(self, "base_url", "unfinished")  # a debugger may look at one half made
+        return f"<Config {address.partition('?')[0]}>"  # a query may hold a key
 
     def __copy__(self) -> Config:
         return self  # nothing in it changes, and a copy by way of a pickle would lose the key

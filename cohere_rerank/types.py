@@ -385,6 +385,7 @@ class ClientOptions(TypedDict, total=False):
 
     api_key: ApiKey | None
     base_url: str | None
+    rerank_url: str | None
     client_name: str | None
     timeout: float | None
     connect_timeout: float | None
@@ -392,6 +393,8 @@ class ClientOptions(TypedDict, total=False):
     max_retries: int | None
     retry_policy: RetryPolicy | None
     max_documents_per_request: int | None
+    max_request_bytes: int | None
+    pointwise: bool | None
     max_response_bytes: int | None
     fallback: Fallback | None
     scorer: Scorer | ScoreFunction | None

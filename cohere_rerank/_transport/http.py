@@ -108,6 +108,8 @@ class _BaseSender:
         }
         headers = _headers(config, part, key)
         params = None if target else part.call.params or None
+        if params and "?" in url:  # httpx would replace the query
+            url, params = str(httpx.URL(url).copy_merge_params(params)), None
         if self._client is not None:
             request: httpx.Request = self._client.build_request(
                 "POST", url, content=part.content, headers=headers, params=params, extensions=extensions
@@ -357,6 +359,8 @@ def key_text(key: Secret | None) -> str | None:
 def _url(config: Config, part: Part) -> str:
     if config.is_local:
         return _LOCAL_URL
+    if config.rerank_url is not None:
+        return config.rerank_url
     return rerank_url(config.base_url) if part.dialect is None else part.dialect.url(config.base_url)
 
 

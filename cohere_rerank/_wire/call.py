@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from cohere_rerank.errors import InvalidRequestError
 
 TYPE_CHECKING = False
@@ -33,6 +35,7 @@ class Call:
         "headers",
         "indices",
         "max_documents_per_request",
+        "max_request_bytes",
         "max_retries",
         "min_score",
         "params",
@@ -50,6 +53,7 @@ class Call:
     headers: Mapping[str, str]
     indices: list[int] | None  # where each text is in the caller's documents; None: at the same place
     max_documents_per_request: int
+    max_request_bytes: int | None
     max_retries: int | None
     min_score: float | None
     params: list[tuple[str, Any]]
@@ -65,17 +69,36 @@ class Call:
     @property
     def n_parts(self) -> int:
         """The number of requests that the call needs if nothing is retried."""
-        return -(-len(self.texts) // self.max_documents_per_request) or 1
+        return len(self._edges()) - 1
 
     def parts(self) -> list[Part]:
         """Return the requests to send: one, or several if the list is longer than one request may be."""
-        size = self.max_documents_per_request
-        if len(self.texts) <= size:
-            return [Part(self, 0, len(self.texts))]
+        return [Part(self, start, end) for start, end in pairwise(self._edges())]
+
+    def keep_whole(self) -> None:
+        """Let the call be one request, however long its list is."""
+        self.max_documents_per_request, self.max_request_bytes = len(self.texts) or 1, None
+
+    def _edges(self) -> list[int]:
+        """Where the parts begin, and where the last one ends."""
+        n = len(self.texts)
+        if self.max_request_bytes is not None and n > 1:
+            return self._edges_by_size(self.max_request_bytes)
         # Parts of equal size, so that no part waits for a much larger one.
-        n_parts = self.n_parts
-        edges = [len(self.texts) * i // n_parts for i in range(n_parts + 1)]
-        return [Part(self, edges[i], edges[i + 1]) for i in range(n_parts)]
+        n_parts = -(-n // self.max_documents_per_request) or 1
+        return [n * i // n_parts for i in range(n_parts + 1)]
+
+    def _edges_by_size(self, max_bytes: int) -> list[int]:
+        around = len(dump_json({**self.body, "documents": []}))
+        edges, size = [0], around
+        for index, text in enumerate(self.texts):
+            n_bytes = json_size(text) + 1  # with its comma
+            is_full = index - edges[-1] >= self.max_documents_per_request or size + n_bytes > max_bytes
+            if is_full and index > edges[-1]:
+                edges.append(index)
+                size = around
+            size += n_bytes
+        return [*edges, len(self.texts)]
 
 
 class Part:
@@ -118,6 +141,15 @@ class Part:
             size += _REPLY_BYTES_PER_SPAN * sum(max_spans or _max_spans(text) for text in texts)
         return size
 
+    def split(self, max_documents: int) -> list[Part]:
+        """Return parts of at most so many documents each, in place of this one."""
+        n_parts = -(-self.n_documents // max_documents)
+        edges = [self.start + self.n_documents * i // n_parts for i in range(n_parts + 1)]
+        parts = [Part(self.call, start, end) for start, end in pairwise(edges)]
+        for part in parts:
+            part.encode_as(self.dialect)  # "auto" may have chosen it for this part
+        return parts
+
     def __repr__(self) -> str:
         first, last = self.start, self.end - 1
         return f"document {first}" if first == last else f"documents {first} to {last}"
@@ -134,6 +166,11 @@ class Part:
 
 def _max_spans(text: str) -> int:
     return 8 + len(text) // 8
+
+
+def json_size(text: str) -> int:
+    """Return the bytes that a text takes in a JSON body."""
+    return len(dump_json({"": text})) - 5
 
 
 def dump_json(body: Mapping[str, Any]) -> bytes:

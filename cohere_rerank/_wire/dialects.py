@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._addresses import ENDPOINT_NAMES
 from cohere_rerank.errors import InvalidRequestError
 
 _COHERE_ONLY = ("max_tokens_per_doc", "priority", "relevant_spans")
@@ -51,7 +52,7 @@ class Dialect(NamedTuple):
         """Return the URL of requests. The address is a base, a base with a version, or the full endpoint."""
         address = address.rstrip("/")
         base, _, last = address.rpartition("/")
-        if last in ("rerank", "reranking"):
+        if last in ENDPOINT_NAMES:
             return address
         return f"{base if last in ('v1', 'v2') else address}/{self.path}"
 

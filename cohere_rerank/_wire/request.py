@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         deadline: float | None
         timeout: float | None
         max_documents_per_request: int
+        max_request_bytes: int | None
+        pointwise: bool | None
 
         def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float: ...
 
@@ -98,8 +100,18 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
         whole_number("max_documents_per_request", arguments.get("max_documents_per_request"), 1, MAX_DOCUMENTS)
         or defaults.max_documents_per_request
     )
+    call.max_request_bytes = defaults.max_request_bytes
     if defaults.is_local:  # some scorers need the whole list
-        call.max_documents_per_request = len(call.texts) or 1
+        call.keep_whole()
+    elif defaults.pointwise is False:
+        if call.n_parts > 1:
+            from warnings import warn
+
+            n = len(call.texts)
+            warn(
+                f"the list of {n} documents is sent in one request, because pointwise=False", UserWarning, stacklevel=2
+            )
+        call.keep_whole()
     call.deadline_s = seconds("deadline", per_call) or _deadline_s(call, defaults)
     return call
 

@@ -18,6 +18,8 @@ _NOT_IN_KEY = ("documents", "top_n", "priority")  # these do not change the scor
 
 def scorer_id(config: Config, call: Call) -> str | None:
     """Return what identifies the scorer, or None if its scores depend on the other documents of the list."""
+    if config.pointwise is False:
+        return None
     if not config.is_local:
         return f"{config.dialect} {rerank_url(config.base_url)}"
     from cohere_rerank.local.registry import scorer_resolver

@@ -89,7 +89,7 @@ def plan_job(
                 if n_failed <= _MAX_FIRST_ERRORS:
                     errors.append(f"{row.place}: {error.message}")
                 continue
-            n_requests += -(-len(call.texts) // call.max_documents_per_request)
+            n_requests += call.n_parts
             units += 0.0 if calls.config.is_local else estimated_units(row)
     seconds = _seconds(n_requests, calls.config.limit) if not calls.config.is_local else None
     return JobPlan(n_rows, n_failed, tuple(errors), n_requests, units, seconds)

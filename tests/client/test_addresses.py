@@ -19,12 +19,47 @@ from tests.client.calls import BEST_FIRST, CALL, KINDS, ranking
         ("/co/v2/rerank", "/co"),
         ("/co/v2/rerank", "/co/v1/"),
         ("/v1/rerank", "/v1/rerank"),
+        ("/v1/reranks", "/v1/reranks"),
+        ("/reranking", "/reranking/"),
+        ("/score", "/score"),
     ],
 )
 def test_base_url_may_be_a_base_a_version_or_the_endpoint(server, make_either, base, path):
     """However an address is written down somewhere, requests reach the endpoint that it means."""
     server.path = path
     assert ranking(make_either(base_url=server.url + base).rerank(**CALL)) == BEST_FIRST
+
+
+@pytest.mark.parametrize("path", ["/", "/any/path/", "/v1", "/openai/deployments/x/do-it"])
+@pytest.mark.parametrize("query", ["", "?api-version=2024-05-01&a=b%20c"])
+@pytest.mark.parametrize("dialect", [None, "llamacpp"])
+def test_rerank_url_is_used_exactly_as_it_is(server, make_either, path, query, dialect):
+    """No version and no endpoint is added, a query stays, and parameters of a call are added to it."""
+    server.path = path
+    client = make_either(rerank_url=server.url + path + query, base_url="http://127.0.0.1:9", dialect=dialect)
+    call = {**CALL, "request_options": {"additional_query_parameters": {"user": "me"}}}
+    assert ranking(client.rerank(**CALL)) == ranking(client.rerank(**call)) == BEST_FIRST
+    first, second = (request.path for request in server.requests)
+    assert first == path + query
+    assert second == path + (f"{query.replace('%20', '+')}&user=me" if query else "?user=me")
+    assert "api-version" not in repr(client)
+
+
+def test_a_new_base_url_replaces_rerank_url(server, make_client):
+    """``with_options(base_url=...)`` means the new address."""
+    client = make_client(rerank_url="http://127.0.0.1:9/x").with_options(base_url=server.url)
+    assert ranking(client.rerank(**CALL)) == BEST_FIRST
+
+
+@pytest.mark.parametrize(
+    "url", ["host/x", "https://user:5ecret@host/x", "https://host/x?a=b c", "https://host/x#y", "local:", 5]
+)
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_rerank_url_that_is_not_valid_is_refused(kind, url):
+    """At construction, under the name of the argument."""
+    with pytest.raises(errors.InvalidRequestError, match="rerank_url") as caught:
+        kind("k", rerank_url=url)
+    assert "5ecret" not in str(caught.value)
 
 
 def test_the_address_is_read_from_the_environment_at_construction(server, make_either, monkeypatch):

@@ -18,7 +18,6 @@ from cohere_rerank import (
     InvalidRequestError,
     InvalidResponseError,
     NotFoundError,
-    UnprocessableEntityError,
 )
 from tests.conftest import AsyncAdapter, SyncAdapter
 from tests.fake_server import Request, Server, raw, score
@@ -246,10 +245,12 @@ def test_split_lists_work_in_every_part():
         assert ranking(client.rerank(**{**CALL, "documents": documents})) == [i for i, _ in pairs(QUERY, documents)]
 
 
-def test_a_limit_of_the_server_is_told_as_it_tells_it():
+def test_a_limit_that_the_server_states_is_learned():
+    """The list is sent again in parts of that size."""
     with Tei() as server, client_of(server, "sync", dialect="tei") as client:
-        with pytest.raises(UnprocessableEntityError, match="batch size 40"):
-            client.rerank(**{**CALL, "documents": ["d"] * 40})
+        response = client.rerank(**{**CALL, "documents": [f"d{i}" for i in range(40)]})
+        assert sorted(item.index for item in response.results) == list(range(40))
+        assert [len(request.json["texts"]) for request in server.requests[1:]] == [20, 20]
 
 
 def test_a_model_that_is_not_there_is_no_other_dialect():
