@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._retry import RetryBudget, RetryPolicy
     from ._settings import ApiKey, DialectName, Fallback, Limit
     from ._wire.dialects import Dialect
+    from ._wire.size_limits import SizeLimit
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
     from .local.scorer import ScoreFunction, Scorer
@@ -38,13 +39,13 @@ def _backend_id(config: Config) -> tuple[Any, ...]:
 class ClientState:
     """What a client and its copies share: one sender, one retry budget, one count of usage, known dialects."""
 
-    __slots__ = ("_sender", "accepted_documents", "budget", "dialects", "has_outage", "is_closed", "usage")
+    __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "size_limits", "usage")
 
     def __init__(self) -> None:
         self._sender: dict[str, Any] = {}
         self.budget: RetryBudget | None = None  # made when it is first needed, as the sender is
         self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
-        self.accepted_documents: dict[str, int] = {}  # in one request, by address; learned from refusals
+        self.size_limits: dict[str, SizeLimit] = {}  # by address; learned from refusals
         self.has_outage = False
         self.is_closed = False
         self.usage = UsageCounters()

@@ -139,22 +139,23 @@ class BaseRunner:
             from ._wire.dialects import initial_dialect
 
             call.dialect = self._state.dialects.get((name, self.config.base_url)) or initial_dialect(name)
-        accepted = self._state.accepted_documents.get(self.config.base_url)
-        if accepted is not None:
-            call.max_documents_per_request = min(call.max_documents_per_request, accepted)
+        limit = self._state.size_limits.get(self.config.base_url)
+        if limit is not None:
+            call.limit_size(limit.max_documents, limit.max_bytes)
         return call.parts()
 
     def _smaller_parts(self, part: Part, error: ApiError) -> list[Part] | None:
         """Return the parts to send in place of one that the server refused as too large; None after another error."""
         if self.config.is_local or self.config.pointwise is False:
             return None
-        from ._wire.size_limits import accepted_documents
+        from ._wire.size_limits import stated_limit
 
-        accepted = accepted_documents(error, part)
-        if accepted is None:
+        limit = stated_limit(error, part)
+        if limit is None:
             return None
-        self._state.accepted_documents[self.config.base_url] = accepted
-        return part.split(accepted)
+        known = self._state.size_limits.get(self.config.base_url, limit)
+        self._state.size_limits[self.config.base_url] = limit.merged_with(known)
+        return part.split(-(-part.n_documents // limit.max_documents) if limit.max_documents else 2)
 
     def _try_next_dialect(self, part: Part, reply: Reply) -> bool:
         """Encode the part in the next dialect that ``dialect="auto"`` tries after this reply, if there is one."""

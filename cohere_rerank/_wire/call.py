@@ -79,6 +79,13 @@ class Call:
         """Let the call be one request, however long its list is."""
         self.max_documents_per_request, self.max_request_bytes = len(self.texts) or 1, None
 
+    def limit_size(self, max_documents: int | None, max_bytes: int | None) -> None:
+        """Let no request be larger than the server accepts."""
+        if max_documents is not None:
+            self.max_documents_per_request = min(self.max_documents_per_request, max_documents)
+        if max_bytes is not None:
+            self.max_request_bytes = min(self.max_request_bytes or max_bytes, max_bytes)
+
     def _edges(self) -> list[int]:
         """Where the parts begin, and where the last one ends."""
         n = len(self.texts)
@@ -141,9 +148,8 @@ class Part:
             size += _REPLY_BYTES_PER_SPAN * sum(max_spans or _max_spans(text) for text in texts)
         return size
 
-    def split(self, max_documents: int) -> list[Part]:
-        """Return parts of at most so many documents each, in place of this one."""
-        n_parts = -(-self.n_documents // max_documents)
+    def split(self, n_parts: int) -> list[Part]:
+        """Return so many parts of equal length in place of this one."""
         edges = [self.start + self.n_documents * i // n_parts for i in range(n_parts + 1)]
         parts = [Part(self.call, start, end) for start, end in pairwise(edges)]
         for part in parts:

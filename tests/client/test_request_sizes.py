@@ -54,7 +54,6 @@ REFUSALS = {
     "TEI, 422": lambda request: reply(422, json={"error": "batch size 100 > maximum allowed batch size 32"}),
     "number": lambda request: error(400, "invalid request: number of documents must be at most 32, got 100"),
     "words": lambda request: error(422, "a request may have up to 32 documents"),
-    "no number": lambda request: reply(413, text="<html>Request Entity Too Large</html>"),
 }
 
 
@@ -74,8 +73,25 @@ def test_a_limit_on_documents_is_learned(server, make_either, refusal):
 
 def test_a_limit_on_bytes_is_found_by_halving(server, make_either):
     """A 413 without a number halves the list until the parts fit."""
-    server.default = refuse_if(lambda request: len(request.body) > 1500, lambda request: error(413, "too large"))
-    assert ranking(make_either().rerank(**ASKED, documents=MANY)) == best_first(MANY)
+    long = [text * 200 for text in MANY]
+    page = reply(413, text="<html>Request Entity Too Large</html>")
+    server.default = refuse_if(lambda request: len(request.body) > 400_000, lambda request: page)
+    client = make_either()
+    assert ranking(client.rerank(**ASKED, documents=long)) == best_first(long)
+    server.requests.clear()
+    assert ranking(client.rerank(**ASKED, documents=long)) == best_first(long)
+    assert all(len(request.body) <= 400_000 for request in server.requests)
+
+
+def test_a_server_that_refuses_every_size_is_asked_only_a_few_times(server, make_either):
+    """A 413 to a short body has another reason than its size."""
+    server.default = error(413, "no")
+    with pytest.raises(errors.PayloadTooLargeError):
+        make_either().rerank(**ASKED, documents=MANY)
+    assert len(server.requests) == 1
+    with pytest.raises(errors.PayloadTooLargeError):
+        make_either().rerank(**ASKED, documents=[text * 200 for text in MANY])
+    assert len(server.requests) < 60
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
