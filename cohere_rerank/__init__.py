@@ -23,6 +23,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import core as core
     from . import errors as errors
+    from ._clock import Clock as Clock
+    from ._raw_response import AsyncRawClientV2 as AsyncRawClientV2
+    from ._raw_response import RawClientV2 as RawClientV2
+    from ._raw_response import RawResponse as RawResponse
     from ._retry import RetryPolicy as RetryPolicy
     from ._transport.http import DefaultAioHttpClient as DefaultAioHttpClient
     from ._transport.http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
@@ -35,13 +39,21 @@ if TYPE_CHECKING:
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
     from .limits.rate_limit import RateLimit as RateLimit
+    from .local.scorer import ScoreFunction as ScoreFunction
     from .local.scorer import Scorer as Scorer
+    from .types import ApiKey as ApiKey
     from .types import ApiMeta as ApiMeta
     from .types import ApiMetaApiVersion as ApiMetaApiVersion
     from .types import ApiMetaBilledUnits as ApiMetaBilledUnits
     from .types import ApiMetaTokens as ApiMetaTokens
     from .types import ClientOptions as ClientOptions
     from .types import CommonArguments as CommonArguments
+    from .types import DialectName as DialectName
+    from .types import DocumentCollection as DocumentCollection
+    from .types import Documents as Documents
+    from .types import Fallback as Fallback
+    from .types import Limit as Limit
+    from .types import ModelName as ModelName
     from .types import RequestOptions as RequestOptions
     from .types import RerankArguments as RerankArguments
     from .types import RerankRelevantSpanResponse as RerankRelevantSpanResponse
@@ -55,6 +67,8 @@ _MODULES = {
     "_transport.http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
     "_retry": ("RetryPolicy",),
     "async_client": ("AsyncClientV2",),
+    "_clock": ("Clock",),
+    "_raw_response": ("AsyncRawClientV2", "RawClientV2", "RawResponse"),
     "batch.rules": ("BatchProgress",),
     "cache.score_cache": ("ScoreCache",),
     "client": ("ClientV2",),
@@ -86,7 +100,7 @@ _MODULES = {
         "RateLimitStoreError",
         "RateLimitWaitError",
         "RedirectError",
-        "RequestTimedOutError",
+        "TimeoutExceededError",
         "RequestTimeoutError",
         "ResponseTooLargeError",
         "ScorerError",
@@ -96,7 +110,7 @@ _MODULES = {
         "UnprocessableEntityError",
     ),
     "limits.rate_limit": ("RateLimit",),
-    "local.scorer": ("Scorer",),
+    "local.scorer": ("ScoreFunction", "Scorer"),
     "types": (
         "ApiMeta",
         "ApiMetaApiVersion",
@@ -104,6 +118,13 @@ _MODULES = {
         "ApiMetaTokens",
         "ClientOptions",
         "CommonArguments",
+        "Limit",
+        "Fallback",
+        "DialectName",
+        "ApiKey",
+        "ModelName",
+        "Documents",
+        "DocumentCollection",
         "RequestOptions",
         "RerankArguments",
         "RerankRelevantSpanResponse",
@@ -117,11 +138,13 @@ _MODULES = {
 _EXPORTS = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
 __all__ = [
     "ApiError",
+    "ApiKey",
     "ApiMeta",
     "ApiMetaApiVersion",
     "ApiMetaBilledUnits",
     "ApiMetaTokens",
     "AsyncClientV2",
+    "AsyncRawClientV2",
     "BadGatewayError",
     "BadRequestError",
     "BatchProgress",
@@ -132,6 +155,7 @@ __all__ = [
     "ClientOptions",
     "ClientUsage",
     "ClientV2",
+    "Clock",
     "CohereRerankError",
     "CommonArguments",
     "ConflictError",
@@ -139,13 +163,19 @@ __all__ = [
     "DeadlineExceededError",
     "DefaultAioHttpClient",
     "DefaultAsyncHttpxClient",
+    "DialectName",
+    "DocumentCollection",
+    "Documents",
+    "Fallback",
     "ForbiddenError",
     "GatewayTimeoutError",
     "InternalServerError",
     "InvalidRequestError",
     "InvalidResponseError",
     "InvalidTokenError",
+    "Limit",
     "MissingApiKeyError",
+    "ModelName",
     "NotFoundError",
     "NotImplementedError",
     "PayloadTooLargeError",
@@ -154,9 +184,10 @@ __all__ = [
     "RateLimit",
     "RateLimitStoreError",
     "RateLimitWaitError",
+    "RawClientV2",
+    "RawResponse",
     "RedirectError",
     "RequestOptions",
-    "RequestTimedOutError",
     "RequestTimeoutError",
     "RerankArguments",
     "RerankRelevantSpanResponse",
@@ -165,10 +196,12 @@ __all__ = [
     "ResponseTooLargeError",
     "RetryPolicy",
     "ScoreCache",
+    "ScoreFunction",
     "Scorer",
     "ScorerError",
     "SearchUnitsEstimate",
     "ServiceUnavailableError",
+    "TimeoutExceededError",
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnprocessableEntityError",
@@ -179,5 +212,5 @@ __all__ = [
     "estimate_search_units",
 ]
 
-
-__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

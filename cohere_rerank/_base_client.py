@@ -19,13 +19,12 @@ if TYPE_CHECKING:
 
     from ._clock import Clock
     from ._retry import RetryBudget, RetryPolicy
-    from ._settings import ApiKey, DialectName, Fallback, Limit
     from ._wire.dialects import Dialect
     from ._wire.size_limits import SizeLimit
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ClientOptions
+    from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit
     from .usage import ClientUsage
 
     T = TypeVar("T")

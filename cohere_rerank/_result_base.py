@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 _serializer = SchemaSerializer(core_schema.any_schema())
 
 
-class Value:
+class ResultBase:
     """What the types share. Declared fields are slots; unknown ones go to the lazily made dict."""
 
     __slots__ = ("__dict__", "__weakref__")
     # Slots that are no fields: outside dumps, equality, hash and repr, but copied and pickled.
-    _own_slots: ClassVar[tuple[str, ...]] = ()
+    _internal_slots: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[builtins.dict[str, Any]]
@@ -35,7 +35,7 @@ class Value:
         for name in {name for base in cls.__mro__[:-1] for name in vars(base)} - {"__dict__", "__weakref__"}:
             member = getattr_static(cls, name)
             if isinstance(member, property):
-                setattr(cls, name, member.setter(_keep_unknown(name)))
+                setattr(cls, name, member.setter(_set_extra(name)))
             elif not name.startswith("_") and isinstance(member, (FunctionType, classmethod)):
                 setattr(cls, name, _Method(name, member))
 
@@ -118,32 +118,32 @@ class Value:
         return f"{type(self).__name__}({given})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restored, (type(self), _state(self))
+        return _rebuild, (type(self), _state(self))
 
 
 class _Method:
     """A method that an unknown field of its name does not hide."""
 
     def __init__(self, name: str, method: Any) -> None:
-        self._keep = _keep_unknown(name)
+        self._keep = _set_extra(name)
         self._method = method
         self.__doc__ = method.__doc__
 
     def __get__(self, instance: object, owner: type) -> Any:
         return self._method.__get__(instance, owner)
 
-    def __set__(self, instance: Value, value: object) -> None:
+    def __set__(self, instance: ResultBase, value: object) -> None:
         self._keep(instance, value)
 
 
-def _keep_unknown(name: str) -> Callable[[Value, object], None]:
-    def keep(self: Value, value: object) -> None:
+def _set_extra(name: str) -> Callable[[ResultBase, object], None]:
+    def keep(self: ResultBase, value: object) -> None:
         self.__dict__[name] = value
 
     return keep
 
 
-def _declared(value: Value) -> list[Any]:
+def _declared(value: ResultBase) -> list[Any]:
     return [getattr(value, name) for name in type(value).__dataclass_fields__]
 
 
@@ -153,13 +153,13 @@ def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any
     def plain(value: Any) -> Any:
         if isinstance(value, list):
             return [plain(item) for item in value]
-        if not isinstance(value, Value):
+        if not isinstance(value, ResultBase):
             return value
         fields: dict[str, Any] = {}
         for name in type(value).__dataclass_fields__:
             item = getattr(value, name)
             if item is not None:
-                fields[name] = plain(item) if isinstance(item, (list, Value)) else item
+                fields[name] = plain(item) if isinstance(item, (list, ResultBase)) else item
             elif not without_none:
                 fields[name] = None
         for name, item in value.__dict__.items():
@@ -170,25 +170,25 @@ def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any
     return plain(value)
 
 
-def _state(value: Value) -> dict[str, Any]:
+def _state(value: ResultBase) -> dict[str, Any]:
     """All that a value holds, by name; slots of ours only where filled."""
-    names = (*type(value).__dataclass_fields__, *type(value)._own_slots)
+    names = (*type(value).__dataclass_fields__, *type(value)._internal_slots)
     state = {name: getattr(value, name) for name in names if hasattr(value, name)}
     if value.__dict__:
         state["__dict__"] = dict(value.__dict__)
     return state
 
 
-def _restored(cls: type[Any], state: dict[str, Any]) -> Any:
+def _rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
     value = object.__new__(cls)
     for name, item in state.items():
         object.__setattr__(value, name, item)  # frozen
     return value
 
 
-def replaced(value: Any, **changes: Any) -> Any:
+def replace(value: Any, **changes: Any) -> Any:
     """A copy with some fields changed, not checked anew.
 
     Unlike ``dataclasses.replace``, it keeps unknown fields, the caller's documents and their texts.
     """
-    return _restored(type(value), _state(value) | changes)
+    return _rebuild(type(value), _state(value) | changes)

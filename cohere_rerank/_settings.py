@@ -14,19 +14,13 @@ from .errors import InvalidRequestError, MissingApiKeyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-    from typing import Any, Literal
+    from typing import Any
 
     from ._clock import Clock
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
-    from .limits.rate_limit import RateLimit
     from .local.scorer import ScoreFunction, Scorer
-
-    ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
-    DialectName = Literal["cohere", "v1", "jina", "tei", "llamacpp", "auto"]
-    Fallback = Literal["local"] | Scorer | ScoreFunction
-    Limit = Literal["trial", "production", "auto"] | RateLimit
+    from .types import ApiKey, DialectName, Fallback, Limit
 
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
 DEFAULT_CONNECT_TIMEOUT_S = 10.0

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._async_runner import AsyncRunner
     from ._raw_response import AsyncRawClientV2
     from .batch import AsyncBatch, BatchProgress
-    from .types import CommonArguments, RequestOptions, RerankRelevantSpans, V2RerankResponse
+    from .types import CommonArguments, Documents, ModelName, RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 __all__ = ["AsyncClientV2"]
 
@@ -69,9 +69,9 @@ class AsyncClientV2(BaseClient):
     async def rerank(
         self,
         *,
-        model: str,
+        model: ModelName,
         query: str,
-        documents: Iterable[object],
+        documents: Documents,
         top_n: int | None = None,
         max_tokens_per_doc: int | None = None,
         relevant_spans: RerankRelevantSpans | Mapping[str, Any] | None = None,

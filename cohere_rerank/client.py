@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._runner import Runner
     from .async_client import AsyncClientV2
     from .batch import Batch, BatchProgress
-    from .types import CommonArguments, RequestOptions, RerankRelevantSpans, V2RerankResponse
+    from .types import CommonArguments, Documents, ModelName, RequestOptions, RerankRelevantSpans, V2RerankResponse
 
 __all__ = ["AsyncClientV2", "ClientV2"]
 
@@ -72,9 +72,9 @@ class ClientV2(BaseClient):
     def rerank(
         self,
         *,
-        model: str,
+        model: ModelName,
         query: str,
-        documents: Iterable[object],
+        documents: Documents,
         top_n: int | None = None,
         max_tokens_per_doc: int | None = None,
         relevant_spans: RerankRelevantSpans | Mapping[str, Any] | None = None,

@@ -17,7 +17,7 @@
      │   └─ ResponseTooLargeError
      └─ ConnectionFailedError      no complete answer arrived; also the httpx exception that happened
          ├─ CertificateError       the server's certificate was refused
-         └─ RequestTimedOutError   a single phase took too long (also a TimeoutError)
+         └─ TimeoutExceededError   a single phase took too long (also a TimeoutError)
              └─ DeadlineExceededError   the whole call took too long
                  └─ RateLimitWaitError  our own limit= lets the call go only after its deadline (nothing was sent)
 
@@ -59,11 +59,11 @@ __all__ = [
     "RateLimitStoreError",
     "RateLimitWaitError",
     "RedirectError",
-    "RequestTimedOutError",
     "RequestTimeoutError",
     "ResponseTooLargeError",
     "ScorerError",
     "ServiceUnavailableError",
+    "TimeoutExceededError",
     "TooManyRequestsError",
     "UnauthorizedError",
     "UnprocessableEntityError",
@@ -348,11 +348,11 @@ class CertificateError(ConnectionFailedError):
     is_transient = False
 
 
-class RequestTimedOutError(ConnectionFailedError, TimeoutError):
+class TimeoutExceededError(ConnectionFailedError, TimeoutError):
     """Connecting, writing, reading or waiting for a free connection took longer than its timeout."""
 
 
-class DeadlineExceededError(RequestTimedOutError):
+class DeadlineExceededError(TimeoutExceededError):
     """The call as a whole, with its attempts and waits, took longer than its deadline."""
 
 

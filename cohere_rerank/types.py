@@ -5,33 +5,41 @@ Fields that a newer API adds are kept: they read as attributes and stand in ever
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict, cast
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypedDict, Union, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, ValidationError, core_schema
 
 # Real pydantic dataclasses on purpose, though pydantic_core alone would import faster: decision note 9.
-from ._result_base import Value, replaced
+from ._result_base import ResultBase, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from typing_extensions import Self
 
     from ._clock import Clock
     from ._retry import RetryPolicy
-    from ._settings import ApiKey, DialectName, Fallback, Limit
     from .cache.score_cache import ScoreCache
+    from .limits.rate_limit import RateLimit
     from .local.scorer import ScoreFunction, Scorer
 
 __all__ = [
+    "ApiKey",
     "ApiMeta",
     "ApiMetaApiVersion",
     "ApiMetaBilledUnits",
     "ApiMetaTokens",
     "ClientOptions",
     "CommonArguments",
+    "DialectName",
+    "DocumentCollection",
+    "Documents",
+    "Fallback",
+    "Limit",
+    "ModelName",
     "RequestOptions",
     "RerankArguments",
     "RerankRelevantSpanResponse",
@@ -45,7 +53,7 @@ _N_REPR_RESULTS = 3
 _set = object.__setattr__  # the values are frozen; this is how our own slots are filled
 
 
-class _Lenient:
+class _NoneOnError:
     """In a reply, a value of the wrong type reads as None: no reason to lose a good ranking."""
 
     @classmethod
@@ -73,7 +81,7 @@ RerankRelevantSpansMode = Literal["enabled", "disabled"] | str  # noqa: PYI051
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class RerankRelevantSpans(Value):
+class RerankRelevantSpans(ResultBase):
     """Asks for the stretches that made each document relevant (Rerank v5 and newer).
 
     Attributes:
@@ -88,7 +96,7 @@ class RerankRelevantSpans(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class RerankRelevantSpanResponse(Value):
+class RerankRelevantSpanResponse(ResultBase):
     """A relevant stretch ``text[start:end]`` of a document.
 
     Attributes:
@@ -102,8 +110,8 @@ class RerankRelevantSpanResponse(Value):
     score: _Score
 
 
-class _ResultSlots(Value):
-    __slots__ = _own_slots = ("_caller_document", "_sent_text")
+class _ResultSlots(ResultBase):
+    __slots__ = _internal_slots = ("_caller_document", "_sent_text")
 
     if TYPE_CHECKING:
         _caller_document: object
@@ -145,7 +153,7 @@ class V2RerankResponseResultsItem(_ResultSlots):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMetaApiVersion(Value):
+class ApiMetaApiVersion(ResultBase):
     """Which version of the API answered.
 
     Attributes:
@@ -160,7 +168,7 @@ class ApiMetaApiVersion(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMetaBilledUnits(Value):
+class ApiMetaBilledUnits(ResultBase):
     """What the call is billed for: counts, as floats; None where it is not billed by that unit."""
 
     images: float | None = None
@@ -174,7 +182,7 @@ class ApiMetaBilledUnits(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMetaTokens(Value):
+class ApiMetaTokens(ResultBase):
     """Tokens that went into the model and came out of it, as floats."""
 
     input_tokens: float | None = None
@@ -182,7 +190,7 @@ class ApiMetaTokens(Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
-class ApiMeta(Value):
+class ApiMeta(ResultBase):
     """What a reply says about itself.
 
     Attributes:
@@ -193,15 +201,15 @@ class ApiMeta(Value):
         warnings: What the API wants the caller to know.
     """
 
-    api_version: Annotated[ApiMetaApiVersion | None, _Lenient] = None
-    billed_units: Annotated[ApiMetaBilledUnits | None, _Lenient] = None
-    tokens: Annotated[ApiMetaTokens | None, _Lenient] = None
-    cached_tokens: Annotated[float | None, _Lenient] = None
-    warnings: Annotated[Annotated[list[str], _StopAtFirstError] | None, _Lenient] = None
+    api_version: Annotated[ApiMetaApiVersion | None, _NoneOnError] = None
+    billed_units: Annotated[ApiMetaBilledUnits | None, _NoneOnError] = None
+    tokens: Annotated[ApiMetaTokens | None, _NoneOnError] = None
+    cached_tokens: Annotated[float | None, _NoneOnError] = None
+    warnings: Annotated[Annotated[list[str], _StopAtFirstError] | None, _NoneOnError] = None
 
 
-class _ResponseSlots(Value):
-    __slots__ = _own_slots = ("_from_fallback", "_n_documents_sent")
+class _ResponseSlots(ResultBase):
+    __slots__ = _internal_slots = ("_from_fallback", "_n_documents_sent")
 
     if TYPE_CHECKING:
         _from_fallback: bool
@@ -218,9 +226,9 @@ class V2RerankResponse(_ResponseSlots):
         meta: Version, billed units, tokens and warnings.
     """
 
-    id: Annotated[str | None, _Lenient] = None
+    id: Annotated[str | None, _NoneOnError] = None
     results: Annotated[list[V2RerankResponseResultsItem], _StopAtFirstError]
-    meta: Annotated[ApiMeta | None, _Lenient] = None
+    meta: Annotated[ApiMeta | None, _NoneOnError] = None
 
     @property
     def is_fallback(self) -> bool:
@@ -243,7 +251,7 @@ class V2RerankResponse(_ResponseSlots):
     def filter(self, *, min_score: float) -> Self:
         """A copy that has only the results whose score is at least ``min_score``."""
         kept = [item for item in self.results if item.relevance_score >= min_score]
-        response: Self = replaced(self, results=kept)
+        response: Self = replace(self, results=kept)
         return response
 
     def __repr__(self) -> str:
@@ -350,6 +358,33 @@ class RequestOptions(TypedDict, total=False):
     deadline: float | None
 
 
+# Open, so that other models can be named. The literals are for completion in editors.
+ModelName = (
+    Literal["rerank-v4.0-pro", "rerank-v4.0-fast", "rerank-v3.5", "rerank-english-v3.0", "rerank-multilingual-v3.0"]  # noqa: PYI051
+    | str
+)
+ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
+DialectName = Literal["cohere", "v1", "jina", "tei", "llamacpp", "auto"]
+Fallback = Union[Literal["local"], "Scorer", "ScoreFunction"]
+Limit = Union[Literal["trial", "production", "auto"], "RateLimit"]
+
+
+class DocumentCollection(Protocol):
+    """A list, tuple, array, column or view of documents. A single text is not one, though it can be iterated."""
+
+    def __iter__(self) -> Iterator[object]:
+        """Iterate over the documents."""
+        ...
+
+    # Takes any object, as the method of lists does. The one of str takes texts only, so str does not match.
+    def __contains__(self, document: object, /) -> bool:
+        """Return whether a document is in the collection."""
+        ...
+
+
+Documents = DocumentCollection | Iterator[object]
+
+
 class _OptionalArguments(TypedDict, total=False):
     top_n: int | None
     max_tokens_per_doc: int | None
@@ -367,17 +402,17 @@ class _OptionalArguments(TypedDict, total=False):
 class RerankArguments(_OptionalArguments):
     """The arguments of ``ClientV2.rerank``, for functions that take ``**arguments: Unpack[RerankArguments]``."""
 
-    model: str
+    model: ModelName
     query: str
-    documents: Iterable[object]
+    documents: Documents
 
 
 class CommonArguments(_OptionalArguments, total=False):
     """The arguments that the requests of ``ClientV2.rerank_many`` can share: the same ones, all optional."""
 
-    model: str | None
+    model: ModelName | None
     query: str | None
-    documents: Iterable[object] | None
+    documents: Documents | None
 
 
 class ClientOptions(TypedDict, total=False):

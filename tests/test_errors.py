@@ -137,8 +137,8 @@ def test_api_error_is_made_like_the_official_one():
         (errors.MissingApiKeyError, [errors.ApiError]),
         (errors.ResponseTooLargeError, [errors.InvalidResponseError]),
         (errors.CertificateError, [errors.ConnectionFailedError]),
-        (errors.RequestTimedOutError, [errors.ConnectionFailedError, TimeoutError, OSError]),
-        (errors.DeadlineExceededError, [errors.RequestTimedOutError]),
+        (errors.TimeoutExceededError, [errors.ConnectionFailedError, TimeoutError, OSError]),
+        (errors.DeadlineExceededError, [errors.TimeoutExceededError]),
         (transport_errors.CallDeadlineExceeded, [errors.DeadlineExceededError, httpx.TimeoutException, TimeoutError]),
         (transport_errors.UntrustedCertificate, [errors.CertificateError, httpx.ConnectError]),
     ],
@@ -154,7 +154,7 @@ def test_an_api_error_is_no_connection_failure_and_no_builtin():
     assert not issubclass(errors.NotImplementedError, builtins.NotImplementedError)
     for cls in every_class():
         assert not (issubclass(cls, errors.ApiError) and issubclass(cls, errors.ConnectionFailedError))
-        assert issubclass(cls, errors.RequestTimedOutError) == issubclass(cls, TimeoutError)
+        assert issubclass(cls, errors.TimeoutExceededError) == issubclass(cls, TimeoutError)
 
 
 # From a reply ------------------------------------------------------------------------------------
@@ -473,7 +473,7 @@ def test_a_timeout_is_a_timeout_error(cls):
     error = typed(cls("x"))
     is_timeout = issubclass(cls, httpx.TimeoutException)
     assert isinstance(error, TimeoutError) == is_timeout
-    assert isinstance(error, errors.RequestTimedOutError) == is_timeout
+    assert isinstance(error, errors.TimeoutExceededError) == is_timeout
 
 
 def test_an_error_without_a_request_says_so():
@@ -554,7 +554,7 @@ def test_what_can_be_raised_in_a_task_can_be_caught_in_another():
         return results
 
     (error,) = asyncio.run(main())
-    assert isinstance(error, errors.RequestTimedOutError)
+    assert isinstance(error, errors.TimeoutExceededError)
 
 
 @pytest.mark.parametrize("cls", [cls for cls in every_class() if issubclass(cls, httpx.HTTPError)])

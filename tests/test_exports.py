@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import importlib
+import inspect
 import pkgutil
 from types import ModuleType
 
@@ -99,3 +102,35 @@ def test_results_and_errors_can_be_imported_from_the_package():
 
     public = {"AsyncClientV2", "ClientV2", "errors", *types.__all__, *errors.__all__}
     assert sorted(public - set(cohere_rerank.__all__)) == []
+
+
+STANDARD = {"Any", "AsyncIterable", "Awaitable", "Callable", "Executor", "Iterable", "Iterator", "Literal", "builtins"}
+STANDARD |= {"Mapping", "Self", "Sequence", "TracebackType", "Unpack", "httpx", "os", *dir(builtins)}
+
+
+def all_members(public):
+    return [member for kind in getattr(public, "__mro__", []) for member in vars(kind).values()]
+
+
+def type_names(public):
+    """The names in the annotations of a public function, or of a class's public methods."""
+    members = [public] if inspect.isfunction(public) else all_members(public)
+    for member in members:
+        function = member.fget if isinstance(member, property) else member
+        if not inspect.isfunction(function) or not function.__module__.startswith("cohere_rerank"):
+            continue
+        if function.__name__.startswith("_") and function.__name__ != "__init__":
+            continue
+        for annotation in function.__annotations__.values():
+            tree = ast.parse(annotation, mode="eval") if isinstance(annotation, str) else ast.Pass()
+            yield from (node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+
+
+def test_types_in_public_signatures_can_be_imported():
+    """What public functions and methods take and return can be imported from a public package."""
+    public = {*cohere_rerank.__all__, *cohere_rerank.batch.__all__, *cohere_rerank.limits.__all__}
+    objects = [getattr(cohere_rerank, name) for name in cohere_rerank.__all__]
+    used = {name for each in objects if hasattr(each, "__dict__") for name in type_names(each)} - STANDARD
+    assert {"AsyncBatch", "Clock", "Documents", "ModelName", "RawResponse"} <= used
+    internal = {"AsyncCalls", "Calls", "Reply"}  # of constructors that only the package itself calls
+    assert sorted(used - public - internal) == []

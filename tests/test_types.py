@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
 from cohere_rerank import types
-from cohere_rerank._result_base import replaced
+from cohere_rerank._result_base import replace
 from cohere_rerank.types import (
     ApiMeta,
     ApiMetaBilledUnits,
@@ -105,7 +105,12 @@ metas = objects(
 replies = objects({"results": st.lists(items, max_size=3)}, {"id": st.text(), "meta": metas})
 
 
-OUR_OWN = {"ClientOptions", "CommonArguments", "RerankArguments"}  # for type checkers; the official package has none
+OUR_OWN = {
+    "ClientOptions",
+    "CommonArguments",
+    "DocumentCollection",
+    "RerankArguments",
+}  # for type checkers; the official package has none
 
 
 class TestSameAsOfficial:
@@ -238,7 +243,7 @@ class TestParsing:
 
     def test_odd_meta_keeps_its_good_parts(self):
         response = parse_response(reply(meta={**REPLY["meta"], "api_version": "2", "cached_tokens": []}))
-        assert response.meta == replaced(parse_response(reply()).meta, api_version=None, cached_tokens=None)
+        assert response.meta == replace(parse_response(reply()).meta, api_version=None, cached_tokens=None)
 
     def test_numbers_as_names(self):
         """A server that counts its calls has an id too."""
@@ -339,7 +344,7 @@ class TestValues:
 
     @pytest.mark.parametrize(
         "copied",
-        [copy.copy, copy.deepcopy, replaced]
+        [copy.copy, copy.deepcopy, replace]
         + [lambda value, p=p: pickle.loads(pickle.dumps(value, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)],
     )
     def test_copies(self, copied):
@@ -374,7 +379,7 @@ class TestValues:
     def test_replaced(self):
         """Our own replace keeps unknown fields and the document."""
         response = attach(parse_response(item_reply(new=1)), ["a"], ["a"])
-        item = replaced(response.results[0], index=7)
+        item = replace(response.results[0], index=7)
         assert (item.index, item.new, item.document) == (7, 1, "a")
         assert response.results[0].index == 0
 

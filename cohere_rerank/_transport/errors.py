@@ -19,7 +19,7 @@ from cohere_rerank.errors import (
     DeadlineExceededError,
     InvalidRequestError,
     RateLimitWaitError,
-    RequestTimedOutError,
+    TimeoutExceededError,
     rebuild_error,
 )
 
@@ -106,32 +106,32 @@ class OtherConnectionError(ConnectionFailedError, httpx.TransportError):
 
 
 @_with_public_name
-class ConnectTimeout(RequestTimedOutError, httpx.ConnectTimeout):
+class ConnectTimeout(TimeoutExceededError, httpx.ConnectTimeout):
     """No connection within ``connect_timeout``."""
 
 
 @_with_public_name
-class ReadTimeout(RequestTimedOutError, httpx.ReadTimeout):
+class ReadTimeout(TimeoutExceededError, httpx.ReadTimeout):
     """No data came within ``timeout``."""
 
 
 @_with_public_name
-class WriteTimeout(RequestTimedOutError, httpx.WriteTimeout):
+class WriteTimeout(TimeoutExceededError, httpx.WriteTimeout):
     """Nothing could be written within ``timeout``."""
 
 
 @_with_public_name
-class PoolTimeout(RequestTimedOutError, httpx.PoolTimeout):
+class PoolTimeout(TimeoutExceededError, httpx.PoolTimeout):
     """No connection became free within ``timeout``."""
 
 
 @_with_public_name
-class OtherTimeout(RequestTimedOutError, httpx.TimeoutException):
+class OtherTimeout(TimeoutExceededError, httpx.TimeoutException):
     """A transport took too long in a phase that httpx has no class for."""
 
 
 @_with_public_name
-class AttemptTimeout(RequestTimedOutError, httpx.ReadTimeout):
+class AttemptTimeout(TimeoutExceededError, httpx.ReadTimeout):
     """One attempt took longer than ``timeout`` in all."""
 
 

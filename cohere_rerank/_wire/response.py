@@ -223,39 +223,39 @@ def empty_response(call: Call) -> V2RerankResponse:
 
 
 def _merge(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
-    from cohere_rerank._result_base import replaced
+    from cohere_rerank._result_base import replace
 
     results = [
-        replaced(item, index=item.index + part.start)
+        replace(item, index=item.index + part.start)
         for part, response in zip(parts, responses)
         for item in response.results
     ]
     results.sort(key=lambda item: (-item.relevance_score, item.index))
     meta = merge_meta([response.meta for response in responses])
-    merged: V2RerankResponse = replaced(responses[0], results=results[: call.top_n], meta=meta)
+    merged: V2RerankResponse = replace(responses[0], results=results[: call.top_n], meta=meta)
     return with_common_scale(merged, (response.score_scale for response in responses))
 
 
 def with_common_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2RerankResponse:
     """Return the response with the score scale of its parts. If one part has logits, the response has logits."""
-    from cohere_rerank._result_base import replaced
+    from cohere_rerank._result_base import replace
 
     known = {scale for scale in scales if scale is not None}
     if not known:
         return response
-    scaled: V2RerankResponse = replaced(response, score_scale="logit" if "logit" in known else min(known))
+    scaled: V2RerankResponse = replace(response, score_scale="logit" if "logit" in known else min(known))
     return scaled
 
 
 def merge_meta(metas: Sequence[Any]) -> Any:
     """Add up billed units and token counts, join the warnings (each once), and take the rest from the first part."""
-    from cohere_rerank._result_base import replaced
+    from cohere_rerank._result_base import replace
 
     metas = [meta for meta in metas if meta is not None]
     if not metas:
         return None
     warnings = dict.fromkeys(warning for meta in metas for warning in meta.warnings or ())
-    return replaced(
+    return replace(
         metas[0],
         billed_units=_sum_counts([meta.billed_units for meta in metas]),
         tokens=_sum_counts([meta.tokens for meta in metas]),
@@ -267,7 +267,7 @@ def merge_meta(metas: Sequence[Any]) -> Any:
 def _sum_counts(counts: Sequence[Any]) -> Any:
     from dataclasses import fields
 
-    from cohere_rerank._result_base import replaced
+    from cohere_rerank._result_base import replace
 
     counts = [count for count in counts if count is not None]
     if not counts:
@@ -275,7 +275,7 @@ def _sum_counts(counts: Sequence[Any]) -> Any:
     declared = [field.name for field in fields(counts[0])]
     names = dict.fromkeys(name for count in counts for name in (*declared, *vars(count)))
     totals = {name: _sum(getattr(count, name, None) for count in counts) for name in names}
-    return replaced(counts[0], **{name: total for name, total in totals.items() if total is not None})
+    return replace(counts[0], **{name: total for name, total in totals.items() if total is not None})
 
 
 def _sum(values: Iterator[Any]) -> float | None:

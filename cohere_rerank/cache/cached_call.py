@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 
-from cohere_rerank._result_base import replaced
+from cohere_rerank._result_base import replace
 from cohere_rerank._wire.call import Call
 from cohere_rerank._wire.response import merge_meta, with_common_scale
 from cohere_rerank.errors import CohereRerankError
@@ -129,7 +129,7 @@ class CachedCall:
         results = results[: self._call.top_n]
         if self._fresh:
             meta = merge_meta([response.meta for response in self._fresh])
-            response: V2RerankResponse = replaced(self._fresh[0], results=results, meta=meta)
+            response: V2RerankResponse = replace(self._fresh[0], results=results, meta=meta)
         else:  # nothing was sent, so it is certain that nothing is billed
             meta = ApiMeta(billed_units=ApiMetaBilledUnits(search_units=0.0))
             response = V2RerankResponse(results=results, meta=meta)
@@ -144,13 +144,13 @@ class CachedCall:
         from cohere_rerank.local.fallback import fallback_response
 
         whole = fallback_response(self._call, CohereRerankError("see above"), self._calls.config.fallback)
-        result: V2RerankResponse = replaced(whole, meta=response.meta)
+        result: V2RerankResponse = replace(whole, meta=response.meta)
         return result
 
     def _item(self, index: int, key: bytes) -> Any:
         item, entry = self._items.get(key), self._known.get(key)
         if item is not None:
-            return replaced(item, index=index)
+            return replace(item, index=index)
         if entry is None:  # the reply did not contain it
             return None
         spans = None if entry.spans is None else _SPANS.validate_json(entry.spans)

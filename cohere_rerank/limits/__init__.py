@@ -23,5 +23,5 @@ __all__ = ["FileStore", "RateLimit", "RedisStore", "Store"]
 
 _EXPORTS = {"FileStore": "file", "RedisStore": "redis"}
 
-
-__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -21,5 +21,5 @@ if TYPE_CHECKING:
 _EXPORTS = {"ServerSettings": "settings", "create_app": "app", "serve": "run"}
 __all__ = ["ServerSettings", "create_app", "serve"]
 
-
-__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

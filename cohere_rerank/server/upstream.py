@@ -15,7 +15,7 @@ from cohere_rerank.errors import (
     CohereRerankError,
     ConnectionFailedError,
     InvalidRequestError,
-    RequestTimedOutError,
+    TimeoutExceededError,
 )
 from cohere_rerank.local.registry import get_scorer
 
@@ -133,7 +133,7 @@ def http_error_for(error: CohereRerankError) -> HttpError:
         return HttpError(502, "the upstream rejected this server's own key")
     if isinstance(error, ApiError) and status is not None and status in _ERROR_STATUSES:
         return HttpError(status, _upstream_message(error), _retry_after(error))
-    if isinstance(error, RequestTimedOutError):
+    if isinstance(error, TimeoutExceededError):
         return HttpError(504, "the upstream did not answer in time")
     if isinstance(error, ConnectionFailedError):
         return HttpError(502, "the upstream cannot be reached")

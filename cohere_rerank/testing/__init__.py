@@ -33,5 +33,5 @@ _EXPORTS = {
 }
 __all__ = ["FakeClock", "FaultServer", "Request", "cassette"]
 
-
-__getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

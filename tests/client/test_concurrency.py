@@ -110,7 +110,7 @@ def test_waiting_for_a_connection_is_bounded(server, make_client):
         with server.hold_replies():
             first = threads.submit(ask, client, 0)
             server.wait_until(lambda s: s.n_in_flight == 1)
-            with pytest.raises(errors.RequestTimedOutError) as caught:
+            with pytest.raises(errors.TimeoutExceededError) as caught:
                 ask(client.with_options(timeout=0.05), 1)
             with pytest.raises(errors.DeadlineExceededError):
                 ask(client.with_options(deadline=0.05), 1)
@@ -325,7 +325,7 @@ def test_a_tasks_wait_for_a_connection_is_bounded(server, make_async_client):
             with server.hold_replies():
                 first = asyncio.ensure_future(ask(client, 0))
                 await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
-                with pytest.raises(errors.RequestTimedOutError) as caught:
+                with pytest.raises(errors.TimeoutExceededError) as caught:
                     await ask(client.with_options(timeout=0.05), 1)
                 with pytest.raises(errors.DeadlineExceededError):
                     await ask(client.with_options(deadline=0.05), 1)

@@ -249,7 +249,7 @@ def test_a_request_that_nobody_reads_is_given_up(server, clock, make_either, opt
     """A server that takes no more bytes is a write timeout, or the deadline if that is sooner."""
     client = make_either(max_retries=0, **options)
     server.reply_before_body = stall()
-    with pytest.raises(errors.RequestTimedOutError) as caught:
+    with pytest.raises(errors.TimeoutExceededError) as caught:
         client.rerank(**{**CALL, "documents": ["x" * 10_000_000] * 2})
     assert isinstance(caught.value, kind)
 

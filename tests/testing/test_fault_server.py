@@ -224,7 +224,7 @@ def test_hints_are_sent_and_waited_for(fake):
 def test_a_hang_ends_with_the_client(fake):
     """The client's timeout ends a hang."""
     fake.fail(hang=True)
-    with pytest.raises(ours.RequestTimedOutError):
+    with pytest.raises(ours.TimeoutExceededError):
         fake.client(max_retries=0, timeout=0.05).rerank(**CALL)
     fake.wait_until(lambda server: server.n_in_flight == 0)
 
