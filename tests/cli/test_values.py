@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import click
 import pytest
 
-from cohere_rerank import ClientV2
+from cohere_rerank import ClientV2, ModelName
 from cohere_rerank.cli._failures import in_options
 from cohere_rerank.cli._program import program
-from cohere_rerank.cli._values import DIALECT, SCORERS, counted
+from cohere_rerank.cli._values import DEFAULT_MODEL, DIALECT, MODELS, SCORERS, counted
+
+
+def test_the_shell_completes_every_known_model():
+    """The type ModelName has the same names for editors."""
+    names, _ = get_args(ModelName)
+    assert {*get_args(names), DEFAULT_MODEL} <= {*MODELS}
 
 
 @pytest.mark.parametrize("dialect", DIALECT.choices)
