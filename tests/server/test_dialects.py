@@ -126,14 +126,14 @@ def test_jina_has_model_object_and_usage():
 )
 def test_tei_returns_an_array(options, expected):
     """The reply is an array of index, score and, on request, text."""
-    asked = dialects.parse_jina_or_tei({"query": "q", "texts": ["a", "b"], **options}, "default", False)
-    assert asked.encode_reply(reply()) == expected
+    parsed = dialects.parse_jina_or_tei({"query": "q", "texts": ["a", "b"], **options}, "default", False)
+    assert parsed.encode_reply(reply()) == expected
 
 
 def test_tei_raw_scores_are_logits():
     """The sigmoid of a raw score is the score. The scores 0 and 1 have finite logits, as JSON requires."""
-    asked = dialects.parse_tei({"query": "q", "texts": ["a", "b"], "raw_scores": True}, "default", False)
-    best, worst = (item["score"] for item in asked.encode_reply(reply()))
+    parsed = dialects.parse_tei({"query": "q", "texts": ["a", "b"], "raw_scores": True}, "default", False)
+    best, worst = (item["score"] for item in parsed.encode_reply(reply()))
     assert 1 / (1 + math.exp(-best)) == pytest.approx(0.75)
     assert math.isfinite(worst)
     assert worst < best
@@ -141,8 +141,8 @@ def test_tei_raw_scores_are_logits():
 
 def test_fields_without_effect_are_named_in_the_warnings():
     """The warning follows the endpoint's own. Long lists and long names are shortened."""
-    asked = dialects.parse_v2(changed(top_k=1, **{f"f{i}": 0 for i in range(7)}, **{"z" * 99: 0}), "default", False)
-    said = asked.encode_reply(reply())["meta"]["warnings"]
+    parsed = dialects.parse_v2(changed(top_k=1, **{f"f{i}": 0 for i in range(7)}, **{"z" * 99: 0}), "default", False)
+    said = parsed.encode_reply(reply())["meta"]["warnings"]
     assert said == ["w", "fields without effect here: 'f0', 'f1', 'f2', 'f3', 'f4' and 4 more"]
     alone = dialects.parse_v2(changed(**{"z" * 99: 0}), "default", False).encode_reply({"id": "1", "results": []})
     assert alone["meta"]["warnings"] == [f"fields without effect here: '{'z' * 40}'"]
@@ -195,6 +195,6 @@ def test_strict_rejects_unknown_fields(read, request_):
 def test_strict_v2_leaves_everything_to_the_endpoint():
     """Nulls and unknown fields reach the endpoint unchanged."""
     request = changed(top_n=None, top_k=3)
-    asked = dialects.parse_v2(request, "default", True)
-    assert asked.body == request
-    assert asked.encode_reply(reply()) == reply()
+    parsed = dialects.parse_v2(request, "default", True)
+    assert parsed.body == request
+    assert parsed.encode_reply(reply()) == reply()

@@ -200,12 +200,12 @@ def test_moves_between_two_scorers_are_shown(opened):
         page.press("example-records")
         first, second = page.order(1), page.order(2)
         assert first != second
-        expected = [told(first.index(index) - rank) for rank, index in enumerate(second)]
+        expected = [move_text(first.index(index) - rank) for rank, index in enumerate(second)]
         notes = page.texts("#results > section:nth-child(2) li > .quiet")
         assert [note.partition(" · ")[2] for note in notes] == expected
 
 
-def told(n_up):
+def move_text(n_up):
     return "same rank" if n_up == 0 else f"▲ up {n_up}" if n_up > 0 else f"▼ down {-n_up}"
 
 

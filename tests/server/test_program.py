@@ -238,6 +238,6 @@ def test_a_faults_file_replaces_the_server(tmp_path, how, code):
         process.kill()
         process.communicate()
     assert (process.returncode, out) == (code, "")
-    told = [json.loads(line) for line in [first, *log.splitlines()]]
-    assert [line["level"] for line in told] == ["info", "info", "warning"]
-    assert told[0]["url"] == said[1]
+    log_lines = [json.loads(line) for line in [first, *log.splitlines()]]
+    assert [line["level"] for line in log_lines] == ["info", "info", "warning"]
+    assert log_lines[0]["url"] == said[1]

@@ -42,8 +42,8 @@ def test_the_log_says_that_the_key_was_rejected(upstream):
         wait_until(lambda: any('"r1"' in line and '"status": 502' in line for line in started.lines))
         said = [record for record in started.records() if record["level"] == "warning"]
     assert [reply.json()["message"] for reply in replies] == ["the upstream rejected this server's own key"] * 2
-    told = [(line["message"], line["request_id"], line["reason"], line["upstream_status"]) for line in said]
-    assert told == [
+    logged = [(line["message"], line["request_id"], line["reason"], line["upstream_status"]) for line in said]
+    assert logged == [
         ("the upstream rejected this server's own key", "r0", "UnauthorizedError", 401),
         ("the upstream rejected this server's own key", "r1", "ForbiddenError", 403),
     ]
