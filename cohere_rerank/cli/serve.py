@@ -87,6 +87,22 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that can be used with -
     help="Time limit for reading the body of a request, which holds a slot of the queue during that time.",
 )
 @click.option(
+    "--request-timeout",
+    default=60.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="How long the local engine may take for a request; then it gets 503.",
+)
+@click.option(
+    "--allow-host",
+    "allowed_hosts",
+    multiple=True,
+    metavar="NAME",
+    help="Accept requests to this host name; repeatable. Without keys, a server on a loopback address accepts only "
+    "requests to loopback names.",
+)
+@click.option(
     "--faults",
     type=click.Path(exists=True, dir_okay=False),
     metavar="FILE",
@@ -108,6 +124,8 @@ def serve(
     queue: int,
     max_body: int,
     body_timeout: float,
+    request_timeout: float,
+    allowed_hosts: Sequence[str],
     faults: str | None,
 ) -> None:
     """Serve Cohere's rerank API over HTTP: /v2/rerank, /v1/rerank and /rerank.
@@ -132,6 +150,8 @@ def serve(
         queue=queue,
         max_body_bytes=max_body * _MEBIBYTE,
         body_timeout_s=body_timeout,
+        request_timeout_s=request_timeout,
+        allowed_hosts=tuple(allowed_hosts) or None,
     )
     if not settings.api_keys and not is_loopback(host):
         notice(f"the server on {host} accepts every caller; set CO_SERVER_API_KEY to require a key")
@@ -146,6 +166,8 @@ def _serve_faults(ctx: click.Context, host: str, port: int, file: str) -> None:
     ]
     if others:
         raise click.UsageError(f"{', '.join(others)} cannot be used with --faults.")
+    if not is_loopback(host):
+        notice(f"the fault server on {host} accepts every caller; use it for tests only, on a network that you trust")
     from logging.config import dictConfig
 
     from cohere_rerank.server.logs import log_config

@@ -14,6 +14,7 @@ from . import dialects
 from .api_keys import ApiKeys
 from .backends import Backend, LocalBackend, RawRequest
 from .executor import BoundedExecutor
+from .hosts import check_host
 from .http import JSON, ClientDisconnected, HttpError, HttpExchange, Message, Receive, Response, Send
 from .logs import error_fields, log_failure
 from .metrics import CONTENT_TYPE, Metrics
@@ -115,6 +116,7 @@ class App:
 
     async def _respond(self, exchange: HttpExchange) -> tuple[Response, int]:
         """Return the response and the number of documents that were ranked."""
+        check_host(self._settings.allowed_hosts, exchange.headers.get("host"), exchange.headers.get("origin"))
         handler = self._routes.get(exchange.path)
         if handler is not None:
             _check_method(exchange, "GET", "HEAD")
@@ -167,6 +169,8 @@ class App:
     async def _ready(self, _exchange: HttpExchange) -> Response:
         if self._executor.is_full:
             raise HttpError(503, "the queue is full", {"retry-after": "1"})
+        if self._executor.is_stuck(self._settings.stuck_after_s):
+            raise HttpError(503, f"all threads have been busy for more than {self._settings.stuck_after_s:g} seconds")
         return _json_response({"status": "ready"})
 
     async def _render_metrics(self, _exchange: HttpExchange) -> Response:

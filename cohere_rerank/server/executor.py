@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from .http import HttpError
 
@@ -19,7 +21,8 @@ class BoundedExecutor:
     """A bounded thread pool with a bounded wait queue, for one event loop.
 
     A free thread takes the next job by itself. If the event loop assigned the jobs, a flood of rejected requests would
-    delay the jobs.
+    delay the jobs. The threads are daemons, unlike those of `concurrent.futures`: a job without an end does not keep
+    the process from exiting.
 
     Args:
         n_threads: The number of jobs that run at the same time.
@@ -29,9 +32,12 @@ class BoundedExecutor:
     """
 
     def __init__(self, n_threads: int, n_waiting: int, on_change: Callable[[int, int], None]) -> None:
-        self._executor = ThreadPoolExecutor(n_threads, thread_name_prefix="cohere_rerank_score")
+        self._jobs: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._n_threads = n_threads
         self._capacity = n_threads + n_waiting
-        self._n_admitted = self._n_running = 0
+        self._n_admitted = 0
+        self._started_s: dict[int, float] = {}  # of the running jobs, by thread
         self._lock = threading.Lock()
         self._on_change = on_change
 
@@ -39,6 +45,12 @@ class BoundedExecutor:
     def is_full(self) -> bool:
         """Whether the next request would be rejected."""
         return self._n_admitted >= self._capacity
+
+    def is_stuck(self, seconds: float) -> bool:
+        """Return whether every thread has been busy with its current job for longer than this."""
+        limit_s = time.monotonic() - seconds
+        with self._lock:
+            return len(self._started_s) == self._n_threads and max(self._started_s.values()) < limit_s
 
     @contextmanager
     def admit(self) -> Iterator[None]:
@@ -50,8 +62,11 @@ class BoundedExecutor:
         if self.is_full:
             message = "the server is busy: its queue is full, please wait and try again later"
             raise HttpError(503, message, {"retry-after": str(_RETRY_AFTER_S)})
-        with self._counting(admitted=1):
+        self._count_admitted(1)
+        try:
             yield
+        finally:
+            self._count_admitted(-1)
 
     async def run(self, function: Callable[..., _T], *arguments: object) -> _T:
         """Return the result of the function, which runs in a thread.
@@ -61,31 +76,57 @@ class BoundedExecutor:
         pending = [(function, arguments)]
 
         def job() -> _T:
-            with self._counting(running=1):
-                pending_function, pending_arguments = pending.pop()
-                return pending_function(*pending_arguments)
+            pending_function, pending_arguments = pending.pop()
+            return pending_function(*pending_arguments)
 
-        future = self._executor.submit(job)
+        future: Future[_T] = Future()
+        self._start_threads()
+        self._jobs.put((future, job))
         try:
             return await asyncio.wrap_future(future)
         finally:
-            # A cancelled job stays in the executor's queue for a while. It must not keep its request in memory.
+            # A cancelled job stays in the queue for a while. It must not keep its request in memory.
             pending.clear()
 
-    @contextmanager
-    def _counting(self, **changes: int) -> Iterator[None]:
-        self._count(**changes)
-        try:
-            yield
-        finally:
-            self._count(**{name: -n for name, n in changes.items()})
+    def _start_threads(self) -> None:
+        while len(self._threads) < self._n_threads:
+            name = f"cohere_rerank_score_{len(self._threads)}"
+            self._threads.append(threading.Thread(target=self._work, name=name, daemon=True))
+            self._threads[-1].start()
 
-    def _count(self, *, admitted: int = 0, running: int = 0) -> None:
+    def _work(self) -> None:
+        while (entry := self._jobs.get()) is not None:
+            future, job = entry
+            if future.set_running_or_notify_cancel():
+                self._run_job(future, job)
+            del entry, future, job  # else they would live until the next job
+
+    def _run_job(self, future: Future[Any], job: Callable[[], Any]) -> None:
+        thread = threading.get_ident()
         with self._lock:
-            self._n_admitted += admitted
-            self._n_running += running
-            self._on_change(self._n_admitted, self._n_running)
+            self._started_s[thread] = time.monotonic()
+            self._on_change(self._n_admitted, len(self._started_s))
+        try:
+            result = job()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the result is awaited
+            self._count_ended(thread)
+            future.set_exception(error)
+            del future  # the traceback has this frame, so the exception would refer to itself
+        else:
+            self._count_ended(thread)
+            future.set_result(result)
+
+    def _count_ended(self, thread: int) -> None:
+        with self._lock:
+            del self._started_s[thread]
+            self._on_change(self._n_admitted, len(self._started_s))
+
+    def _count_admitted(self, change: int) -> None:
+        with self._lock:
+            self._n_admitted += change
+            self._on_change(self._n_admitted, len(self._started_s))
 
     def close(self) -> None:
         """Accept no more jobs. Running jobs finish by themselves."""
-        self._executor.shutdown(wait=False)
+        for _ in self._threads:
+            self._jobs.put(None)

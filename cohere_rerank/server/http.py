@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, TypeVar
 
+from anyio import CancelScope, current_time
+
 from cohere_rerank._wire.contract import is_request_id
 
 Message = MutableMapping[str, Any]
@@ -16,6 +18,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _T = TypeVar("_T")
 JSON = "application/json"
+_PROGRESS_TIMEOUT_S = 10.0
 
 
 class HttpError(Exception):
@@ -81,16 +84,20 @@ class HttpExchange:
         declared = self.headers.get("content-length", "")
         if declared.isdecimal() and int(declared) > max_bytes:
             raise _body_too_large(max_bytes)
-        try:
-            return await asyncio.wait_for(self._read(max_bytes), timeout_s)
-        except asyncio.TimeoutError:
-            message = f"the request's body did not arrive within {timeout_s:g} seconds"
-            raise HttpError(408, message, {"connection": "close"}) from None
+        end_s = current_time() + timeout_s
+        with CancelScope() as scope:
+            return await self._read(max_bytes, scope, end_s)
+        wait_s = timeout_s if current_time() >= end_s else _PROGRESS_TIMEOUT_S
+        message = f"the request's body did not arrive within {timeout_s:g} seconds"
+        if wait_s < timeout_s:
+            message = f"no data of the request's body arrived for {wait_s:g} seconds"
+        raise HttpError(408, message, {"connection": "close"})
 
-    async def _read(self, max_bytes: int) -> bytes:
+    async def _read(self, max_bytes: int, scope: CancelScope, end_s: float) -> bytes:
         pieces: list[bytes] = []
         has_more = True
         while has_more:
+            scope.deadline = min(end_s, current_time() + _PROGRESS_TIMEOUT_S)
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise ClientDisconnected

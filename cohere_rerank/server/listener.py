@@ -1,13 +1,18 @@
-"""The socket that the server listens on."""
+"""The socket that the server listens on, and how many connections it accepts."""
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import socket
 from collections.abc import Sequence
 
 _log = logging.getLogger("cohere_rerank.server")
+_MAX_CONNECTIONS = 4096
+_MIN_CONNECTIONS = 8
+_MAX_BACKLOG = 2048
+_RESERVED_DESCRIPTORS = 64  # for log, event loop, model files, metrics files and connections to an upstream
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -37,3 +42,24 @@ def log_addresses(host: str, listeners: Sequence[socket.socket]) -> None:
 
 def _format_address(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@functools.cache
+def max_connections() -> int:
+    """Return the number of connections that this process can have, with a reserve of file descriptors."""
+    return min(_MAX_CONNECTIONS, max(_free_descriptors() - accept_backlog(), _MIN_CONNECTIONS))
+
+
+@functools.cache
+def accept_backlog() -> int:
+    """Return the number of connections that may wait to be accepted. asyncio accepts as many of them at once."""
+    return min(_MAX_BACKLOG, max(_free_descriptors() // 2, _MIN_CONNECTIONS))
+
+
+def _free_descriptors() -> int:
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return _MAX_CONNECTIONS + _MAX_BACKLOG
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return (_MAX_CONNECTIONS + _MAX_BACKLOG if limit == resource.RLIM_INFINITY else limit) - _RESERVED_DESCRIPTORS

@@ -8,6 +8,8 @@ import traceback
 from datetime import datetime, timezone
 from typing import Any
 
+from .log_handler import BackgroundHandler, RateLimit
+
 _N_FRAMES = 5
 
 
@@ -21,11 +23,17 @@ class JsonFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
         time = datetime.fromtimestamp(record.created, timezone.utc).isoformat(timespec="milliseconds")
-        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "message": record.getMessage()}
+        line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), "message": _message(record)}
         line.update(getattr(record, "fields", {}))
         if record.exc_info and record.exc_info[1] is not None:
             line.update(error_fields(record.exc_info[1]))
         return json.dumps(line)
+
+
+def _message(record: logging.LogRecord) -> str:
+    """Return the message. asyncio's messages show whole exceptions after their first line, which may contain texts."""
+    message = record.getMessage()
+    return message.partition("\n")[0] if record.name == "asyncio" else message
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
@@ -52,12 +60,24 @@ def _first_cause(error: BaseException) -> BaseException:
 
 
 def log_config() -> dict[str, Any]:
-    """Return the settings for `logging.config.dictConfig`: uvicorn's records and ours, as JSON on standard error."""
+    """Return the settings for `logging.config.dictConfig`: all records as JSON on standard error.
+
+    Other packages log warnings and errors only.
+    """
     to_stderr = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
+    handler = {"()": BackgroundHandler, "formatter": "json", "filters": ["rate"]}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": {"()": f"{__name__}.{JsonFormatter.__name__}"}},
-        "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
+        "filters": {"rate": {"()": RateLimit}},
+        "handlers": {"stderr": handler},
         "loggers": {"uvicorn": to_stderr, "cohere_rerank": to_stderr},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
     }
+
+
+def flush_logs() -> None:
+    """Write the log lines that wait, so that a later line of this program comes after them."""
+    for handler in logging.getLogger("cohere_rerank").handlers:
+        handler.flush()

@@ -8,6 +8,8 @@ import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import FrameType
 from typing import Any
 
 from cohere_rerank._extras import importing
@@ -15,22 +17,25 @@ from cohere_rerank._settings import key_from_environment
 from cohere_rerank._validators import whole_number
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
-from .listener import bind, log_addresses
-from .logs import log_config
-from .protocol import JsonH11Protocol
+from .hosts import LOOPBACK_HOSTS, is_loopback
+from .listener import accept_backlog, bind, log_addresses
+from .logs import flush_logs, log_config
+from .protocol import StrictH11Protocol
 from .settings import ServerSettings
+from .shutdown import GRACE_S, cancel_exit_timer, start_exit_timer
 
 with importing("server", "The server"):
     import uvicorn
 
 _log = logging.getLogger("cohere_rerank.server")
-_GRACE_S = 30
 
 
 def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serve until SIGTERM or SIGINT. Then finish the requests in flight, for at most 30 seconds.
+    """Serve until SIGTERM or SIGINT. Then finish the requests in flight. The process ends within 30 seconds.
 
-    After SIGTERM the function returns.
+    After SIGTERM the function returns. If *host* is a loopback address and the server has no keys, it accepts only
+    requests to loopback names and to the ``allowed_hosts`` of the settings: a web page must not reach it under a name
+    of its own.
 
     Args:
         settings: The settings. With several workers, the scorer must be a name.
@@ -52,6 +57,7 @@ def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000
         raise InvalidRequestError(
             f"with several workers, scorer must be a name, got {kind}: an object cannot be sent to another process"
         )
+    settings = _with_allowed_hosts(settings, host)
     from .app import create_app
 
     app = create_app(settings)
@@ -72,7 +78,21 @@ def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000
             serve_with_workers(config, listener)
 
 
+def _with_allowed_hosts(settings: ServerSettings, host: str) -> ServerSettings:
+    if settings.allowed_hosts is not None:
+        names = (*settings.allowed_hosts, host)
+    elif is_loopback(host) and not settings.api_keys:
+        names = (host,)
+    else:
+        return settings
+    return replace(settings, allowed_hosts=(*names, *(LOOPBACK_HOSTS if is_loopback(host) else ())))
+
+
 class _Server(uvicorn.Server):
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        start_exit_timer()
+        super().handle_exit(sig, frame)
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
@@ -81,8 +101,11 @@ class _Server(uvicorn.Server):
 
 def _serve_in_process(config: uvicorn.Config, listener: socket.socket) -> None:
     server = _Server(config)
-    with suppress(SystemExit):  # SIGTERM, or a failed startup
-        server.run([listener])
+    try:
+        with suppress(SystemExit):  # SIGTERM, or a failed startup
+            server.run([listener])
+    finally:
+        cancel_exit_timer()
     if not server.started:
         raise ScorerError("the scorer cannot be loaded; the log has the reason")
 
@@ -109,6 +132,7 @@ def _preserve_signal_handlers() -> Iterator[None]:
     try:
         yield
     finally:
+        flush_logs()
         for number, handler in handlers.items():
             signal.signal(number, handler)
 
@@ -124,9 +148,11 @@ def uvicorn_options(host: str, port: int) -> dict[str, Any]:
         "port": port,
         "log_config": log_config(),
         "access_log": False,  # ours has the request id and no query string
-        "http": JsonH11Protocol,  # h11 limits the size of headers; httptools collects them without a limit
+        "http": StrictH11Protocol,  # h11 limits the size of headers; httptools collects them without a limit
+        "loop": "asyncio",  # the protocol limits how much an asyncio transport reads at once
+        "backlog": accept_backlog(),
         "ws": "none",
         "server_header": False,
         "proxy_headers": False,
-        "timeout_graceful_shutdown": _GRACE_S,
+        "timeout_graceful_shutdown": GRACE_S,
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from cohere_rerank.local.scorer import ScoreFunction, Scorer
 
 KEYS_VARIABLE = "CO_SERVER_API_KEY"
-_NUMBERS = ("upstream_timeout_s", "concurrency", "queue", "max_body_bytes", "body_timeout_s")
+_HOST = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.]+\]?", re.ASCII)
+_SECONDS = ("upstream_timeout_s", "body_timeout_s", "request_timeout_s", "stuck_after_s")
+_NUMBERS = (*_SECONDS, "concurrency", "queue", "max_body_bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,14 @@ class ServerSettings:
         queue: The number of further requests that may wait, >= 0. Others get 503. Default: 128.
         max_body_bytes: The largest accepted body in bytes; a larger one gets 413. At most (concurrency + queue)
             bodies are in memory. Default: 16 MiB.
-        body_timeout_s: Seconds within which a body must arrive; a slower one gets 408. Default: 30.
+        body_timeout_s: Seconds within which a body must arrive; a slower one gets 408. A body without progress for 10
+            seconds gets 408 too. Default: 30.
+        request_timeout_s: Seconds from the end of the body within which the local engine must rank; a request that
+            takes longer gets 503. Default: 60.
+        stuck_after_s: ``/ready`` fails when all threads have been busy with their request for longer than this number
+            of seconds. Default: 90.
+        allowed_hosts: The hosts that the Host header of a request may name, and the Origin header if there is one.
+            Other requests get 421. None: every host. Default: None; `serve` sets it for loopback addresses.
 
     Raises:
         InvalidRequestError: A value has the wrong type or is out of range.
@@ -56,6 +66,9 @@ class ServerSettings:
     queue: int = 128
     max_body_bytes: int = 16 * 1024 * 1024
     body_timeout_s: float = 30.0
+    request_timeout_s: float = 60.0
+    stuck_after_s: float = 90.0
+    allowed_hosts: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_keys", _check_keys(self.api_keys))
@@ -69,8 +82,10 @@ class ServerSettings:
         whole_number("concurrency", self.concurrency, 1)
         whole_number("queue", self.queue, 0)
         whole_number("max_body_bytes", self.max_body_bytes, 1)
-        seconds("body_timeout_s", self.body_timeout_s)
-        seconds("upstream_timeout_s", self.upstream_timeout_s)
+        for name in _SECONDS:
+            seconds(name, getattr(self, name))
+        if self.allowed_hosts is not None:
+            object.__setattr__(self, "allowed_hosts", _check_hosts(self.allowed_hosts))
 
     def to_json(self) -> str:
         """Return the settings as one line of JSON, with the keys, for the environment of worker processes."""
@@ -80,7 +95,7 @@ class ServerSettings:
     def from_json(cls, text: str) -> Self:
         """Return the settings from the JSON that `to_json` wrote."""
         values = json.loads(text)
-        return cls(**{**values, "api_keys": tuple(values["api_keys"])})
+        return cls(**values)
 
 
 def _check_types(model: Any, is_strict: Any) -> None:
@@ -113,6 +128,19 @@ def _check_keys(keys: Any) -> tuple[str, ...]:
         if not header_value("an API key of the server", key):
             raise InvalidRequestError("an API key of the server is empty; omit the keys to accept every caller")
     return tuple(keys)
+
+
+def _check_hosts(hosts: Any) -> tuple[str, ...]:
+    """Return the hosts in lower case, without the brackets of IPv6 addresses."""
+    if not isinstance(hosts, (list, tuple, set, frozenset)) or not all(isinstance(host, str) for host in hosts):
+        raise InvalidRequestError(f"allowed_hosts must be a list or tuple of strings, got {type(hosts).__name__}")
+    for host in hosts:
+        if not _HOST.fullmatch(host):
+            raise InvalidRequestError(
+                f"allowed_hosts must be host names or IP addresses, such as rerank.example.org, got {host!r}; "
+                "omit the scheme and the port"
+            )
+    return tuple(host.strip("[]").rstrip(".").lower() for host in hosts)
 
 
 def keys_from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:

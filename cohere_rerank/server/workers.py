@@ -6,6 +6,7 @@ import os
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from inspect import signature
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank._extras import importing
 from cohere_rerank.errors import ScorerError
 
+from . import shutdown
 from .listener import log_addresses
 from .metrics import FOLDER_VARIABLE
 from .settings import ServerSettings
@@ -39,6 +41,15 @@ class Supervisor(Multiprocess):
         super().handle_int()
         self.is_interrupted = True
 
+    def join_all(self) -> None:
+        """Wait for the workers to exit. Kill those that have not exited after 30 seconds."""
+        end_s = time.monotonic() + shutdown.EXIT_S
+        for worker in self.processes:
+            worker.process.join(max(0.0, end_s - time.monotonic()))
+            if worker.process.exitcode is None:
+                worker.process.kill()
+                worker.process.join()
+
 
 def serve_with_workers(config: uvicorn.Config, listener: socket.socket) -> None:
     """Serve until a signal stops the supervisor. *config* must name `create_worker_app` as the application.
@@ -63,6 +74,7 @@ def create_worker_app() -> App:
     """Return the application of a worker process."""
     from .app import create_app
 
+    shutdown.prepare_worker()
     return create_app(ServerSettings.from_json(os.environ[_SETTINGS_VARIABLE]))
 
 

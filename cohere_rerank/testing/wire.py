@@ -103,7 +103,7 @@ class RequestReader:
         """Return the next request without its body, or None if the client closed the connection.
 
         Raises:
-            h11.RemoteProtocolError: The data is not valid HTTP.
+            h11.RemoteProtocolError: The data is not valid HTTP, or its framing is ambiguous.
         """
         # h11 tracks both sides, and replies may break every rule. So each request gets a new h11 connection.
         self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=_MAX_HEAD_BYTES)
@@ -112,6 +112,8 @@ class RequestReader:
         event = await self._next_event()
         if not isinstance(event, h11.Request):
             return None
+        if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:  # RFC 9112, section 6.3
+            raise h11.RemoteProtocolError("Content-Length and Transfer-Encoding exclude each other")
         headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers.raw_items()]
         return Request(event.method.decode(), event.target.decode("latin-1"), headers, b"", self._number)
 

@@ -39,7 +39,7 @@ def body(n_documents: int = 20, n_words: int = 60) -> bytes:
 
 
 def posted(body: bytes, path: str = "/v2/rerank", kind: str = "application/json") -> bytes:
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -134,10 +134,10 @@ MALFORMED = [
     posted(b"x", kind="text/plain"),
     posted(json.dumps({**RERANK_BODY, "documents": [[]] * 1000}).encode()),
     posted(json.dumps({**RERANK_BODY, "top_n": -1}).encode(), path="/nowhere"),
-    b"DELETE /v2/rerank HTTP/1.1\r\nHost: x\r\n\r\n",
-    b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99999999999\r\n\r\n",
+    b"DELETE /v2/rerank HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    posted(b"").replace(b"Content-Length: 0", b"Content-Length: 99999999999"),
     b"\x16\x03\x01\r\n\r\n",
-    b"GET / HTTP/1.1\r\nHost: x\r\nx-long: " + b"x" * 70_000,
+    b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nx-long: " + b"x" * 70_000,
 ]
 
 

@@ -15,7 +15,8 @@ def error_message(response, status):
 
 def request_head(n_bytes, path="/v2/rerank"):
     return (
-        f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {n_bytes}\r\n\r\n"
+        f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {n_bytes}\r\n\r\n"
     ).encode()
 
 

@@ -60,6 +60,10 @@ class RunningServer:
         self._thread.join(TIMEOUT_S)
         assert not self._thread.is_alive()
 
+    def connections(self) -> list[Any]:
+        """Return the open connections of the server."""
+        return list(self._server.server_state.connections)
+
     def post(self, path: str = "/v2/rerank", body: Any = RERANK_BODY, **headers: str) -> httpx.Response:
         """POST the request: a value as JSON, bytes as they are."""
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -99,11 +103,20 @@ def command_line(process: int) -> bytes:
         return b""
 
 
+def workers_of(process: int) -> list[int]:
+    """Return the process ids of a supervisor's workers (Linux)."""
+    tasks = Path(f"/proc/{process}/task")
+    children = {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
+    return sorted(child for child in children if b"spawn_main" in command_line(child))
+
+
 class ServeProgram:
     """``cohere-rerank serve`` in a process of its own, on a free port. A thread reads its log."""
 
-    def __init__(self, *options: str, **environment: str) -> None:
+    def __init__(self, *options: str, limit: int | None = None, **environment: str) -> None:
         command = [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", *options]
+        if limit is not None:  # of file descriptors
+            command = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *command]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CO_")}
         self.process = subprocess.Popen(
             command,
@@ -114,6 +127,8 @@ class ServeProgram:
             start_new_session=True,  # its workers can be ended with it
         )
         self.lines: list[str] = []
+        self._may_read = threading.Event()
+        self._may_read.set()
         self._found: queue.Queue[str] = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -124,10 +139,15 @@ class ServeProgram:
     def _read(self) -> None:
         assert self.process.stderr is not None
         for line in self.process.stderr:
+            self._may_read.wait()
             self.lines.append(line)
             found = re.search(r"running on (http://[\d.]+:\d+)", line)
             if found:
                 self._found.put(found[1])
+
+    def stop_reading(self) -> None:
+        """Leave the rest of the log in its pipe, until the program ends."""
+        self._may_read.clear()
 
     def _answers(self) -> bool:
         assert self.process.poll() is None, self.lines
@@ -145,6 +165,7 @@ class ServeProgram:
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
             raise
+        self._may_read.set()
         self._reader.join(TIMEOUT_S)
         assert self.process.stderr is not None
         self.process.stderr.close()
@@ -157,9 +178,7 @@ class ServeProgram:
 
     def workers(self) -> list[int]:
         """Return the process ids of its workers (Linux)."""
-        tasks = Path(f"/proc/{self.process.pid}/task")
-        children = {int(child) for task in tasks.iterdir() for child in (task / "children").read_text().split()}
-        return sorted(child for child in children if b"spawn_main" in command_line(child))
+        return workers_of(self.process.pid)
 
     def records(self) -> list[dict[str, Any]]:
         """Return its log. Each line must be JSON."""
@@ -167,8 +186,8 @@ class ServeProgram:
 
 
 @contextmanager
-def program(*options: str, **environment: str) -> Iterator[ServeProgram]:
-    running = ServeProgram(*options, **environment)
+def program(*options: str, limit: int | None = None, **environment: str) -> Iterator[ServeProgram]:
+    running = ServeProgram(*options, limit=limit, **environment)
     try:
         yield running
     finally:

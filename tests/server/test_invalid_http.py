@@ -12,7 +12,7 @@ import pytest
 
 from tests.server.running_server import TIMEOUT_S, RunningServer, program
 
-HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n"
+HEAD = b"POST /v2/rerank HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-type: application/json\r\n"
 BAD_CHUNK = b"no size\r\n{}\r\n"
 NO_HTTP = {
     "garbage": b"GARBAGE\r\n\r\n",

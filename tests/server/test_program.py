@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.server.request_helpers import request_head
 from tests.server.running_server import RERANK_BODY, ServeProgram, command_line, program, wait_until
 
 on_linux = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
@@ -123,9 +124,7 @@ def test_gauges_of_a_killed_worker_are_removed():
     with program("--workers", "2", "--concurrency", "1") as started:
         wait_until(lambda: len(started.workers()) == 2)
         with socket.create_connection((httpx.URL(started.url).host, httpx.URL(started.url).port)) as connection:
-            connection.sendall(
-                b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-            )
+            connection.sendall(request_head(9) + b"{")
             wait_until(lambda: metric(started, "cohere_rerank_admitted") == 1)
             before = started.workers()
             for worker in before:
@@ -142,9 +141,7 @@ def test_body_timeout_is_an_option():
     with program("--body-timeout", "0.05") as started:
         address = httpx.URL(started.url)
         with socket.create_connection((address.host, address.port), 20) as connection:
-            connection.sendall(
-                b"POST /v2/rerank HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
-            )
+            connection.sendall(request_head(9) + b"{")
             assert b"did not arrive within 0.05 seconds" in connection.makefile("rb").read()
 
 
@@ -174,7 +171,7 @@ def run(*options, **environment):
         ([], {"CO_SERVER_API_KEY": ","}, "CO_SERVER_API_KEY"),
         (["--api-key", ""], {}, "empty"),
         (["--port", "99999"], {}, "--port"),
-        (["--faults", __file__, "--workers", "2"], {}, "--workers cannot go with --faults"),
+        (["--faults", __file__, "--workers", "2"], {}, "--workers cannot be used with --faults"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(options, environment, words):

@@ -245,8 +245,8 @@ def test_no_text_stays_in_request_or_reply(query, documents, shown):
     assert again == request.body
     echo = {"results": [{"index": 0, "relevance_score": 0.5, "document": {"text": documents[0]}}]}
     quote = {"message": f"in 2026 {documents[-1]}: {query}!", "id": "12"}
-    for reply in (echo, quote):
-        kept = json.loads(redacted_reply(redaction, json.dumps(reply).encode()))
+    for body in (echo, quote):
+        kept = json.loads(redacted_reply(redaction, json.dumps(body).encode()))
         plain = json.dumps(kept, ensure_ascii=False)
         assert not [text for text in (query, *documents) if text in plain.replace("[redacted]", "")]
     assert kept["id"] == "12" and "2026" in kept["message"]

@@ -1,0 +1,88 @@
+"""Writes log lines in a thread, so that a blocked standard error does not block the server. Limits repeated records."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from contextlib import suppress
+
+_MAX_LINES = 10_000
+_FLUSH_TIMEOUT_S = 1.0
+_PERIOD_S = 10.0
+_MAX_RECORDS = 10
+_STDERR = 2
+
+
+class BackgroundHandler(logging.Handler):
+    """Writes to standard error in a thread. Lines beyond the queue of 10,000 are dropped and counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.Queue[str] = queue.Queue(_MAX_LINES)
+        self._n_dropped = 0
+        self._thread: threading.Thread | None = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Queue the line of a record."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._write_lines, name="cohere_rerank_log", daemon=True)
+            self._thread.start()
+        try:
+            if self._n_dropped:
+                self._lines.put_nowait(self.format(self._drop_notice(record)))
+                self._n_dropped = 0
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._n_dropped += 1
+        except Exception:  # noqa: BLE001 - as all handlers of the standard library do
+            self.handleError(record)
+
+    def flush(self) -> None:
+        """Wait until all lines are written, for at most a second."""
+        with self._lines.all_tasks_done:
+            self._lines.all_tasks_done.wait_for(lambda: not self._lines.unfinished_tasks, _FLUSH_TIMEOUT_S)
+
+    def _drop_notice(self, record: logging.LogRecord) -> logging.LogRecord:
+        message = "log lines were dropped, because standard error was blocked"
+        notice = logging.LogRecord(record.name, logging.WARNING, "", 0, message, None, None)
+        notice.fields = {"dropped": self._n_dropped}
+        return notice
+
+    def _write_lines(self) -> None:
+        while True:
+            data = f"{self._lines.get()}\n".encode("utf-8", "backslashreplace")
+            # Not sys.stderr: the lock of its buffer could stop the interpreter from exiting.
+            with suppress(OSError):
+                while data:
+                    data = data[os.write(_STDERR, data) :]
+            self._lines.task_done()
+
+
+class RateLimit(logging.Filter):
+    """Limits the warnings and errors of other packages: ten with the same text in ten seconds.
+
+    The first record after that has the number of suppressed ones. Our own records are not limited.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._periods: dict[tuple[str, str], tuple[float, int]] = {}  # start in seconds, number of records
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Return whether the record is written."""
+        if record.levelno < logging.WARNING or record.name.startswith("cohere_rerank"):
+            return True
+        key = (record.name, str(record.msg).partition("\n")[0])
+        now_s = time.monotonic()
+        start_s, n = self._periods.get(key, (now_s, 0))
+        if now_s - start_s >= _PERIOD_S:
+            if n > _MAX_RECORDS:
+                record.fields = {**getattr(record, "fields", {}), "suppressed": n - _MAX_RECORDS}
+            start_s, n = now_s, 0
+        if len(self._periods) > 1000:  # messages with values in them
+            self._periods.clear()
+        self._periods[key] = (start_s, n + 1)
+        return n < _MAX_RECORDS
