@@ -74,9 +74,10 @@ def _rerank_operation(summary: str, request: _Schema, reply: _Schema, settings: 
         "408": "The body did not arrive in time",
         "413": f"The body has more than {settings.max_body_bytes} bytes",
         "415": "The Content-Type is not JSON in UTF-8, or the body is compressed",
+        "421": "The Host or Origin header names a host that is not allowed",
         "422": "A field is unknown or has the wrong type",
         "500": "The scorer failed",
-        "503": "The queue is full; Retry-After says when to try again",
+        "503": "The queue is full (Retry-After says when to try again), or scoring took too long",
     }
     if settings.api_keys:
         failures["401"] = "The key is missing or wrong"
@@ -98,7 +99,7 @@ def _get_operation(summary: str, *, kind: str = "application/json", busy: bool =
     schema = {"type": "string"} if kind.startswith("text/") else {"type": "object"}
     responses = {"200": {"description": summary, "content": {kind: {"schema": schema}}}}
     if busy:
-        responses["503"] = _error_response("The queue is full")
+        responses["503"] = _error_response("The queue is full, or all threads are stuck")
     return {"summary": summary, "responses": responses}
 
 
