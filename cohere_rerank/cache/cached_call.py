@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from cohere_rerank._result_base import replace
 from cohere_rerank._wire.call import Call
@@ -47,6 +47,7 @@ class CachedCall:
         self._keys = score_keys(self.store.secret, scorer, call)
         self._open = dict.fromkeys(self._keys)  # keys without a score, in order
         self._known: dict[bytes, Entry] = {}
+        self._spans: dict[bytes, list[RerankRelevantSpanResponse] | None] = {}  # of these entries
         self._items: dict[bytes, V2RerankResponseResultsItem] = {}  # from replies to this very call
         self._fresh: list[V2RerankResponse] = []
         self._sleep_s = _POLL_MIN_S
@@ -73,6 +74,7 @@ class CachedCall:
 
     def add_cached(self, entries: Mapping[bytes, Entry]) -> list[bytes]:
         """Add the entries of the store, and return the keys that this call has to send."""
+        entries = {key: entry for key, entry in entries.items() if self._add_spans(key, entry)}
         self._known.update(entries)
         self._count("cache_hits", sum(key in entries for key in self._keys))
         for key in entries:
@@ -153,8 +155,15 @@ class CachedCall:
             return replace(item, index=index)
         if entry is None:  # the reply did not contain it
             return None
-        spans = None if entry.spans is None else _SPANS.validate_json(entry.spans)
-        return V2RerankResponseResultsItem(index=index, relevance_score=entry.score, relevant_spans=spans)
+        return V2RerankResponseResultsItem(index=index, relevance_score=entry.score, relevant_spans=self._spans[key])
+
+    def _add_spans(self, key: bytes, entry: Entry) -> bool:
+        """Add the spans of an entry. Return False if they are damaged, so that the document is sent again."""
+        try:
+            self._spans[key] = None if entry.spans is None else _SPANS.validate_json(entry.spans)
+        except ValidationError:
+            return False
+        return True
 
     def _count(self, name: str, amount: int) -> None:
         if amount:

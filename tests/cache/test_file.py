@@ -65,7 +65,7 @@ def test_a_broken_file_costs_hits_and_no_answers(server, make_either, tmp_path, 
     with caplog.at_level(logging.WARNING, logger="cohere_rerank"):
         for _ in range(2):
             assert len(client.rerank(**CALL, documents=ABC).results) == 3
-    assert len(server.requests) == 3
+    assert len(server.requests) == 2  # the memory of the process keeps what cannot be written
     assert len([record for record in caplog.records if "cache file" in record.message]) == 1
 
 
