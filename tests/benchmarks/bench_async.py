@@ -1,10 +1,10 @@
-"""Many asynchronous calls under way at once, 20 documents of 300 characters each.
+"""Many asynchronous calls in flight at once, with 20 documents of 300 characters each.
 
     python tests/benchmarks/bench_async.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
 
-Every client is as its constructor makes it and, where the ``aiohttp`` extra is installed, once more with the HTTP
-client of that extra. "50 ms" is how long the server takes to answer; else it answers at once. "Gathered" calls are all
-started together, as with ``asyncio.gather``. Takes some minutes: the official client is slow in the last case.
+Every client has its default settings. It is also measured with the HTTP client of the extra ``aiohttp``, if that is
+installed. "50 ms" is how long the server waits before it responds. "Gathered" calls all start together, as with
+``asyncio.gather``. This takes some minutes, because the official client is slow in the last case.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tests.benchmarks.common import (
 
 class Case(NamedTuple):
     latency_ms: int
-    n_warm: int  # calls before the measured ones; as many as will be under way leave all connections open
+    n_warm: int  # calls before the measured ones; as many as the concurrency open all connections
     concurrency: int
     n_calls: int
     max_rounds: int
@@ -46,7 +46,7 @@ CASES = {
 
 
 def cost(python: str | None, module: str, kind: str, url: str, case: Case) -> dict[str, float]:
-    """What the case costs a client in a fresh process: CPU for each call, and calls a second."""
+    """Measure a case in a fresh process: CPU time for each call, and calls per second."""
     with Child(python, "worker.py", module, kind, url) as client:
         size = {"n_documents": 20, "n_characters": 300}
         client.do(n_calls=case.n_warm, concurrency=case.n_warm, **size)

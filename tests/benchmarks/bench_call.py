@@ -1,4 +1,4 @@
-"""A blocking call on a warm connection: CPU time of the client process, for each call.
+"""CPU time of the client for a blocking call on an open connection.
 
 python tests/benchmarks/bench_call.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
 """
@@ -9,7 +9,7 @@ from functools import partial
 
 from tests.benchmarks.common import OFFICIAL, OURS, Cases, Child, arguments, print_table, serving, take_turns
 
-SIZES = {  # documents, characters in each, calls a round
+SIZES = {  # documents, characters in each document, calls in a round
     "5 documents of 60 characters": (5, 60, 150),
     "100 of 500": (100, 500, 80),
     "1000 of 2000": (1000, 2000, 10),
@@ -17,7 +17,7 @@ SIZES = {  # documents, characters in each, calls a round
 
 
 def cpu_ms(client: Child, n_documents: int, n_characters: int, n_calls: int) -> float:
-    """For each of so many calls."""
+    """CPU time for each call."""
     cost = client.do(n_documents=n_documents, n_characters=n_characters, n_calls=n_calls, concurrency=1)
     return cost["cpu_s"] / n_calls * 1e3
 
@@ -32,7 +32,7 @@ def main() -> None:
     ):
         for case, size in SIZES.items():
             measures = {OURS: partial(cpu_ms, ours, *size), OFFICIAL: partial(cpu_ms, theirs, *size)}
-            take_turns(1, measures)  # warm
+            take_turns(1, measures)  # opens the connection
             cases[case] = take_turns(options.rounds, measures)
     print_table("CPU, ms a call", cases)
 

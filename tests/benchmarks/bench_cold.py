@@ -1,9 +1,9 @@
-"""From nothing to the first answer: CPU time and peak memory of whole fresh processes, and what an installation weighs.
+"""CPU time and peak memory of fresh processes up to the first response, and the size of an installation.
 
     python tests/benchmarks/bench_cold.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
 
-Without --ours or --theirs, fresh environments are made for them with pip (half a minute), of this checkout and of the
-newest ``cohere``. Linux only.
+Without --ours and --theirs, pip makes fresh environments with this checkout and with the newest ``cohere``, in half a
+minute. Linux only.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ CODE = {
     "construct a client": CONSTRUCT,
     "construct, first call": CONSTRUCT + CALL,
 }
-# Not getrusage: its peak includes the parent at the time of the fork.
+# The peak of getrusage would include the parent at the time of the fork.
 PRINT_PEAK = "\nprint(next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1])"
 INSTALLED = """
 import importlib.metadata, json, os
@@ -52,7 +52,7 @@ print(json.dumps([len(names), n_bytes / 1e6]))
 
 
 def fresh_environment(folder: Path, requirement: str) -> str:
-    """A virtual environment with nothing but the requirement and what it needs; its interpreter."""
+    """Make a virtual environment with the requirement and its dependencies, and return its interpreter."""
     print(f"installing {requirement} ...", file=sys.stderr)
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     python = str(folder / "bin" / "python")
@@ -62,7 +62,7 @@ def fresh_environment(folder: Path, requirement: str) -> str:
 
 
 def cost(python: str, code: str) -> tuple[float, float]:
-    """CPU ms and peak MB of a whole process that runs the code."""
+    """Run the code in a process, and return its CPU time in ms and its peak memory in MB."""
     process = subprocess.Popen([python, "-Ic", code + PRINT_PEAK], stdout=subprocess.PIPE, env=environment(), text=True)
     assert process.stdout is not None
     with process.stdout:
@@ -74,7 +74,7 @@ def cost(python: str, code: str) -> tuple[float, float]:
 
 
 def measure(n_rounds: int, interpreters: dict[str, tuple[str, str]]) -> tuple[Cases, Cases]:
-    """CPU and memory tables."""
+    """Measure the rows of the tables of CPU time and of memory."""
     cpu: Cases = {}
     memory: Cases = {}
     with serving() as url:

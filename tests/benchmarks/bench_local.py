@@ -1,12 +1,12 @@
-"""Documents a CPU second: the local scorers, lexical and with models, against bm25s and rank-bm25, in one run.
+"""Documents per CPU second of the local scorers, beside bm25s and rank-bm25.
 
     python tests/benchmarks/bench_local.py [SECONDS]
 
-Each list is new to the scorer, as in reranking: the baselines split, index and score it, the models embed it. Texts of
-700 characters from the Universal Declaration of Human Rights, a question of eight words (24 characters where there are
-no spaces). Rounds alternate between the scorers; a figure is the median over the rounds, of CPU time with one thread.
-What is not installed is left out with a message; the ONNX model is all-MiniLM-L6-v2. The last line is 1,000 documents
-in one list. Two minutes.
+Each list is new to the scorer, as in reranking. So the baselines split, index and score it, and the models embed it.
+The texts are 700 characters from the Universal Declaration of Human Rights. The question has eight words, or 24
+characters in languages without spaces. The scorers take turns. A figure is the median of the rounds, in CPU time of one
+thread. A scorer that is not installed is left out with a message. The ONNX model is all-MiniLM-L6-v2. The last line is
+for 1,000 documents in one list. This takes two minutes.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ N_ROUNDS = 5
 
 
 def rank_bm25(query: str, documents: list[str]) -> object:
-    """Okapi BM25 over words between spaces."""
+    """Okapi BM25 with words that are separated by spaces."""
     module = importlib.import_module("rank_bm25")
     return module.BM25Okapi([document.lower().split() for document in documents]).get_scores(query.lower().split())
 
 
 def bm25s(query: str, documents: list[str]) -> object:
-    """Its own tokenizer, without stop words."""
+    """BM25S with its own tokenizer, without stop words."""
     module = importlib.import_module("bm25s")
     retriever = module.BM25()
     retriever.index(module.tokenize(documents, stopwords=None, show_progress=False), show_progress=False)
@@ -56,7 +56,7 @@ def bm25s(query: str, documents: list[str]) -> object:
 
 
 def semantic() -> Score:
-    """`local:semantic`; a number before each document keeps it from being known already."""
+    """`local:semantic`. A number before each document makes it new."""
     scorer = importlib.import_module("cohere_rerank.local.semantic").SemanticScorer()
     return unseen(scorer.score)
 
@@ -70,13 +70,13 @@ def minilm() -> Score:
 
 
 def unseen(score: Callable[[str, Sequence[str]], object]) -> Score:
-    """Number the documents, so that no vector of an earlier call fits."""
+    """Number the documents, so that no cached vector can be used."""
     numbers = itertools.count()
     return lambda query, documents: score(query, [f"{next(numbers)} {document}" for document in documents])
 
 
 def scorers() -> dict[str, Score]:
-    """The scorers by name, those that are installed."""
+    """The installed scorers by name."""
     makers: dict[str, tuple[Callable[[], Score], list[str]]] = {
         "local:": (lambda: LexicalScorer().score, []),
         "bm25s": (lambda: bm25s, ["bm25s"]),
@@ -88,14 +88,14 @@ def scorers() -> dict[str, Score]:
     for name, (make, modules) in makers.items():
         missing = [module for module in modules if not importlib.util.find_spec(module)]
         if missing:
-            print(f"{name}: left out, {', '.join(missing)} not installed")
+            print(f"{name}: left out, because {', '.join(missing)} is not installed")
         else:
             found[name] = make()
     return found
 
 
 def lists(paragraphs: list[str], n: int) -> list[tuple[str, list[str]]]:
-    """Four questions, each with n documents that begin at different places of the text."""
+    """Four questions, each with n documents that start at different places of the text."""
     text = " ".join(paragraphs)
     text *= 2 + N_CHARS // len(text)
     step = max(1, len(text) // 2 // n)
@@ -108,7 +108,7 @@ def lists(paragraphs: list[str], n: int) -> list[tuple[str, list[str]]]:
 
 
 def per_second(score: Score, work: list[tuple[str, list[str]]], seconds: float) -> float:
-    """Documents scored a second of CPU time, over about so many seconds and at least one list."""
+    """Documents scored per second of CPU time, measured for about that many seconds and at least one list."""
     n_scored, taken = 0, 0.0
     started = time.process_time()
     for query, documents in itertools.cycle(work):
@@ -121,14 +121,14 @@ def per_second(score: Score, work: list[tuple[str, list[str]]], seconds: float) 
 
 
 def main(seconds: float) -> None:
-    """One row a language, then the long list."""
+    """Print a row for each language, then the long list."""
     os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"  # read when numpy is imported
     found = scorers()
     texts = {}
     for line in UDHR.read_text(encoding="utf-8").splitlines():
         language = json.loads(line)
         texts[language["language"]] = [text for article in language["articles"].values() for text in article]
-    print(f"{'documents a CPU second':24s}" + "".join(f"{name:>16s}" for name in found))
+    print(f"{'documents per CPU second':24s}" + "".join(f"{name:>16s}" for name in found))
     for code, name in LANGUAGES.items():
         work = lists(texts[code], N_DOCUMENTS)
         rounds = [

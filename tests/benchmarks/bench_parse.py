@@ -1,4 +1,4 @@
-"""A reply's JSON to a response: CPU time, without any network.
+"""CPU time to parse the JSON of a response, without a network.
 
 python tests/benchmarks/bench_parse.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
 """
@@ -13,9 +13,9 @@ from functools import partial
 from tests.benchmarks.common import OFFICIAL, OURS, arguments, environment, print_table, take_turns
 
 N_RESULTS = (5, 100, 1000)
-N_PARSED = 20_000  # results in all, for each figure
+N_PARSED = 20_000  # results in total, for each figure
 
-# What each client does with the body of a reply.
+# What each client does with the body of a response.
 OUR_PARSE = "from cohere_rerank.types import parse_response as parse"
 THEIR_PARSE = """
 import cohere
@@ -43,7 +43,7 @@ print(json.dumps(times))
 
 
 def times_ms(python: str | None, parse: str) -> list[float]:
-    """CPU time to parse one reply of each size, in a fresh process."""
+    """CPU time to parse one response of each size, in a fresh process."""
     code = MEASURE.format(parse=parse, n_results=N_RESULTS, n_parsed=N_PARSED)
     command = [python or sys.executable, "-Ic", code]
     return json.loads(subprocess.run(command, env=environment(), check=True, stdout=subprocess.PIPE).stdout)

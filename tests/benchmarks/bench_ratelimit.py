@@ -1,9 +1,9 @@
-"""300 calls at once with a key that may send 600 a minute, 10 of them together: who gets answers, when, at what cost.
+"""300 calls at once with a key that may send 600 requests per minute in bursts of 10.
 
     python tests/benchmarks/bench_ratelimit.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
 
-Every case has a server and a process of its own, and has made one call before. The ideal is 29.0 s: ten calls at once,
-then ten a second. Takes three minutes a round.
+Shows how many calls succeed, how long they take, and what they cost. Every case has its own server and process, and has
+made one call before. The ideal time is 29.0 s: ten calls at once, then ten per second. A round takes three minutes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ IDEAL_S = (N_CALLS - BURST) / (PER_MINUTE / 60)
 class Case(NamedTuple):
     module: str
     settings: Mapping[str, Any] = MappingProxyType({})
-    options: Mapping[str, Any] = MappingProxyType({})  # of each call
+    options: Mapping[str, Any] = MappingProxyType({})  # arguments of each call
 
 
 CASES = {
@@ -39,28 +39,30 @@ CASES = {
 
 
 def run(python: str | None, case: Case) -> dict[str, float]:
-    """What came of all calls, for the client and for the server."""
+    """The results of all calls, as the client and the server counted them."""
     settings = (json.dumps(dict(case.settings)), json.dumps(dict(case.options)))
     with Child(None, "strict_server.py", str(PER_MINUTE), str(BURST), str(LATENCY_MS)) as server:
         url = f"http://127.0.0.1:{server.read()}"
         with Child(python, "patient_worker.py", case.module, url, *settings) as client:
             client.do(n_calls=1)
-            time.sleep(BURST / PER_MINUTE * 60)  # until the server's bucket is full again
+            time.sleep(BURST / PER_MINUTE * 60)  # fills the server's bucket again
             before, done, after = server.do(), client.do(n_calls=N_CALLS), server.do()
     seen = {name: after[name] - before[name] for name in after}
-    return {**done, **seen, "sent_per_answer": seen["n_asked"] / max(1, done["n_answered"])}
+    return {**done, **seen, "sent_per_success": seen["n_requests"] / max(1, done["n_succeeded"])}
 
 
 def main() -> None:
     options = arguments(__doc__, n_rounds=1)
-    print(f"\n| {N_CALLS} calls at once | answered | sent | 429s | sent per answer | wall, s | wall / ideal | CPU, s |")
+    print(
+        f"\n| {N_CALLS} calls at once | succeeded | sent | 429s | sent per success | wall, s | wall / ideal | CPU, s |"
+    )
     print("|---|---:|---:|---:|---:|---:|---:|---:|")
     for name, case in CASES.items():
         python = options.theirs if case.module == "cohere" else options.ours
         rounds = [run(python, case) for _ in range(options.rounds)]
         of = {key: statistics.median(round_[key] for round_ in rounds) for key in rounds[0]}
-        ratio = f"{of['wall_s'] / IDEAL_S:.3f}" if of["n_answered"] == N_CALLS else ""
-        counts = f"{of['n_answered']:g} | {of['n_asked']:g} | {of['n_refused']:g} | {of['sent_per_answer']:.2f}"
+        ratio = f"{of['wall_s'] / IDEAL_S:.3f}" if of["n_succeeded"] == N_CALLS else ""
+        counts = f"{of['n_succeeded']:g} | {of['n_requests']:g} | {of['n_rejected']:g} | {of['sent_per_success']:.2f}"
         print(f"| {name} | {counts} | {of['wall_s']:.1f} | {ratio} | {of['cpu_s']:.2f} |", flush=True)
 
 

@@ -1,9 +1,9 @@
-"""Four processes that share one key's limit, 600 a minute and 10 at once, before a server that is strict about it.
+"""Four processes share the limit of one key, 600 requests per minute in bursts of 10. The server enforces it.
 
     python tests/benchmarks/bench_shared_limit.py [--seconds SECONDS]
 
-Together they want, all at once, as many answers as the limit allows in that time (default 130 s). The cases run side by
-side, each with a server of its own: they mostly wait. Without redis-server, the cases with Redis are left out.
+Together they start as many calls as the limit allows in that time (default 130 s). The cases run at the same time, each
+with its own server, because they mostly wait. Without redis-server, the cases with Redis are left out.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # a script finds `tests` only with this
 
 from tests.fake_server import Server
 from tests.limits.limited_server import LimitedServer
@@ -31,7 +31,7 @@ ALONE, FILE, REDIS, DYING = "each counts by itself", "FileStore", "RedisStore", 
 
 
 def measure(seconds: float, case: str) -> str:
-    """The case's row of the table."""
+    """Run a case, and return its row of the table."""
     store: str | None = None
     with ExitStack() as stack:
         if case == FILE:
@@ -47,18 +47,25 @@ def measure(seconds: float, case: str) -> str:
         processes.start()
         if case == DYING:
             threading.Timer(seconds / 2, redis.kill).start()
-        n_answered = sum(int(said) for said, _ in processes.outcomes())
-    return row(case, f"{n_answered} of {N_PROCESSES * n_calls}", strict, processes.started_s)
+        n_succeeded = sum(int(text) for text, _ in processes.outcomes())
+    return row(case, f"{n_succeeded} of {N_PROCESSES * n_calls}", strict, processes.started_s)
 
 
-def row(case: str, answered: str, strict: LimitedServer, started_s: float) -> str:
-    """What the server replied since the start, as Markdown."""
-    replied = [(time_s - started_s, status) for time_s, status in strict.replied if time_s >= started_s]
-    answered_s = [time_s for time_s, status in replied if status == 200]
-    allowed = BURST + PER_MINUTE / 60 * answered_s[-1]
-    most = max(Counter(int(time_s) for time_s, _ in replied).values())
-    share = f"{len(answered_s) / allowed:.1%}"
-    cells = [case, answered, share, len(replied) - len(answered_s), f"{len(replied) / len(answered_s):.3f}", most]
+def row(case: str, succeeded: str, strict: LimitedServer, started_s: float) -> str:
+    """The counts of the server since the start, as Markdown."""
+    responses = [(time_s - started_s, status) for time_s, status in strict.responses if time_s >= started_s]
+    succeeded_s = [time_s for time_s, status in responses if status == 200]
+    allowed = BURST + PER_MINUTE / 60 * succeeded_s[-1]
+    most = max(Counter(int(time_s) for time_s, _ in responses).values())
+    share = f"{len(succeeded_s) / allowed:.1%}"
+    cells = [
+        case,
+        succeeded,
+        share,
+        len(responses) - len(succeeded_s),
+        f"{len(responses) / len(succeeded_s):.3f}",
+        most,
+    ]
     return f"| {' | '.join(map(str, cells))} |"
 
 
@@ -67,7 +74,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=130.0, help="default 130")
     seconds = parser.parse_args().seconds
     cases = [ALONE, FILE, REDIS, DYING] if PROGRAM else [ALONE, FILE]
-    print(f"| {N_PROCESSES} processes | answered | of what was allowed | 429s | sent per answer | most in a second |")
+    print(f"| {N_PROCESSES} processes | succeeded | of what was allowed | 429s | sent per success | most in a second |")
     print("|---|---:|---:|---:|---:|---:|")
     with ThreadPoolExecutor(len(cases)) as executor:
         for line in executor.map(partial(measure, seconds), cases):

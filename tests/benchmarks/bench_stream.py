@@ -1,10 +1,10 @@
-"""Memory and speed of many requests drawn from an iterator, 64 under way at a time, 4 documents of 100 characters each.
+"""Memory and speed of many requests from an iterator, 64 in flight, with 4 documents of 100 characters each.
 
     python tests/benchmarks/bench_stream.py [--ours PYTHON] [--theirs PYTHON] [--rounds N]
 
-Ours is ``rerank_many``; the official client has nothing like it, so 64 tasks share its iterator, as careful people
-write it. Growth is resident memory at the end less that after a tenth of the requests. Takes some minutes: ours sends
-200,000 requests, the official client a tenth of that. Linux only, since it reads /proc.
+Ours is ``rerank_many``. The official client has no such method, so 64 tasks share an iterator. Growth is the resident
+memory at the end minus the memory after a tenth of the requests. This takes some minutes: our client sends 200,000
+requests, the official client a tenth of that. Linux only, because it reads /proc.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ N_REQUESTS = {OURS: 200_000, OFFICIAL: 20_000}
 
 
 def cost(python: str | None, module: str, kind: str, url: str, n_calls: int) -> dict[str, float]:
-    """What so many requests cost a client in a fresh process."""
+    """Measure that many requests in a fresh process."""
     with Child(python, "worker.py", module, kind, url) as client:
         client.do(n_calls=WINDOW, concurrency=WINDOW, **SIZE)
         client.do(n_calls=n_calls // 10, concurrency=WINDOW, **SIZE)
@@ -39,7 +39,9 @@ def main() -> None:
     with serving() as url:
         measures = {name: partial(cost, *client, url, N_REQUESTS[name]) for name, client in clients.items()}
         found = take_turns(options.rounds, measures)
-    print("\n| | requests | growth, MB per 100,000 | resident at the end, MB | CPU, ms a request | requests a second |")
+    print(
+        "\n| | requests | growth, MB per 100,000 | resident at the end, MB | CPU, ms a request | requests per second |"
+    )
     print("|---|---:|---:|---:|---:|---:|")
     for name, rounds in found.items():
         for round_ in rounds:

@@ -1,9 +1,9 @@
-"""Structured documents to YAML: documents a second, ours against PyYAML's writers.
+"""Structured documents to YAML: documents per second of our writer and of PyYAML's.
 
     python tests/benchmarks/bench_yaml.py [SECONDS]
 
-Rounds alternate between the writers; each figure is the median over the rounds, of CPU time. Ratios hold from one
-machine to another, times do not. The last column says for how many of the records a writer's text is ours.
+The writers take turns. Each figure is the median of the rounds, in CPU time. Ratios are comparable between machines,
+times are not. The last column counts the records for which a writer's text equals ours.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ N_ROUNDS = 7
 
 
 def record(n, paragraph):
-    """Five fields, 1 kB: a title, an author, a year, tags, a text."""
+    """A record of 1 kB with five fields: title, author, year, tags and text."""
     draw = random.Random(n)
     words = draw.choices(WORDS, k=150)
     return {
@@ -36,7 +36,7 @@ def record(n, paragraph):
     }
 
 
-# What decides the speed of a writer is what stands in the text.
+# The speed of a writer depends on the characters of the text.
 PARAGRAPHS = {
     "one line": lambda text: text,
     "lines and quotes": lambda text: text.replace(" the ", "\n\nit's: "),
@@ -46,7 +46,7 @@ PARAGRAPHS = {
 
 
 def writers():
-    """The writers by name; the first is the one that others are measured against."""
+    """The writers by name. The first one is the reference."""
     found = {
         "yaml.dump(sort_keys=False)": partial(yaml.dump, sort_keys=False),
         "SafeDumper, unescaped, unfolded": partial(yaml.dump, Dumper=yaml.SafeDumper, **WIDE),
@@ -57,7 +57,7 @@ def writers():
 
 
 def per_second(write, documents, seconds):
-    """Documents written a second of CPU time, over about so many seconds."""
+    """Documents written per second of CPU time, measured for about that many seconds."""
     n_written, start = 0, time.process_time()
     while (elapsed := time.process_time() - start) < seconds:
         for document in documents:

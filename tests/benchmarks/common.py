@@ -1,7 +1,7 @@
-"""What the benchmarks share: processes, rounds that take turns, and tables.
+"""What the benchmarks share: processes, rounds in which the clients take turns, and tables.
 
-Each client runs alone in its process. In every round all clients do the same work one after another, so that a busy
-moment of the machine meets them alike; a ratio is the median over the rounds of the ratio within a round.
+Each client runs alone in its process. In every round all clients do the same work one after another, so a busy moment
+of the machine affects all of them. A ratio is the median of the ratios within the rounds.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from typing import Any
 
 HERE = Path(__file__).resolve().parent
 OURS, OFFICIAL = "cohere-rerank", "cohere"
-Cases = dict[str, dict[str, list[float]]]  # a row each: for each client, one value a round
+Cases = dict[str, dict[str, list[float]]]  # for each row and client, one value a round
 
 
 def arguments(doc: str | None, n_rounds: int) -> argparse.Namespace:
-    """The command line that the benchmarks have in common."""
+    """Parse the command line, which all benchmarks have in common."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ours", metavar="PYTHON", help="interpreter that has cohere-rerank")
     parser.add_argument("--theirs", metavar="PYTHON", help="interpreter that has cohere")
@@ -32,7 +32,7 @@ def arguments(doc: str | None, n_rounds: int) -> argparse.Namespace:
 
 
 def environment() -> dict[str, str]:
-    """Our environment without settings that would change what a client does."""
+    """Our environment, without the settings that change what a client does."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -47,7 +47,7 @@ def can_import(python: str | None, module: str) -> bool:
 
 
 class Child:
-    """A script of ours in a process of its own, spoken to in lines."""
+    """A script of ours in its own process. It reads and writes lines of JSON."""
 
     def __init__(self, python: str | None, script: str, *options: str) -> None:
         command = [python or sys.executable, "-I", str(HERE / script), *options]
@@ -63,7 +63,7 @@ class Child:
         return json.loads(line)
 
     def do(self, **task: int) -> dict[str, float]:
-        """Give a worker its task; what it cost."""
+        """Send a worker its task, and return what the task cost."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(task) + "\n")
         self._process.stdin.flush()
@@ -73,18 +73,18 @@ class Child:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._process.communicate()  # its input ends, and so does it
+        self._process.communicate()  # closes its input, which ends it
 
 
 @contextmanager
 def serving(latency_ms: float = 0) -> Iterator[str]:
-    """The base URL of a server of our own."""
+    """Run our server, and yield its base URL."""
     with Child(None, "server.py", str(latency_ms)) as server:
         yield f"http://127.0.0.1:{server.read()}"
 
 
 def take_turns(n_rounds: int, measures: Mapping[str, Callable[[], Any]]) -> dict[str, list[Any]]:
-    """Every measure once a round, in reverse order every second round."""
+    """Take every measure once a round, in reverse order every second round."""
     found: dict[str, list[Any]] = {name: [] for name in measures}
     for n in range(n_rounds):
         for name in list(measures)[:: -1 if n % 2 else 1]:
@@ -96,13 +96,13 @@ def ratio(values: list[float], references: list[float]) -> float:
     return statistics.median(value / reference for value, reference in zip(values, references, strict=True))
 
 
-def print_table(title: str, cases: Cases) -> None:
-    """A row for each case: medians, then ratios to the official client, as Markdown."""
+def print_table(title: str, cases: Cases, reference: str = OFFICIAL) -> None:
+    """Print a row for each case as Markdown: medians, then ratios to the reference."""
     names = list(next(iter(cases.values())))
-    others = [name for name in names if name != OFFICIAL]
-    print(f"\n| {title} |", " | ".join([*names, *(f"{name} / {OFFICIAL}" for name in others)]), "|")
+    others = [name for name in names if name != reference]
+    print(f"\n| {title} |", " | ".join([*names, *(f"{name} / {reference}" for name in others)]), "|")
     print("|---|" + "---:|" * (len(names) + len(others)))
     for case, values in cases.items():
         cells = [f"{statistics.median(values[name]):.3g}" for name in names]
-        cells += [f"**{ratio(values[name], values[OFFICIAL]):.3f}**" for name in others]
+        cells += [f"**{ratio(values[name], values[reference]):.3f}**" for name in others]
         print(f"| {case} |", " | ".join(cells), "|", flush=True)

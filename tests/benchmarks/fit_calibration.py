@@ -1,11 +1,11 @@
-"""Fit the numbers of `cohere_rerank.local.calibration` and say how well they hold.
+"""Fit the coefficients of `cohere_rerank.local.calibration`, and measure how well they predict.
 
     python tests/benchmarks/fit_calibration.py --data labelled.jsonl.gz --only '^(?!cisi|cranfield|sib|udhr|.*xling)'
 
-The data: one JSON object a line with `query`, `documents`, `relevant` (indices) and `set`, gzipped or not. Each list
-is used as it is and once more without its relevant documents, so that half of all lists hold no answer; samples of 1
-to 10 documents of both teach what a score means in a short list. Prints the line to put into calibration.py, and what
-the numbers reach on sets left out of the fit. Standard library only; half a minute for 900 lists.
+The data are JSON Lines, gzipped or not, with `query`, `documents`, `relevant` (indices) and `set`. Each list is used
+as it is, and once more without its relevant documents, so half of all lists have no relevant document. Samples of 1 to
+10 documents of both show what a score means in a short list. The script prints the line for calibration.py, and the
+quality on sets that were left out of the fit. It needs only the standard library, and half a minute for 900 lists.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Example(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One document: what the model sees, whether it is relevant, how much it counts."""
+    """One document: the inputs of the model, whether it is relevant, and its weight."""
 
     x: tuple[float, ...]
     y: float
@@ -56,7 +56,7 @@ def read(path: Path, only: str) -> list[dict[str, Any]]:
 
 
 def examples(rows: list[dict[str, Any]]) -> Iterator[Example]:
-    """Score each list whole and in samples, with and without an answer."""
+    """Score each list and samples of it, with and without relevant documents."""
     rng = random.Random(0)
     for row in rows:
         relevant = sorted(set(row["relevant"]))
@@ -89,7 +89,7 @@ def rows_of(lists: Sequence[Example]) -> list[Row]:
 
 
 def fit(rows: Sequence[Row], start: Sequence[float] = (0.0,) * 5, steps: int = 12) -> Coefficients:
-    """Logistic regression by Newton's method, with a trace of ridge."""
+    """Logistic regression by Newton's method, with a little ridge regularization."""
     size = len(start)
     beta = list(start)
     for _ in range(steps):
@@ -110,7 +110,7 @@ def fit(rows: Sequence[Row], start: Sequence[float] = (0.0,) * 5, steps: int = 1
 
 
 def solved(matrix: list[list[float]], vector: list[float]) -> list[float]:
-    """Solve a small positive definite system by elimination."""
+    """Solve a small positive definite system of equations by elimination."""
     n = len(vector)
     rows = [[*row, value] for row, value in zip(matrix, vector, strict=True)]
     for i in range(n):
@@ -135,7 +135,7 @@ def quality(pairs: Sequence[tuple[float, bool]]) -> str:
 
 
 def main() -> None:
-    """Fit, check on left-out sets, print."""
+    """Fit, check on the sets that were left out, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--only", default="", help="sets whose name matches this regular expression")
@@ -146,7 +146,7 @@ def main() -> None:
 
     judged: dict[str, list[tuple[float, bool]]] = defaultdict(
         list
-    )  # by the length of the list, each set by numbers fitted on the others
+    )  # by the length of the list; each set with coefficients that were fitted on the others
     for group in sorted({example.group for example in lists}):
         numbers = fit(rows_of([example for example in lists if example.group != group]), fitted, steps=3)
         for example in lists:

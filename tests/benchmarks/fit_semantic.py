@@ -1,11 +1,10 @@
-"""Fit the numbers of `cohere_rerank.local.semantic` and say how well they hold.
+"""Fit the coefficients of `cohere_rerank.local.semantic`, and measure how well they predict.
 
     python tests/benchmarks/fit_semantic.py --data labelled.jsonl.gz --only '^(?!cisi|cranfield|sib|udhr)'
 
-The data and the samples of it are those of `fit_calibration.py`: every list with its answer and without, whole and cut
-to 1 to 10 documents. Questions in a language that the vectors do not know, with documents in another, are left out:
-nothing speaks for an answer there. Needs the extra [semantic]; a quarter of an hour for 1,000 lists, most of it for
-embedding.
+The data and the samples are those of `fit_calibration.py`. A question is left out if the vectors do not know its
+language and the documents are in another one, because no input of the model can find a relevant document then. The
+script needs the extra [semantic], and a quarter of an hour for 1,000 lists, mostly for the vectors.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ class Example(NamedTuple):
 
 
 def examples(rows: Sequence[dict[str, Any]], scorer: SemanticScorer) -> Iterator[Example]:
-    """Score each list whole and in samples, with and without an answer."""
+    """Score each list and samples of it, with and without relevant documents."""
     rng = random.Random(0)
     for row in rows:
         relevant = sorted(set(row["relevant"]))
@@ -51,7 +50,7 @@ def examples(rows: Sequence[dict[str, Any]], scorer: SemanticScorer) -> Iterator
 
 
 def fit(lists: Sequence[Example], steps: int = 12) -> Any:
-    """Logistic regression by Newton's method, with a trace of ridge."""
+    """Logistic regression by Newton's method, with a little ridge regularization."""
     x, y = np.concatenate([some.x for some in lists]), np.concatenate([some.relevant for some in lists])
     weight = np.concatenate([np.full(len(some.x), some.weight) for some in lists])
     beta = np.zeros(x.shape[1])
@@ -63,12 +62,12 @@ def fit(lists: Sequence[Example], steps: int = 12) -> Any:
 
 
 def chances(x: Any, beta: Any) -> Any:
-    """What the model says of each row."""
+    """The prediction of the model for each row."""
     return 1 / (1 + np.exp(-x @ beta))
 
 
 def main() -> None:
-    """Fit, check on left-out sets, print."""
+    """Fit, check on the sets that were left out, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--only", default="", help="sets whose name matches this regular expression")
@@ -78,7 +77,7 @@ def main() -> None:
     fitted = Coefficients(*fit(lists))
     print("FITTED = Coefficients(" + ", ".join(f"{k}={v:.2f}" for k, v in fitted._asdict().items()) + ")")
 
-    # By the length of the list, each set by numbers fitted on the others.
+    # By the length of the list. Each set is predicted with coefficients that were fitted on the others.
     judged: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for group in sorted({some.group for some in lists}):
         beta = fit([some for some in lists if some.group != group])

@@ -1,9 +1,9 @@
-"""Put the server under load and faults, and say what came of it.
+"""Put the server under load and faults, and print the results.
 
     python tests/benchmarks/load_server.py [--seconds 60]
 
-The server runs as ``cohere-rerank serve`` in processes of its own; the callers are one asyncio loop with a connection
-each, on the same machine. Linux only: memory is read from /proc.
+The server runs as ``cohere-rerank serve`` in its own processes. The callers share one asyncio loop on the same machine,
+with a connection each. Linux only, because memory is read from /proc.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # a script finds `tests` only with this
 
 from tests.server.running_server import RERANK_BODY, ServeProgram, program, wait_until
 
@@ -32,7 +32,7 @@ OVERLOAD = ("--concurrency", "1", "--queue", "8")
 
 
 def body(n_documents: int = 20, n_words: int = 60) -> bytes:
-    """A request of usual size, the same every time: 20 documents of 60 words."""
+    """A request of usual size: 20 documents of 60 words, the same ones every time."""
     draw = random.Random(0)
     documents = [" ".join(draw.choices(WORDS, k=n_words)) for _ in range(n_documents)]
     return posted(json.dumps({"model": "m", "query": "tea from a mountain garden", "documents": documents}).encode())
@@ -45,12 +45,12 @@ def posted(body: bytes, path: str = "/v2/rerank", kind: str = "application/json"
 
 @dataclass
 class Result:
-    """What the callers met.
+    """What the callers received.
 
     Attributes:
-        statuses: How often each came; 0 stands for a connection that broke.
-        seconds: Of each reply with status 200, in order of arrival.
-        hinted: How many replies with 503 had a Retry-After.
+        statuses: How often each status was received. 0 means that the connection broke.
+        seconds: The duration of each call with status 200, in order of arrival.
+        hinted: How many responses with status 503 had a Retry-After.
     """
 
     statuses: Counter[int] = field(default_factory=Counter)
@@ -76,7 +76,7 @@ class Caller:
         self._writer: asyncio.StreamWriter | None = None
 
     async def call(self, request: bytes) -> tuple[int, bytes]:
-        """Status and head of the reply; the status 0 if the connection broke."""
+        """Return the status and the head of the response. The status is 0 if the connection broke."""
         try:
             if self._writer is None:
                 self._reader, self._writer = await asyncio.open_connection(self._host, self._port)
@@ -84,7 +84,7 @@ class Caller:
             head = (await self._reader.readuntil(b"\r\n\r\n")).lower()
             if b"content-length: " in head:
                 await self._reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
-            if b"connection: close" in head or b" 413 " in head[:13]:  # the rest of that body will not be sent
+            if b"connection: close" in head or b" 413 " in head[:13]:  # the server does not read the rest of the body
                 self.close()
             return int(head[9:12]), head
         except (OSError, asyncio.IncompleteReadError):
@@ -93,12 +93,12 @@ class Caller:
 
     def close(self) -> None:
         if self._writer is not None:
-            self._writer.transport.abort()  # at once, also where the server does not read on
+            self._writer.transport.abort()  # closes at once, even if the server does not read
         self._writer = None
 
 
 async def hammer(url: str, requests: list[bytes], n_clients: int, seconds: float, n_most: int = 10**9) -> Result:
-    """Send the requests in turn, each caller the next one as soon as it has its answer."""
+    """Send the requests in turn. A caller sends the next one when it has a response."""
     result, end = Result(), time.monotonic() + seconds
     turn = iter(itertools.cycle(requests))
     left = iter(range(n_most))
@@ -112,12 +112,12 @@ async def hammer(url: str, requests: list[bytes], n_clients: int, seconds: float
         caller.close()
 
     await asyncio.gather(*(calls() for _ in range(n_clients)))
-    await asyncio.sleep(0)  # in which aborted connections are closed
+    await asyncio.sleep(0)  # lets the loop close aborted connections
     return result
 
 
 def resident_mib(started: ServeProgram) -> float:
-    """Memory of the server and its workers."""
+    """The memory of the server and its workers."""
     total = 0
     for process in (started.process.pid, *started.workers()):
         status = Path(f"/proc/{process}/status").read_text(encoding="ascii")
@@ -142,27 +142,27 @@ MALFORMED = [
 
 
 def steady(seconds: float, *options: str) -> tuple[Result, float, float]:
-    """64 callers for so long; what they met, and the memory before and after, in MiB."""
+    """Run 64 callers. Return what they received, and the memory before and after in MiB."""
     with program(*options) as started:
         request = body()
-        asyncio.run(hammer(started.url, [request], N_CLIENTS, seconds, 500))  # so that all is loaded
+        asyncio.run(hammer(started.url, [request], N_CLIENTS, seconds, 500))  # loads everything
         before = resident_mib(started)
         result = asyncio.run(hammer(started.url, [request], N_CLIENTS, seconds))
         return result, before, resident_mib(started)
 
 
 def overloaded(seconds: float) -> tuple[Result, Result]:
-    """64 callers on a server with places for 9; what they met, and what one caller met afterwards."""
+    """Run 64 callers on a server that admits 9. Return what they received, and what one caller received afterwards."""
     with program(*OVERLOAD) as started:
         during = asyncio.run(hammer(started.url, [body()], N_CLIENTS, seconds))
         return during, asyncio.run(hammer(started.url, [body()], 1, seconds, 50))
 
 
 def killed(seconds: float) -> tuple[Result, Result]:
-    """16 callers on two workers, each of which is killed once on the way; and what they met afterwards."""
+    """Run 16 callers on two workers, and kill each worker once. Return what they received then and afterwards."""
     with program("--workers", "2") as started:
         wait_until(lambda: len(started.workers()) == 2)
-        victims = started.workers()  # either may hold all connections
+        victims = started.workers()  # either one may have all connections
 
         async def scenario() -> Result:
             load = asyncio.ensure_future(hammer(started.url, [body()], 16, seconds))
@@ -177,7 +177,7 @@ def killed(seconds: float) -> tuple[Result, Result]:
 
 
 def malformed(n_requests: int) -> tuple[Result, Result, float, float]:
-    """So many malformed requests by 16 callers, then some good ones; and the memory before and after, in MiB."""
+    """Send malformed requests, then good ones. Return what 16 callers received, and the memory around it in MiB."""
     with program() as started:
         asyncio.run(hammer(started.url, MALFORMED, 16, 60, 50 * len(MALFORMED)))
         before = resident_mib(started)

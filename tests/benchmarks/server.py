@@ -1,4 +1,4 @@
-"""A rerank API that costs next to nothing, on 127.0.0.1: it prints its port and serves until its input ends.
+"""A very cheap rerank API on 127.0.0.1. It prints its port, and serves until its input ends.
 
 python server.py [LATENCY_MS]
 """
@@ -17,7 +17,7 @@ CONTENT_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 @functools.lru_cache(maxsize=16)
 def reply(body: bytes) -> bytes:
-    """A whole HTTP reply to one request body: the documents in another order, scores falling from 1 to 0."""
+    """The whole HTTP response to a request body: the documents in another order, with scores from 1 down to 0."""
     request = json.loads(body)
     n_documents = len(request["documents"])
     order = sorted(range(n_documents), key=lambda index: (index * 7919 % n_documents, index))
@@ -29,7 +29,7 @@ def reply(body: bytes) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """Reads requests one after another and answers each, after the latency."""
+    """Reads requests one after another, and responds to each after the latency."""
 
     transport: asyncio.Transport
 
@@ -37,7 +37,7 @@ class Connection(asyncio.Protocol):
         self.latency_s = latency_s
         self.reply = reply
         self.received = bytearray()
-        self.n_wanted: int | None = None  # bytes of the request under way, once its head is here
+        self.n_wanted: int | None = None  # bytes of the current request, known after its head
 
     def connection_made(self, transport) -> None:
         self.transport = transport
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
 
 
 async def main(latency_s: float) -> None:
-    """Serve until the standard input ends, as it does when the parent process goes."""
+    """Serve until the standard input ends, which happens when the parent process ends."""
     loop = asyncio.get_running_loop()
     server = await loop.create_server(lambda: Connection(latency_s), "127.0.0.1", 0, backlog=2048)
     print(server.sockets[0].getsockname()[1], flush=True)

@@ -1,8 +1,8 @@
-"""The rerank API of ``server.py`` for a key with a limit: a bucket of tokens, and a 429 where it is empty.
+"""The rerank API of ``server.py`` with a rate limit: a token bucket, and a 429 if it is empty.
 
 python strict_server.py PER_MINUTE BURST [LATENCY_MS]
 
-It prints its port; then, for each line of its input, how many requests it has seen and how many it refused.
+It prints its port. Then, for each line of its input, it prints how many requests it has received and rejected.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # as a script, it finds `tests`
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent))  # a script finds `tests` only with this
 
 from tests.benchmarks import server
 
 
 class Bucket:
-    """Says how many seconds to wait for a token; 0.0 where there was one."""
+    """Take a token and return 0.0, or return the seconds until there is one."""
 
     def __init__(self, per_minute: float, burst: float) -> None:
         self.per_s, self.burst = per_minute / 60, burst
         self.n_tokens, self.at_s = burst, time.monotonic()
-        self.n_asked = self.n_refused = 0
+        self.n_requests = self.n_rejected = 0
 
     def wait_s(self) -> float:
         now_s = time.monotonic()
         self.n_tokens = min(self.burst, self.n_tokens + (now_s - self.at_s) * self.per_s)
         self.at_s = now_s
-        self.n_asked += 1
+        self.n_requests += 1
         if self.n_tokens >= 1:
             self.n_tokens -= 1
             return 0.0
-        self.n_refused += 1
+        self.n_rejected += 1
         return (1 - self.n_tokens) / self.per_s
 
     def reply(self, body: bytes) -> bytes:
@@ -55,7 +55,7 @@ async def main(per_minute: float, burst: float, latency_ms: float = 0.0) -> None
     )
     print(listener.sockets[0].getsockname()[1], flush=True)
     while await loop.run_in_executor(None, sys.stdin.readline):
-        print(json.dumps({"n_asked": bucket.n_asked, "n_refused": bucket.n_refused}), flush=True)
+        print(json.dumps({"n_requests": bucket.n_requests, "n_rejected": bucket.n_rejected}), flush=True)
 
 
 if __name__ == "__main__":

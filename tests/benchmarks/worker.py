@@ -1,8 +1,9 @@
-"""One client alone in its process: reads tasks from its input, a line of JSON each, and answers with what they cost.
+"""One client alone in its process. It reads tasks, a line of JSON each, and writes what each task cost.
 
-    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp,stream} URL
+    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp,stream}[:{httpx,httpx2}] URL
 
-Uses nothing but the standard library and the client, so that any environment can run it.
+`sync:httpx2` makes the client with `httpx_client=httpx2.Client()`. The worker needs only the standard library and the
+client, so every environment can run it.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ PHRASE = "paris is the capital of france — café naïve “quoted” über and
 
 
 def texts(n_documents: int, n_characters: int) -> list[str]:
-    """Documents of the length asked for, no two alike, a few characters outside ASCII."""
+    """Documents of a length, all different, with a few characters outside of ASCII."""
     filler = PHRASE * (n_characters // len(PHRASE) + 2)
     return [f"{n}: {filler[n % len(PHRASE) :]}"[:n_characters] for n in range(n_documents)]
 
 
 def measured(run) -> dict[str, float]:
-    """CPU time of this process, time on the clock, memory after it."""
+    """CPU time of this process, elapsed time, and the memory afterwards."""
     gc.collect()
     clock, cpu = time.perf_counter(), time.process_time()
     run()
@@ -37,7 +38,7 @@ def measured(run) -> dict[str, float]:
 
 
 def resident_mb() -> float:
-    """Memory that this process holds now; not a number where there is no /proc."""
+    """Memory of this process now. NaN if the system has no /proc."""
     try:
         n_pages = int(Path("/proc/self/statm").read_text().split()[1])
     except OSError:
@@ -46,33 +47,33 @@ def resident_mb() -> float:
 
 
 def one_after_another(client, n_calls: int, concurrency: int, arguments) -> None:
-    """Blocking calls; there is no concurrency."""
+    """Make blocking calls, without concurrency."""
     for _ in range(n_calls):
-        answer = client.rerank(**arguments)
-    assert len(answer.results) == len(arguments["documents"])
+        response = client.rerank(**arguments)
+    assert len(response.results) == len(arguments["documents"])
 
 
 async def all_at_once(client, n_calls: int, concurrency: int, arguments) -> None:
-    """So many calls, of which *concurrency* are under way at a time."""
+    """Make the calls, with *concurrency* of them in flight."""
     calls = iter(range(n_calls))
 
     async def task():
         for _ in calls:
-            answer = await client.rerank(**arguments)
-            assert len(answer.results) == len(arguments["documents"])
+            response = await client.rerank(**arguments)
+            assert len(response.results) == len(arguments["documents"])
 
     await asyncio.gather(*(task() for _ in range(concurrency)))
 
 
 async def streamed(client, n_calls: int, concurrency: int, arguments) -> None:
-    """The same through our own ``rerank_many``."""
+    """Make the calls with our own ``rerank_many``."""
     rows = ({"id": n} for n in range(n_calls))
-    async for _, answer in client.rerank_many(rows, concurrency=concurrency, **arguments):
-        assert len(answer.results) == len(arguments["documents"])
+    async for _, response in client.rerank_many(rows, concurrency=concurrency, **arguments):
+        assert len(response.results) == len(arguments["documents"])
 
 
 def serve(run, client) -> None:
-    """Do the tasks that come in."""
+    """Do the tasks from the standard input."""
     for line in sys.stdin:
         task = json.loads(line)
         documents = texts(task["n_documents"], task["n_characters"])
@@ -82,19 +83,25 @@ def serve(run, client) -> None:
 
 
 def main(module_name: str, kind: str, url: str) -> None:
-    if kind != "aiohttp":  # the official client takes aiohttp unasked where it is installed
+    kind, _, library = kind.partition(":")
+    if kind != "aiohttp":  # the official client uses aiohttp by itself if it is installed
         sys.modules["httpx_aiohttp"] = None  # type: ignore[assignment]
     module = importlib.import_module(module_name)
     settings = {"api_key": "benchmark", "base_url": url}
     if kind == "sync":
+        if library:
+            settings["httpx_client"] = importlib.import_module(library).Client(timeout=300)
         with module.ClientV2(**settings) as client:
             serve(one_after_another, client)
         return
     loop = asyncio.new_event_loop()
 
     async def start():
-        more = {"httpx_client": module.DefaultAioHttpClient()} if kind == "aiohttp" else {}
-        return module.AsyncClientV2(**settings, **more)
+        if kind == "aiohttp":
+            settings["httpx_client"] = module.DefaultAioHttpClient()
+        elif library:
+            settings["httpx_client"] = importlib.import_module(library).AsyncClient(timeout=300)
+        return module.AsyncClientV2(**settings)
 
     client = loop.run_until_complete(start())
     run = streamed if kind == "stream" else all_at_once

@@ -1,11 +1,11 @@
-"""Point real clients at a running `cohere-rerank serve`: each must give the documents in the server's order.
+"""Call a running `cohere-rerank serve` with real clients. Each must return the documents in the server's order.
 
-They are heavy, so this is a script with a recorded result (results.md beside it) and no part of the suite:
+The clients are heavy, so this is a script and not a test. Its last result is in results.md:
 
     pip install "cohere-rerank[server,cli]" cohere langchain-cohere llama-index-postprocessor-cohere-rerank \
         cohere-haystack litellm
-    python tests/compat/frameworks.py            # a client that is not installed is said to be missing
-    python tests/compat/frameworks.py --record   # and results.md is written anew
+    python tests/compat/frameworks.py            # the table names the clients that are missing
+    python tests/compat/frameworks.py --record   # writes results.md too
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ CLIENTS: dict[str, tuple[str, Callable[[str], list[str]]]] = {
 
 @contextlib.contextmanager
 def serving() -> Iterator[str]:
-    """The address of a server that runs as a user would start it."""
+    """Start a server as a user does, and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -149,8 +149,8 @@ def serving() -> Iterator[str]:
         server.wait()
 
 
-def tried(package: str, rank: Callable[[str], list[str]], url: str, expected: list[str]) -> tuple[str, str]:
-    """(version, what happened)."""
+def call(package: str, rank: Callable[[str], list[str]], url: str, expected: list[str]) -> tuple[str, str]:
+    """Call with one client, and return the version of its package and the result."""
     try:
         version = importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
@@ -166,10 +166,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--record", action="store_true", help="write results.md")
     record = parser.parse_args().record
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # or litellm looks for a price list on the internet
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # otherwise litellm downloads a list of prices
     with serving() as url:
         expected = ours(url)
-        rows = {name: (package, *tried(package, rank, url, expected)) for name, (package, rank) in CLIENTS.items()}
+        rows = {name: (package, *call(package, rank, url, expected)) for name, (package, rank) in CLIENTS.items()}
     lines = ["| client | package | result |", "|---|---|---|"]
     lines += [f"| {name} | {package} {version} | {result} |" for name, (package, version, result) in rows.items()]
     sys.stdout.write("\n".join(lines) + "\n")

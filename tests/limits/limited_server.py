@@ -16,17 +16,17 @@ class LimitedServer:
     """
 
     def __init__(self, server: Server, n: int, period_s: float, burst: int) -> None:
-        self.replied: list[tuple[float, int]] = []
+        self.responses: list[tuple[float, int]] = []
         self._bucket = Bucket(n, period_s, burst)
         server.default = self._reply
 
     async def _reply(self, exchange):
         now_s = time.monotonic()
         hint_s = self._bucket.wait_s(now_s)
-        self.replied.append((now_s, 429 if hint_s else 200))
+        self.responses.append((now_s, 429 if hint_s else 200))
         rejection = error(429, "please wait and try again later", headers={"retry-after": f"{hint_s:g}"})
         await (rejection if hint_s else good_reply())(exchange)
 
     def n(self, status: int) -> int:
         """Return how many replies had this status."""
-        return sum(replied == status for _, replied in self.replied)
+        return sum(found == status for _, found in self.responses)
