@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import re
 from hashlib import blake2b
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from cohere_rerank.errors import InvalidRequestError
 
-_HUB_NAME = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*")
+from . import hub
+from .external_data import external_files
+from .tokenizer_file import check_tokenizer, read_json
+
 _MODEL_FILES = ("model.onnx", "onnx/model.onnx")  # the usual places of exporters
+_MAX_CONFIG_BYTES = 8 << 20  # some have a copy of thousands of added tokens
 _MAX_TOKENS = 512  # the cost of an input grows with the square of its length, and documents are read in chunks anyway
 _ROBERTA_LIKE = ("roberta", "camembert", "xlm-r", "mpnet")  # two positions are reserved for padding
 
@@ -22,9 +23,9 @@ class ModelFolder:
     """The files of one model.
 
     Args:
-        path: A folder; or ``owner/name`` on the hub, if there is neither such a folder nor a folder ``owner``.
+        path: A folder; or ``hub:owner/name`` for a repository on the Hugging Face hub.
         file: The file of the model in the folder. Default: ``model.onnx``, ``onnx/model.onnx`` or the only ``*.onnx``.
-        revision: The revision of the repository on the hub.
+        revision: The commit of the repository on the hub, 40 hex digits. Required there.
 
     Attributes:
         path: The folder.
@@ -32,11 +33,12 @@ class ModelFolder:
         tokenizer: The file of the tokenizer.
 
     Raises:
-        InvalidRequestError: The folder or a file is missing, or the folder contains several models.
+        InvalidRequestError: The folder or a file is missing, the folder contains several models, the tokenizer is too
+            large, or the model names a file outside the folder.
     """
 
     def __init__(self, path: str | os.PathLike[str], file: str | None = None, revision: str | None = None) -> None:
-        self.path = _folder(path, file, revision)
+        self.path, root = _folder(path, file, revision)
         self.model = _model_file(self.path, file)
         self.tokenizer = self.path / "tokenizer.json"
         if not self.tokenizer.is_file():
@@ -44,15 +46,17 @@ class ModelFolder:
                 f"there is no tokenizer.json in {self.path}; export the model's fast tokenizer into this folder "
                 "(tokenizer.save_pretrained)"
             )
+        check_tokenizer(self.tokenizer)
+        self._external = external_files(self.model, root)
 
     def max_tokens(self) -> int:
         """Return the most tokens of one input by the model's configuration, at most 512."""
         config = self._json("config.json")
         positions = config.get("max_position_embeddings")
-        if isinstance(positions, int) and str(config.get("model_type")).startswith(_ROBERTA_LIKE):
+        if type(positions) is int and str(config.get("model_type")).startswith(_ROBERTA_LIKE):
             positions -= 2
         limits = [positions, self._json("tokenizer_config.json").get("model_max_length")]
-        return min([_MAX_TOKENS, *(limit for limit in limits if isinstance(limit, int) and limit > 0)])
+        return min([_MAX_TOKENS, *(limit for limit in limits if type(limit) is int and limit > 0)])
 
     def pooling(self) -> str:
         """Return the pooling in the configuration of sentence-transformers, ``cls`` or ``mean``."""
@@ -61,7 +65,7 @@ class ModelFolder:
     def digest(self) -> str:
         """Return eight hex digits that change if the contents of the model or the tokenizer change."""
         digest = blake2b(digest_size=4)
-        for file in [self.model, *sorted(self.model.parent.glob(f"{self.model.name}[._]*")), self.tokenizer]:
+        for file in [self.model, *self._external, self.tokenizer]:
             with file.open("rb") as stream:
                 while chunk := stream.read(1 << 20):
                     digest.update(chunk)
@@ -69,46 +73,30 @@ class ModelFolder:
 
     def _json(self, name: str) -> dict[str, Any]:
         file = self.path / name
-        if not file.is_file():
-            return {}
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise InvalidRequestError(f"{file} is not valid JSON: {error}") from None
-        return content if isinstance(content, dict) else {}
+        return read_json(file, _MAX_CONFIG_BYTES) if file.is_file() else {}
 
 
-def _folder(path: str | os.PathLike[str], file: str | None, revision: str | None) -> Path:
+def _folder(path: str | os.PathLike[str], file: str | None, revision: str | None) -> tuple[Path, Path]:
+    """Return the folder, and the folder that all its files must be in after symbolic links are followed."""
+    text = os.fspath(path)
+    if text.startswith(hub.SCHEME):
+        models = [file] if file else list(_MODEL_FILES)
+        patterns = ["*.json", "1_Pooling/*.json", *models, *(f"{model}[._]*" for model in models)]
+        folder = hub.download(text.removeprefix(hub.SCHEME), revision, patterns)
+        return folder, folder.parent.parent  # the hub's cache has links from snapshots/COMMIT to blobs
+    if revision is not None:
+        raise InvalidRequestError(f"revision= is for a path such as hub:owner/name, got path={text!r}")
     folder = Path(path).expanduser()
     if folder.is_dir():
-        return folder
+        return folder, folder
     if folder.exists():
         raise InvalidRequestError(
-            f"{folder} is not a folder; give the folder that contains the model and tokenizer.json"
+            f"{folder} is not a folder; pass the folder that contains the model and tokenizer.json"
         )
-    # If models/ is a folder, models/minilm is a misspelled path and not a repository.
-    if isinstance(path, str) and _HUB_NAME.fullmatch(path) and not folder.parent.exists():
-        return _download(path, file, revision)
-    raise InvalidRequestError(f"there is no model folder {str(path)!r} (the current folder is {Path.cwd()})")
-
-
-def _download(name: str, file: str | None, revision: str | None) -> Path:
-    try:
-        hub = import_module("huggingface_hub")
-    except ImportError:
-        raise InvalidRequestError(
-            f"there is no model folder {name!r}; to fetch a model of that name from the Hugging Face hub, "
-            "pip install huggingface_hub"
-        ) from None
-    files = [file] if file else list(_MODEL_FILES)
-    patterns = ["*.json", "1_Pooling/*.json", *files, *(f"{model}[._]*" for model in files)]
-    try:
-        return Path(hub.snapshot_download(name, revision=revision, allow_patterns=patterns))
-    except Exception as error:  # the hub's client raises the errors of several HTTP libraries
-        raise InvalidRequestError(
-            f"there is no model folder {name!r}, and the download from the Hugging Face hub failed with "
-            f"{type(error).__name__}: {error}"
-        ) from error
+    raise InvalidRequestError(
+        f"there is no model folder {text!r} (the current folder is {Path.cwd()}); "
+        "a model on the Hugging Face hub is path=hub:owner/name"
+    )
 
 
 def _model_file(folder: Path, file: str | None) -> Path:

