@@ -59,9 +59,14 @@ if TYPE_CHECKING:
     from .types import RerankRelevantSpanResponse as RerankRelevantSpanResponse
     from .types import RerankRelevantSpans as RerankRelevantSpans
     from .types import RerankRelevantSpansMode as RerankRelevantSpansMode
+    from .types import RerankResponse as RerankResponse
+    from .types import RerankResponseResultsItem as RerankResponseResultsItem
+    from .types import RerankResponseResultsItemDocument as RerankResponseResultsItemDocument
     from .types import V2RerankResponse as V2RerankResponse
     from .types import V2RerankResponseResultsItem as V2RerankResponseResultsItem
     from .usage import ClientUsage as ClientUsage
+    from .v1 import AsyncClient as AsyncClient
+    from .v1 import Client as Client
 
 _MODULES = {
     "_transport.http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
@@ -118,6 +123,9 @@ _MODULES = {
         "ApiMetaTokens",
         "ClientOptions",
         "CommonArguments",
+        "RerankResponseResultsItemDocument",
+        "RerankResponseResultsItem",
+        "RerankResponse",
         "Limit",
         "Fallback",
         "DialectName",
@@ -134,6 +142,7 @@ _MODULES = {
         "V2RerankResponseResultsItem",
     ),
     "usage": ("ClientUsage",),
+    "v1": ("AsyncClient", "Client"),
 }
 _EXPORTS = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
 __all__ = [
@@ -143,12 +152,14 @@ __all__ = [
     "ApiMetaApiVersion",
     "ApiMetaBilledUnits",
     "ApiMetaTokens",
+    "AsyncClient",
     "AsyncClientV2",
     "AsyncRawClientV2",
     "BadGatewayError",
     "BadRequestError",
     "BatchProgress",
     "CertificateError",
+    "Client",
     "ClientClosedError",
     "ClientClosedRequestError",
     "ClientEnvironment",
@@ -193,6 +204,9 @@ __all__ = [
     "RerankRelevantSpanResponse",
     "RerankRelevantSpans",
     "RerankRelevantSpansMode",
+    "RerankResponse",
+    "RerankResponseResultsItem",
+    "RerankResponseResultsItemDocument",
     "ResponseTooLargeError",
     "RetryPolicy",
     "ScoreCache",

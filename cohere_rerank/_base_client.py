@@ -30,6 +30,14 @@ if TYPE_CHECKING:
     T = TypeVar("T")
 
 
+# Methods of the official clients that ours do not have.
+_OTHER_ENDPOINTS = (
+    *("audio", "batches", "chat", "chat_stream", "check_api_key", "classify", "connectors", "datasets", "detokenize"),
+    *("embed", "embed_jobs", "embed_stream", "fetch_tokenizer", "finetuning", "generate", "generate_stream", "models"),
+    *("summarize", "tokenize"),
+)
+
+
 def _backend_id(config: Config) -> tuple[Any, ...]:
     """Return what tells backends apart: all APIs share connections, each scorer of this process is its own."""
     return (config.is_local, config.scorer, config.base_url if config.is_local else None)
@@ -63,6 +71,7 @@ class BaseClient:
     """The part that both clients share."""
 
     _httpx_kind: tuple[str, str]  # the class that httpx_client must have, and the name of its method that closes it
+    _default_dialect: DialectName | None = None
     _runner: Any = None  # made for the first call
 
     def __init__(
@@ -159,7 +168,7 @@ class BaseClient:
             limit=limit,
             cache=cache,
             tag=tag,
-            dialect=dialect,
+            dialect=self._default_dialect if dialect is None else dialect,
             clock=clock,
         )
         self._httpx_client = self._checked_httpx_client(httpx_client)
@@ -191,6 +200,16 @@ class BaseClient:
         if _backend_id(copy._config) != _backend_id(self._config):
             copy._state = ClientState()
         return copy
+
+    if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+
+        def __getattr__(self, name: str) -> object:
+            """Say which methods of the official client are not included."""
+            kind = type(self).__name__
+            if name in _OTHER_ENDPOINTS:
+                message = f"{kind} has no {name}: cohere-rerank includes rerank only. Use cohere.{kind} for {name}"
+                raise AttributeError(f"{message} (pip install cohere)", name=name, obj=self)
+            raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
         config = self.__dict__.get("_config")  # missing where the constructor refused its arguments

@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClientV2"]
 
 
-class AsyncClientV2(BaseClient):
-    """Cohere's rerank API, for asyncio (and trio). One client serves any number of tasks and event loops.
-
-    Use it as an async context manager, or call `aclose`, to let go of its connections.
-    """
+class BaseAsyncClient(BaseClient):
+    """The part that AsyncClientV2 and the v1 AsyncClient share."""
 
     _httpx_kind = ("httpx.AsyncClient", "aclose")
 
@@ -37,7 +34,7 @@ class AsyncClientV2(BaseClient):
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
+        """Close the connections of this client and of its copies. A later call raises ClientClosedError."""
         self._state.is_closed = True
         sender = self._state.sender or self._httpx_client
         if sender is not None:
@@ -54,14 +51,21 @@ class AsyncClientV2(BaseClient):
         runner: AsyncRunner = self._runner
         return runner
 
+
+class AsyncClientV2(BaseAsyncClient):
+    """A client of Cohere's rerank API for asyncio and trio. Any number of tasks and event loops can share it.
+
+    Use it as an async context manager, or call `aclose`, to close its connections.
+    """
+
     @property
     def v2(self) -> AsyncClientV2:
-        """This client, under the name the official one has for its v2 methods."""
+        """This client. The official client has its v2 methods under this name."""
         return self
 
     @property
     def with_raw_response(self) -> AsyncRawClientV2:
-        """The same methods, with status and headers beside the response."""
+        """A client whose ``rerank`` returns a RawResponse: the response with its status and headers."""
         from ._raw_response import AsyncRawClientV2
 
         return AsyncRawClientV2(self._calls)

@@ -25,11 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["AsyncClientV2", "ClientV2"]
 
 
-class ClientV2(BaseClient):
-    """Cohere's rerank API, blocking. Safe to share between threads, and usable after a fork.
-
-    Use it as a context manager, or call `close`, to let go of its connections.
-    """
+class BaseSyncClient(BaseClient):
+    """The part that ClientV2 and the v1 Client share."""
 
     _httpx_kind = ("httpx.Client", "close")
 
@@ -42,7 +39,7 @@ class ClientV2(BaseClient):
         self.close()
 
     def close(self) -> None:
-        """Close the connections, also for copies made by `with_options`; a later call raises ClientClosedError."""
+        """Close the connections of this client and of its copies. A later call raises ClientClosedError."""
         self._state.is_closed = True
         sender = self._state.sender or self._httpx_client
         if sender is not None:
@@ -57,14 +54,21 @@ class ClientV2(BaseClient):
         runner: Runner = self._runner
         return runner
 
+
+class ClientV2(BaseSyncClient):
+    """A blocking client of Cohere's rerank API. Threads can share it, and it works after a fork.
+
+    Use it as a context manager, or call `close`, to close its connections.
+    """
+
     @property
     def v2(self) -> ClientV2:
-        """This client, under the name the official one has for its v2 methods."""
+        """This client. The official client has its v2 methods under this name."""
         return self
 
     @property
     def with_raw_response(self) -> RawClientV2:
-        """The same methods, with status and headers beside the response."""
+        """A client whose ``rerank`` returns a RawResponse: the response with its status and headers."""
         from ._raw_response import RawClientV2
 
         return RawClientV2(self._calls)
@@ -189,15 +193,17 @@ class ClientV2(BaseClient):
 
 
 if not TYPE_CHECKING:
+    # The type checkers do not know the v1 clients here: this module and theirs would import each other.
+    _ELSEWHERE = {"AsyncClient": "v1", "AsyncClientV2": "async_client", "Client": "v1"}
 
     def __getattr__(name: str) -> object:
-        """AsyncClientV2, which can be had from here too, is loaded for those who use it."""
-        if name != "AsyncClientV2":
+        """Import the other clients when they are used: the official package has all of them in this module."""
+        if name not in _ELSEWHERE:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from .async_client import AsyncClientV2
+        from importlib import import_module
 
-        return AsyncClientV2
+        return getattr(import_module(f"cohere_rerank.{_ELSEWHERE[name]}"), name)
 
     def __dir__() -> list[str]:
-        """All public names, so that completion in a shell shows AsyncClientV2 too."""
+        """Return all public names, so that completion in a shell shows the other clients too."""
         return sorted({*globals(), *__all__})

@@ -45,6 +45,9 @@ __all__ = [
     "RerankRelevantSpanResponse",
     "RerankRelevantSpans",
     "RerankRelevantSpansMode",
+    "RerankResponse",
+    "RerankResponseResultsItem",
+    "RerankResponseResultsItemDocument",
     "V2RerankResponse",
     "V2RerankResponseResultsItem",
 ]
@@ -273,6 +276,47 @@ class V2RerankResponse(_ResponseSlots):
         from ._html import table  # only notebooks ask
 
         return table(self)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
+class RerankResponseResultsItemDocument(ResultBase):
+    """The document of a result of the v1 client. Its other fields are attributes too.
+
+    Attributes:
+        text: The text of the document.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
+class RerankResponseResultsItem(ResultBase):
+    """One ranked document, in a response of the v1 client.
+
+    Attributes:
+        document: The document, if ``return_documents=True`` was given.
+        index: The index of the document in the list of documents, from 0.
+        relevance_score: How relevant the document is, in [0, 1].
+    """
+
+    document: RerankResponseResultsItemDocument | None = None
+    index: _Position
+    relevance_score: _Score
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
+class RerankResponse(ResultBase):
+    """The response of ``rerank`` of the v1 client.
+
+    Attributes:
+        id: The API's name for the call.
+        results: The ranked documents, best first.
+        meta: Version, billed units, tokens and warnings.
+    """
+
+    id: Annotated[str | None, _NoneOnError] = None
+    results: list[RerankResponseResultsItem]
+    meta: Annotated[ApiMeta | None, _NoneOnError] = None
 
 
 _validate_json = V2RerankResponse.__pydantic_validator__.validate_json

@@ -163,7 +163,7 @@ class Part:
     def _content(self) -> bytes:
         body = self.call.body
         if self.n_documents < len(self.call.texts):
-            body = {**body, "documents": self.call.texts[self.start : self.end]}
+            body = {**body, "documents": self.call.body["documents"][self.start : self.end]}
             if "top_n" in body:
                 # The API accepts a top_n above the number of documents. A smaller one makes the reply shorter.
                 body["top_n"] = min(body["top_n"], self.n_documents)

@@ -1,4 +1,4 @@
-"""Where the official package keeps the base of its API errors."""
+"""The module where the official package has the base of its API errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the official package keeps the options of one call."""
+"""The module where the official package has the options of one call."""
 
 from __future__ import annotations
 
