@@ -45,10 +45,10 @@ SMOKE = [
     "client/test_arguments.py",
     "client/test_pickles_and_loops.py",
     "client/test_results.py",
-    "client/test_retries.py",
-    "transport",
+    "transport/test_loops_and_forks.py",
+    "transport/test_reuse.py",
+    "transport/test_tls.py",
     "wire/test_documents.py",
-    "test_examples.py",
     "test_exports.py",
     "test_light_import.py",
 ]

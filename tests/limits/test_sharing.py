@@ -67,7 +67,7 @@ def test_processes_that_share_a_redis_are_all_answered(client_workers, strict, r
 def test_a_redis_that_dies_midway_costs_no_answer_and_causes_no_stampede(client_workers, server, strict, redis_server):
     """Each process continues at a quarter of the limit and logs one warning."""
     processes = client_workers(f"RedisStore({redis_server.url!r}, 'k')")
-    server.wait_until(lambda _: len(strict.replied) >= N_PROCESSES * (1 + N_CALLS // 4))
+    server.wait_until(lambda _: len(strict.responses) >= N_PROCESSES * (1 + N_CALLS // 4))
     redis_server.kill()
     outcomes = processes.outcomes()
     check_all_answered(strict, outcomes)
