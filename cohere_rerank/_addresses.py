@@ -51,6 +51,7 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
     if not has_shape or not url.isprintable() or " " in url:
         raise InvalidRequestError(
             f"{name} must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
+            f"{_suggestion(url)}"
         )
     if "@" in host:
         raise InvalidRequestError(
@@ -62,6 +63,16 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
             "pass request_options={'additional_query_parameters': {...}} instead"
         )
     return url
+
+
+def _suggestion(url: str) -> str:
+    """Return a question for the two usual mistakes: local without its colon, and a host without a scheme."""
+    word = url.strip().lower().rstrip(":")
+    if word == LOCAL_SCHEME.rstrip(":"):
+        return f"; did you mean {LOCAL_SCHEME!r}?"
+    if word.split(":")[0] in ("localhost", "127.0.0.1") and url.isprintable() and not set(url) & {" ", "@"}:
+        return f"; did you mean {'http://' + url!r}?"
+    return ""
 
 
 def _is_port(host: str) -> bool:

@@ -77,8 +77,10 @@ class Config:
         clock: Clock | None = None,
     ) -> None:
         self.rerank_url: str | None = None if rerank_url is None else checked_rerank_url(rerank_url)
+        variable = None if base_url else os.environ.get("CO_API_URL")
         self.base_url = self.rerank_url or checked_base_url(
-            base_url or os.environ.get("CO_API_URL") or getattr(environment, "value", environment) or PRODUCTION_URL
+            base_url or variable or getattr(environment, "value", environment) or PRODUCTION_URL,
+            "the environment variable CO_API_URL" if variable else "base_url",
         )
         self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
         self.client_name = None if client_name is None else header_value("client_name", client_name)

@@ -238,9 +238,9 @@ def test_the_address_comes_from_argument_then_variable_then_environment(monkeypa
 
 
 def test_a_bad_variable_is_refused_like_a_bad_argument(monkeypatch):
-    """It is the same setting."""
+    """The message names the variable."""
     monkeypatch.setenv("CO_API_URL", "api.cohere.com")
-    with pytest.raises(errors.InvalidRequestError, match="base_url"):
+    with pytest.raises(errors.InvalidRequestError, match="variable CO_API_URL must"):
         config()
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import asdict
 
 import click
 
-from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
+from cohere_rerank._addresses import LOCAL_SCHEME
 from cohere_rerank._settings import Config, key_from_environment
 
 from ._common import model_option, write_json
@@ -45,8 +44,7 @@ def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_j
     """
     from ._diagnosis import diagnose, diagnose_local
 
-    address = url or os.environ.get("CO_API_URL") or PRODUCTION_URL
-    Config(api_key=key_from_environment() or "", base_url=address)  # raises if either is not valid
+    address = Config(api_key=key_from_environment() or "", base_url=url).base_url
     has_failed = False
     for finding in diagnose_local(address) if address.startswith(LOCAL_SCHEME) else diagnose(address, model, timeout):
         has_failed |= finding.status == "fail"

@@ -124,6 +124,25 @@ def test_an_invalid_command_is_one_line_and_exit_code_2(run, args, message):
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("args", [["rank", "tea"], ["doctor"]], ids=" ".join)
+def test_a_wrong_variable_is_named(run, args):
+    """The message of a command names CO_API_URL, and not an option that was not given."""
+    done = run(*args, input="green tea\n", env={"CO_API_URL": "local", "CO_API_KEY": KEY})
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "variable CO_API_URL must" in done.stderr
+    assert "did you mean 'local:'?" in done.stderr
+
+
+def test_https_for_a_server_without_tls_is_one_line(run, server):
+    """The message names the option and says what to write."""
+    url = server.url.replace("http:", "https:")
+    options = ["--base-url", url, "--max-retries", 0]
+    done = run("rank", "tea", *options, input="green tea\n", env={"CO_API_KEY": KEY})
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "--base-url" in done.stderr and "http://" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
 NO_KEY = "cohere-rerank: error: no API key: set CO_API_KEY (or COHERE_API_KEY)"
 LISTS = '{"query": "tea", "documents": ["green tea", "coffee"], "relevant": [0]}\n'
 

@@ -79,6 +79,30 @@ def test_base_url_outranks_the_environment(server, make_either, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("url", "question"),
+    [
+        ("local", "; did you mean 'local:'?"),
+        ("Local:", "; did you mean 'local:'?"),
+        ("localhost:8000/v2", "; did you mean 'http://localhost:8000/v2'?"),
+        ("127.0.0.1:8000", "; did you mean 'http://127.0.0.1:8000'?"),
+        ("api.cohere.com", ""),
+        ("localhost:5ecret@host", ""),
+    ],
+)
+def test_a_wrong_address_of_the_environment_is_named_with_its_variable(kind, url, question, monkeypatch):
+    """The message also asks about the usual mistakes, without a password."""
+    monkeypatch.setenv("CO_API_URL", url)
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        kind("k")
+    message = str(caught.value)
+    assert message.startswith("the environment variable CO_API_URL must look like https://host")
+    assert message.endswith(f"{question}" or "'")
+    assert ("did you mean" in message) == bool(question)
+    assert "5ecret" not in message
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_production_is_the_default(kind):
     """Without an address it is Cohere's; ClientEnvironment says the same."""
     assert "https://api.cohere.com" in repr(kind("k"))
