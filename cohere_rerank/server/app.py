@@ -129,8 +129,13 @@ class App:
         _check_content_type(exchange)
         settings = self._settings
         with self._executor.admit():
-            content = await exchange.read(settings.max_body_bytes, settings.body_timeout_s)
-            raw = RawRequest(content, parser, settings.model, settings.is_strict, exchange.request_id)
+            raw = RawRequest(
+                content=await exchange.read(settings.max_body_bytes, settings.body_timeout_s),
+                parser=parser,
+                model=settings.model,
+                is_strict=settings.is_strict,
+                request_id=exchange.request_id,
+            )
             status, body, n_documents = await exchange.cancel_on_disconnect(self._backend.rerank(raw))
         return Response(status, body), n_documents
 

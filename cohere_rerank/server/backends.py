@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
+from cohere_rerank._clock import Deadline, SystemClock
 from cohere_rerank.errors import InvalidRequestError, ScorerError
-from cohere_rerank.local import endpoint
-from cohere_rerank.local.registry import as_scorer, scorer_resolver
+from cohere_rerank.local.endpoint import API_LIMITS, handle_parsed
+from cohere_rerank.local.registry import scorer_resolver
+from cohere_rerank.local.request import RequestError, parse_json
+from cohere_rerank.local.request import validate as validate_fields
 
 from .http import HttpError
 from .logs import log_failure
@@ -25,8 +28,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cohere_rerank.server")
 _OK = 200
-# Validation needs a scorer, but it must not do the work of one.
-_NO_SCORING = as_scorer(lambda _query, documents: [0.0] * len(documents))
 
 
 class BackendResponse(NamedTuple):
@@ -37,7 +38,7 @@ class BackendResponse(NamedTuple):
     n_documents: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class RawRequest:
     """The body of a request, and what is needed to parse it and to encode its reply."""
 
@@ -47,17 +48,20 @@ class RawRequest:
     is_strict: bool
     request_id: str
 
-    def parse(self) -> V2Request | None:
-        """Return the request in the terms of v2, or None if the body is not a JSON object.
+    def parse(self) -> V2Request:
+        """Return the request in the terms of v2, and release the body, which would double the memory.
 
         Raises:
-            HttpError: A field that only this dialect has is not valid.
+            HttpError: The body is not JSON, has too many values, or a field that only this dialect has is not valid.
         """
+        content, self.content = self.content, b""
         try:
-            fields = from_json(self.content, allow_inf_nan=False)
-        except (ValueError, RecursionError):
-            return None
-        return self.parser(fields, self.model, self.is_strict) if isinstance(fields, dict) else None
+            fields = parse_json(content, API_LIMITS.max_values)
+        except RequestError as error:
+            raise HttpError(error.status, str(error)) from None
+        if not isinstance(fields, dict):
+            raise HttpError(400, "invalid json syntax: the body must be an object")
+        return self.parser(fields, self.model, self.is_strict)
 
     def encode_reply(self, request: V2Request, reply: dict[str, Any]) -> BackendResponse:
         """Return the v2 reply in the dialect of the request, with the request id."""
@@ -89,12 +93,13 @@ class LocalBackend:
     """The local engine."""
 
     def __init__(self, settings: ServerSettings, executor: BoundedExecutor) -> None:
-        self._executor, self._model = executor, settings.model
+        self._executor, self._model, self._timeout_s = executor, settings.model, settings.request_timeout_s
         self._scorer_for = _scorer_resolver(settings)
 
     async def rerank(self, raw: RawRequest) -> BackendResponse:
         """Rank in a thread."""
-        return await self._executor.run(rank_locally, raw, self._scorer_for)
+        deadline = Deadline(SystemClock(), self._timeout_s)
+        return await self._executor.run(rank_locally, raw, None, self._scorer_for, deadline)
 
     def load(self) -> None:
         """Load the scorer."""
@@ -117,25 +122,36 @@ def _scorer_resolver(settings: ServerSettings) -> Callable[[str], Scorer]:
     return scorer_for
 
 
-def rank_locally(raw: RawRequest, scorer_for: Callable[[str], Scorer], warning: str | None = None) -> BackendResponse:
-    """Rank with the local engine. *warning* becomes the first warning of the reply.
+def rank_locally(
+    raw: RawRequest,
+    request: V2Request | None,
+    scorer_for: Callable[[str], Scorer],
+    deadline: Deadline,
+    warning: str | None = None,
+) -> BackendResponse:
+    """Rank with the local engine.
+
+    Args:
+        raw: The request.
+        request: The request after `validate`, or None if it is not parsed yet.
+        scorer_for: Returns the scorer for a model name.
+        deadline: When scoring must stop.
+        warning: The first warning of the reply. Default: no warning.
 
     Raises:
-        HttpError: The request is not valid, or the scorer failed.
+        HttpError: The request is not valid, scoring took too long, or the scorer failed.
     """
-    request = raw.parse()
-    content = raw.content if request is None else to_json(request.body)
+    request = request or raw.parse()
     try:
-        status, _, reply = endpoint.handle(content, scorer_for)
+        status, reply = handle_parsed(request.body, scorer_for, deadline=deadline)
     except ScorerError as error:
         log_failure(_log, "a scorer failed", error, raw.request_id)
         raise HttpError(500, "the scorer failed; the server's log has the request's id") from None
-    if request is None or status != _OK:
-        raise _http_error(status, reply)
-    data = from_json(reply)
+    if status != _OK:
+        raise HttpError(status, reply["message"])
     if warning is not None:
-        data["meta"]["warnings"].insert(0, warning)
-    return raw.encode_reply(request, data)
+        reply["meta"]["warnings"].insert(0, warning)
+    return raw.encode_reply(request, reply)
 
 
 def validate(raw: RawRequest) -> V2Request:
@@ -145,12 +161,8 @@ def validate(raw: RawRequest) -> V2Request:
         HttpError: The request is not valid.
     """
     request = raw.parse()
-    content = raw.content if request is None else to_json(request.body)
-    status, _, reply = endpoint.handle(content, lambda _model: _NO_SCORING)
-    if request is None or status != _OK:
-        raise _http_error(status, reply)
+    try:
+        validate_fields(request.body)
+    except RequestError as error:
+        raise HttpError(error.status, str(error)) from None
     return request
-
-
-def _http_error(status: int, reply: bytes) -> HttpError:
-    return HttpError(status, from_json(reply)["message"])

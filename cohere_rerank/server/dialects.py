@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cohere_rerank._tokens import estimate_tokens
+from cohere_rerank._wire.contract import MAX_DOCUMENTS
 from cohere_rerank._wire.documents import to_yaml
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.local.request import FIELDS, MAX_FIELDS, MAX_NAME_CHARS, too_many_fields, unknown_field
@@ -74,7 +75,7 @@ def parse_v1(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Reque
     documents = _as_list(body.get("documents"))
     _check_chunks(body.pop("max_chunks_per_doc", None), len(documents))
     rank_fields = _check_rank_fields(body.pop("rank_fields", None))
-    if documents:
+    if 0 < len(documents) <= MAX_DOCUMENTS:  # the endpoint rejects longer lists
         body["documents"] = [_v1_text(document, index, rank_fields) for index, document in enumerate(documents)]
     add_documents = _with_documents([{"text": item} if isinstance(item, str) else item for item in documents])
 
@@ -214,6 +215,8 @@ def _check_rank_fields(fields: Any) -> list[str] | None:
         return None
     if not isinstance(fields, list) or not all(isinstance(name, str) for name in fields):
         raise HttpError(422, "invalid type: parameter 'rank_fields' must be a list of strings")
+    if len(fields) > MAX_FIELDS:  # each document is searched for each of them
+        raise HttpError(400, f"invalid request: rank_fields must have at most {MAX_FIELDS} fields, got {len(fields)}")
     if not fields:
         raise HttpError(
             400,

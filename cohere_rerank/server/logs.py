@@ -37,11 +37,16 @@ def _message(record: logging.LogRecord) -> str:
 
 
 def error_fields(error: BaseException) -> dict[str, Any]:
-    """Return the type and the place of an error's first cause, as fields of a log line."""
-    cause = _first_cause(error)
-    frames = traceback.extract_tb(cause.__traceback__)[-_N_FRAMES:]
-    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames]
-    return {"error": type(cause).__name__, "where": where}
+    """Return the type and the place of an error's first cause, as fields of a log line.
+
+    The client clears the traceback of a cause, because its frames have headers. Then the place is that of its effect.
+    """
+    chain = [error]
+    while (cause := chain[-1].__cause__) is not None:
+        chain.append(cause)
+    trace = next((link.__traceback__ for link in reversed(chain) if link.__traceback__ is not None), None)
+    where = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(trace)[-_N_FRAMES:]]
+    return {"error": type(chain[-1]).__name__, "where": where}
 
 
 def log_failure(log: logging.Logger, what: str, error: BaseException, request_id: str) -> None:
@@ -51,12 +56,6 @@ def log_failure(log: logging.Logger, what: str, error: BaseException, request_id
     """
     fields = {"request_id": request_id, **error_fields(error)}
     log.error("%s: %s; request %s", what, fields["error"], request_id, extra={"fields": fields})
-
-
-def _first_cause(error: BaseException) -> BaseException:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return error
 
 
 def log_config() -> dict[str, Any]:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cohere_rerank._clock import SystemClock
+from cohere_rerank._clock import Deadline, SystemClock
 from cohere_rerank._retry import RetryPolicy
 from cohere_rerank._settings import key_from_environment
 from cohere_rerank.errors import (
@@ -25,6 +25,7 @@ from .logs import error_fields
 
 if TYPE_CHECKING:
     from cohere_rerank._clock import Clock
+    from cohere_rerank.local.scorer import Scorer
     from cohere_rerank.types import V2RerankResponse
 
     from .dialects import V2Request
@@ -78,7 +79,7 @@ class UpstreamBackend:
     def __init__(self, settings: ServerSettings, executor: BoundedExecutor, clock: Clock | None = None) -> None:
         from cohere_rerank.client import AsyncClientV2
 
-        self._executor = executor
+        self._executor, self._timeout_s = executor, settings.request_timeout_s
         self._policy = RetryPolicy()
         self._breaker = CircuitBreaker(clock or SystemClock())
         self._client = AsyncClientV2(
@@ -93,7 +94,8 @@ class UpstreamBackend:
         request = await self._executor.run(validate, raw)
         response = await self._ask_upstream(request, raw.request_id) if self._breaker.allow() else None
         if response is None:
-            return await self._executor.run(rank_locally, raw, lambda _model: get_scorer("lexical"), _FALLBACK_WARNING)
+            deadline = Deadline(SystemClock(), self._timeout_s)
+            return await self._executor.run(rank_locally, raw, request, _lexical, deadline, _FALLBACK_WARNING)
         return await self._executor.run(raw.encode_reply, request, response.model_dump(exclude_none=True))
 
     async def _ask_upstream(self, request: V2Request, request_id: str) -> V2RerankResponse | None:
@@ -124,6 +126,10 @@ class UpstreamBackend:
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
+
+
+def _lexical(_model: str) -> Scorer:
+    return get_scorer("lexical")
 
 
 def http_error_for(error: CohereRerankError) -> HttpError:

@@ -216,6 +216,15 @@ def test_workers_end_with_their_supervisor():
         pass
 
 
+def test_scoring_past_the_deadline_gets_503():
+    """The scoring loops of the local engine check the deadline of the request."""
+    documents = ["green tea and black coffee " * 500] * 500
+    with RunningServer(request_timeout_s=0.001) as running:
+        response = running.post(body={**RERANK_BODY, "documents": documents})
+        assert response.status_code == 503
+        assert "scoring took longer than 0.001 s" in response.text
+
+
 STUCK = """
 import sys, time
 from cohere_rerank.server import ServerSettings, run, serve, shutdown

@@ -151,6 +151,7 @@ def test_fields_without_effect_are_named_in_the_warnings():
 REFUSED = [
     (dialects.parse_v1, {"documents": [{"n": 1}]}, 400, "document does not have a 'snippet' or a 'text' field"),
     (dialects.parse_v1, {"rank_fields": []}, 400, "rank_fields cannot be empty"),
+    (dialects.parse_v1, {"rank_fields": ["text"] * 101}, 400, "rank_fields must have at most 100 fields, got 101"),
     (dialects.parse_v1, {"rank_fields": "text"}, 422, "'rank_fields'"),
     (dialects.parse_v1, {"rank_fields": [1]}, 422, "'rank_fields'"),
     (dialects.parse_v1, {"rank_fields": ["z"], "documents": ["a", {"text": "b"}]}, 400, "document at index 1"),

@@ -42,10 +42,10 @@ def test_an_unexpected_error_is_logged_without_its_text(caplog, monkeypatch):
     """Another program may format an exception with its text."""
     from cohere_rerank.server import backends
 
-    def fail(*_):
+    def fail(*_, **__):
         raise KeyError("secret-document")
 
-    monkeypatch.setattr(backends.endpoint, "handle", fail)
+    monkeypatch.setattr(backends, "handle_parsed", fail)
     with RunningServer() as running:
         refused = running.post()
     assert error_message(refused, 500).startswith("internal server error")
