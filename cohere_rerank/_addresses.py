@@ -28,6 +28,11 @@ def rerank_url(base_url: str) -> str:
     return "/".join([f"{scheme}://{host}", *path])
 
 
+def host_of(base_url: str) -> str:
+    """Return the host of an address, with its port, or the address itself for ``local:``."""
+    return base_url if base_url.startswith(LOCAL_SCHEME) else base_url.partition("://")[2].partition("/")[0]
+
+
 def checked_rerank_url(url: Any) -> str:
     """Return an address that is used exactly as it is. It may have a query."""
     if not isinstance(url, str):

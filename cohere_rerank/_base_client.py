@@ -132,8 +132,10 @@ class BaseClient:
             max_connections: Connections open at once, >= 1; 100. Further requests queue in order.
             max_response_bytes: A larger reply, decompressed, raises ResponseTooLargeError, >= 1. Default: what the
                 request can need, from its size and from what it asks for.
-            fallback: Who answers when the API cannot: ``"local"``, a scorer, or a function of
-                ``(query, documents)`` that gives one score in [0, 1] a document. None: the error is raised.
+            fallback: The source of answers when the API cannot answer: ``"local"`` (the local engine), ``"keep-order"``
+                (the documents in their order, each with None as its score), another client of the same kind, a scorer,
+                a function of ``(query, documents)`` that returns one score in [0, 1] for each document, or a list of
+                these, asked in turn. One deadline covers the whole chain. Default: None, the error is raised.
             scorer: Who scores for a ``local:`` address, in the same forms.
             limit: How often to send: ``"trial"`` (10 a minute), ``"production"`` (1,000), ``"auto"``, or a RateLimit.
                 Shared by all clients of the process with the same limit, key and address. None: as often as asked.
@@ -171,8 +173,17 @@ class BaseClient:
             dialect=self._default_dialect if dialect is None else dialect,
             clock=clock,
         )
+        self._check_fallbacks(self._config)
         self._httpx_client = self._checked_httpx_client(httpx_client)
         self._state = ClientState()
+
+    def _check_fallbacks(self, config: Config) -> None:
+        for member in config.fallbacks:
+            if isinstance(member, BaseClient) and member._httpx_kind != self._httpx_kind:
+                raise InvalidRequestError(
+                    f"the fallback of {type(self).__name__} must be a client of the same kind, got "
+                    f"{type(member).__name__}; a blocking client and an asynchronous one cannot be mixed"
+                )
 
     def _checked_httpx_client(self, client: Any) -> Any:
         kind, closes = self._httpx_kind
@@ -196,6 +207,7 @@ class BaseClient:
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._config = self._config.replace(**options)
+        copy._check_fallbacks(copy._config)
         copy._runner = None
         if _backend_id(copy._config) != _backend_id(self._config):
             copy._state = ClientState()

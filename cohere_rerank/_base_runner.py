@@ -5,7 +5,8 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
-from ._addresses import rerank_url
+from ._addresses import host_of, rerank_url
+from ._calls import calls_of
 from ._clock import Deadline, SystemClock
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
@@ -19,6 +20,7 @@ from .errors import (
     InvalidResponseError,
     MissingApiKeyError,
     RateLimitWaitError,
+    ScorerError,
 )
 
 if TYPE_CHECKING:
@@ -209,12 +211,15 @@ class BaseRunner:
             hint_s = retry_after_s(reply.headers, clock.time())
         limiter.on_response(clock, reply.status_code, reply.headers, hint_s)
 
+    def _first_deadline(self, deadline: Deadline) -> Deadline:
+        """Return the deadline for the API itself. It leaves an equal share of the time to each client of the chain."""
+        n_clients = sum(map(is_client, self.config.fallbacks))
+        return Deadline(self.clock, deadline.remaining() / (n_clients + 1)) if n_clients else deadline
+
     def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
         return self.config.fallback is not None and self._policy(call).is_outage(error)
 
-    def _fallback_response(self, call: Call, error: CohereRerankError) -> V2RerankResponse:
-        from .local import fallback
-
+    def _begin_fallback(self, error: CohereRerankError) -> None:
         self.count("fallbacks")
         if not self._state.has_outage:
             self._state.has_outage = True
@@ -225,4 +230,36 @@ class BaseRunner:
             getLogger("cohere_rerank").warning(
                 "the API failed (%s); the fallback answers until it recovers", for_log(error)
             )
-        return fallback.fallback_response(call, error, self.config.fallback)
+
+    def _client_call(self, member: Any, call: Call, deadline: Deadline, position: int) -> tuple[Any, Call]:
+        """Return the calls of a client in the chain, and the call to make with them."""
+        from .local.fallback import arguments_for_client
+
+        n_clients = sum(map(is_client, self.config.fallbacks[position:]))
+        calls: Any = calls_of(member)
+        other: Call = calls.encode(**arguments_for_client(call, max(0.001, deadline.remaining() / n_clients)))
+        other.traffic_class = call.traffic_class
+        return calls, other
+
+    def _adopt(self, response: V2RerankResponse, call: Call, error: CohereRerankError, calls: Any) -> V2RerankResponse:
+        from .local.fallback import adopt
+
+        return adopt(response, call, error, response.answered_by or host_of(calls.config.base_url))
+
+    def _local_fallback(self, call: Call, error: CohereRerankError, member: Any) -> V2RerankResponse:
+        from .local.fallback import fallback_response
+
+        return fallback_response(call, error, member)
+
+
+def is_client(member: object) -> bool:
+    """Return whether a member of a fallback chain is another client."""
+    return hasattr(member, "_calls")
+
+
+def fallback_failure(error: CohereRerankError, failures: list[CohereRerankError]) -> CohereRerankError:
+    """Return the error to raise when every member of the chain has failed."""
+    if len(failures) == 1 and isinstance(failures[0], ScorerError):
+        return failures[0]
+    error.message += "; then every fallback failed: " + "; ".join(map(str, failures))
+    return error

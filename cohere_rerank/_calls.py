@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._settings import Config
     from ._transport.http import Reply
     from ._wire.call import Call
+    from .errors import CohereRerankError
     from .types import RerankArguments, V2RerankResponse
 
 
@@ -67,6 +68,19 @@ class Calls(BaseCalls, Protocol):
         """As `rerank`, for a call with documents, without the cache and without counting the call."""
         ...
 
+    def fall_back(self, call: Call, error: CohereRerankError, deadline: Deadline) -> V2RerankResponse:
+        """Return the answer of the first member of the fallback chain that has one.
+
+        Args:
+            call: The call that failed.
+            error: Why it failed.
+            deadline: The deadline of the whole call.
+
+        Raises:
+            CohereRerankError: Every member failed too.
+        """
+        ...
+
 
 class AsyncCalls(BaseCalls, Protocol):
     """The calls of an AsyncClientV2."""
@@ -77,6 +91,10 @@ class AsyncCalls(BaseCalls, Protocol):
 
     async def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """As `Calls.rerank_uncached`."""
+        ...
+
+    async def fall_back(self, call: Call, error: CohereRerankError, deadline: Deadline) -> V2RerankResponse:
+        """As `Calls.fall_back`."""
         ...
 
 

@@ -17,7 +17,7 @@ _ROW = (
     '<td style="text-align:left;white-space:nowrap">'
     '<span style="display:inline-block;width:6em;margin-right:.5em;background:#80808040">'
     '<span style="display:block;width:{percent:.1f}%;height:.7em;background:#4a90d9"></span></span>'
-    "{score:.3g}</td>"
+    "{score}</td>"
     '<td>{index}</td><td dir="auto" style="text-align:left">{text}</td></tr>'
 )
 
@@ -36,8 +36,8 @@ def _row(rank: int, item: Any) -> str:
     start = text[:_N_CHARACTERS] + "…" * (len(text) > _N_CHARACTERS)
     return _ROW.format(
         rank=rank,
-        percent=100 * min(max(item.relevance_score, 0), 1),
-        score=item.relevance_score,
+        percent=100 * min(max(item.relevance_score or 0, 0), 1),
+        score="no score" if item.relevance_score is None else f"{item.relevance_score:.3g}",
         index=item.index,
         text=escape(start),
     )

@@ -18,6 +18,7 @@ from .errors import (
     ConnectionFailedError,
     DeadlineExceededError,
     InvalidRequestError,
+    InvalidResponseError,
     QuotaExceededError,
 )
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from tenacity import AsyncRetrying, RetryCallState, Retrying
 
     from ._clock import Clock, Deadline
+
+
+_OUTAGES = (424, TOO_MANY_REQUESTS)  # 424: a model behind the server failed
 
 
 @dataclass(frozen=True)
@@ -88,11 +92,16 @@ class RetryPolicy:
         return error.is_transient and (self.remote_protocol_errors or not error.is_disconnect)
 
     def is_outage(self, error: BaseException) -> bool:
-        """Return whether the server failed and not the caller, so that a fallback may answer."""
+        """Return whether the server failed and not the caller, so that a fallback may answer.
+
+        A reply that breaks the contract counts too: garbage, or an HTML page with status 200.
+        """
+        if isinstance(error, InvalidResponseError):
+            return True
         if isinstance(error, ConnectionFailedError):
             return error.is_transient
         status = (error.status_code or 0) if isinstance(error, ApiError) else 0
-        return status == TOO_MANY_REQUESTS or status >= FIRST_SERVER_ERROR or self.should_retry(error)
+        return status in _OUTAGES or status >= FIRST_SERVER_ERROR or self.should_retry(error)
 
     def backoff_s(
         self, error: BaseException, n_failed: int, left_s: float, draw: Callable[[], float] = random.random

@@ -6,7 +6,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from ._base_runner import BaseRunner
+from ._base_runner import BaseRunner, fallback_failure, is_client
 from ._settings import missing_key_error, secret_from_callable
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
@@ -48,13 +48,27 @@ class Runner(BaseRunner):
         """Answer a call with documents, without the cache and without counting the call."""
         parts, deadline = self._parts(call), self.deadline(call)
         try:
-            answers = self._send_all(parts, deadline)
+            answers = self._send_all(parts, self._first_deadline(deadline))
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
-            return self._fallback_response(call, error), None
+            self._begin_fallback(error)
+            return self.fall_back(call, error, deadline), None
         sent, responses, replies = zip(*answers)
         return build_response(call, sent, responses), replies[0]
+
+    def fall_back(self, call: Call, error: CohereRerankError, deadline: Deadline) -> V2RerankResponse:
+        """Return the answer of the first member of the fallback chain that has one."""
+        failures: list[CohereRerankError] = []
+        for position, member in enumerate(self.config.fallbacks):
+            try:
+                if not is_client(member):
+                    return self._local_fallback(call, error, member)
+                calls, other = self._client_call(member, call, deadline, position)
+                return self._adopt(calls.rerank(other)[0], call, error, calls)
+            except CohereRerankError as failure:
+                failures.append(failure)
+        raise fallback_failure(error, failures)
 
     def _send_all(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
         """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ApiKey, DialectName, Fallback, Limit
+    from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit
 
+FALLBACK_NAMES = ("local", "keep-order")
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
@@ -119,6 +120,14 @@ class Config:
         return n_retries * timeout_s + policy.max_backoffs_s(n_retries) + period_s
 
     @property
+    def fallbacks(self) -> tuple[FallbackMember, ...]:
+        """The members of the fallback chain, in the order in which they are asked."""
+        chain: Any = self.fallback
+        if chain is None:
+            return ()
+        return chain if isinstance(chain, tuple) else (chain,)
+
+    @property
     def is_local(self) -> bool:
         """Whether answers come from this process."""
         return self.base_url.startswith(LOCAL_SCHEME)
@@ -194,12 +203,23 @@ def _checked_policy(policy: Any) -> Any:
 
 
 def _checked_fallback(fallback: Any) -> Any:
-    if getattr(getattr(fallback, "__code__", None), "co_flags", 0) & _IS_COROUTINE:
+    if isinstance(fallback, (list, tuple)):
+        if not fallback:
+            raise InvalidRequestError("fallback must not be an empty list; pass None for no fallback")
+        return tuple(map(_checked_fallback_member, fallback))
+    return None if fallback is None else _checked_fallback_member(fallback)
+
+
+def _checked_fallback_member(member: Any) -> Any:
+    if getattr(getattr(member, "__code__", None), "co_flags", 0) & _IS_COROUTINE:
         raise InvalidRequestError("fallback must not be an async function: it runs in a worker thread")
-    if fallback is None or fallback == "local" or callable(fallback) or hasattr(fallback, "score"):
-        return fallback
+    is_known = isinstance(member, str) and member in FALLBACK_NAMES
+    if is_known or callable(member) or hasattr(member, "score") or hasattr(member, "_calls"):
+        return member
+    shown = repr(member) if isinstance(member, str) else type(member).__name__
     raise InvalidRequestError(
-        f"fallback must be 'local', a scorer, or a function of (query, documents), got {type(fallback).__name__}"
+        f"fallback must be 'local', 'keep-order', a client, a scorer, a function of (query, documents), or a list of "
+        f"these, got {shown}"
     )
 
 

@@ -5,7 +5,7 @@ Fields that a newer API adds are kept: they read as attributes and stand in ever
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypedDict, Union, cast
 
 from pydantic import ConfigDict, Field
@@ -16,7 +16,7 @@ from pydantic_core import PydanticCustomError, ValidationError, core_schema
 from ._result_base import ResultBase, replace
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from typing_extensions import Self
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .local.scorer import ScoreFunction, Scorer
 
 __all__ = [
+    "AnyClient",
     "ApiKey",
     "ApiMeta",
     "ApiMetaApiVersion",
@@ -38,6 +39,7 @@ __all__ = [
     "DocumentCollection",
     "Documents",
     "Fallback",
+    "FallbackMember",
     "Limit",
     "ModelName",
     "RequestOptions",
@@ -212,9 +214,10 @@ class ApiMeta(ResultBase):
 
 
 class _ResponseSlots(ResultBase):
-    __slots__ = _internal_slots = ("_from_fallback", "_n_documents_sent")
+    __slots__ = _internal_slots = ("_answered_by", "_from_fallback", "_n_documents_sent")
 
     if TYPE_CHECKING:
+        _answered_by: str | None
         _from_fallback: bool
         _n_documents_sent: int
 
@@ -239,6 +242,14 @@ class V2RerankResponse(_ResponseSlots):
         return getattr(self, "_from_fallback", False)
 
     @property
+    def answered_by(self) -> str | None:
+        """The member of the fallback chain that answered: ``"local-lexical"``, ``"keep-order"`` or a server's host.
+
+        None if no fallback answered.
+        """
+        return getattr(self, "_answered_by", None)
+
+    @property
     def score_scale(self) -> Literal["unit", "logit"] | None:
         """What the scores are on: ``"unit"``, [0, 1], or ``"logit"``, any; None for Cohere's and ours, in [0, 1]."""
         scale = self.__dict__.get("score_scale")
@@ -253,13 +264,15 @@ class V2RerankResponse(_ResponseSlots):
 
     def filter(self, *, min_score: float) -> Self:
         """A copy that has only the results whose score is at least ``min_score``."""
-        kept = [item for item in self.results if item.relevance_score >= min_score]
+        # A score is None only where the fallback "keep-order" answered, which cannot judge.
+        scores: list[float | None] = [item.relevance_score for item in self.results]
+        kept = [item for item, score in zip(self.results, scores) if score is None or score >= min_score]
         response: Self = replace(self, results=kept)
         return response
 
     def __repr__(self) -> str:
         shown = self.results[:_N_REPR_RESULTS]
-        results = [f"{item.index}: {item.relevance_score:.3g}" for item in shown]
+        results = [f"{item.index}: {_format_score(item.relevance_score)}" for item in shown]
         if len(self.results) > len(shown):
             results.append(f"… {len(self.results) - len(shown)} more")
         units = self.meta.billed_units if self.meta else None
@@ -324,6 +337,20 @@ _set_document = vars(_ResultSlots)["_caller_document"].__set__
 _set_text = vars(_ResultSlots)["_sent_text"].__set__
 
 
+def unscored(n_documents: int) -> V2RerankResponse:
+    """Return a response with so many documents in their order, each with None as its score."""
+    response = V2RerankResponse(
+        results=[V2RerankResponseResultsItem(index=index, relevance_score=0.0) for index in range(n_documents)]
+    )
+    for item in response.results:
+        _set(item, "relevance_score", None)  # the annotation stays that of the official client
+    return response
+
+
+def _format_score(score: float | None) -> str:
+    return "no score" if score is None else f"{score:.3g}"
+
+
 def parse_response(body: bytes | str) -> V2RerankResponse:
     """Read a reply of the API.
 
@@ -350,6 +377,7 @@ def attach(
     indices: Sequence[int] | None = None,
     *,
     is_fallback: bool = False,
+    answered_by: str | None = None,
 ) -> V2RerankResponse:
     """Give each result its document, the text that was sent for it, and its index in the caller's list.
 
@@ -359,6 +387,7 @@ def attach(
         texts: What was sent.
         indices: Where the document of each text is in *documents*. None: at the same place.
         is_fallback: Whether the fallback answered.
+        answered_by: Which member of the fallback chain answered.
     """
     for item in response.results:
         index = item.index
@@ -369,6 +398,7 @@ def attach(
         _set_document(item, documents[index])
     _set(response, "_n_documents_sent", len(documents))
     _set(response, "_from_fallback", is_fallback)
+    _set(response, "_answered_by", answered_by)
     return response
 
 
@@ -409,7 +439,19 @@ ModelName = (
 )
 ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
 DialectName = Literal["cohere", "v1", "jina", "tei", "llamacpp", "auto"]
-Fallback = Union[Literal["local"], "Scorer", "ScoreFunction"]
+
+
+class AnyClient(Protocol):
+    """A ``ClientV2`` or an ``AsyncClientV2``."""
+
+    @property
+    def usage(self) -> object:
+        """The counts of the client."""
+        ...
+
+
+FallbackMember = Union[Literal["local", "keep-order"], "Scorer", "ScoreFunction", AnyClient]
+Fallback = FallbackMember | Sequence[FallbackMember]
 Limit = Union[Literal["trial", "production", "auto"], "RateLimit"]
 
 

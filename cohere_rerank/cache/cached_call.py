@@ -11,7 +11,6 @@ from pydantic import TypeAdapter, ValidationError
 from cohere_rerank._result_base import replace
 from cohere_rerank._wire.call import Call
 from cohere_rerank._wire.response import merge_meta, with_common_scale
-from cohere_rerank.errors import CohereRerankError
 from cohere_rerank.types import (
     ApiMeta,
     ApiMetaBilledUnits,
@@ -43,7 +42,7 @@ class CachedCall:
         self._cache = cache
         self._calls = calls
         self._call = call
-        self._deadline = calls.deadline(call)
+        self.deadline = calls.deadline(call)
         self._keys = score_keys(self.store.secret, scorer, call)
         self._open = dict.fromkeys(self._keys)  # keys without a score, in order
         self._known: dict[bytes, Entry] = {}
@@ -93,7 +92,7 @@ class CachedCall:
         call.body = {name: value for name, value in self._call.body.items() if name != "top_n"}
         call.body["documents"] = call.texts
         call.top_n = call.min_score = call.indices = None
-        call.deadline_s = self._deadline.remaining()
+        call.deadline_s = self.deadline.remaining()
         self._count("cache_misses", sum(key in asked for key in self._keys))
         return call
 
@@ -119,8 +118,8 @@ class CachedCall:
             return 0.0
         from cohere_rerank._transport.errors import deadline_exceeded
 
-        if self._deadline.remaining() <= 0:
-            raise deadline_exceeded(self._deadline)
+        if self.deadline.remaining() <= 0:
+            raise deadline_exceeded(self.deadline)
         self._sleep_s = min(2 * self._sleep_s, _POLL_MAX_S)
         return self._sleep_s
 
@@ -140,14 +139,6 @@ class CachedCall:
         attach(response, self._call.documents, self._call.texts, self._call.indices)
         min_score = self._call.min_score
         return response if min_score is None else response.filter(min_score=min_score)
-
-    def fallback_response(self, response: V2RerankResponse) -> V2RerankResponse:
-        """Return the answer of the fallback to the whole call, because its scores cannot be mixed with others."""
-        from cohere_rerank.local.fallback import fallback_response
-
-        whole = fallback_response(self._call, CohereRerankError("see above"), self._calls.config.fallback)
-        result: V2RerankResponse = replace(whole, meta=response.meta)
-        return result
 
     def _item(self, index: int, key: bytes) -> Any:
         item, entry = self._items.get(key), self._known.get(key)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._result_base import replace
+from cohere_rerank.errors import CohereRerankError
+
 from .cached_call import CachedCall
 
 if TYPE_CHECKING:
@@ -25,7 +28,8 @@ def rerank_cached(calls: Calls, call: Call) -> tuple[V2RerankResponse, Reply | N
             if missing:
                 response, reply = calls.rerank_uncached(cached.call_for_missing(missing))
                 if response.is_fallback:
-                    return cached.fallback_response(response), None
+                    whole = calls.fall_back(call, CohereRerankError("see above"), cached.deadline)
+                    return replace(whole, meta=response.meta), None  # its scores cannot be mixed with cached ones
                 store.put(cached.add_scored(missing, response), clock.time())
         while sleep_s := cached.sleep_s():
             clock.sleep(sleep_s)
@@ -44,7 +48,8 @@ async def rerank_cached_async(calls: AsyncCalls, call: Call) -> tuple[V2RerankRe
             if missing:
                 response, reply = await calls.rerank_uncached(cached.call_for_missing(missing))
                 if response.is_fallback:
-                    return await _maybe_in_thread(True, cached.fallback_response, response), None
+                    whole = await calls.fall_back(call, CohereRerankError("see above"), cached.deadline)
+                    return replace(whole, meta=response.meta), None
                 scored = cached.add_scored(missing, response)
                 await _maybe_in_thread(store.blocks, store.put, scored, clock.time())
         while sleep_s := cached.sleep_s():

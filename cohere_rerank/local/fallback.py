@@ -1,14 +1,15 @@
-"""The response of the local engine when the API failed, marked as a fallback."""
+"""The answers of a fallback chain when the API failed, marked as such."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
+from cohere_rerank._result_base import replace
 from cohere_rerank._wire.call import dump_json
 from cohere_rerank.errors import CohereRerankError, ScorerError
-from cohere_rerank.types import V2RerankResponse, attach, parse_response
+from cohere_rerank.types import ApiMeta, V2RerankResponse, attach, parse_response, unscored
 
 from .endpoint import UNLIMITED, handle
 from .registry import as_scorer, get_scorer
@@ -17,28 +18,51 @@ from .scorer import Scorer
 
 if TYPE_CHECKING:
     from cohere_rerank._wire.call import Call
+    from cohere_rerank.types import RerankArguments
 
 
-def fallback_response(call: Call, error: CohereRerankError, fallback: Any) -> V2RerankResponse:
-    """Score the whole list locally, even if the API has answered parts of it.
+KEEP_ORDER = "keep-order"
+
+
+def fallback_response(call: Call, error: CohereRerankError, member: Any) -> V2RerankResponse:
+    """Return the answer of one member of the fallback chain, over the whole list.
 
     Args:
-        call: The call that failed.
+        call: The call that failed. The API may have answered parts of it.
         error: The failure of the API. Its text is added to ``meta.warnings``.
-        fallback: ``"local"``, a scorer, or a function of (query, documents).
+        member: ``"local"``, ``"keep-order"``, a scorer, or a function of (query, documents).
 
     Raises:
         ScorerError: The fallback failed too. The text contains both failures.
     """
-    scorer: Scorer = get_scorer("lexical") if fallback == "local" else as_scorer(fallback)
+    if member == KEEP_ORDER:
+        return adopt(unscored(len(call.texts)), call, error, KEEP_ORDER)
+    scorer: Scorer = get_scorer("lexical") if member == "local" else as_scorer(member)
     known = {name: value for name, value in call.body.items() if name in FIELDS}
     try:
         status, _, body = handle(dump_json(known), lambda _model: scorer, UNLIMITED)
     except ScorerError as failure:
         raise ScorerError(f"{error}; then the fallback failed: {failure}") from failure
-    reply = from_json(body)
     if status != 200:
-        raise ScorerError(f"{error}; then the fallback rejected the request: {reply['message']}")
-    reply["meta"]["warnings"].insert(0, f"a fallback answered, because the API could not: {error}")
-    response = attach(parse_response(to_json(reply)), call.documents, call.texts, call.indices, is_fallback=True)
-    return response if call.min_score is None else response.filter(min_score=call.min_score)
+        raise ScorerError(f"{error}; then the fallback rejected the request: {from_json(body)['message']}")
+    return adopt(parse_response(body), call, error, scorer.name)
+
+
+def adopt(response: V2RerankResponse, call: Call, error: CohereRerankError, answered_by: str) -> V2RerankResponse:
+    """Return the response of a fallback as the answer to the call: cut, marked, with the caller's documents."""
+    meta = response.meta or ApiMeta()
+    warnings = [f"the fallback {answered_by} answered, because the API could not: {error}", *(meta.warnings or ())]
+    adopted: V2RerankResponse = replace(
+        response, results=response.results[: call.top_n], meta=replace(meta, warnings=warnings)
+    )
+    attach(adopted, call.documents, call.texts, call.indices, is_fallback=True, answered_by=answered_by)
+    return adopted if call.min_score is None else adopted.filter(min_score=call.min_score)
+
+
+def arguments_for_client(call: Call, deadline_s: float) -> RerankArguments:
+    """Return the arguments with which another client is asked for the answer to a call.
+
+    Headers and parameters of the call are left out: they may hold what only the first server may see.
+    """
+    given = {name: value for name, value in call.body.items() if name in FIELDS}
+    return {**given, "documents": call.texts, "deadline": deadline_s}  # type: ignore[typeddict-item]
