@@ -106,6 +106,7 @@ replies = objects({"results": st.lists(items, max_size=3)}, {"id": st.text(), "m
 
 
 OUR_OWN = {
+    "AnyClient",
     "ClientOptions",
     "CommonArguments",
     "DocumentCollection",
