@@ -11,7 +11,7 @@ from ._clock import Deadline, SystemClock
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 from ._wire.request import encode
-from ._wire.response import decode, is_monthly_quota
+from ._wire.response import decode, is_quota_error
 from .errors import (
     ApiError,
     ClientClosedError,
@@ -200,15 +200,15 @@ class BaseRunner:
     def _report_response(self, limiter: Limiter, reply: Reply) -> None:
         """Report a response to the limiter, for all clients that share it.
 
-        A 429 for a monthly quota is not reported: no pause would clear it, and the next call may have another key.
+        A 429 for a used-up quota is not reported: no pause would clear it, and the next call may have another key.
         """
-        if reply.status_code == TOO_MANY_REQUESTS and is_monthly_quota(reply.content):
+        if reply.status_code == TOO_MANY_REQUESTS and is_quota_error(reply.content):
             return
         clock, hint_s = self.clock, None
         if reply.status_code >= FIRST_ERROR:
             from ._wire.retry_after import retry_after_s
 
-            hint_s = retry_after_s(reply.headers, clock.time())
+            hint_s = retry_after_s(reply.status_code, reply.headers, clock.time())
         limiter.on_response(clock, reply.status_code, reply.headers, hint_s)
 
     def _first_deadline(self, deadline: Deadline) -> Deadline:

@@ -42,7 +42,8 @@ class RetryPolicy:
 
     Args:
         max_retries: Retries after the first attempt, >= 0. Default: 2.
-        wait_initial_s: Wait before the first retry, in seconds. Each further wait is twice as long. Default: 0.5.
+        wait_initial_s: Wait before the first retry, in seconds. Each further wait is twice as long. A shorter wait
+            that the server asks for is made as long. Default: 0.5.
         wait_max_s: The longest of these waits, in seconds. Default: 30.
         jitter: Random share added to or taken from a wait, 0 to 1. It keeps clients from retrying at the same moment.
             Default: 0.2.
@@ -109,7 +110,8 @@ class RetryPolicy:
         """Return the seconds to wait after attempt *n_failed* (from 1) failed, with *left_s* seconds remaining."""
         hint = getattr(error, "retry_after", None)
         if hint is not None:
-            return float(hint)
+            # A hint of 0, or a time in the past, must not make all clients retry at once.
+            return max(float(hint), self.wait_initial_s * (1 + self.jitter * (2 * draw() - 1)))
         if isinstance(error, ApiError) and error.status_code == TOO_MANY_REQUESTS:
             n_left = max(1, self.max_retries - n_failed + 1)
             share = self.rate_limit_window_s / max(1, self.max_retries) * (1 + self.jitter * draw())

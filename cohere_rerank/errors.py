@@ -238,7 +238,7 @@ class TooManyRequestsError(_StatusError):
 
 
 class QuotaExceededError(TooManyRequestsError):
-    """429 for a monthly quota: no sane wait clears it, so it is not retried."""
+    """429 for a used-up quota of a month or a day. No short wait clears it, so it is not retried."""
 
 
 class InvalidTokenError(_StatusError):
@@ -379,7 +379,7 @@ _BY_STATUS: dict[int, type[_StatusError]] = {cls._status: cls for cls in _Status
 
 def error_from_response(status_code: int, headers: Mapping[str, str], body: Any) -> ApiError:
     """The error for a reply: the status decides the class, whatever form the body has."""
-    if status_code == 429 and _is_monthly_quota(body):
+    if status_code == 429 and _is_quota(body):
         return QuotaExceededError(body, headers)
     cls = _BY_STATUS.get(status_code)
     if cls is not None:
@@ -387,10 +387,12 @@ def error_from_response(status_code: int, headers: Mapping[str, str], body: Any)
     return ApiError(status_code=status_code, headers=headers, body=body)
 
 
-def _is_monthly_quota(body: Any) -> bool:
-    # No documented code tells a monthly quota from a minute's limit: only the text does.
-    text = (_whole_message(body) or "").lower()
-    return "month" in text
+def _is_quota(body: Any) -> bool:
+    from ._wire.contract import is_used_up_quota
+
+    error = body.get("error") if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return is_used_up_quota(f"{code} {_whole_message(body) or ''}")
 
 
 def server_message(body: Any) -> str | None:

@@ -92,11 +92,40 @@ def http_date(seconds_from_now):
         ({"retry-after-ms": "0", "retry-after": "2"}, 0),
         ({"retry-after": "soon", "x-ratelimit-reset": "9"}, 9),
         ({"retry-after": "0", "x-ratelimit-reset": "9"}, 0),
+        # Numbers are read by their size.
+        ({"retry-after": "1700000045"}, 45),
+        ({"retry-after": "1700000045000"}, 45),
+        ({"retry-after": "1699999999000"}, 0),
+        ({"x-ratelimit-reset": "1700000045000"}, 45),
+        ({"x-ratelimit-reset": "30000"}, 30),
+        ({"x-ratelimit-reset": "3600"}, 3600),
+        ({"retry-after": "100000"}, 100),
+        ({"retry-after-ms": "100000000"}, None),
+        ({"retry-after-ms": "1700000045000", "retry-after": "2"}, 2),
+        # A wait of more than a day is not a hint.
+        ({"retry-after": "86400001"}, None),
+        ({"retry-after": "1800000000"}, None),
+        ({"retry-after": http_date(86_401)}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"x-ratelimit-reset": "1e300"}, None),
+        # A time is by the server's clock.
+        ({"retry-after": http_date(5000), "date": http_date(4970)}, 30),
+        ({"x-ratelimit-reset": "1600000045", "date": "Sun, 13 Sep 2020 12:26:40 GMT"}, 45),
+        ({"retry-after": "7", "date": http_date(5000)}, 7),
+        ({"retry-after": http_date(30), "date": "no date"}, 30),
     ],
 )
 def test_every_form_of_a_hint(headers, expected):
     """Seconds from now, never negative; what cannot be read is no hint."""
-    assert retry_after_s(headers, NOW) == (None if expected is None else pytest.approx(expected))
+    assert retry_after_s(429, headers, NOW) == (None if expected is None else pytest.approx(expected))
+
+
+@pytest.mark.parametrize("status", [400, 408, 500, 502, 503])
+def test_a_reset_of_the_quota_asks_for_a_wait_only_with_a_429(status):
+    """With another status it describes the quota. Retry-After asks for a wait with every status."""
+    assert retry_after_s(status, {"x-ratelimit-reset": "3600"}, NOW) is None
+    assert retry_after_s(status, {"x-ratelimit-reset": "3600", "retry-after": "7"}, NOW) == 7
+    assert retry_after_s(429, {"x-ratelimit-reset": "3600"}, NOW) == 3600
 
 
 def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
@@ -104,7 +133,7 @@ def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     time.tzset()
     try:
-        waits = [retry_after_s({"retry-after": d}, NOW) for d in (http_date(30), "Tue Nov 14 22:13:50 2023")]
+        waits = [retry_after_s(429, {"retry-after": d}, NOW) for d in (http_date(30), "Tue Nov 14 22:13:50 2023")]
     finally:
         monkeypatch.undo()
         time.tzset()
@@ -113,7 +142,7 @@ def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
 
 @given(
     st.dictionaries(
-        st.sampled_from(["retry-after-ms", "retry-after", "x-ratelimit-reset"]),
+        st.sampled_from(["retry-after-ms", "retry-after", "x-ratelimit-reset", "date"]),
         st.text(max_size=40)
         | st.text("0123456789+-.,: eGMTFriJanNov", max_size=40)
         | st.floats().map(str)
@@ -125,8 +154,8 @@ def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
 )
 def test_any_hint_is_a_finite_wait_or_none(headers):
     """No header makes the reading of an error fail."""
-    wait = retry_after_s(headers, NOW)
-    assert wait is None or (math.isfinite(wait) and wait >= 0)
+    wait = retry_after_s(429, headers, NOW)
+    assert wait is None or 0 <= wait <= 86_400
 
 
 # What is repeated --------------------------------------------------------------------------------
@@ -492,10 +521,10 @@ def test_a_foreign_exception_passes_through(clock, is_async):
 
 @BOTH
 def test_hints_are_waited_for(clock, is_async):
-    """Exactly, each its own, 0 included."""
+    """Each retry waits for its own hint, and for a moment if the hint is 0."""
     script = Script(clock, failed(429, 7.25), failed(503, 0))
     assert (asyncio.run(script.run_async()) if is_async else script.run()) == "answer"
-    assert clock.sleeps == [7.25, 0]
+    assert clock.sleeps == [7.25, 0.5]
 
 
 @pytest.mark.parametrize("hint", [10, 10.5, 1e6])
@@ -585,3 +614,13 @@ def test_a_text_in_the_place_of_a_request_id_is_not_logged(clock, caplog):
         "attempt 1 failed: ServiceUnavailableError, status 503",
         "attempt 2 failed: ConnectionFailedError",
     ]
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("hint", [0.0, 0.001, 0.1])
+def test_a_hint_of_no_time_waits_a_little(status, hint):
+    """With jitter, so that clients that were told to come back at once do not all do it."""
+    policy = RetryPolicy()
+    waits = {policy.backoff_s(failed(status, hint), n, 300) for n in (1, 2, 3) for _ in range(10)}
+    assert len(waits) > 10
+    assert 0.4 <= min(waits) <= max(waits) <= 0.6

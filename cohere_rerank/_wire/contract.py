@@ -41,3 +41,24 @@ def is_request_id(text: str | None) -> bool:
     import re
 
     return re.fullmatch(REQUEST_ID_PATTERN, text, re.ASCII) is not None
+
+
+_QUOTA_FORMS = (
+    r"\d[\d,.]*\s+(?:\w+\s+){0,3}?(?:/|per|a|each)\s*(?:month|day)\b",  # "1000 API calls / month": Cohere's own
+    r"\b(?:monthly|daily)\s+(?:\w+\s+){0,2}(?:limit|quota|allowance|cap|budget|credits?)\b",
+    r"\binsufficient_quota\b|\bexceeded your current quota\b",  # OpenAI's, which gateways pass on
+)
+_SHORT_PERIODS = r"\b(?:seconds?|minutes?|hours?|secs?|mins?|rpm|rps|tpm)\b"
+
+
+def is_used_up_quota(message: str) -> bool:
+    """Return whether the message of a 429 is about the quota of a month or a day, which no short wait clears.
+
+    No documented code tells such a quota from a limit per minute, so this knows the texts of servers. A message that
+    is about a shorter period too, or about neither, is about a rate limit.
+    """
+    import re
+
+    if re.search(_SHORT_PERIODS, message, re.IGNORECASE):
+        return False
+    return any(re.search(form, message[:2000], re.IGNORECASE) for form in _QUOTA_FORMS)

@@ -149,12 +149,12 @@ def _error(status: int, headers: Mapping[str, str], body: Any, now: float) -> Ap
     if status < FIRST_ERROR:
         return _redirect_error(status, headers, body)
     error = error_from_response(status, headers, body)
-    error.retry_after = retry_after_s(headers, now)
+    error.retry_after = retry_after_s(status, headers, now)
     return error
 
 
-def is_monthly_quota(content: bytes) -> bool:
-    """Return whether a 429 is about a used-up monthly quota and not about a limit per minute."""
+def is_quota_error(content: bytes) -> bool:
+    """Return whether a 429 is about the used-up quota of a month or a day and not about a short limit."""
     return isinstance(error_from_response(TOO_MANY_REQUESTS, {}, _parsed(content)), QuotaExceededError)
 
 
