@@ -190,8 +190,6 @@ def test_a_hint_of_more_than_a_day_is_ignored(server, clock, make_either, value)
     """One reply must not stop a program for years."""
     headers = {"retry-after": value}
     server.script(error(429, "later", headers=headers), error(503, "later", headers=headers))
-        error(429, "later", headers={"retry-after": value}), error(503, "later", headers={"retry-after": value})
-    )
     assert make_either(clock=clock).rerank(**CALL).results
     assert sum(clock.sleeps) < 100
 
