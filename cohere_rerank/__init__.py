@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .limits.rate_limit import RateLimit as RateLimit
     from .local.scorer import ScoreFunction as ScoreFunction
     from .local.scorer import Scorer as Scorer
+    from .types import AnyClient as AnyClient
     from .types import ApiKey as ApiKey
     from .types import ApiMeta as ApiMeta
     from .types import ApiMetaApiVersion as ApiMetaApiVersion
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from .types import DocumentCollection as DocumentCollection
     from .types import Documents as Documents
     from .types import Fallback as Fallback
+    from .types import FallbackMember as FallbackMember
     from .types import Limit as Limit
     from .types import ModelName as ModelName
     from .types import RequestOptions as RequestOptions
@@ -128,7 +130,9 @@ _MODULES = {
         "RerankResponse",
         "Limit",
         "Fallback",
+        "FallbackMember",
         "DialectName",
+        "AnyClient",
         "ApiKey",
         "ModelName",
         "Documents",
@@ -146,6 +150,7 @@ _MODULES = {
 }
 _EXPORTS = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
 __all__ = [
+    "AnyClient",
     "ApiError",
     "ApiKey",
     "ApiMeta",
@@ -178,6 +183,7 @@ __all__ = [
     "DocumentCollection",
     "Documents",
     "Fallback",
+    "FallbackMember",
     "ForbiddenError",
     "GatewayTimeoutError",
     "InternalServerError",
