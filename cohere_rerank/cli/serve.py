@@ -99,8 +99,8 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that can be used with -
     "allowed_hosts",
     multiple=True,
     metavar="NAME",
-    help="Accept requests to this host name; repeatable. Without keys, a server on a loopback address accepts only "
-    "requests to loopback names.",
+    help="Accept requests to this host name. Can be repeated. Without keys, a server on a loopback address accepts "
+    "only requests to loopback names.",
 )
 @click.option(
     "--faults",
