@@ -77,7 +77,7 @@ def every_class():
 
 
 def made(cls):
-    """An instance with everything on it that it can have."""
+    """Return an instance with every attribute that it can have."""
     if issubclass(cls, errors.ApiError):
         error = cls.__new__(cls)
         errors.ApiError.__init__(error, status_code=503, headers={"x-request-id": "r"}, body={"message": "why"})
@@ -97,7 +97,7 @@ def made(cls):
 
 
 def test_every_class_is_exported_and_documented():
-    """``__all__`` is complete and sorted, and each class says what it means."""
+    """``__all__`` is complete and sorted, and each class has a docstring."""
     public = [cls for cls in every_class() if cls in vars(errors).values()]
     assert sorted(cls.__name__ for cls in public) == errors.__all__
     for cls in every_class():
@@ -106,7 +106,7 @@ def test_every_class_is_exported_and_documented():
 
 
 def test_every_official_class_has_its_name_here():
-    """With the same constructor and, given the same arguments, the same status, headers and body."""
+    """The constructor is the same. The same arguments set the same status, headers and body."""
     names = [name for name in dir(official) if name.endswith("Error")]
     assert len(names) == 12
     for name in names:
@@ -118,7 +118,7 @@ def test_every_official_class_has_its_name_here():
 
 
 def test_api_error_is_made_like_the_official_one():
-    """By keywords, all of which may be left out."""
+    """The arguments are keywords, and all of them are optional."""
     for arguments in ({}, {"status_code": 418}, {"headers": {"a": "b"}, "status_code": 500, "body": [1]}):
         ours, theirs = errors.ApiError(**arguments), OfficialApiError(**arguments)
         assert (ours.status_code, ours.headers, ours.body) == (theirs.status_code, theirs.headers, theirs.body)
@@ -143,13 +143,13 @@ def test_api_error_is_made_like_the_official_one():
         (transport_errors.UntrustedCertificate, [errors.CertificateError, httpx.ConnectError]),
     ],
 )
-def test_who_catches_what(cls, parents):
-    """Beside the base class that catches all."""
+def test_each_class_is_caught_by_its_bases(cls, parents):
+    """The test lists the bases beside the one that catches everything."""
     for parent in [*parents, errors.CohereRerankError]:
         assert issubclass(cls, parent)
 
 
-def test_an_api_error_is_no_connection_failure_and_no_builtin():
+def test_an_api_error_is_not_a_connection_failure_or_a_builtin():
     """A 501 is not Python's NotImplementedError, which programs catch for other reasons."""
     assert not issubclass(errors.NotImplementedError, builtins.NotImplementedError)
     for cls in every_class():
@@ -162,7 +162,7 @@ def test_an_api_error_is_no_connection_failure_and_no_builtin():
 
 @pytest.mark.parametrize("status", BY_STATUS)
 def test_one_class_per_status_whatever_the_body(status):
-    """JSON of any shape, text, HTML or nothing."""
+    """The body can be JSON of any shape, text, HTML or nothing."""
     for body in BODIES:
         error = errors.error_from_response(status, {"a": "b"}, body)
         assert type(error) is getattr(errors, BY_STATUS[status])
@@ -172,7 +172,7 @@ def test_one_class_per_status_whatever_the_body(status):
 
 @pytest.mark.parametrize("status", [405, 418, 425, 451, 505, 520, 599])
 def test_other_statuses_are_plain_api_errors(status):
-    """With the same attributes."""
+    """They have the same attributes."""
     error = errors.error_from_response(status, {}, {"message": "why"})
     assert type(error) is errors.ApiError
     assert (error.status_code, error.body) == (status, {"message": "why"})
@@ -199,21 +199,21 @@ def test_other_statuses_are_plain_api_errors(status):
         (" why\n", "why"),
     ],
 )
-def test_the_servers_own_words_are_quoted(body, said):
-    """In the forms that servers of this API use, on one line."""
+def test_the_message_of_the_server_is_quoted(body, said):
+    """It is found in the forms that servers of this API use, and put on one line."""
     assert str(errors.error_from_response(400, {}, body)) == f"The API answered 400: {said}"
 
 
 @pytest.mark.parametrize(
     "body", [{}, [], "", " ", None, 5, "<html>why</html>", "\n<!doctype html>", {"message": [1]}, *NO_MSG]
 )
-def test_without_words_the_status_speaks(body):
-    """A page of HTML says nothing that its status does not."""
+def test_without_a_message_the_status_is_shown(body):
+    """A page of HTML is not quoted, because it says no more than its status."""
     assert str(errors.error_from_response(502, {}, body)) == "The API answered 502"
 
 
-def test_long_words_are_cut():
-    """A line in a log is enough; the body is whole."""
+def test_a_long_message_is_cut():
+    """The message fits into a line of a log. The body is complete."""
     error = errors.error_from_response(400, {}, {"message": "x" * 10_000})
     assert 200 < len(str(error)) < 300
     assert str(error).endswith("…")
@@ -236,7 +236,7 @@ def test_long_words_are_cut():
     ],
 )
 def test_the_request_id_is_found(headers, body, expected):
-    """In the body, where Cohere's stands, or a header; it is in the text, to be quoted to support."""
+    """It is in the body, as Cohere sends it, or in a header. The message shows it for the support."""
     error = errors.error_from_response(500, headers, body)
     assert error.request_id == expected
     assert ("request id" in str(error)) == (expected is not None)
@@ -278,7 +278,7 @@ def test_a_used_up_quota_is_told_from_a_rate_limit(text, is_quota):
 
 
 def test_the_headers_are_a_copy():
-    """An error outlives the reply; nobody changes it from outside."""
+    """An error outlives its response, and later changes of the headers do not reach it."""
     headers = {"a": "b"}
     error = errors.error_from_response(500, headers, None)
     headers["a"] = "c"
@@ -290,15 +290,15 @@ def test_the_headers_are_a_copy():
 
 @pytest.mark.parametrize("cls", every_class(), ids=lambda cls: cls.__name__)
 def test_an_error_reads_as_one_sentence(cls):
-    """What was wrong, then the share, the request id and the attempts; repr adds the class."""
+    """The message has the problem, then the documents, the request id and the attempts. The repr adds the class."""
     error = made(cls)
     assert str(error).endswith("why (documents 0 to 9, request id r, 3 attempts)")
     assert "\n" not in str(error)
     assert repr(error) == f"{cls.__name__}({str(error)!r})"
 
 
-def test_what_is_not_known_is_not_said():
-    """One attempt is no news; no id, no share, no brackets."""
+def test_unknown_values_are_not_shown():
+    """A single attempt, a missing id and a whole list add nothing to the message."""
     error = errors.error_from_response(500, {}, None)
     assert (error.attempts, error.waited_s, error.retry_after, error.part, error.request_id) == (
         0,
@@ -313,7 +313,7 @@ def test_what_is_not_known_is_not_said():
 
 @pytest.mark.parametrize("cls", every_class(), ids=lambda cls: cls.__name__)
 def test_text_shows_no_header_and_no_request(cls):
-    """Not in str, nor repr, nor a traceback."""
+    """Neither str nor repr nor a traceback shows them."""
     error = made(cls)
     if hasattr(error, "headers"):
         error.headers.update(SECRETS)
@@ -341,8 +341,8 @@ JSON = st.recursive(
     JSON,
     st.dictionaries(st.sampled_from(["x-request-id", "x-trace-id"]), st.text(max_size=20)),
 )
-def test_any_reply_makes_one_line(status, body, headers):
-    """Whatever a server sends; and it pickles."""
+def test_any_response_makes_one_line(status, body, headers):
+    """This holds for every response, and the error can be pickled."""
     error = errors.error_from_response(status, headers, body)
     assert error.status_code == status
     assert len(str(error).splitlines()) == 1
@@ -362,7 +362,7 @@ DUPLICATES = [through_pickle, copy.copy, copy.deepcopy]
 @pytest.mark.parametrize("duplicate", DUPLICATES, ids=lambda way: way.__name__)
 @pytest.mark.parametrize("cls", every_class(), ids=lambda cls: cls.__name__)
 def test_errors_pickle_and_copy(cls, duplicate):
-    """Whole: type, text and every attribute, the classes that are also httpx's and OSError's included."""
+    """A copy has the type, the text and every attribute. Classes that are httpx errors or OSError are included."""
     error = made(cls)
     error.extra = ["a user's own attribute"]
     other = duplicate(error)
@@ -377,7 +377,7 @@ def test_errors_pickle_and_copy(cls, duplicate):
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
 def test_every_pickle_protocol_works(protocol):
-    """Process pools and task queues choose their own."""
+    """Process pools and task queues choose different protocols."""
     error = made(transport_errors.ReadTimeout)
     assert str(pickle.loads(pickle.dumps(error, protocol))) == str(error)
 
@@ -385,8 +385,8 @@ def test_every_pickle_protocol_works(protocol):
 @pytest.mark.parametrize(
     "cls", [c for c in every_class() if issubclass(c, httpx.RequestError)], ids=lambda c: c.__name__
 )
-def test_a_pickle_leaves_the_request_behind(cls):
-    """It holds the key and the documents. httpx's own ``.request`` then says that there is none."""
+def test_a_pickle_has_no_request(cls):
+    """The request has the key and the documents. httpx's ``.request`` then says that there is none."""
     error = made(cls)
     assert error.request.content == b"5ecret"
     assert copy.copy(error).request is error.request
@@ -398,7 +398,7 @@ def test_a_pickle_leaves_the_request_behind(cls):
 
 
 def test_a_changed_message_survives():
-    """The retry loop adds to it after the error was made."""
+    """The retry loop adds to the message after the error was made."""
     error = errors.error_from_response(503, {}, None)
     error.message += "; not repeated"
     for duplicate in DUPLICATES:
@@ -406,7 +406,7 @@ def test_a_changed_message_survives():
 
 
 def test_notes_survive_a_pickle():
-    """PEP 678, where Python has it."""
+    """Notes exist since Python 3.11 (PEP 678)."""
     error = errors.InvalidRequestError("why")
     if not hasattr(error, "add_note"):
         pytest.skip("add_note came with Python 3.11")
@@ -415,7 +415,7 @@ def test_notes_survive_a_pickle():
 
 
 class TheirOwn(errors.ApiError):
-    """A class of a user, with a constructor of its own."""
+    """A user's class with its own constructor."""
 
     def __init__(self, tenant, *, code):
         super().__init__(status_code=code, body={"message": f"for {tenant}"})
@@ -457,7 +457,7 @@ def typed(error, left_s=10.0):
 @pytest.mark.parametrize("cls", TRANSPORT_ERRORS)
 @pytest.mark.parametrize("text", ["", "what happened"])
 def test_except_httpx_still_works(cls, text):
-    """Ours is also the httpx exception that happened, and each of its parents; it keeps the request and the words."""
+    """The error is the httpx exception that happened, and each of its bases. It keeps the request and the message."""
     request = httpx.Request("POST", "https://x.example")
     error = typed(cls(text, request=request))
     assert isinstance(error, errors.ConnectionFailedError)
@@ -470,15 +470,15 @@ def test_except_httpx_still_works(cls, text):
 
 
 @pytest.mark.parametrize("cls", TRANSPORT_ERRORS)
-def test_a_subclass_of_httpxs_is_what_its_parent_is(cls):
-    """Transports of others raise their own."""
+def test_a_subclass_of_an_httpx_error_is_mapped_like_its_base(cls):
+    """Other transports raise their own subclasses."""
     own = type("Own", (cls,), {})
     assert isinstance(typed(own("x")), cls)
 
 
 @pytest.mark.parametrize("cls", TRANSPORT_ERRORS)
 def test_a_timeout_is_a_timeout_error(cls):
-    """The builtin one, which asyncio's is too since Python 3.11."""
+    """It is the builtin TimeoutError, which is asyncio's too since Python 3.11."""
     error = typed(cls("x"))
     is_timeout = issubclass(cls, httpx.TimeoutException)
     assert isinstance(error, TimeoutError) == is_timeout
@@ -486,7 +486,7 @@ def test_a_timeout_is_a_timeout_error(cls):
 
 
 def test_an_error_without_a_request_says_so():
-    """As httpx's own does: RuntimeError, not AttributeError."""
+    """``.request`` raises RuntimeError as httpx's does, and not AttributeError."""
     error = typed(httpx.ReadError("x"))
     with pytest.raises(RuntimeError, match="request"):
         error.request  # noqa: B018 - the property raises
@@ -494,7 +494,7 @@ def test_an_error_without_a_request_says_so():
 
 @pytest.mark.parametrize("cls", [httpx.ConnectTimeout, httpx.ReadTimeout, httpx.WriteTimeout, httpx.PoolTimeout])
 def test_a_timeout_at_the_deadline_is_the_deadline(cls):
-    """It is the call that ran out of time, not a phase; caught as either."""
+    """The call ran out of time, not a phase. The error can be caught as either."""
     error = typed(cls("x"), left_s=0)
     assert isinstance(error, errors.DeadlineExceededError)
     assert isinstance(error, httpx.TimeoutException)
@@ -502,7 +502,7 @@ def test_a_timeout_at_the_deadline_is_the_deadline(cls):
 
 
 def test_the_deadline_is_named_in_seconds():
-    """As it was given."""
+    """The message shows the value that was passed."""
     assert "deadline of 2.5 s" in str(transport_errors.deadline_exceeded(Deadline(FakeClock(), 2.5)))
 
 
@@ -524,8 +524,8 @@ def caused(error, cause, attribute):
         httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] self-signed"),
     ],
 )
-def test_a_refused_certificate_is_its_own_error(error):
-    """However deep httpx has wrapped it; no repeat helps, and the text says what does."""
+def test_an_untrusted_certificate_is_its_own_error(error):
+    """It is found however deep httpx has wrapped it. It is not retried, and the message says what helps."""
     ours = typed(error)
     assert isinstance(ours, errors.CertificateError)
     assert isinstance(ours, httpx.ConnectError)
@@ -535,14 +535,14 @@ def test_a_refused_certificate_is_its_own_error(error):
 
 
 def test_other_tls_failures_are_connect_errors():
-    """A handshake cut short may pass."""
+    """A handshake that was cut off may succeed at the next attempt."""
     ours = typed(caused(httpx.ConnectError("eof"), ssl.SSLEOFError(8, "EOF"), "__cause__"))
     assert not isinstance(ours, errors.CertificateError)
     assert ours.is_transient
 
 
-def test_an_address_that_is_none_is_an_invalid_request():
-    """Found only when httpx reads it."""
+def test_an_invalid_address_is_an_invalid_request():
+    """Such an address is found only when httpx reads it."""
     with pytest.raises(httpx.InvalidURL) as caught:
         httpx.URL("https://[::1")
     ours = typed(caught.value)
@@ -550,7 +550,7 @@ def test_an_address_that_is_none_is_an_invalid_request():
     assert "base_url" in str(ours)
 
 
-def test_what_can_be_raised_in_a_task_can_be_caught_in_another():
+def test_an_error_of_one_task_can_be_caught_in_another():
     """asyncio sets attributes on exceptions and raises them again."""
 
     async def fail():

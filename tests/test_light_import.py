@@ -44,7 +44,7 @@ EXTRAS = {
 
 
 def run(code, *flags):
-    """Run the code in a fresh interpreter and give back the words it prints."""
+    """Run the code in a fresh interpreter, and return the words that it prints."""
     done = subprocess.run(
         [sys.executable, *flags, "-c", code],
         env={"PYTHONPATH": PACKAGE_HOME},
@@ -57,26 +57,26 @@ def run(code, *flags):
 
 
 def modules_loaded_by(code):
-    """The modules that the code brings into an interpreter without site, .pth files or settings."""
+    """Return the modules that the code loads in an interpreter without site, .pth files and settings."""
     before = f"import sys; sys.path.append({PACKAGE_HOME!r}); before = set(sys.modules)"
     after = "print(*sorted(set(sys.modules) - before))"
     return set(run(f"{before}\n{code}\n{after}", "-I", "-S"))
 
 
-def test_a_client_is_made_without_loading_anything_heavy():
-    """The documented first two lines load neither typing, asyncio, nor any dependency."""
+def test_a_client_is_made_without_heavy_imports():
+    """The first two lines of the documentation load neither typing, asyncio nor any dependency."""
     loaded = modules_loaded_by("from cohere_rerank import ClientV2\nClientV2(api_key='x')")
     assert "cohere_rerank.client" in loaded
     assert not loaded & HEAVY
 
 
 def test_the_check_sees_a_heavy_import():
-    """The list above would notice, were one of them loaded."""
+    """The check above fails if one of the heavy modules is loaded."""
     assert "typing" in modules_loaded_by("import typing")
 
 
 def test_every_module_imports_without_an_extra_or_names_the_extra():
-    """A feature that lives off an extra says which; all else imports with the base install."""
+    """A feature that needs an extra names it. Everything else can be imported with the base installation."""
     imported = run(
         f"""
 import importlib, pkgutil, sys

@@ -129,7 +129,7 @@ def test_a_reset_of_the_quota_asks_for_a_wait_only_with_a_429(status):
 
 
 def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
-    """HTTP's dates are UTC, wherever the client runs."""
+    """Dates in HTTP are UTC, in every time zone of the client."""
     monkeypatch.setenv("TZ", "Asia/Kathmandu")
     time.tzset()
     try:
@@ -164,8 +164,8 @@ REPEATED = {408, 409, 425, 429} | set(range(500, 600)) - {501}
 
 
 @pytest.mark.parametrize("status", range(300, 600))
-def test_which_statuses_are_repeated(status):
-    """408, 409, 425, 429 and 5xx except 501: rerank only reads, so all that may pass is asked again."""
+def test_which_statuses_are_retried(status):
+    """408, 409, 425, 429 and 5xx except 501 are retried. Rerank only reads, so a retry is always safe."""
     assert RetryPolicy().should_retry(failed(status)) == (status in REPEATED)
 
 
@@ -204,8 +204,8 @@ MONTHLY = {"message": "You are using a Trial key, which is limited to 1000 API c
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, BaseException) else str(value),
 )
-def test_which_errors_are_repeated_and_which_are_an_outage(error, repeated, outage):
-    """A fallback may answer for what the API cannot; never for what the caller, or the configuration, got wrong."""
+def test_which_errors_are_retried_and_which_are_an_outage(error, repeated, outage):
+    """A fallback answers if the API cannot, and never for a mistake in the call or the configuration."""
     assert RetryPolicy().should_retry(error) is repeated
     assert RetryPolicy().is_outage(error) is outage
 
@@ -228,15 +228,15 @@ def test_which_errors_are_repeated_and_which_are_an_outage(error, repeated, outa
         httpx.TransportError,
     ],
 )
-def test_connection_failures_are_repeated(cls):
-    """Stale connections and lost replies too."""
+def test_connection_failures_are_retried(cls):
+    """This includes stale connections and lost responses."""
     error = not_connected(cls)
     assert RetryPolicy().should_retry(error)
     assert RetryPolicy().is_outage(error)
 
 
-def test_hang_ups_can_be_left_alone():
-    """The official option turns off their repeats and no others."""
+def test_retries_after_a_disconnect_can_be_turned_off():
+    """The official option turns off these retries and no others."""
     policy = RetryPolicy(remote_protocol_errors=False)
     hang_up = not_connected(httpx.RemoteProtocolError)
     assert not policy.should_retry(hang_up)
@@ -245,7 +245,7 @@ def test_hang_ups_can_be_left_alone():
 
 
 def test_statuses_can_be_chosen():
-    """More of them, or fewer; the outage stays one."""
+    """The statuses can be more or fewer. An outage stays an outage."""
     policy = RetryPolicy(retry_statuses=frozenset({404}), no_retry_statuses=frozenset({501, 503}))
     assert policy.should_retry(failed(404))
     assert not policy.should_retry(failed(429))
@@ -258,7 +258,7 @@ def test_statuses_can_be_chosen():
 
 
 def test_a_policy_is_a_frozen_value():
-    """Equal, hashable, copied with changes; two retries unless told."""
+    """Policies can be compared, hashed and copied with changes. The default is two retries."""
     assert RetryPolicy() == RetryPolicy(max_retries=2)
     assert len({RetryPolicy(), RetryPolicy(), RetryPolicy(max_retries=1)}) == 2
     assert dataclasses.replace(RetryPolicy(), max_retries=5).max_retries == 5
@@ -274,8 +274,8 @@ def test_a_policy_is_a_frozen_value():
         *itertools.product(["jitter"], [-0.1, 1.1, math.nan, "0", None]),
     ],
 )
-def test_values_out_of_range_are_refused(name, value):
-    """By name, when the policy is made."""
+def test_values_out_of_range_are_rejected(name, value):
+    """The error names the value when the policy is made."""
     with pytest.raises(errors.InvalidRequestError, match=rf"^{name} must be"):
         RetryPolicy(**{name: value})
 
@@ -298,13 +298,13 @@ ERRORS = st.sampled_from([failed(429), failed(500), failed(408), not_connected()
 
 @given(policy=POLICIES, hint=st.floats(0, 1e6), status=st.sampled_from([429, 503, 408]), n=ATTEMPTS, left=LEFT, d=DRAWS)
 def test_a_hint_is_never_shortened(policy, hint, status, n, left, d):
-    """Nor by a cap, nor by jitter, nor by what is left of the deadline."""
+    """Neither a cap nor jitter nor the deadline makes a hint shorter."""
     assert policy.backoff_s(failed(status, hint), n, left, lambda: d) >= hint
 
 
 @given(policy=POLICIES, error=ERRORS, n=ATTEMPTS, left=LEFT, d=DRAWS)
 def test_waits_are_bounded(policy, error, n, left, d):
-    """Finite, never negative, and without a hint never above the cap of their kind."""
+    """Waits are finite and never negative. Without a hint they never exceed their cap."""
     wait = policy.backoff_s(error, n, left, lambda: d)
     assert math.isfinite(wait)
     assert wait >= 0
@@ -316,26 +316,26 @@ def test_waits_are_bounded(policy, error, n, left, d):
 
 
 def test_backoff_doubles_up_to_its_cap():
-    """From the first wait on."""
+    """It doubles from the first wait on."""
     policy = RetryPolicy(wait_initial_s=0.5, wait_max_s=3, jitter=0)
     assert [policy.backoff_s(failed(500), n, 300) for n in (1, 2, 3, 4, 5, 5000)] == [0.5, 1, 2, 3, 3, 3]
 
 
 @given(jitter=st.floats(0, 1), d=DRAWS)
 def test_jitter_moves_a_wait_by_at_most_its_share(jitter, d):
-    """Both ways, so that the mean stays."""
+    """It moves a wait in both directions, so the mean stays."""
     policy = RetryPolicy(wait_initial_s=1, wait_max_s=100, jitter=jitter)
     assert 2 * (1 - jitter) <= policy.backoff_s(failed(500), 2, 300, lambda: d) <= 2 * (1 + jitter)
 
 
 def test_clients_that_fail_together_do_not_come_back_together():
-    """The default jitter draws for itself."""
+    """Each policy draws its own jitter."""
     for error in (failed(500), failed(429)):
         assert len({RetryPolicy().backoff_s(error, 1, 300) for _ in range(20)}) > 10
 
 
 def waits_of(policy, error, deadline_s, draws):
-    """The waits of a call whose every attempt fails at once with this error."""
+    """Return the waits of a call whose attempts all fail at once with this error."""
     waits, left = [], deadline_s
     for n in range(1, policy.max_retries + 1):
         wait = policy.backoff_s(error, n, left, lambda n=n: draws[n % len(draws)])
@@ -348,7 +348,7 @@ def waits_of(policy, error, deadline_s, draws):
 
 @given(max_retries=st.integers(1, 6), draws=st.lists(DRAWS, min_size=1, max_size=6))
 def test_a_429_without_a_hint_is_spread_over_the_minute(max_retries, draws):
-    """With time enough, all repeats are sent, the last of them after Cohere's window has passed."""
+    """With enough time all retries are sent, the last one after Cohere's window has passed."""
     waits = waits_of(RetryPolicy(max_retries=max_retries), failed(429), 300, draws)
     assert len(waits) == max_retries
     assert 60 <= sum(waits) <= 75
@@ -356,8 +356,8 @@ def test_a_429_without_a_hint_is_spread_over_the_minute(max_retries, draws):
 
 
 @given(policy=POLICIES, deadline_s=st.floats(0.001, 600), draws=st.lists(DRAWS, min_size=1, max_size=6))
-def test_a_429_without_a_hint_uses_what_is_left_and_no_more(policy, deadline_s, draws):
-    """With less than a window left, the repeats share it, and keep a share for the requests themselves."""
+def test_a_429_without_a_hint_uses_the_remaining_time(policy, deadline_s, draws):
+    """With less than a window left, the retries share it and leave time for the requests."""
     waits = waits_of(policy, failed(429), deadline_s, draws)
     assert len(waits) == policy.max_retries
     assert sum(waits) < deadline_s
@@ -367,13 +367,13 @@ def test_a_429_without_a_hint_uses_what_is_left_and_no_more(policy, deadline_s, 
 
 
 def test_a_budget_runs_out():
-    """So an outage is met with the calls and so many repeats, not with three times the calls."""
+    """In an outage, the server receives the calls and a few retries, not three times the calls."""
     budget = RetryBudget(3)
     assert [budget.try_acquire() for _ in range(5)] == [True, True, True, False, False]
 
 
-def test_a_repeat_that_succeeds_is_given_back():
-    """And ten first-time successes earn one."""
+def test_a_retry_that_succeeds_is_refunded():
+    """Ten calls that succeed at the first attempt earn one retry as well."""
     budget = RetryBudget(2)
     assert (budget.try_acquire(), budget.try_acquire(), budget.try_acquire()) == (True, True, False)
     budget.refund(n_tokens=1)
@@ -385,7 +385,7 @@ def test_a_repeat_that_succeeds_is_given_back():
 
 @given(st.lists(st.sampled_from(["take", "success", "repeated success"]), max_size=60), st.integers(0, 5))
 def test_a_budget_never_holds_more_than_its_size(steps, size):
-    """Good times are not saved up."""
+    """Retries that are not used are not saved."""
     budget = RetryBudget(size)
     for step in steps:
         if step == "take":
@@ -396,7 +396,7 @@ def test_a_budget_never_holds_more_than_its_size(steps, size):
 
 
 def test_a_deadline_counts_down(clock):
-    """On the clock that it was given."""
+    """It counts on the clock that it was made with."""
     deadline = Deadline(clock, 10)
     assert deadline.remaining() == 10
     clock.advance(4)
@@ -406,7 +406,7 @@ def test_a_deadline_counts_down(clock):
 
 
 def test_the_system_clock_waits_under_asyncio_and_trio():
-    """The real one: monotonic, in seconds since the epoch, and no busy wait."""
+    """It is monotonic, has the time since the epoch, and does not spin while it waits."""
     trio = pytest.importorskip("trio")
     system = SystemClock()
     assert abs(system.time() - time.time()) < 60
@@ -421,7 +421,7 @@ def test_the_system_clock_waits_under_asyncio_and_trio():
 
 
 class Script:
-    """A call whose attempts fail as told, then succeed; as the clients run it."""
+    """A call whose attempts fail as scripted and then succeed, as the clients run it."""
 
     def __init__(self, clock, *outcomes, policy=None, deadline_s=300.0, budget=None, takes_s=0.0):
         self.clock = clock
@@ -474,7 +474,7 @@ BOTH = pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
 @BOTH
 @pytest.mark.parametrize("max_retries", [0, 1, 2, 5])
 def test_retries_come_on_top_of_the_first_attempt(clock, max_retries, is_async):
-    """max_retries repeats make max_retries + 1 attempts; the last error is raised as itself, with the count."""
+    """``max_retries`` retries make ``max_retries + 1`` attempts. The last error is raised with their number."""
     failures = [failed(500 + n) for n in (0, 2, 3, 4, 5, 6)]
     script = Script(clock, *failures, policy=RetryPolicy(max_retries=max_retries, jitter=0))
     error = script.error(is_async)
@@ -486,23 +486,23 @@ def test_retries_come_on_top_of_the_first_attempt(clock, max_retries, is_async):
 
 @BOTH
 def test_a_success_ends_the_loop(clock, is_async):
-    """Whenever it comes."""
+    """The loop stops at the first success, whichever attempt it is."""
     script = Script(clock, failed(503), not_connected())
     assert (asyncio.run(script.run_async()) if is_async else script.run()) == "answer"
     assert script.n_sent == 3
 
 
 @BOTH
-def test_a_failure_that_no_repeat_helps_ends_the_loop(clock, is_async):
-    """It too says how many requests were sent, and how long was waited."""
+def test_a_failure_that_is_not_retried_ends_the_loop(clock, is_async):
+    """The error says how many requests were sent, and how long the call waited."""
     script = Script(clock, failed(503), failed(401))
     error = script.error(is_async)
     assert error.status_code == 401
     assert (error.attempts, error.waited_s, clock.sleeps) == (2, 0.5, [0.5])
 
 
-def test_every_error_of_a_loop_names_the_share_of_the_first(clock):
-    """The share of a split list is the call's, not the attempt's."""
+def test_every_error_of_a_call_names_the_same_documents(clock):
+    """The part of a split list belongs to the call, not to the attempt."""
     first, last = failed(503), failed(401)
     first.part = "documents 0 to 9"
     assert Script(clock, first, last).error() is last
@@ -511,7 +511,7 @@ def test_every_error_of_a_loop_names_the_share_of_the_first(clock):
 
 @BOTH
 def test_a_foreign_exception_passes_through(clock, is_async):
-    """Cancellation and bugs are not ours to repeat or wrap."""
+    """Cancellation and bugs are neither retried nor wrapped."""
     for foreign in (KeyboardInterrupt(), ZeroDivisionError()):
         script = Script(clock, failed(503), foreign)
         with pytest.raises(type(foreign)):
@@ -530,7 +530,7 @@ def test_hints_are_waited_for(clock, is_async):
 @pytest.mark.parametrize("hint", [10, 10.5, 1e6])
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_hint_beyond_the_deadline_fails_at_once(clock, status, hint):
-    """Nothing is waited for that cannot help; the error has the hint, in its text too."""
+    """The call does not wait if that cannot help. The message of the error has the hint."""
     error = Script(clock, failed(status, hint), deadline_s=10).error()
     assert (error.status_code, error.retry_after, error.attempts, clock.sleeps) == (status, hint, 1, [])
     assert f"{hint:g} s" in str(error)
@@ -538,7 +538,7 @@ def test_a_hint_beyond_the_deadline_fails_at_once(clock, status, hint):
 
 
 def test_a_hint_within_the_deadline_is_used_to_its_end(clock):
-    """Just less than what is left is worth waiting."""
+    """A hint that is a little shorter than the remaining time is waited for."""
     assert Script(clock, failed(429, 9.99), deadline_s=10).run() == "answer"
     assert clock.sleeps == [9.99]
 
@@ -551,7 +551,7 @@ def test_a_hint_within_the_deadline_is_used_to_its_end(clock):
     takes_s=st.floats(0, 3),
 )
 def test_no_wait_begins_that_ends_after_the_deadline(hints, statuses, max_retries, deadline_s, takes_s):
-    """Whatever fails, however long attempts take: the call never sleeps past its deadline."""
+    """The call never sleeps past its deadline, whatever fails and however long the attempts take."""
     clock = FakeClock()
     failures = [failed(status, hint) for status, hint in zip(statuses, hints)]
     script = Script(
@@ -566,7 +566,7 @@ def test_no_wait_begins_that_ends_after_the_deadline(hints, statuses, max_retrie
 
 
 def test_an_outage_draws_on_the_budget_of_all_calls(clock):
-    """Ten calls, all failing: ten requests and four repeats, and whoever went without says why."""
+    """Ten calls that all fail send ten requests and four retries. A call without a retry says why."""
     budget = RetryBudget(4)
     scripts = [Script(clock, *(failed(503) for _ in range(3)), budget=budget) for _ in range(10)]
     raised = [script.error() for script in scripts]
@@ -577,14 +577,14 @@ def test_an_outage_draws_on_the_budget_of_all_calls(clock):
 
 
 def test_rate_limits_do_not_draw_on_the_budget(clock):
-    """They are the API's way to spread load, not an outage."""
+    """A rate limit spreads the load. It is not an outage."""
     budget = RetryBudget(0)
     assert Script(clock, failed(429), failed(429, 1), budget=budget).run() == "answer"
     assert Script(clock, failed(503), budget=budget).error().attempts == 1
 
 
 def test_the_loops_of_tasks_do_not_mix(clock):
-    """Four calls at once, each failing once: all succeed, which one shared tenacity object does not manage."""
+    """Four calls run at once, fail once each and all succeed. One shared tenacity object cannot do that."""
 
     async def main():
         scripts = [Script(clock, failed(503)) for _ in range(4)]
@@ -593,8 +593,8 @@ def test_the_loops_of_tasks_do_not_mix(clock):
     assert asyncio.run(main()) == ["answer"] * 4
 
 
-def test_a_repeat_is_logged_in_one_line_without_what_was_sent(clock, caplog):
-    """At INFO, on the library's logger: what failed and how long it waits; nothing that the server wrote."""
+def test_a_retry_is_logged_in_one_line_without_the_words_of_the_server(clock, caplog):
+    """The line is at INFO. It has the failure and the wait, and nothing that the server wrote."""
     body = {"id": "an-id", "message": "cannot rank '5ecret'", "x": "5ecret"}
     error = errors.error_from_response(503, {"authorization": "5ecret"}, body)
     with caplog.at_level(logging.INFO):
@@ -606,7 +606,7 @@ def test_a_repeat_is_logged_in_one_line_without_what_was_sent(clock, caplog):
 
 
 def test_a_text_in_the_place_of_a_request_id_is_not_logged(clock, caplog):
-    """Some servers echo there what they were sent; a failure without a reply has none."""
+    """Some servers return a part of the request there. A failure without a response has no id."""
     echo = errors.error_from_response(503, {"x-request-id": "what is a secret?"}, {})
     with caplog.at_level(logging.INFO):
         Script(clock, echo, errors.ConnectionFailedError("cannot reach 5ecret")).run()

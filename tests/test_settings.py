@@ -52,14 +52,14 @@ def fetch_key():
     ],
 )
 def test_the_key_comes_from_argument_then_co_then_cohere(monkeypatch, argument, environment, expected):
-    """The official order; an empty key is a key too, the one that sends no Authorization."""
+    """The order is the official one. An empty key is a key too: it sends no Authorization header."""
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert key_of(config(api_key=argument)) == expected
 
 
 def test_the_environment_is_read_when_a_client_is_made(monkeypatch):
-    """Not at import: what is set later counts for later clients."""
+    """A variable that is set after the import counts for later clients."""
     monkeypatch.setenv("CO_API_KEY", "first")
     first = config(api_key=None)
     monkeypatch.setenv("CO_API_KEY", "second")
@@ -67,7 +67,7 @@ def test_the_environment_is_read_when_a_client_is_made(monkeypatch):
 
 
 def test_no_key_is_the_official_error_that_says_what_to_set():
-    """An ApiError, as in the official client; it names the argument and both variables."""
+    """It is an ApiError, as in the official client. It names the argument and both variables."""
     with pytest.raises(errors.ApiError) as caught:
         config(api_key=None)
     assert type(caught.value) is errors.MissingApiKeyError
@@ -77,7 +77,7 @@ def test_no_key_is_the_official_error_that_says_what_to_set():
 
 
 def test_a_local_address_needs_no_key(monkeypatch):
-    """Neither from the argument nor from CO_API_URL."""
+    """This holds for the argument and for CO_API_URL."""
     assert key_of(config(api_key=None, base_url="local:")) is None
     monkeypatch.setenv("CO_API_URL", "local:")
     assert key_of(config(api_key=None)) is None
@@ -85,15 +85,15 @@ def test_a_local_address_needs_no_key(monkeypatch):
 
 @pytest.mark.parametrize("wrap", [lambda key: key, Secret])
 @pytest.mark.parametrize("key", [5, b"bytes", ["k"], True])
-def test_a_key_of_another_type_is_refused(key, wrap):
-    """What is neither a string nor a function cannot be a key."""
+def test_a_key_of_another_type_is_rejected(key, wrap):
+    """A key is a string or a function."""
     with pytest.raises(errors.InvalidRequestError, match=f"api_key.*{type(key).__name__}"):
         config(api_key=wrap(key))
 
 
 @pytest.mark.parametrize("key", [f"{KEY}\n", f"{KEY}\r\nx-evil: 1", f" {KEY}", f"{KEY}\0", f"{KEY}é", f"{KEY}\x7f"])
-def test_a_key_that_no_header_can_hold_is_refused_unseen(monkeypatch, key):
-    """The HTTP library's own error would quote it."""
+def test_a_key_that_no_header_can_hold_is_rejected_without_showing_it(monkeypatch, key):
+    """The error of the HTTP library would show the key."""
     with pytest.raises(errors.InvalidRequestError, match="api_key") as caught:
         config(api_key=key)
     assert "5ecret" not in "".join(traceback.format_exception(caught.value))
@@ -104,15 +104,15 @@ def test_a_key_that_no_header_can_hold_is_refused_unseen(monkeypatch, key):
 
 @pytest.mark.parametrize("key", [KEY, fetch_key])
 def test_no_repr_shows_the_key(key):
-    """Neither the secret's, nor the config's, nor a container's."""
+    """Neither the repr of the secret nor that of the settings or of a container shows it."""
     settings = config(api_key=key)
     shown = f"{settings!r} {settings} {settings.api_key!r} {[settings.api_key]} {settings.api_key} {vars(Config)}"
     assert "5ecret" not in shown
     assert "secret" in repr(settings.api_key)
 
 
-def test_a_pickle_leaves_the_key_behind(monkeypatch):
-    """The process that loads it takes its own from its environment."""
+def test_a_pickle_has_no_key(monkeypatch):
+    """The process that loads it takes the key from its own environment."""
     data = pickle.dumps(config(base_url="https://host.example"))
     assert b"5ecret" not in data
     loaded = pickle.loads(data)
@@ -122,7 +122,7 @@ def test_a_pickle_leaves_the_key_behind(monkeypatch):
 
 
 def test_a_pickle_keeps_an_empty_key_and_a_key_function(monkeypatch):
-    """Neither is a secret: the one is none, the other a name."""
+    """Neither is a secret: an empty key has no content, and a function is pickled by name."""
     monkeypatch.setenv("CO_API_KEY", "elsewhere")
     assert key_of(pickle.loads(pickle.dumps(config(api_key="")))) == ""
     assert key_of(pickle.loads(pickle.dumps(config(api_key=fetch_key)))) is fetch_key
@@ -130,7 +130,7 @@ def test_a_pickle_keeps_an_empty_key_and_a_key_function(monkeypatch):
 
 @pytest.mark.parametrize("duplicate", [copy.copy, copy.deepcopy])
 def test_a_copy_in_this_process_keeps_everything(duplicate):
-    """Frameworks copy what they hold; a copy that had lost its key would fail at its first call."""
+    """Frameworks copy objects. A copy without its key would fail at its first call."""
     settings = config(base_url="https://host.example", timeout=3)
     copied = duplicate(copy.deepcopy({"client": settings})["client"])
     assert (key_of(copied), copied.base_url, copied.timeout) == (KEY, "https://host.example", 3)
@@ -172,7 +172,7 @@ def test_a_copy_in_this_process_keeps_everything(duplicate):
     ],
 )
 def test_accepted_addresses(base, expected):
-    """A base, with a prefix, with a version, or the whole endpoint: one address each, that httpx reads the same."""
+    """A base, also with a prefix or a version, or the whole endpoint means one address. httpx reads the same one."""
     url = rerank_url(config(base_url=base).base_url)
     assert url == expected
     assert httpx.URL(url).path.endswith("/rerank")
@@ -209,8 +209,8 @@ def test_accepted_addresses(base, expected):
         "local",
     ],
 )
-def test_other_addresses_are_refused(base):
-    """With an error that names the setting, and shows no password or key that stood in the address."""
+def test_other_addresses_are_rejected(base):
+    """The error names the setting, and shows no password and no key of the address."""
     with pytest.raises(errors.InvalidRequestError, match="base_url") as caught:
         config(base_url=base)
     assert "5ecret" not in str(caught.value)
@@ -218,15 +218,15 @@ def test_other_addresses_are_refused(base):
 
 
 @pytest.mark.parametrize("base", [5, b"https://host", ["https://host"], httpx.URL("https://host")])
-def test_an_address_of_another_type_is_refused(base):
-    """An httpx.URL too: a setting that is a string everywhere stays one."""
+def test_an_address_of_another_type_is_rejected(base):
+    """Only a string is accepted, so httpx.URL is rejected too."""
     with pytest.raises(errors.InvalidRequestError, match=f"base_url.*{type(base).__name__}"):
         config(base_url=base)
 
 
 @pytest.mark.parametrize("absent", [None, ""])
 def test_the_address_comes_from_argument_then_variable_then_environment(monkeypatch, absent):
-    """CO_API_URL counts when the client is made; an empty one counts as none."""
+    """CO_API_URL is read when the client is made. An empty one counts as not set."""
     assert config(base_url=absent).base_url == "https://api.cohere.com"
     production = config(base_url=absent, environment=ClientEnvironment.PRODUCTION)
     assert production.base_url == "https://api.cohere.com"
@@ -237,7 +237,7 @@ def test_the_address_comes_from_argument_then_variable_then_environment(monkeypa
     assert config(base_url=absent).base_url == "https://api.cohere.com"
 
 
-def test_a_bad_variable_is_refused_like_a_bad_argument(monkeypatch):
+def test_a_bad_variable_is_rejected_like_a_bad_argument(monkeypatch):
     """The message names the variable."""
     monkeypatch.setenv("CO_API_URL", "api.cohere.com")
     with pytest.raises(errors.InvalidRequestError, match="variable CO_API_URL must"):
@@ -245,8 +245,8 @@ def test_a_bad_variable_is_refused_like_a_bad_argument(monkeypatch):
 
 
 @given(st.text(max_size=40), st.sampled_from(["", "https://", "http://host", "https://u:p@"]))
-def test_any_address_gives_an_address_or_our_error(text, start):
-    """Never another exception, whatever the string."""
+def test_any_string_is_an_address_or_raises_our_error(text, start):
+    """No string raises another exception."""
     try:
         settings = config(base_url=start + text)
     except errors.InvalidRequestError:
@@ -258,7 +258,7 @@ def test_any_address_gives_an_address_or_our_error(text, start):
 
 
 def test_defaults():
-    """The official timeout for a phase, 10,000 documents a request, deadline and retries left to the call."""
+    """The timeout is the official one, a request has up to 10,000 documents, and the call sets deadline and retries."""
     settings = config()
     assert settings.deadline is None
     assert settings.max_documents_per_request == 10_000
@@ -273,7 +273,7 @@ def test_defaults():
     [3, 0.5, np.int64(3), np.float32(0.5), np.float64(2), fractions.Fraction(1, 2), decimal.Decimal(3), float("inf")],
 )
 def test_seconds_are_numbers_above_zero(name, value):
-    """Of any numeric type; kept as a plain float."""
+    """Every numeric type is accepted and stored as float."""
     kept = getattr(config(**{name: value}), name)
     assert type(kept) is float
     assert kept == float(value)
@@ -283,8 +283,8 @@ def test_seconds_are_numbers_above_zero(name, value):
 @pytest.mark.parametrize(
     "value", [0, -1, -0.0, float("nan"), float("-inf"), "3", b"3", True, [3], httpx.Timeout(3), 3j]
 )
-def test_other_seconds_are_refused(name, value):
-    """Zero, NaN, text and what else is no span of time."""
+def test_other_seconds_are_rejected(name, value):
+    """Zero, NaN, text and other values are not a span of time."""
     with pytest.raises(errors.InvalidRequestError, match=rf"^{name} must be"):
         config(**{name: value})
 
@@ -292,7 +292,7 @@ def test_other_seconds_are_refused(name, value):
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [1, 7, np.int64(7), np.uint8(7)])
 def test_whole_numbers(name, value):
-    """numpy's too; kept as plain ints."""
+    """Every integer type is accepted and stored as int, numpy's too."""
     kept = getattr(config(**{name: value}), name)
     assert type(kept) is int
     assert kept == value
@@ -300,14 +300,14 @@ def test_whole_numbers(name, value):
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("value", [-1, 1.0, "3", True, np.True_, float("nan"), int, [1], np.array([1, 2])])
-def test_other_whole_numbers_are_refused(name, value):
-    """With the name, what is allowed and what came."""
+def test_other_whole_numbers_are_rejected(name, value):
+    """The error has the name, what is allowed, and the value."""
     with pytest.raises(errors.InvalidRequestError, match=rf"^{name} must be a whole number, (at least|between) .*got"):
         config(**{name: value})
 
 
 def test_zero_is_a_number_of_retries_and_of_nothing_else():
-    """No repeats is a wish; no documents, connections or bytes is a mistake."""
+    """A client may make no retries. It needs at least one document, connection and byte."""
     assert config(max_retries=0).max_retries == 0
     for name in WHOLE[1:]:
         with pytest.raises(errors.InvalidRequestError, match=name):
@@ -315,29 +315,29 @@ def test_zero_is_a_number_of_retries_and_of_nothing_else():
 
 
 def test_a_request_holds_at_most_ten_thousand_documents():
-    """Cohere's hard limit is allowed, one more is not."""
+    """Cohere's limit is allowed, and one more is not."""
     assert config(max_documents_per_request=10_000).max_documents_per_request == 10_000
     with pytest.raises(errors.InvalidRequestError, match="between 1 and 10000, got 10001"):
         config(max_documents_per_request=10_001)
 
 
 @pytest.mark.parametrize("name", ["two\nlines", "Zoë", " padded ", "tab\t", 5, b"bytes"])
-def test_a_client_name_that_no_header_can_hold_is_refused(name):
-    """It goes out as X-Client-Name."""
+def test_a_client_name_that_no_header_can_hold_is_rejected(name):
+    """The name is sent as X-Client-Name."""
     with pytest.raises(errors.InvalidRequestError, match="client_name"):
         config(client_name=name)
 
 
 @pytest.mark.parametrize("fallback", ["lexical", "", 5, ["local"]])
-def test_a_fallback_that_cannot_answer_is_refused(fallback):
-    """The error says what can."""
+def test_an_invalid_fallback_is_rejected(fallback):
+    """The error says what can be a fallback."""
     with pytest.raises(errors.InvalidRequestError, match="fallback must be 'local', a scorer, or a function"):
         config(fallback=fallback)
 
 
 @pytest.mark.parametrize("policy", [3, "twice", {"retries": 1}])
-def test_a_policy_of_another_type_is_refused(policy):
-    """When the client is made, not when something fails for the first time."""
+def test_a_policy_of_another_type_is_rejected(policy):
+    """The error is raised when the client is made, not at the first failure."""
     with pytest.raises(errors.InvalidRequestError, match="retry_policy must be a RetryPolicy"):
         config(retry_policy=policy)
 
@@ -345,8 +345,8 @@ def test_a_policy_of_another_type_is_refused(policy):
 # Copies with changes -----------------------------------------------------------------------------
 
 
-def test_but_changes_what_is_given_and_keeps_the_rest():
-    """None keeps; the original stays as it was; changes are checked like first settings."""
+def test_replace_changes_what_is_passed_and_keeps_the_rest():
+    """None keeps a setting, the original stays unchanged, and new values are checked."""
     settings = config(timeout=3, max_retries=1, client_name="me")
     changed = settings.replace(timeout=4, max_retries=None, api_key="other")
     assert (changed.timeout, changed.max_retries, changed.client_name, key_of(changed)) == (4, 1, "me", "other")
@@ -356,7 +356,7 @@ def test_but_changes_what_is_given_and_keeps_the_rest():
 
 
 def test_leaving_a_local_address_needs_a_key(monkeypatch):
-    """From the argument or the environment, as for a new client."""
+    """The key comes from the argument or the environment, as for a new client."""
     local = config(api_key=None, base_url="local:")
     with pytest.raises(errors.MissingApiKeyError):
         local.replace(base_url="https://host.example")
@@ -365,8 +365,8 @@ def test_leaving_a_local_address_needs_a_key(monkeypatch):
     assert key_of(local.replace(base_url="https://host.example")) == "found"
 
 
-def test_names_of_limits_and_dialects_are_those_that_there_are():
-    """They are written twice, so that constructing a client loads neither room."""
+def test_names_of_limits_and_dialects_exist():
+    """The names are written twice, so that a new client loads neither package."""
     from cohere_rerank import _settings as _config
     from cohere_rerank._wire.dialects import DIALECTS
     from cohere_rerank.limits.rate_limit import PRESETS

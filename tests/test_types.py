@@ -56,12 +56,12 @@ def item_reply(**fields) -> bytes:
 
 
 def official(body: dict) -> cohere.V2RerankResponse:
-    """The response as the official client makes it from decoded JSON."""
+    """The response that the official client makes from decoded JSON."""
     return construct_type(type_=cohere.V2RerankResponse, object_=body)
 
 
 def canonical(value: object) -> str:
-    """JSON with sorted keys: the official ``dict()`` moves unknown fields that are null to the end."""
+    """JSON with sorted keys, because the official ``dict()`` moves unknown fields that are null to the end."""
     return json.dumps(value, sort_keys=True)
 
 
@@ -117,7 +117,7 @@ OUR_OWN = {
 class TestSameAsOfficial:
     @given(replies)
     def test_dumps(self, body):
-        """Every form of dump equals the official client's, down to 1 against 1.0."""
+        """Every form of dump equals the official client's, including the difference between 1 and 1.0."""
         ours, theirs = parse_response(json.dumps(body)), official(body)
         assert repr(ours.model_dump()) == repr(theirs.model_dump())
         assert canonical(ours.model_dump(mode="json")) == canonical(theirs.model_dump(mode="json"))
@@ -127,18 +127,18 @@ class TestSameAsOfficial:
 
     @pytest.mark.parametrize("option", ["exclude_none", "exclude_unset", "exclude_defaults", "by_alias", "round_trip"])
     def test_dump_options(self, option):
-        """The options of pydantic have their meaning, for unknown fields as well."""
+        """The options of pydantic have their usual meaning, for unknown fields too."""
         body = {**REPLY, "unknown": {"a": None}, "nothing": None}
         ours = parse_response(json.dumps(body)).model_dump(**{option: True})
         assert repr(ours) == repr(official(body).model_dump(**{option: True}))
 
     def test_json_indent(self, response):
-        """Options of JSON output reach the encoder."""
+        """Options for JSON reach the encoder."""
         assert response.model_dump_json(indent=2) == official(REPLY).model_dump_json(indent=2)
 
     @pytest.mark.parametrize("mode", ["python", "json"])
     def test_include_and_exclude(self, mode):
-        """Both reach down to any level and to unknown fields, in JSON too (not so officially)."""
+        """Both options reach every level and unknown fields. In JSON the official client ignores them there."""
         response = parse_response(reply(new={"a": 1, "b": 2}))
         assert response.model_dump(mode=mode, include={"id"}) == {"id": "07734bd2"}
         first = {"results": {0: {"index"}}}
@@ -153,7 +153,7 @@ class TestSameAsOfficial:
         "name", [name for name in types.__all__ if isinstance(getattr(types, name), type) and name not in OUR_OWN]
     )
     def test_fields(self, name):
-        """Each type has the official one's fields in its order; options have one key more."""
+        """Each type has the fields of the official one in the same order. The request options have one more key."""
         ours = list(getattr(types, name).__annotations__)
         if name == "RequestOptions":
             from cohere.core.request_options import RequestOptions
@@ -163,7 +163,7 @@ class TestSameAsOfficial:
             assert ours == list(getattr(cohere, name).model_fields)
 
     def test_construction_by_keyword(self):
-        """The types are constructed by hand as the official ones are."""
+        """The types are constructed with the same keywords as the official ones."""
 
         def build(module):
             span = module.RerankRelevantSpanResponse(start=0, end=3, score=0.5)
@@ -179,20 +179,20 @@ class TestSameAsOfficial:
 
 class TestParsing:
     def test_values(self, response):
-        """Fields have the declared types, numbers of units are floats."""
+        """Fields have the declared types. Numbers of units are floats."""
         assert [item.index for item in response.results] == [2, 0]
         assert response.results[0].relevant_spans[1] == RerankRelevantSpanResponse(start=0, end=7, score=0.8)
         assert repr(response.meta.billed_units.search_units) == "1.0"
         assert response.meta.warnings == ["one", "two"]
 
-    def test_least_reply(self):
-        """Only results are required, and they may be empty; a response is true all the same."""
+    def test_smallest_response(self):
+        """Only results are required, and they may be empty. A response is never false."""
         response = parse_response(b'{"results": []}')
         assert (response.id, response.results, response.meta) == (None, [], None)
         assert response
 
     def test_text(self):
-        """A str is read as bytes are."""
+        """A str is read like bytes."""
         assert parse_response(reply().decode()) == parse_response(reply())
 
     @pytest.mark.parametrize("index", ["true", '"3"', "3.5", "3.0", "-1", "null", "[]", "NaN"])
@@ -208,7 +208,7 @@ class TestParsing:
             parse_response(item_reply().replace(b": 0.5", b": " + score.encode()))
 
     def test_integer_score(self):
-        """A whole number is a fine score."""
+        """A whole number is a valid score."""
         assert repr(parse_response(item_reply(relevance_score=1)).results[0].relevance_score) == "1.0"
 
     @pytest.mark.parametrize("results", [None, {}, "[]", 3, [3], [None], [{}], [{"index": 0}]])
@@ -228,15 +228,15 @@ class TestParsing:
 
     @pytest.mark.parametrize("name", ["__class__", "__dict__", "__weakref__"])
     def test_reserved_names(self, name):
-        """A field that Python cannot store is refused, not an AttributeError from within."""
+        """A field name that Python cannot store is an invalid response, not an AttributeError."""
         with pytest.raises(ValidationError, match="Python"):
             parse_response(item_reply(**{name: 1}))
 
     @pytest.mark.parametrize(
         "meta", [3, "text", [], {"billed_units": 3}, {"warnings": "text"}, {"tokens": {"input_tokens": "many"}}]
     )
-    def test_odd_meta_keeps_the_ranking(self, meta):
-        """What is of the wrong type in meta, or as id, reads as None; the rest is kept."""
+    def test_malformed_meta_keeps_the_ranking(self, meta):
+        """A value of the wrong type in meta or as id is read as None. The rest is kept."""
         response = parse_response(reply(meta=meta, id={}))
         assert len(response.results) == 2
         assert response.id is None
@@ -247,18 +247,18 @@ class TestParsing:
         assert response.meta == replace(parse_response(reply()).meta, api_version=None, cached_tokens=None)
 
     def test_numbers_as_names(self):
-        """A server that counts its calls has an id too."""
+        """A number is accepted as id."""
         assert parse_response(reply(id=17)).id == "17"
 
     def test_hand_made_meta_is_checked(self):
-        """Leniency is for replies."""
+        """Only responses are read leniently. A value that a program passes is checked."""
         with pytest.raises(ValidationError, match="warnings"):
             ApiMeta(warnings=3)
         with pytest.raises(ValidationError, match="mode"):
             RerankRelevantSpans(mode=None)
 
     def test_model_validate(self, response):
-        """A mapping, JSON text and a value of the type itself are read, as pydantic's models do."""
+        """A mapping, JSON text and a value of the type are accepted, like by pydantic's models."""
         assert V2RerankResponse.model_validate(response.model_dump()) == response
         assert V2RerankResponse.model_validate_json(response.model_dump_json()) == response
         assert V2RerankResponse.model_validate(response) is response
@@ -266,7 +266,7 @@ class TestParsing:
             V2RerankResponse.model_validate({"results": 3})
 
     def test_inside_the_callers_models(self, response):
-        """The types are pydantic types: they can be parts of others, with a JSON schema."""
+        """The types can be fields of pydantic models, with a JSON schema."""
         adapter = TypeAdapter(dict[str, V2RerankResponse])
         assert adapter.validate_json(b'{"a": %s}' % reply()) == {"a": response}
         assert "relevance_score" in json.dumps(adapter.json_schema())
@@ -274,7 +274,7 @@ class TestParsing:
 
 class TestUnknownFields:
     def test_kept_at_every_level(self):
-        """Unknown fields read as attributes and stand in dumps after the known ones."""
+        """Unknown fields can be read as attributes, and follow the known ones in dumps."""
         body = json.loads(
             reply(
                 new=[1],
@@ -301,7 +301,7 @@ class TestUnknownFields:
 
     @pytest.mark.parametrize("name", ["document", "span_texts"])
     def test_named_as_a_property_of_a_result(self, name, response):
-        """A server may call a field as we call a property: the property is ours, the dump theirs."""
+        """A server may name a field like a property. The attribute is the property, and the dump has the field."""
         item = parse_response(item_reply(**{name: {"text": "echo"}})).results[0]
         assert item.dict()[name] == {"text": "echo"}
         assert item.span_texts == []
@@ -320,25 +320,25 @@ class TestUnknownFields:
 class TestValues:
     @pytest.mark.parametrize("name", ["index", "document", "anything"])
     def test_frozen(self, name, response):
-        """Nothing can be set. For names that are no fields, Python up to 3.13 says TypeError."""
+        """No attribute can be set. For names that are not fields, Python up to 3.13 raises TypeError."""
         with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
             setattr(response.results[0], name, 1)
         with pytest.raises((dataclasses.FrozenInstanceError, TypeError)):
             delattr(response.results[0], name)
 
     def test_slotted(self, response):
-        """Declared fields are no entries of a dict."""
+        """Declared fields are not entries of a ``__dict__``."""
         assert vars(response) == vars(response.results[0]) == vars(response.meta) == {}
 
     def test_equality(self, response):
-        """Fields decide; the caller's documents do not."""
+        """Fields decide about equality. The documents of the caller do not."""
         assert response == parse_response(reply())
         assert response != parse_response(reply(id="other"))
         assert response.results[0] != response.results[1]
         assert response.results[0] != response.results[0].dict()
 
     def test_hash(self, response):
-        """Equal values hash alike though they hold lists and unknown objects."""
+        """Equal values have the same hash, although they contain lists and unknown objects."""
         changed = parse_response(reply(new={"a": []}))
         assert len({response, parse_response(reply()), changed}) == 2
         assert len({*response.results, *parse_response(reply()).results}) == 2
@@ -349,7 +349,7 @@ class TestValues:
         + [lambda value, p=p: pickle.loads(pickle.dumps(value, p)) for p in range(pickle.HIGHEST_PROTOCOL + 1)],
     )
     def test_copies(self, copied):
-        """Copies and pickles hold everything: fields, unknown fields, documents, texts."""
+        """Copies and pickles keep the fields, the unknown fields, the documents and the texts."""
         response = attach(parse_response(reply(new={"a": [1]})), DOCUMENTS, TEXTS, is_fallback=True)
         twin = copied(response)
         assert twin is not response
@@ -369,7 +369,7 @@ class TestValues:
         assert b"second" not in pickle.dumps(response.results[0])
 
     def test_dataclass_functions(self, response):
-        """The function replace checks its values; asdict gives what a dump gives."""
+        """``dataclasses.replace`` checks its values, and ``asdict`` returns what a dump contains."""
         item = dataclasses.replace(response.results[0], index=5)
         assert (item.index, item.relevance_score) == (5, 0.943)
         with pytest.raises(ValidationError):
@@ -378,7 +378,7 @@ class TestValues:
         assert [f.name for f in dataclasses.fields(response)] == ["id", "results", "meta"]
 
     def test_replaced(self):
-        """Our own replace keeps unknown fields and the document."""
+        """Our own ``replace`` keeps the unknown fields and the document."""
         response = attach(parse_response(item_reply(new=1)), ["a"], ["a"])
         item = replace(response.results[0], index=7)
         assert (item.index, item.new, item.document) == (7, 1, "a")
@@ -387,24 +387,24 @@ class TestValues:
 
 class TestDocuments:
     def test_each_result_has_its_document(self, response):
-        """It is the caller's own object, not a copy."""
+        """The document is the caller's object itself, not a copy."""
         assert response.results[0].document is DOCUMENTS[2]
         assert response.results[1].document is DOCUMENTS[0]
 
     @pytest.mark.parametrize("document", ["", {}, 0, None])
     def test_false_documents(self, document):
-        """An object that counts as false is a document; the reply's echo does not replace it."""
+        """An object that is false is a document too. The document in the response does not replace it."""
         body = item_reply(document={"text": "echo"})
         assert attach(parse_response(body), [document], [""]).results[0].document is document
 
     def test_unknown_documents(self):
-        """Without ours, a document is what the server echoes, or None."""
+        """Without the caller's documents, a document is the one in the response, or None."""
         assert parse_response(item_reply()).results[0].document is None
         echo = parse_response(item_reply(document={"text": "echo"}))
         assert echo.results[0].document == {"text": "echo"}
 
     def test_span_texts(self, response):
-        """They are cut from the text that was sent, in code points."""
+        """The texts of spans are cut from the text that was sent, at code points."""
         assert response.results[0].span_texts == ["cat", "The cat"]
         assert response.results[1].span_texts == []
         spans = [{"start": 1, "end": 3, "score": 1}]
@@ -413,7 +413,7 @@ class TestDocuments:
         assert parse_response(item_reply(relevant_spans=spans)).results[0].span_texts == []
 
     def test_stay_out_of_everything_else(self, response):
-        """Dumps and repr do not show documents, texts or the fallback."""
+        """Dumps and repr show neither documents nor texts nor the fallback."""
         bare = parse_response(reply())
         assert response.model_dump() == bare.model_dump()
         assert response.json() == bare.json()
@@ -425,7 +425,7 @@ class TestDocuments:
         ("sent", "scale"), [({}, None), ({"score_scale": "logit"}, "logit"), ({"score_scale": "furlongs"}, None)]
     )
     def test_score_scale(self, sent, scale):
-        """None where nobody has said it, as in Cohere's own replies; what is in the dump stays as it was sent."""
+        """The scale is None if nothing states it, as in Cohere's responses. A dump keeps what was sent."""
         response = parse_response(reply(**sent))
         assert response.score_scale == scale
         assert {name: value for name, value in response.dict().items() if name == "score_scale"} == sent
@@ -438,14 +438,14 @@ class TestDocuments:
 
 class TestScoresAndFilter:
     def test_scores(self, response):
-        """Scores stand in the order of the documents, None for those cut off."""
+        """Scores have the order of the documents, and None for the results that were cut off."""
         assert response.scores == [0.25, None, 0.943]
         five = attach(parse_response(reply()), list("abcde"), list("abcde"))
         assert five.scores == [0.25, None, 0.943, None, None]
         assert parse_response(reply(results=[])).scores == []
 
     def test_filter(self):
-        """Results at the threshold stay; all else comes along."""
+        """Results at or above the threshold stay. All other fields are kept."""
         response = attach(parse_response(reply(new=1)), DOCUMENTS, TEXTS, is_fallback=True)
         kept = response.filter(min_score=0.943)
         assert kept.results == response.results[:1]
@@ -463,7 +463,7 @@ class TestScoresAndFilter:
 
 
 class _Tags(HTMLParser):
-    """The tags and attributes of a fragment, its texts, and whether every tag is closed in order."""
+    """The tags, attributes and texts of a fragment, and whether every tag is closed in order."""
 
     def __init__(self, html):
         super().__init__()
@@ -491,12 +491,12 @@ def many(n: int) -> V2RerankResponse:
 
 class TestShown:
     def test_repr(self):
-        """It fits a line, whatever the length of the list."""
+        """The repr fits on a line for a list of any length."""
         text = "V2RerankResponse(id='07734bd2', results=[0: 1, 1: 0.5, 2: 0.333, … 997 more], search_units=1.0)"
         assert repr(many(1000)) == text
 
     def test_repr_of_parts(self, response):
-        """Only what is given is shown."""
+        """The repr shows only the values that are set."""
         assert repr(response.results[1]) == "V2RerankResponseResultsItem(index=0, relevance_score=0.25)"
         assert repr(V2RerankResponse(results=[])) == "V2RerankResponse(results=[])"
         fallback = attach(V2RerankResponse(results=[]), [], [], is_fallback=True)
@@ -508,7 +508,7 @@ class TestShown:
 
     @given(st.text(max_size=200) | st.sampled_from(["<script>alert(1)</script>", "\"'><img onerror=x>", "&lt;b&gt;"]))
     def test_html_escapes_the_text(self, text):
-        """Whatever a document says, it is text in the table, and its start is all there."""
+        """A document is text in the table, whatever it contains, and its start is complete."""
         html = attach(parse_response(item_reply()), [text], [text])._repr_html_()
         seen = _Tags(html)
         assert seen.tags <= {"table", "thead", "tbody", "tr", "th", "td", "span", "div"}
@@ -516,7 +516,7 @@ class TestShown:
         assert "".join(" ".join(text.split())[:120].split()) in "".join("".join(seen.texts).split())
 
     def test_html_row(self, response):
-        """A row has rank, score, index and text; markup in a text is shown, not obeyed."""
+        """A row has rank, score, index and text. Markup in a text is shown as text."""
         assert _Tags(response._repr_html_()).texts == [
             *("rank", "score", "index", "text"),
             *("1", "0.943", "2", "The cat <b>sat</b>"),
@@ -524,7 +524,7 @@ class TestShown:
         ]
 
     def test_html_of_long_lists_and_texts(self):
-        """20 rows, 120 characters each; texts need not be known."""
+        """The table shows 20 rows of 120 characters, with or without texts."""
         seen = _Tags(many(50)._repr_html_())
         assert seen.texts[-1] == "… 30 more"
         assert seen.texts.count("20") == 1
@@ -533,18 +533,18 @@ class TestShown:
 
     @pytest.mark.parametrize(("score", "width"), [(-3, "0.0%"), (0.5, "50.0%"), (7, "100.0%")])
     def test_html_bar_stays_in_its_cell(self, score, width):
-        """Other servers' scores may leave [0, 1]; the bar does not."""
+        """The bar of a score outside of [0, 1] is clipped."""
         assert f"width:{width}" in parse_response(item_reply(relevance_score=score))._repr_html_()
 
 
 def test_result_types_are_exported():
-    """What the module calls public is there."""
+    """The module exports every name of its ``__all__``."""
     assert all(hasattr(types, name) for name in types.__all__)
     assert isinstance(parse_response(reply()).results[0], V2RerankResponseResultsItem)
 
 
 def test_an_unknown_field_hides_no_method():
-    """A server may name a new field like a method of ours: it is stored and dumped, the method works."""
+    """A server may name a new field like a method. The field is stored and dumped, and the method still works."""
     response = parse_response(
         '{"results": [{"index": 0, "relevance_score": 0.5, "model_dump": 3}], "filter": 1, "json": 2, "dict": {}}'
     )

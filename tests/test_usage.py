@@ -14,7 +14,7 @@ CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
 
 
 def test_a_new_client_has_used_nothing_and_knows_no_units(make_client):
-    """Unknown is None, never 0."""
+    """An unknown number of units is None, never 0."""
     usage = make_client().usage
     assert (usage.calls, usage.requests, usage.retries, usage.search_units) == (0, 0, 0, None)
     assert usage.billed_units == {}
@@ -60,7 +60,7 @@ def test_a_reply_that_reports_no_units_leaves_them_unknown_and_says_so(server, m
 
 
 def test_units_of_a_part_count_though_its_call_fails(server, make_either):
-    """A part that was answered was paid for."""
+    """A part of a split list that succeeded is billed, even if the call fails."""
 
     async def refused_once_the_other_was_read(exchange):
         while client.client.usage.search_units is None:  # noqa: ASYNC110 - nothing tells
@@ -134,7 +134,7 @@ def test_settings_of_the_wrong_kind_are_refused(setting, value):
 
 
 def test_a_row_of_a_batch_that_waits_for_its_turn_counts_once(server, make_client, clock):
-    """Its deadline is shorter than the wait, so that it asks again; that is no second call, and no failure."""
+    """A row whose deadline is shorter than its wait asks again. That is neither a second call nor a failure."""
     client = make_client(limit=RateLimit(per_minute=2), clock=clock, deadline=5)
     rows = [CALL] * 6
     assert len(list(client.rerank_many(rows, concurrency=1, on_error="raise"))) == 6
