@@ -265,7 +265,7 @@ def test_the_request_id_is_found(headers, body, expected):
         ("", False),
     ],
 )
-def test_a_used_up_quota_is_told_from_a_rate_limit(text, is_quota):
+def test_a_used_up_quota_differs_from_a_rate_limit(text, is_quota):
     """The known texts decide, in any form of body. In doubt it is a rate limit, which does not end a job."""
     for body in (text, {"message": text}, {"error": {"message": text}}, {"detail": text}):
         error = errors.error_from_response(429, {}, body)

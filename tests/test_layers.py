@@ -48,7 +48,7 @@ LAYERS: list[tuple[set[str], str]] = [
         "Values that a user makes and passes to a client.",
     ),
     ({"_settings"}, "All options of a client, validated."),
-    ({"_counters", "_html", "core", "types", "usage"}, "What a call takes and returns."),
+    ({"_counters", "_html", "core", "types", "usage", "v2"}, "What a call takes and returns."),
     ({"_wire"}, "Pure rules: arguments to requests, responses to results."),
     ({"cost"}, "Pure estimates on the same rules."),
     ({"local"}, "The offline engine answers requests as a pure function."),
@@ -57,7 +57,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"_calls"}, "What batch, cache and raw responses may ask of a client."),
     ({"_raw_response", "batch", "cache"}, "Features that call a client through that protocol."),
     (
-        {"_async_runner", "_base_client", "_base_runner", "_runner", "async_client", "client"},
+        {"_async_runner", "_base_client", "_base_runner", "_runner", "async_client", "client", "client_v2", "v1"},
         "The clients join all below.",
     ),
     ({""}, "The public names, imported when they are first used."),
