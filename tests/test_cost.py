@@ -16,7 +16,7 @@ WORD = "word"  # a token
 def test_a_unit_is_a_query_with_up_to_100_documents(n_documents, units):
     """This holds for short documents."""
     estimate = estimate_search_units("q", ["short"] * n_documents)
-    assert (estimate.search_units, estimate.at_least) == (units, units)
+    assert (estimate.search_units, estimate.lower_bound) == (units, units)
     assert (estimate.n_documents, estimate.n_chunks) == (n_documents, n_documents)
     assert estimate.n_requests == (n_documents > 0)
 
@@ -29,7 +29,7 @@ def test_long_documents_count_by_chunks_of_500_tokens_with_the_query(n_query, n_
     """Documents are first cut to 4,096 tokens, the API's default. A long query takes at most half of a chunk."""
     estimate = estimate_search_units(WORD * n_query, [WORD * n_document] * 100)
     assert estimate.n_chunks == 100 * n_chunks
-    assert (estimate.search_units, estimate.at_least) == (n_chunks, 1)
+    assert (estimate.search_units, estimate.lower_bound) == (n_chunks, 1)
 
 
 def test_documents_are_cut_first():
@@ -72,7 +72,7 @@ def test_it_reads_as_a_number_and_as_an_estimate():
 def test_it_is_never_below_its_lower_bound(query, documents, most, size):
     """No text makes the estimate negative or smaller than its lower bound."""
     found = estimate_search_units(query, documents, max_tokens_per_doc=most, max_documents_per_request=size)
-    assert found.search_units >= found.at_least >= found.n_requests >= 0
+    assert found.search_units >= found.lower_bound >= found.n_requests >= 0
     assert found.n_chunks >= found.n_documents == len(documents)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._progress import progress_bar
 from cohere_rerank._validators import whole_number
+from cohere_rerank._wire.documents import rows_of_table
 from cohere_rerank.errors import (
     ClientClosedError,
     CohereRerankError,
@@ -88,6 +89,10 @@ class BatchRules:
     ) -> None:
         if isinstance(requests, (str, bytes, Mapping)):
             raise InvalidRequestError(f"requests must be an iterable of mappings, got {type(requests).__name__}")
+        if (rows := rows_of_table(requests)) is not None:  # iterating over a table yields its columns
+            raise InvalidRequestError(
+                f"requests must be an iterable of mappings, got {type(requests).__name__}; pass requests.{rows}"
+            )
         n_workers = whole_number("concurrency", concurrency, 1)
         if n_workers is None:
             raise InvalidRequestError("concurrency must be a whole number, at least 1, got None")

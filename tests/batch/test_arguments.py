@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pyarrow
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2, errors
@@ -19,6 +20,7 @@ from tests.batch.helpers import row
         ({"requests": "text"}, "requests must be an iterable of mappings, got str"),
         ({"requests": {"query": "q"}}, "got dict"),
         ({"requests": 5}, "got int"),
+        ({"requests": pyarrow.table({"query": ["q"]})}, "got Table; pass requests.to_pylist()"),
     ],
 )
 @pytest.mark.parametrize("kind", [ClientV2, AsyncClientV2])
