@@ -77,7 +77,7 @@ def estimate_search_units(
     Args:
         query: The question.
         documents: n texts or structured documents, as for ``rerank``.
-        max_tokens_per_doc: As for ``rerank``. Longer documents are cut before they are split. At least 1. Default: 4096.
+        max_tokens_per_doc: As for ``rerank``. Longer documents are cut before they are split. >= 1. Default: 4096.
         rank_fields: As for ``rerank``.
         text: As for ``rerank``.
         on_empty: As for ``rerank``.
