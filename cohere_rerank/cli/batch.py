@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -99,6 +100,11 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     metavar="UNITS",
     help="Stop before the job costs more search units, earlier runs included.",
 )
+@click.option(
+    "--csv-safe",
+    is_flag=True,
+    help="Write an apostrophe before an id that a spreadsheet would run as a formula. Only for CSV.",
+)
 @click.option("--ignore-unknown", is_flag=True, help="Ignore fields of rows that are not arguments of rerank.")
 @click.option(
     "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects. Can be repeated."
@@ -175,6 +181,7 @@ def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, A
             raise click.exceptions.Exit(INTERRUPTED) from None
         raise Failure(text) from None
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # another one ends the process without a traceback
         notice("stopped at once; completed rows are saved; resume with the same command and --resume")
         raise click.exceptions.Exit(INTERRUPTED) from None
     except JobError as error:

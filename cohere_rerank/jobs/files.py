@@ -13,7 +13,7 @@ from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
 
-__all__ = ["format_of", "open_file", "require_pyarrow", "require_zstd"]
+__all__ = ["compressed", "format_of", "open_file", "require_pyarrow", "require_zstd"]
 
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 _COMPRESSIONS = (".gz", ".zst")
@@ -53,24 +53,30 @@ def require_zstd() -> Any:
 
 
 @contextmanager
-def open_file(path: Path, compression: str | None, mode: str) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """Open a file and yield its decompressed content and the raw file below it.
+def open_file(path: Path, compression: str | None) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+    """Open a file for reading, and yield its decompressed content and the raw file below it."""
+    with path.open("rb") as raw_file, compressed(raw_file, compression, "rb") as content:
+        yield content, raw_file
+
+
+@contextmanager
+def compressed(raw_file: IO[bytes], compression: str | None, mode: str) -> Iterator[IO[bytes]]:
+    """Yield the decompressed content of an open file.
 
     Args:
-        path: The file.
+        raw_file: The file. It stays open.
         compression: As `format_of` returns it.
         mode: ``"rb"`` or ``"wb"``.
     """
-    with path.open(mode) as raw_file:
-        if compression is None:
-            yield raw_file, raw_file
-        else:
-            if compression == ".gz":
-                content: Any = gzip.GzipFile(filename="", mode=mode, fileobj=raw_file, mtime=0)
-            else:
-                content = require_zstd().ZstdFile(raw_file, mode=mode)
-            with content:
-                yield content, raw_file
+    if compression is None:
+        yield raw_file
+        return
+    if compression == ".gz":
+        content: Any = gzip.GzipFile(filename="", mode=mode, fileobj=raw_file, mtime=0)
+    else:
+        content = require_zstd().ZstdFile(raw_file, mode=mode)
+    with content:
+        yield content
 
 
 def require_pyarrow() -> Any:

@@ -28,6 +28,7 @@ __all__ = ["Reader", "check_readable", "open_reader"]
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
 _JSON_COLUMNS = ("documents", "relevant_spans", "rank_fields", "top_n", "max_tokens_per_doc", "priority", "min_score")
 _BATCH_ROWS = 256
+_MAX_RATIO = {None: 1, ".gz": 1032, ".zst": 1 << 17}  # the largest ratios of the two formats
 Raw = TypeVar("Raw")
 
 
@@ -53,6 +54,10 @@ class Reader(ABC, Generic[Raw]):
             self._fraction = min(self._raw_file.tell() / self._n_bytes, 1.0)
         return self._fraction
 
+    def max_row(self) -> int:
+        """Return an upper bound of the record numbers: a record takes at least one byte."""
+        return self._n_bytes * _MAX_RATIO[self._compression]
+
     def place(self, number: int) -> str:
         """Return how an error message names a record, such as ``"line 7"``."""
         return f"{self.word} {number}"
@@ -60,7 +65,7 @@ class Reader(ABC, Generic[Raw]):
     def __iter__(self) -> Iterator[tuple[int, Raw]]:
         number = 0
         try:
-            with open_file(self._path, self._compression, "rb") as (content, self._raw_file):
+            with open_file(self._path, self._compression) as (content, self._raw_file):
                 try:
                     for number, raw in self._records(content):
                         yield number, raw
@@ -154,6 +159,14 @@ class Parquet(Reader[tuple[Any, int]]):
     def fraction(self) -> float:
         """Return how much of the file has been read, from 0.0 to 1.0."""
         return self._n_read / self._n_rows
+
+    def max_row(self) -> int:
+        """Return the number of rows."""
+        pyarrow = require_pyarrow()
+        try:
+            return int(pyarrow.parquet.read_metadata(self._path).num_rows)
+        except (pyarrow.ArrowException, OSError) as error:
+            raise JobError(f"{self._path}: broken after row 0: {error}") from error
 
     def _records(self, content: IO[bytes]) -> Iterator[tuple[int, tuple[Any, int]]]:
         pyarrow = require_pyarrow()

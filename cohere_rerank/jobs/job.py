@@ -9,7 +9,7 @@ from typing import Any
 
 from cohere_rerank.errors import InvalidRequestError
 
-from .errors import JobStoppedError
+from .errors import JobError, JobStoppedError
 from .formats import Reader
 from .journal import Journal
 from .report import JobReport
@@ -107,7 +107,20 @@ class Job:
         for row in rows:
             if self.stopped or not self._is_within_budget(row):
                 return
+            self._reserve_space()
             yield row
+
+    def _reserve_space(self) -> None:
+        """Reserve disk space before the first row is sent. A finished job needs none.
+
+        Raises:
+            JobError: There is not enough space.
+        """
+        try:
+            self._journal.reserve_space()
+        except OSError as error:
+            message = f"{self._journal.path}: cannot be written: {error.strerror} (4 MB are needed); free disk space"
+            raise JobError(message) from error
 
     def _is_within_budget(self, row: Row) -> bool:
         budget = self._settings.budget_units

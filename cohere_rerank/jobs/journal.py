@@ -6,22 +6,26 @@ of the machine. A crash may leave an incomplete last line. It is cut off when th
 
 from __future__ import annotations
 
+import errno
 import os
-from array import array
+import sqlite3
+import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
+
+from cohere_rerank._safe_files import open_regular
 
 from .errors import JobError
+from .records import MAX_LINE_BYTES, read_records
 from .row_sets import Failures, RowSet
-from .seen import SeenIds
+from .seen import SeenIds, temporary_database
 
 __all__ = ["Journal"]
 
-_LINE_START = b'{"id":'  # of every line
 _RESERVE_BYTES = 4 << 20  # disk space for the rows in flight, in case the disk gets full
 
 
@@ -37,18 +41,21 @@ class Journal:
         has_duplicates: Whether a row has more than one record. The last one is valid.
     """
 
-    def __init__(self, path: Path, seen: SeenIds) -> None:
+    def __init__(self, path: Path, seen: SeenIds, max_row: int, *, is_output: bool = False) -> None:
         """Open the file, or create it.
 
         Args:
             path: The file.
             seen: Receives the ids of its rows.
+            max_row: The largest row number that the input can have.
+            is_output: Whether the user chose the name. Then it may be a link to the file.
 
         Raises:
             JobError: The file cannot be read or written, or it is not a journal.
         """
         self.path = path
         self._seen = seen
+        self._max_row = max_row
         self.done = RowSet()
         self.failed = Failures()
         self.search_units = 0.0
@@ -56,30 +63,45 @@ class Journal:
         self.is_in_order = True
         self.has_duplicates = False
         self._last_number = 0
-        self._reserve_path = path.with_name(path.name + ".spare")
+        self._reserve: IO[bytes] | None = None
         self._fd = -1
+        self._size = 0
         self._synced_size = -1
         try:
-            self._size = self._read()
-            self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
-            os.ftruncate(self._fd, self._size)
-            os.lseek(self._fd, self._size, os.SEEK_SET)
-            self._reserve_space()
+            if is_output:
+                self._fd, _ = open_regular(path.resolve(), mode=0o666, allow_links=True)
+            else:
+                self._fd, _ = open_regular(path)
+            self._restore()
         except OSError as error:
-            self.close()
             raise JobError(f"{path}: cannot be written: {error.strerror}") from error
+        finally:
+            if self._synced_size < 0:
+                self.close()
 
-    def _read(self) -> int:
-        """Read the rows that are done, and return the length of the complete lines."""
-        if not self.path.exists():
-            return 0
-        size = 0
-        for _, end, record in read_records(self.path):
-            size = end
+    def _restore(self) -> None:
+        """Read the rows that are done, and cut off an incomplete last line."""
+        for _, end, record in self._records():
+            self._size = end
             self._count(record)
-            if record.get("id") is not None:
+            if record["id"] is not None:
                 self._seen.first_row_with(record["id"], record["row"])
-        return size
+        os.ftruncate(self._fd, self._size)
+        os.lseek(self._fd, max(self._size - 1, 0), os.SEEK_SET)
+        if os.read(self._fd, 1) not in (b"", b"\n"):  # an editor removed the line break; the row itself is complete
+            self._size += os.write(self._fd, b"\n")
+        self._synced_size = 0
+
+    def _records(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
+        with self.open_content() as file:
+            yield from read_records(file, self.path, self._max_row)
+
+    @contextmanager
+    def open_content(self) -> Iterator[IO[bytes]]:
+        """Open the file once more, for reading from its start. Nothing may be appended meanwhile."""
+        with os.fdopen(os.dup(self._fd), "rb") as file:
+            file.seek(0)
+            yield file
 
     def _count(self, record: Mapping[str, Any]) -> None:
         number = record["row"]
@@ -91,8 +113,8 @@ class Journal:
             self.failed.record(number, record["error"])
         else:
             self.failed.discard(number)
-        estimated = record.get("estimated_search_units", 0.0)
-        self.search_units += record.get("billed_units", {}).get("search_units", 0.0) + estimated
+        estimated = record.get("estimated_search_units") or 0.0
+        self.search_units += (record.get("billed_units", {}).get("search_units") or 0.0) + estimated
         self.estimated_units += estimated
 
     def append(self, record: Mapping[str, Any]) -> None:
@@ -101,7 +123,9 @@ class Journal:
         Raises:
             OSError: It cannot be written, for example because the disk is full. The file is as it was before.
         """
-        line = to_json(record) + b"\n"
+        line = to_json(record, inf_nan_mode="null") + b"\n"
+        if len(line) > MAX_LINE_BYTES:  # it could not be read again
+            raise OSError(errno.EFBIG, f"the results of row {record['row']} have more than {MAX_LINE_BYTES >> 20} MiB")
         try:
             n_written = 0
             while n_written < len(line):
@@ -127,72 +151,46 @@ class Journal:
         except OSError:
             return False
 
-    def _reserve_space(self) -> None:
-        """Reserve disk space, to be released when the disk is full."""
-        with self._reserve_path.open("wb") as reserve:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
-            else:
-                reserve.write(os.urandom(_RESERVE_BYTES))  # random, so that no file system compresses it
+    def reserve_space(self) -> None:
+        """Reserve disk space, to be released when the disk is full. Reserving it again does nothing.
+
+        Raises:
+            OSError: There is not enough space.
+        """
+        if self._reserve is None:
+            # A file without a name where the system has such files: a killed job leaves none.
+            reserve = tempfile.TemporaryFile(dir=self.path.resolve().parent, buffering=0)  # noqa: SIM115
+            try:
+                if hasattr(os, "posix_fallocate"):
+                    os.posix_fallocate(reserve.fileno(), 0, _RESERVE_BYTES)
+                else:
+                    reserve.write(os.urandom(_RESERVE_BYTES))  # random, so that no file system compresses it
+            except OSError:
+                reserve.close()
+                raise
+            self._reserve = reserve
 
     def release_reserve(self) -> None:
         """Release the reserved disk space for the rows that are written next."""
-        with suppress(OSError):
-            self._reserve_path.unlink(missing_ok=True)
+        if self._reserve is not None:
+            self._reserve.close()
+            self._reserve = None
 
     def close(self) -> None:
         """Close the file. Closing it again does nothing."""
+        self.release_reserve()
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
-            self.release_reserve()
             os.close(fd)
 
-    def offsets(self) -> array[int]:
-        """Return where the last record of each row starts, plus 1, by row number. 0 is for a row without a record."""
-        offsets = array("Q")
-        for start, _, record in read_records(self.path):
-            number = record["row"]
-            if number >= len(offsets):
-                offsets.extend([0] * (number + 1 - len(offsets)))
-            offsets[number] = start + 1
-        return offsets
-
-
-def read_records(path: Path) -> Iterator[tuple[int, int, dict[str, Any]]]:
-    """Yield the complete lines of a journal: where each starts and ends, and its record.
-
-    A last line that is incomplete or broken is left out, because a crash may have left it.
-
-    Raises:
-        JobError: Another line is not a row of a job.
-    """
-    end, broken = 0, 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if broken:
-                raise JobError(f"{path}: line {broken} is not a row of a job; was the file changed?")
-            start, end = end, end + len(line)
-            record = _parse_record(line) if line.endswith(b"\n") else None
-            if record is None:
-                if number == 1 and not _may_be_torn(line):
-                    raise JobError(f"{path}: line 1 is not a row of a job; was the file changed?")
-                broken = number
-            else:
-                yield start, end, record
-
-
-def _may_be_torn(line: bytes) -> bool:
-    """Whether a crash may have left this of a first row: the start of a row, or the zeros of an unwritten block."""
-    return line[: len(_LINE_START)] == _LINE_START[: len(line)] or not line.strip(b"\0")
-
-
-def _parse_record(line: bytes) -> dict[str, Any] | None:
-    try:
-        record = from_json(line)
-    except ValueError:
-        return None
-    if not isinstance(record, dict) or not isinstance(record.get("row"), int) or record["row"] < 1:
-        return None
-    if not isinstance(record.get("error", {}), dict):
-        return None
-    return record
+    def last_starts(self, *, ordered: bool) -> Iterator[int]:
+        """Yield where the last record of each row starts, by row number or by place in the file."""
+        with closing(temporary_database("starts (number INTEGER PRIMARY KEY, start INTEGER)")) as database:
+            starts = ((record["row"], start) for start, _, record in self._records())
+            try:
+                database.executemany("INSERT OR REPLACE INTO starts VALUES (?, ?)", starts)
+                query = "SELECT start FROM starts ORDER BY CASE WHEN ? THEN number ELSE start END"
+                for (start,) in database.execute(query, (ordered,)):
+                    yield start
+            except sqlite3.Error as error:
+                raise JobError(f"the temporary database of rows cannot be used: {error}") from error

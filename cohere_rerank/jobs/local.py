@@ -12,8 +12,9 @@ from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from itertools import islice
-from multiprocessing import current_process, get_context, parent_process
+from multiprocessing import Pipe, current_process, get_context
 from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,14 @@ from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
 from .errors import JobError
 from .rows import Row, outcome_record
+from .signals import SIGNALS
 
 if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+
     from cohere_rerank.async_client import AsyncClientV2
+
+    from .signals import SignalHandler
 
 __all__ = ["check_not_worker", "check_picklable", "local_outcomes"]
 
@@ -72,20 +78,23 @@ def check_not_worker() -> None:
 
 
 def local_outcomes(
-    client: AsyncClientV2, rows: Iterator[Row], *, ordered: bool, processes: int
+    client: AsyncClientV2, rows: Iterator[Row], signals: SignalHandler, *, ordered: bool, processes: int
 ) -> AsyncGenerator[tuple[Row, Record], None]:
     """Yield each row with its record for the output.
 
     Args:
         client: Has a ``local:`` address. With more than one process it can be pickled.
         rows: Read when they are needed, a bounded number ahead.
+        signals: Receives the function that ends the workers at once.
         ordered: Whether to yield in the order of the rows.
         processes: The number of processes. 1 is this process.
 
     Raises:
         JobError: A worker process died.
     """
-    return _in_process(client, rows) if processes == 1 else _from_workers(client, rows, ordered, processes)
+    if processes == 1:
+        return _in_process(client, rows)
+    return _from_workers(client, rows, signals, ordered, processes)
 
 
 async def _in_process(client: AsyncClientV2, rows: Iterator[Row]) -> AsyncGenerator[tuple[Row, Record], None]:
@@ -96,18 +105,24 @@ async def _in_process(client: AsyncClientV2, rows: Iterator[Row]) -> AsyncGenera
 
 
 async def _from_workers(
-    client: AsyncClientV2, rows: Iterator[Row], ordered: bool, processes: int
+    client: AsyncClientV2, rows: Iterator[Row], signals: SignalHandler, ordered: bool, processes: int
 ) -> AsyncGenerator[tuple[Row, Record], None]:
+    # The workers exit when this end of the pipe closes: here, at the second signal, or with this process.
+    lifeline, our_end = Pipe(duplex=False)
+    signals.kill_workers = our_end.close
     # Spawned, not forked: this process has threads.
     context = get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, initializer=_init_worker, initargs=(client,))
+    with _blocked_signals():  # it starts a process too, which tracks resources
+        pool = ProcessPoolExecutor(processes, context, initializer=_init_worker, initargs=(client, lifeline))
     pending: deque[tuple[list[Row], Future[list[Record]]]] = deque()
     when = f" before the first result: {_MAIN_GUARD}; or"
     try:
         while True:
             while len(pending) < processes * _CHUNKS_PER_WORKER and (chunk := [*islice(rows, _CHUNK_ROWS)]):
-                pending.append((chunk, pool.submit(_rank_chunk, chunk)))
+                with _blocked_signals():
+                    pending.append((chunk, pool.submit(_rank_chunk, chunk)))
             if not pending:
+                await to_thread.run_sync(pool.shutdown)
                 return
             chunk, records = await _next_chunk(pending, ordered=ordered)
             when = ";"
@@ -116,7 +131,25 @@ async def _from_workers(
     except BrokenProcessPool:
         raise JobError(f"a worker process died{when} was there too little memory for {processes} processes?") from None
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+        our_end.close()
+        lifeline.close()
+        pool.shutdown(wait=signals.is_aborting, cancel_futures=True)
+
+
+@contextmanager
+def _blocked_signals() -> Iterator[None]:
+    """Block signals while workers are started, which inherit that. Only the job handles signals, and stops workers.
+
+    A signal to the whole process group, such as Ctrl-C, would otherwise end a worker, with a traceback at its start.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def _next_chunk(
@@ -136,11 +169,11 @@ async def _next_chunk(
 _worker_client: ClientV2
 
 
-def _init_worker(client: AsyncClientV2) -> None:
-    """Prepare a worker. It ignores Ctrl-C, which the job handles, and it exits with the job's process."""
+def _init_worker(client: AsyncClientV2, lifeline: Connection) -> None:
+    """Prepare a worker. It ignores Ctrl-C, which the job handles, and it exits with the job."""
     global _worker_client  # noqa: PLW0603 - a worker keeps its client between chunks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_exit_with_parent, daemon=True).start()
+    threading.Thread(target=_exit_with_job, args=(lifeline,), daemon=True).start()
     _worker_client = _blocking(client)
 
 
@@ -151,11 +184,10 @@ def _blocking(client: AsyncClientV2) -> ClientV2:
     return blocking_client
 
 
-def _exit_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _exit_with_job(lifeline: Connection) -> None:
+    with suppress(EOFError, OSError):
+        lifeline.recv_bytes()  # nothing is sent: this waits until the job closes its end
+    os._exit(1)
 
 
 def _rank_chunk(rows: list[Row]) -> list[Record]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import partial
@@ -14,14 +15,19 @@ from typing import IO, Any
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._safe_files import create_temporary, publish, sync_folder
+
 from .errors import JobError
-from .files import format_of, open_file, require_pyarrow
+from .files import compressed, format_of, require_pyarrow
 from .journal import Journal
+from .state import JobState
 
 __all__ = ["check_writable", "finish", "journal_is_output", "rows_of"]
 
 _BATCH_ROWS = 1024
 _COLUMNS = ("id", "row", "results", "error", "search_units", "estimated_search_units")
+# Spreadsheets run a cell that starts with one of these as a formula. The last four are their full-width forms.
+_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 Record = dict[str, Any]
 
 
@@ -36,29 +42,51 @@ def check_writable(path: Path) -> None:
     Raises:
         JobError: The folder does not exist or is not writable, or the name belongs to something else than a file.
     """
-    folders = (path.parent, path.resolve().parent)  # of a link and of its target
-    for folder in folders:
-        if not folder.is_dir():
-            raise JobError(f"{path}: cannot be written: there is no folder {folder}")
-    if path.exists() and not path.is_file():
-        raise JobError(f"{path}: cannot be written: it is not a regular file")
-    if not all(os.access(place, os.W_OK) for place in (*folders, path) if place.exists()):
-        raise JobError(f"{path}: cannot be written: permission denied")
+    try:
+        folders = (path.parent, path.resolve().parent)  # of a link and of its target
+        for folder in folders:
+            if not folder.is_dir():
+                raise JobError(f"{path}: cannot be written: there is no folder {folder}")
+        if path.exists() and not path.is_file():
+            raise JobError(f"{path}: cannot be written: it is not a regular file")
+        if not all(os.access(place, os.W_OK) for place in (*folders, path) if place.exists()):
+            raise JobError(f"{path}: cannot be written: permission denied")
+    except (OSError, RuntimeError) as error:  # the name is too long, or links lead in a circle
+        raise JobError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
-def finish(journal: Journal, output: Path, errors: Path | None, *, ordered: bool, with_spans: bool) -> None:
+def finish(
+    journal: Journal,
+    state: JobState,
+    output: Path,
+    errors: Path | None,
+    *,
+    ordered: bool,
+    with_spans: bool,
+    csv_safe: bool,
+) -> None:
     """Write the output files of a job whose rows are all in its journal.
 
     Raises:
-        OSError: A file cannot be written. The journal stays.
+        OSError: A file cannot be written, or another program has written it. The journal stays.
     """
+    journal.release_reserve()
     rows = partial(rows_of, journal, ordered=ordered)
+    write = partial(_write_atomically, csv_safe=csv_safe)
     if not journal_is_output(output, errors):
-        write_atomically(output, partial(rows, failed=None if errors is None else False), with_spans=with_spans)
+        results = partial(rows, failed=None if errors is None else False)
+        write(output, results, partial(state.claim, "output", output), with_spans=with_spans)
         if errors is not None:
-            write_atomically(errors, partial(rows, failed=True), with_spans=False)
+            write(errors, partial(rows, failed=True), partial(state.claim, "errors", errors), with_spans=False)
     elif journal.has_duplicates or (ordered and not journal.is_in_order):
-        write_atomically(output, rows, with_spans=with_spans)
+
+        def replace_journal(temporary: Path) -> bool:  # noqa: ARG001 - the signature of `JobState.claim`
+            if not journal.is_still_at_path():
+                raise JobError(f"{output} was moved, removed or replaced while the job ran; put it back")
+            journal.close()  # Windows does not replace an open file
+            return True
+
+        write(output, rows, replace_journal, with_spans=with_spans)
 
 
 def rows_of(journal: Journal, *, ordered: bool, failed: bool | None = None) -> Iterator[Record]:
@@ -70,42 +98,55 @@ def rows_of(journal: Journal, *, ordered: bool, failed: bool | None = None) -> I
 
 
 def _last_lines(journal: Journal, *, ordered: bool) -> Iterator[bytes]:
-    with journal.path.open("rb") as file:
+    with journal.open_content() as file:
         if not journal.has_duplicates and (journal.is_in_order or not ordered):
             yield from file
             return
-        starts: Iterable[int] = (start - 1 for start in journal.offsets() if start)
-        for start in starts if ordered else sorted(starts):
+        for start in journal.last_starts(ordered=ordered):
             file.seek(start)
             yield file.readline()
 
 
-def write_atomically(path: Path, rows: Callable[[], Iterable[Record]], *, with_spans: bool) -> None:
-    """Write a file under another name in the same folder, flush it to the disk, and then rename it.
+def _write_atomically(
+    path: Path,
+    rows: Callable[[], Iterable[Record]],
+    claim: Callable[[Path], bool],
+    *,
+    with_spans: bool,
+    csv_safe: bool,
+) -> None:
+    """Write a file under a temporary name in the same folder, flush it to the disk, and then rename it.
 
     Args:
         path: Its name says the format.
         rows: Returns the rows. It may be called more than once.
+        claim: Called with the complete temporary file. Returns whether it replaces an existing file.
         with_spans: Whether a Parquet file has a column for relevant spans.
+        csv_safe: Whether no cell of a CSV file may be a formula.
     """
     file_format, compression = format_of(path)
     path = path.resolve()  # a link stays a link
-    temporary = path.with_name(path.name + ".tmp")
+    fd, temporary = create_temporary(path.parent)
     try:
-        with open_file(temporary, compression, "wb") as (content, _):
-            if file_format == "jsonl":
-                content.writelines(to_json(row) + b"\n" for row in rows())
-            elif file_format == "csv":
-                _write_csv(content, rows())
-            else:
-                _write_parquet(content, rows, with_spans=with_spans)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
-    except BaseException:
+        with os.fdopen(fd, "wb") as raw_file:
+            with compressed(raw_file, compression, "wb") as content:
+                if file_format == "jsonl":
+                    content.writelines(to_json(row) + b"\n" for row in rows())
+                elif file_format == "csv":
+                    _write_csv(content, rows(), csv_safe=csv_safe)
+                else:
+                    _write_parquet(content, rows, with_spans=with_spans)
+            raw_file.flush()
+            os.fsync(raw_file.fileno())
+        is_replacing = claim(temporary)
+        if is_replacing:
+            with suppress(OSError):
+                temporary.chmod(stat.S_IMODE(path.stat().st_mode))
+        publish(temporary, path, replace=is_replacing)
+        sync_folder(path.parent)
+    finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-        raise
 
 
 def _flat_row(row: Mapping[str, Any]) -> Record:
@@ -113,17 +154,24 @@ def _flat_row(row: Mapping[str, Any]) -> Record:
     return {**{name: row.get(name) for name in _COLUMNS}, "search_units": units}
 
 
-def _write_csv(content: IO[bytes], rows: Iterable[Record]) -> None:
+def _write_csv(content: IO[bytes], rows: Iterable[Record], *, csv_safe: bool) -> None:
     text = io.TextIOWrapper(content, encoding="utf-8", newline="")
     writer = csv.writer(text)
     writer.writerow(_COLUMNS)
     for row in rows:
         flat = _flat_row(row)
+        if csv_safe and isinstance(flat["id"], str):  # the only cell that a user chooses freely; the others are JSON
+            flat["id"] = _escape_formula(flat["id"])
         for name in ("results", "error"):
             if flat[name] is not None:
                 flat[name] = to_json(flat[name]).decode()
         writer.writerow(flat.values())
     text.detach()
+
+
+def _escape_formula(cell: str) -> str:
+    """Return a cell that a spreadsheet shows as text."""
+    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
 
 
 def _write_parquet(content: IO[bytes], rows: Callable[[], Iterable[Record]], *, with_spans: bool) -> None:

@@ -10,36 +10,40 @@ from cohere_rerank.errors import InvalidRequestError
 __all__ = ["Failures", "RowSet"]
 
 _INVALID = InvalidRequestError.__name__  # of rows that were not sent
+_BLOCK_ROWS = 4096
 
 
 class RowSet:
-    """A set of row numbers that takes one bit for each row."""
+    """A set of row numbers that takes about one bit for each row.
+
+    The bits are in blocks, so that a few large numbers need little memory.
+    """
 
     def __init__(self) -> None:
-        self._bits = bytearray()
+        self._blocks: dict[int, bytearray] = {}
         self._n = 0
 
     def __len__(self) -> int:
         return self._n
 
     def __contains__(self, number: int) -> bool:
-        index = number >> 3
-        return index < len(self._bits) and bool(self._bits[index] & 1 << (number & 7))
+        block = self._blocks.get(number // _BLOCK_ROWS)
+        return block is not None and bool(block[number % _BLOCK_ROWS >> 3] & 1 << (number & 7))
 
     def add(self, number: int) -> None:
         """Add a number >= 0."""
         if number in self:
             return
-        index = number >> 3
-        if index >= len(self._bits):
-            self._bits.extend(bytes(max(index + 1 - len(self._bits), len(self._bits) // 8)))
-        self._bits[index] |= 1 << (number & 7)
+        block = self._blocks.get(number // _BLOCK_ROWS)
+        if block is None:
+            block = self._blocks[number // _BLOCK_ROWS] = bytearray(_BLOCK_ROWS >> 3)
+        block[number % _BLOCK_ROWS >> 3] |= 1 << (number & 7)
         self._n += 1
 
     def discard(self, number: int) -> None:
         """Remove a number, if it is in the set."""
         if number in self:
-            self._bits[number >> 3] &= ~(1 << (number & 7))
+            self._blocks[number // _BLOCK_ROWS][number % _BLOCK_ROWS >> 3] &= ~(1 << (number & 7))
             self._n -= 1
 
 

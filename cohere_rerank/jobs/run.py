@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, closing, suppress
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -66,13 +66,15 @@ def run_job(
     max_error_fraction: float = 0.5,
     budget_units: float | None = None,
     ignore_unknown: bool = False,
+    csv_safe: bool = False,
     progress: Callable[[JobReport], object] | None = None,
     **common: Unpack[CommonArguments],
 ) -> JobReport:
     """Rerank every row of a file into another file.
 
-    In the main thread, SIGINT and SIGTERM stop the job when the requests in flight are done and saved. Rows that wait
-    for the rate limit or for a retry are left to the next run. A second signal stops the job at once.
+    In the main thread, SIGINT, SIGTERM and SIGHUP stop the job when the requests in flight are done and saved. Rows
+    that wait for the rate limit or for a retry are left to the next run. A second signal stops the job at once, and a
+    third one kills the process.
 
     Args:
         input: JSON Lines or CSV (also ``.gz``, and ``.zst`` from Python 3.14), or Parquet (extra ``arrow``). A row has
@@ -92,6 +94,8 @@ def run_job(
         budget_units: Stop before the next row would bring the cost of all runs above this number of search units.
             Estimates count for rows in flight, and for responses that report no cost. Default: None, no budget.
         ignore_unknown: Leave out fields that ``rerank`` does not know, instead of refusing the row. Default: False.
+        csv_safe: Write an apostrophe before an id that a spreadsheet would run as a formula, such as ``=1+1``. Only for
+            CSV files. Default: False.
         progress: Called with a report about once a second.
         **common: Arguments for every row that does not set them itself, such as ``model`` or ``top_n``. A query,
             documents, a deadline and request options cannot be shared.
@@ -117,6 +121,7 @@ def run_job(
         max_error_fraction=max_error_fraction,
         budget_units=budget_units,
         ignore_unknown=ignore_unknown,
+        csv_safe=csv_safe,
         progress=progress,
         **common,
     )
@@ -147,6 +152,7 @@ async def run_job_async(
     max_error_fraction: float = 0.5,
     budget_units: float | None = None,
     ignore_unknown: bool = False,
+    csv_safe: bool = False,
     progress: Callable[[JobReport], object] | None = None,
     **common: Unpack[CommonArguments],
 ) -> JobReport:
@@ -167,6 +173,7 @@ async def run_job_async(
         max_error_fraction=max_error_fraction,
         budget_units=budget_units,
         ignore_unknown=ignore_unknown,
+        csv_safe=csv_safe,
         progress=progress,
         **common,
     )
@@ -193,15 +200,16 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
     with open_locked(settings, fingerprint) as state, closing(SeenIds()) as seen:
         if state.ended is not None and not settings.journal.exists():
             _check_files_exist(settings)
-            return JobReport(**{**state.ended, "written": 0, "retries": 0, "seconds": 0.0})
+            return replace(state.ended, written=0, retries=0, seconds=0.0)
+        is_output = settings.journal == settings.output
         n_retries_before = client.usage.retries
-        with closing(Journal(settings.journal, seen)) as journal:
+        with closing(Journal(settings.journal, seen, reader.max_row(), is_output=is_output)) as journal:
             common = common_arguments(settings.common, client)
             job = Job(settings, reader, journal, seen, common, lambda: client.usage.retries - n_retries_before)
             with closing(job.rows()) as rows, signals.stopping(job):
-                await _rank_rows(job, rows, settings, client)
+                await _rank_rows(job, rows, settings, client, signals)
             job.finalize()
-        await to_thread.run_sync(_finish, settings, job, journal, state)
+            await to_thread.run_sync(_finish, settings, job, journal, state)
         return job.report()
 
 
@@ -214,33 +222,28 @@ def _check_files_exist(settings: JobSettings) -> None:
         )
 
 
-async def _rank_rows(job: Job, rows: Iterator[Row], settings: JobSettings, client: AsyncClientV2) -> None:
+async def _rank_rows(
+    job: Job, rows: Iterator[Row], settings: JobSettings, client: AsyncClientV2, signals: SignalHandler
+) -> None:
     stop_event = anyio.Event()
+    if calls_of(client).config.is_local:
+        ordered, processes = settings.ordered, settings.processes
+        outcomes = local_outcomes(client, rows, signals, ordered=ordered, processes=processes)
+    else:
+        outcomes = _remote_outcomes(interruptible(client, stop_event), rows, settings)
     await run_with_companion(
         partial(checkpoint_loop, job, settings.progress, stop_event),
-        partial(_record_outcomes, job, partial(_outcomes, rows, settings, client, stop_event)),
+        partial(_record_outcomes, job, outcomes),
     )
 
 
-async def _record_outcomes(job: Job, outcomes: Callable[[], AsyncGenerator[tuple[Row, Any], None]]) -> None:
+async def _record_outcomes(job: Job, outcomes: AsyncGenerator[tuple[Row, Any], None]) -> None:
     try:
-        async with aclosing(outcomes()) as pairs:
-            async for row, record in pairs:
+        async with aclosing(outcomes):
+            async for row, record in outcomes:
                 job.record(row, record)
     except CohereRerankError as error:  # the input is broken, or every further request would fail
         job.stop("failed", str(error), error)
-
-
-async def _outcomes(
-    rows: Iterator[Row], settings: JobSettings, client: AsyncClientV2, stop_event: anyio.Event
-) -> AsyncGenerator[tuple[Row, Any], None]:
-    if calls_of(client).config.is_local:
-        outcomes = local_outcomes(client, rows, ordered=settings.ordered, processes=settings.processes)
-    else:
-        outcomes = _remote_outcomes(interruptible(client, stop_event), rows, settings)
-    async with aclosing(outcomes):
-        async for outcome in outcomes:
-            yield outcome
 
 
 async def _remote_outcomes(
@@ -270,15 +273,24 @@ def _finish(settings: JobSettings, job: Job, journal: Journal, state: JobState) 
     """
     output, errors = settings.output, settings.errors
     try:
-        finish(journal, output, errors, ordered=settings.ordered, with_spans=settings.with_spans)
+        finish(
+            journal,
+            state,
+            output,
+            errors,
+            ordered=settings.ordered,
+            with_spans=settings.with_spans,
+            csv_safe=settings.csv_safe,
+        )
         if settings.journal != output and not journal.failed:
-            state.ended = asdict(job.report())
+            state.ended = job.report()
             state.write()
+            journal.close()
             settings.journal.unlink()
     except CohereRerankError:  # the journal itself is broken
         raise
     except Exception as error:  # a full disk, or a value that the format cannot hold
         path, reason = getattr(error, "filename", None) or output, getattr(error, "strerror", None) or error
-        saved = f"all rows are done and saved in {settings.journal}; free disk space, then resume to write the output"
+        saved = f"all rows are done and saved in {settings.journal}; resume to write the output"
         message = f"{path}: cannot be written: {reason}; {saved}"
         raise JobStoppedError(message, replace(job.report(), stopped="failed")) from error

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 
-__all__ = ["SeenIds"]
+from .errors import JobError
+
+__all__ = ["SeenIds", "temporary_database"]
 
 _CACHE_KIB = 8 << 10
 
@@ -19,23 +21,35 @@ class SeenIds:
     """
 
     def __init__(self) -> None:
-        # SQLite deletes a database without a name when it is closed, and no other process can open it.
-        self._database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
-        self._database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-        self._database.execute("PRAGMA journal_mode = OFF")
-        self._database.execute("CREATE TABLE seen (id INTEGER PRIMARY KEY, number INTEGER)")
-        self._database.execute("BEGIN")
+        self._database = temporary_database("seen (id INTEGER PRIMARY KEY, number INTEGER)")
 
     def first_row_with(self, row_id: str | int, number: int) -> int:
-        """Return the number of the first row with this id. A new id is recorded with *number*."""
+        """Return the number of the first row with this id. A new id is recorded with *number*.
+
+        Raises:
+            JobError: The temporary database cannot be written, for example because its disk is full.
+        """
         text = f"{type(row_id).__name__} {row_id}".encode("utf-8", "surrogatepass")
         key = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big", signed=True)
-        added = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, number))
-        if added.rowcount:
-            return number
-        first: int = self._database.execute("SELECT number FROM seen WHERE id = ?", (key,)).fetchone()[0]
+        try:
+            added = self._database.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", (key, number))
+            if added.rowcount:
+                return number
+            first: int = self._database.execute("SELECT number FROM seen WHERE id = ?", (key,)).fetchone()[0]
+        except sqlite3.Error as error:
+            raise JobError(f"the temporary database of ids cannot be used: {error}") from error
         return first
 
     def close(self) -> None:
         """Delete the database."""
         self._database.close()
+
+
+def temporary_database(table: str) -> sqlite3.Connection:
+    """Create a database with one table. It is deleted when it is closed, and no other process can open it."""
+    database = sqlite3.connect("", isolation_level=None, check_same_thread=False)
+    database.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
+    database.execute("PRAGMA journal_mode = OFF")
+    database.execute(f"CREATE TABLE {table}")
+    database.execute("BEGIN")
+    return database

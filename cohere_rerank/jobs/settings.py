@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,22 @@ def n_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def _path(name: str, value: object) -> Path:
+    if not isinstance(value, (str, os.PathLike)) or not isinstance(os.fspath(value), str):
+        raise InvalidRequestError(f"{name} must be a path, got {type(value).__name__}")
+    if "\0" in os.fspath(value):
+        raise InvalidRequestError(f"{name} must be a path without null characters, got {os.fspath(value)!r}")
+    return Path(value)
+
+
+def _is_same_file(one: Path, other: Path) -> bool:
+    """Whether two paths lead to one file: by links, by hard links, or by letter case where the system ignores it."""
+    names = [str(path.resolve()) for path in (one, other)]
+    if sys.platform in ("win32", "darwin"):
+        names = [name.casefold() for name in names]
+    return names[0] == names[1] or (one.exists() and other.exists() and one.samefile(other))
 
 
 def _no_progress(report: JobReport) -> None:
@@ -62,6 +80,7 @@ class JobSettings:
     max_error_fraction: float = 0.5
     budget_units: float | None = None
     ignore_unknown: bool = False
+    csv_safe: bool = False
     progress: Callable[[JobReport], object] = _no_progress
     common: Mapping[str, Any]
 
@@ -80,9 +99,9 @@ class JobSettings:
         own = {field.name for field in fields(cls)}
         options["resume"] = options.get("resume", False) or options.get("retry_errors", False)
         return cls(
-            input=Path(input),
-            output=Path(output),
-            errors=None if errors is None else Path(errors),
+            input=_path("input", input),
+            output=_path("output", output),
+            errors=None if errors is None else _path("errors", errors),
             processes=n_cores() if processes is None else processes,
             progress=_no_progress if progress is None else progress,
             common={name: value for name, value in options.items() if name not in own},
@@ -105,8 +124,6 @@ class JobSettings:
 
     def _check_files(self) -> None:
         paths = [self.input, self.output, *([self.errors] if self.errors else [])]
-        if len({path.resolve() for path in paths}) < len(paths):
-            raise JobError(f"{self.output}: input, output and errors must be different files")
         for path in paths[1:]:
             file_format, compression = format_of(path)
             if file_format == "parquet":
@@ -114,6 +131,10 @@ class JobSettings:
             if compression == ".zst":
                 require_zstd()
             check_writable(path)
+        if any(map(_is_same_file, *zip(*combinations(paths, 2)))):
+            raise JobError(f"{self.output}: input, output and errors must be different files")
+        if self.csv_safe and not any(format_of(path)[0] == "csv" for path in paths[1:]):
+            raise InvalidRequestError("csv_safe needs an output or an errors file in CSV; leave it out")
 
     @property
     def journal(self) -> Path:
@@ -140,6 +161,7 @@ class JobSettings:
             "address": config.base_url,
             "scorer": None if config.scorer is None else getattr(config.scorer, "name", type(config.scorer).__name__),
             "ordered": self.ordered,
+            "csv_safe": self.csv_safe,
             "errors": None if self.errors is None else self.errors.name,
             **{name: value for name, value in self.common.items() if value is not None},
         }

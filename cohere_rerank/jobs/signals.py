@@ -1,30 +1,41 @@
-"""SIGINT and SIGTERM: the first signal stops a job gracefully, the second at once."""
+"""Signals: the first one stops a job gracefully, the second at once, and the third kills the process."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .job import Job
 
-__all__ = ["SignalHandler", "handling_signals"]
+__all__ = ["SIGNALS", "SignalHandler", "handling_signals"]
+
+# Windows has no SIGHUP. Elsewhere it is sent when a terminal closes.
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_KILLING = 3  # the number of the signal that kills
 
 
 class SignalHandler:
-    """Passes the first signal to the running job. Without one, or at the second signal, raises KeyboardInterrupt."""
+    """Stops the running job at the first signal. Without a job, or at the second signal, raises KeyboardInterrupt.
+
+    Attributes:
+        kill_workers: Ends the worker processes of the job at once.
+        is_aborting: Whether a signal has raised KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self._job: Job | None = None
-        self._has_stopped_job = False
+        self._n_signals = 0
+        self.kill_workers: Callable[[], object] = int  # does nothing
+        self.is_aborting = False
 
     @contextmanager
     def stopping(self, job: Job) -> Iterator[None]:
         """Let the first signal stop this job while the block runs."""
-        self._job, self._has_stopped_job = job, False
+        self._job = job
         try:
             yield
         finally:
@@ -36,24 +47,31 @@ class SignalHandler:
         Raises:
             KeyboardInterrupt: No job runs, or it was stopped before.
         """
-        if self._job is None or self._has_stopped_job:
-            raise KeyboardInterrupt
-        self._has_stopped_job = True
-        self._job.stop("interrupted", "interrupted")
+        self._n_signals += 1
+        if self._job is not None and self._n_signals == 1:
+            self._job.stop("interrupted", "interrupted")
+            return
+        self.is_aborting = True
+        self.kill_workers()
+        if self._n_signals >= _KILLING:  # a scorer or a system call does not return
+            signal.signal(number, signal.SIG_DFL)
+            signal.raise_signal(number)
+        raise KeyboardInterrupt
 
 
 @contextmanager
 def handling_signals() -> Iterator[SignalHandler]:
-    """Handle SIGINT and SIGTERM while the block runs, and yield the handler.
+    """Handle SIGINT, SIGTERM and SIGHUP while the block runs, and yield the handler.
 
-    The block must contain the event loop, which would set handlers of its own. In a thread other than the main thread
-    Python sets no handlers, and this does nothing.
+    The block must contain the event loop, which would set handlers of its own. A signal that is ignored, for example
+    because of nohup, stays ignored. In a thread other than the main thread Python sets no handlers, and this does
+    nothing.
     """
     handler = SignalHandler()
     if threading.current_thread() is not threading.main_thread():
         yield handler
         return
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
     before = [signal.signal(number, handler.handle) for number in numbers]
     try:
         yield handler

@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
 import os
+import reprlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._file_lock import try_lock
+from cohere_rerank._json_lines import parse_json
+from cohere_rerank._safe_files import open_regular
+from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
+from .report import JobReport
 
 if TYPE_CHECKING:
     from .settings import JobSettings
 
 __all__ = ["JobState", "make_fingerprint", "open_locked"]
 
-_VERSION = 1
+_VERSION = 2
 _CHUNK_BYTES = 1 << 20
+_MAX_STATE_BYTES = 1 << 20
+_BLOCK_BYTES, _SPARE_BYTES = 4096, 2048
 
 
 def make_fingerprint(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -53,19 +61,65 @@ class JobState:
         ended: The final numbers of a job that is done and has no failed rows; else None.
     """
 
-    def __init__(self, file: IO[bytes], fingerprint: Mapping[str, Any], ended: dict[str, Any] | None = None) -> None:
-        self._file = file
+    def __init__(self, fd: int, path: Path, fingerprint: Mapping[str, Any]) -> None:
+        self._fd = fd
+        self._path = path
         self._fingerprint = fingerprint
-        self.ended = ended
+        self._written: dict[str, list[str]] = {}  # hashes of the last files that the job wrote, by their use
+        self.ended: JobReport | None = None
 
     def write(self) -> None:
-        """Write the file, and flush it to the disk."""
-        content = {**self._fingerprint, "ended": self.ended}
-        self._file.seek(0)
-        self._file.write(json.dumps(content, indent=1).encode() + b"\n")
-        self._file.truncate()
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        """Write the file, and flush it to the disk.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        ended = None if self.ended is None else vars(self.ended)
+        content = {**self._fingerprint, "written": self._written, "ended": ended}
+        text = json.dumps(content, indent=1).encode() + b"\n"
+        # Padded, so that the numbers at the end need no new block on a disk that has become full.
+        n_blocks = -(-(len(text) + _SPARE_BYTES) // _BLOCK_BYTES)
+        rest = text.ljust(max(n_blocks * _BLOCK_BYTES, os.fstat(self._fd).st_size))
+        try:
+            os.lseek(self._fd, 0, os.SEEK_SET)
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+            os.fsync(self._fd)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self._path)) from error
+
+    def restore(self, content: bytes, settings: JobSettings) -> None:
+        """Read what an earlier run wrote, and check that it was a run of this job.
+
+        Raises:
+            JobError: The content is corrupt, or of another job.
+        """
+        before = _parse(content, self._path)
+        _check_same_job(before, self._fingerprint, settings)
+        self._written, self.ended = before["written"], before["ended"]
+
+    def has_written(self, use: str, path: Path) -> bool:
+        """Whether an existing file is as this job has written it."""
+        return path.is_file() and _hash_file(path)["blake2b"] in self._written.get(use, [])
+
+    def claim(self, use: str, path: Path, temporary: Path) -> bool:
+        """Record a complete file before it gets its name, and return whether it replaces an existing file.
+
+        Args:
+            use: ``"output"`` or ``"errors"``.
+            path: Its name.
+            temporary: The file.
+
+        Raises:
+            OSError: A file that this job has not written has that name.
+        """
+        exists = os.path.lexists(path.resolve())
+        if exists and not self.has_written(use, path):
+            raise FileExistsError(errno.EEXIST, "another program has changed this file; move it away", str(path))
+        # The older file may stay, if the process dies before it is replaced.
+        self._written[use] = [*self._written.get(use, [])[-1:], _hash_file(temporary)["blake2b"]]
+        self.write()
+        return exists
 
 
 @contextmanager
@@ -77,64 +131,158 @@ def open_locked(settings: JobSettings, fingerprint: Mapping[str, Any]) -> Iterat
         fingerprint: The job's, as `make_fingerprint` returns it.
 
     Raises:
-        JobError: Another process holds the lock, the file cannot be written, or it belongs to another job.
+        JobError: Another process holds the lock, the file cannot be written, or a file of the job exists already and
+            belongs to another job or program.
     """
-    output = settings.output
-    try:
-        settings.state.touch()
-        file = settings.state.open("r+b")
-    except OSError as error:
-        raise JobError(f"{output}: cannot be written: {error.strerror}") from error
-    with file:
+    path = settings.state
+    with _locked_file(path, settings.output) as fd, ExitStack() as locks:
+        state = JobState(fd, path, fingerprint)
+        content = _read_all(fd)
         try:
-            try_lock(file.fileno())
-        except OSError:
-            message = "another job is writing this file; wait until it ends, or choose another output"
-            raise JobError(f"{output}: {message}") from None
-        content = file.read()
-        paths = (output, settings.errors, settings.journal)
-        existing = [path for path in paths if path is not None and path.exists() and not (content and _is_empty(path))]
-        if existing and not (settings.resume and content):
+            if content and settings.resume:
+                state.restore(content, settings)
+                if state.ended is None:
+                    _check_own_files(state, settings)
+            else:
+                if content:
+                    _parse(content, path)  # it is replaced only if a job wrote it
+                _check_new_files(settings, may_be_empty=bool(content))
+            if settings.errors is not None and state.ended is None:
+                locks.enter_context(_locked_errors(settings.errors, settings.output))
+            if not (content and settings.resume):
+                state.write()
+        except BaseException as error:
             if not content:
-                settings.state.unlink()
+                os.ftruncate(fd, 0)
+            if isinstance(error, OSError):
+                raise JobError(f"{error.filename}: cannot be written: {error.strerror}") from error
+            raise
+        yield state
+
+
+@contextmanager
+def _locked_errors(errors: Path, output: Path) -> Iterator[None]:
+    """Lock an errors file by a file beside it, which is removed at the end."""
+    path = errors.with_name(errors.name + ".job")
+    owner = json.dumps({"errors_of": output.name}).encode()
+    with _locked_file(path, errors) as fd:
+        content = _read_all(fd)
+        if content not in (b"", owner):
+            raise JobError(f"{path}: it belongs to another job or program; choose another errors file")
+        try:
+            if not content:
+                os.write(fd, owner)
+            yield
+        finally:
+            os.ftruncate(fd, 0)
+
+
+@contextmanager
+def _locked_file(path: Path, target: Path) -> Iterator[int]:
+    """Open and lock a file, and remove it afterwards if it is empty, unless it was an empty file before."""
+    try:
+        fd, is_new = open_regular(path)
+    except OSError as error:
+        raise JobError(f"{path}: cannot be used as the lock of {target.name}: {error.strerror}") from error
+    is_ours = is_new or os.fstat(fd).st_size > 0
+    try:
+        _lock(fd, path, target)
+        yield fd
+    finally:
+        is_empty = os.fstat(fd).st_size == 0
+        os.close(fd)
+        if is_ours and is_empty:
+            with suppress(OSError):
+                path.unlink()
+
+
+def _read_all(fd: int) -> bytes:
+    os.lseek(fd, 0, os.SEEK_SET)
+    return os.read(fd, _MAX_STATE_BYTES + 1)
+
+
+def _lock(fd: int, path: Path, target: Path) -> None:
+    try:
+        try_lock(fd)
+        is_locked = os.path.samestat(os.fstat(fd), os.lstat(path))  # another job may have removed it meanwhile
+    except OSError:
+        is_locked = False
+    if not is_locked:
+        raise JobError(f"{target}: another job is writing this file; wait until it ends, or choose another file")
+
+
+def _check_new_files(settings: JobSettings, *, may_be_empty: bool) -> None:
+    """Check that no file of a new job exists. A job that left empty files has no results to lose."""
+    for path in filter(None, (settings.output, settings.errors, settings.journal)):
+        if path.exists() and not (may_be_empty and path.is_file() and not path.stat().st_size):
             unknown = "it has no state file, so it is not the output of a job; choose another output"
             advice = "set resume=True to resume the job that wrote it, or choose another output"
-            raise JobError(f"{existing[0]}: exists already; {unknown if settings.resume else advice}")
-        if content and settings.resume:
-            yield JobState(file, fingerprint, _check_same_job(content, fingerprint, settings))
-        else:
-            state = JobState(file, fingerprint)
-            state.write()
-            yield state
+            raise JobError(f"{path}: exists already; {unknown if settings.resume else advice}")
 
 
-def _is_empty(path: Path) -> bool:
-    """Whether a job that left this file has no results, so that nothing can be lost."""
-    return path.is_file() and not path.stat().st_size
+def _check_own_files(state: JobState, settings: JobSettings) -> None:
+    """Check that a resumed job will replace only files that it has written."""
+    if settings.journal == settings.output:
+        return
+    for use, path in (("output", settings.output), ("errors", settings.errors)):
+        if path is not None and path.exists() and not state.has_written(use, path):
+            raise JobError(f"{path}: this job has not written this file, or it was changed since; move it away")
 
 
-def _check_same_job(content: bytes, fingerprint: Mapping[str, Any], settings: JobSettings) -> dict[str, Any] | None:
-    """Compare a state file with the current fingerprint, and return how the job ended, if it did."""
-    output = settings.output
+def _parse(content: bytes, path: Path) -> dict[str, Any]:
+    """Return a state that a job may have written. Its field ``ended`` is a JobReport or None.
+
+    Raises:
+        JobError: The content is corrupt, or the file belongs to another program or another version.
+    """
     try:
-        before = json.loads(content)
-        if before["version"] != _VERSION:
-            raise JobError(f"{output}: another version of this program started the job; finish it with that version")
-        ended: dict[str, Any] | None = before["ended"]
-        inputs, options = (before["input"], fingerprint["input"]), (before["options"], fingerprint["options"])
-        n_bytes, n_bytes_now = inputs[0]["bytes"], inputs[1]["bytes"]
-        is_same_input = inputs[0]["blake2b"] == inputs[1]["blake2b"]
-        has_grown = n_bytes < n_bytes_now and _hash_file(settings.input, n_bytes)["blake2b"] == inputs[0]["blake2b"]
-        changed = sorted(name for name in {*options[0], *options[1]} if options[0].get(name) != options[1].get(name))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise JobError(f"{settings.state}: the state file is corrupt; choose another output") from None
-    if not is_same_input:
+        if len(content) > _MAX_STATE_BYTES:
+            raise ValueError
+        state = parse_json(content)
+        if state["version"] != _VERSION:
+            raise JobError(f"{path}: another version of this program started the job; finish it with that version")
+        n_bytes, digest = state["input"]["bytes"], state["input"]["blake2b"]
+        hashes = [text for texts in state["written"].values() for text in texts]
+        is_valid = type(n_bytes) is int and n_bytes >= 0 and isinstance(state["options"], dict)
+        if not is_valid or not all(isinstance(text, str) for text in [digest, *hashes]):
+            raise ValueError
+        state["ended"] = None if state["ended"] is None else _as_report(state["ended"])
+    except (InvalidRequestError, ValueError, KeyError, TypeError, AttributeError):
+        message = "it is not the state file of a job, or it is corrupt; move it away, or choose another output"
+        raise JobError(f"{path}: {message}") from None
+    return state  # type: ignore[no-any-return]
+
+
+def _as_report(values: Mapping[str, Any]) -> JobReport:
+    texts = {name: values[name] for name in ("stopped", "most_common_error")}
+    numbers = [value for name, value in values.items() if name not in texts]
+    if not all(type(value) in (int, float) for value in numbers) or not all(map(_is_text_or_none, texts.values())):
+        raise ValueError
+    return JobReport(**values)
+
+
+def _is_text_or_none(value: object) -> bool:
+    return value is None or isinstance(value, str)
+
+
+def _check_same_job(before: Mapping[str, Any], now: Mapping[str, Any], settings: JobSettings) -> None:
+    """Compare the state of an earlier run with the current fingerprint.
+
+    Raises:
+        JobError: The input or an option has changed.
+    """
+    output, n_bytes, n_bytes_now = settings.output, before["input"]["bytes"], now["input"]["bytes"]
+    digest = before["input"]["blake2b"]
+    if now["input"]["blake2b"] != digest:
+        has_grown = n_bytes < n_bytes_now and _hash_file(settings.input, n_bytes)["blake2b"] == digest
         change, advice = ("grown", f"cut it back to its first {n_bytes} bytes, or ") if has_grown else ("changed", "")
         raise JobError(
             f"{output}: the input has {change} since the job started ({n_bytes} bytes then, {n_bytes_now} now); "
             f"{advice}choose another output to start a new job"
         )
+    old, new = before["options"], now["options"]
+    changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
     if changed:
-        changes = "; ".join(f"{name} was {options[0].get(name)!r}, now {options[1].get(name)!r}" for name in changed)
+        shown = [f"{name} was {reprlib.repr(old.get(name))}, now {reprlib.repr(new.get(name))}" for name in changed]
+        changes = "; ".join(shown)
         raise JobError(f"{output}: options have changed since the job started: {changes}; choose another output")
-    return ended

@@ -180,8 +180,8 @@ def test_an_input_that_fails_midway_stops_the_job_which_can_resume(
     (tmp_path / name).write_bytes(content)
 
     @contextmanager
-    def failing(path, compression, mode):
-        with io.BufferedReader(FailingFile(content, error)) as decompressed, path.open(mode) as raw_file:
+    def failing(path, compression):
+        with io.BufferedReader(FailingFile(content, error)) as decompressed, path.open("rb") as raw_file:
             yield decompressed, raw_file
 
     monkeypatch.setattr("cohere_rerank.jobs.formats.open_file", failing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import pytest
 from hypothesis import given, settings
@@ -26,7 +27,7 @@ def _close_ids():
 
 def open_journal(path):
     _seen.append(SeenIds())
-    return Journal(path, _seen[-1])
+    return Journal(path, _seen[-1], max_row=10_000)
 
 
 def record(number, **more):
@@ -84,7 +85,7 @@ def test_a_journal_that_is_cut_anywhere_keeps_its_complete_lines(tmp_path_factor
     whole = path.read_bytes()
     cut = data.draw(st.integers(0, len(whole)))
     path.write_bytes(whole[:cut])
-    kept = whole[:cut].count(b"\n")
+    kept = whole[: cut + 1].count(b"\n")  # a row is complete without its line break
     journal = open_journal(path)
     assert [number for number in range(51) if number in journal.done] == sorted(numbers[:kept])
     journal.append(record(51))
@@ -107,7 +108,7 @@ def test_a_line_in_the_middle_that_is_not_a_row_is_refused(tmp_path):
     path = tmp_path / "out.jsonl"
     content = b'{"id":1,"row":1,"results":[]}\nmine\n{"id":2,"row":2,"results":[]}\n'
     path.write_bytes(content)
-    with pytest.raises(JobError, match="line 2 is not a row of a job"):
+    with pytest.raises(JobError, match="line 2 is not a row of this job"):
         open_journal(path)
     assert path.read_bytes() == content
 
@@ -117,7 +118,7 @@ def test_a_file_of_another_program_is_refused(tmp_path, content):
     """It does not look like an incomplete row, so nothing is cut off."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(content)
-    with pytest.raises(JobError, match="line 1 is not a row of a job"):
+    with pytest.raises(JobError, match="line 1 is not a row of this job"):
         open_journal(path)
     assert path.read_bytes() == content
 
@@ -135,7 +136,7 @@ def test_an_error_that_is_not_an_object_is_refused(tmp_path):
     """No job writes such a row."""
     path = tmp_path / "out.jsonl"
     path.write_bytes(b'{"id":1,"row":1,"error":"text"}\n{"id":2,"row":2,"results":[]}\n')
-    with pytest.raises(JobError, match="line 1 is not a row of a job"):
+    with pytest.raises(JobError, match="line 1 is not a row of this job"):
         open_journal(path)
 
 
@@ -160,9 +161,11 @@ def test_costs_and_failures_are_read_back(tmp_path):
 def test_disk_space_is_reserved_while_the_file_is_open(tmp_path):
     """Closing the journal releases it."""
     journal = open_journal(tmp_path / "out.jsonl")
-    assert (tmp_path / "out.jsonl.spare").stat().st_size == 4 << 20
-    journal.close()
+    journal.reserve_space()
+    assert os.fstat(journal._reserve.fileno()).st_size == 4 << 20
     assert [path.name for path in tmp_path.iterdir()] == ["out.jsonl"]
+    journal.close()
+    assert journal._reserve is None
 
 
 @settings(deadline=None, max_examples=50)

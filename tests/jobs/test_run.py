@@ -245,7 +245,7 @@ def test_an_existing_output_is_not_overwritten(write, run, server, tmp_path):
     with pytest.raises(JobError, match=r"empty\.jsonl: exists already"):
         run(source, "empty.jsonl")
     (tmp_path / "out.jsonl.job").write_text("nonsense")
-    with pytest.raises(JobError, match="state file is corrupt"):
+    with pytest.raises(JobError, match="or it is corrupt"):
         run(source, resume=True)
 
 

@@ -353,11 +353,24 @@ def test_a_file_size_limit_says_how_many_results_were_lost(write, server, tmp_pa
 
 def test_an_output_that_cannot_be_written_at_the_end_loses_no_result(write, run, server, tmp_path):
     """The rows are in the file beside it. The next run writes the output without sending them again."""
-    source, in_the_way = write(3), tmp_path / "out.csv.tmp"
-    in_the_way.mkdir()
-    with pytest.raises(JobStoppedError, match="all rows are done and saved"):
+    source, holding = write(3), ExitStack()
+
+    def create_output():
+        server.wait_until(lambda s: len(s.requests) == 3)
+        (tmp_path / "out.csv").write_text("of another program\n")
+        holding.close()
+
+    holding.enter_context(server.hold_replies())
+    thread = threading.Thread(target=create_output)
+    thread.start()
+    with pytest.raises(JobStoppedError, match=r"another program has changed this file; .* all rows are done and saved"):
         run(source, "out.csv")
-    in_the_way.rmdir()
+    thread.join()
+    assert (tmp_path / "out.csv").read_text() == "of another program\n"
+    with pytest.raises(JobError, match="this job has not written this file"):
+        run(source, "out.csv", resume=True)
+    (tmp_path / "out.csv").unlink()
     assert run(source, "out.csv", resume=True).rows == 3
     assert len(server.requests) == 3
     assert json.loads((tmp_path / "out.csv.job").read_text())["ended"]["rows"] == 3
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "out.csv", "out.csv.job"}
