@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo setup check fix test test-all docs bench clean
+.PHONY: help demo setup check fix test test-all docs pictures bench clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -36,6 +36,9 @@ test-all: test $(VENV)/installed-clusters  ## The same, then load, kills, cluste
 
 docs: $(VENV)/installed-docs  ## Build the documentation in site/
 	@$(BIN)/zensical build --strict
+
+pictures: $(VENV)/installed-dev  ## Make the pictures of the documentation again (needs Chromium)
+	@$(BIN)/python tests/pictures.py
 
 bench: $(VENV)/installed-dev  ## Measure speed against the official client
 	@for bench in tests/benchmarks/bench_*.py; do echo "== $$bench"; $(BIN)/python $$bench || exit 1; done

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import pictures
+
 sybil = pytest.importorskip("sybil")
 from sybil.evaluators.python import PythonEvaluator  # noqa: E402
 from sybil.parsers.markdown import CodeBlockParser  # noqa: E402
@@ -204,3 +206,14 @@ def test_pages_name_only_modules_that_exist():
         assert not [
             name for name in modules if not any((folder / name).exists() for folder in (ROOT / "cohere_rerank", ROOT))
         ]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not any(map(shutil.which, pictures.CHROMIUM)), reason="needs Chromium")
+def test_pictures_can_be_made_again(tmp_path):
+    """The script draws every picture that the pages show."""
+    pictures.make(tmp_path)
+    shown = {name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text(encoding="utf-8"))}
+    made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert made.keys() == shown
+    assert all(picture.startswith(b"\x89PNG") and len(picture) < 100_000 for picture in made.values())
