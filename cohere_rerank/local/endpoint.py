@@ -37,13 +37,13 @@ class Limits:
         max_documents: Documents. Default: 10,000, as in the API.
         max_values: JSON values in the body, counted before it is parsed. Default: 100,000.
         max_work: Query characters times document characters. Default: 4 billion, which is about 4 s of CPU.
-        max_sentences: Sentences of the results that are searched for relevant spans. Default: 20,000.
+        max_sentences: Sentences of the results that are searched for relevant spans. Default: 10,000.
     """
 
     max_documents: int | None = MAX_DOCUMENTS
     max_values: int | None = 10 * MAX_DOCUMENTS
     max_work: int | None = MAX_WORK
-    max_sentences: int | None = 20_000
+    max_sentences: int | None = 10_000
 
 
 API_LIMITS = Limits()

@@ -102,6 +102,8 @@ class _Query:
             self.grams, self.folded = _Grams(dict.fromkeys(text.split(), 1.0)), text
         self.scripts = scripts(self.folded)
         self.pairs, self.n_words = _neighbours(self.folded), len(self.folded.split())
+        self.pair_order = {pair: position for position, pair in enumerate(self.pairs)}
+        self.pair_stems = {stem for pair in self.pairs for stem in pair}
         self._text = text
 
     @cached_property
@@ -203,15 +205,13 @@ def _indices_to_refine(scores: Sequence[float]) -> list[int]:
 
 def _pair_scores(query: _Query, texts: Sequence[str]) -> list[float]:
     """Return for each text the weight of neighbouring query words that are close together in it, per query word."""
-    stems = {stem for pair in query.pairs for stem in pair}
-    found = [_close_pairs(query.pairs, stems, text) for text in texts]
+    found = [_close_pairs(query.pairs, query.pair_stems, text) for text in texts]
     df = Counter(pair for in_text in found for pair in in_text)
     gains = {pair: query.pairs[pair] * _ln(_odds(n, len(texts))) for pair, n in df.items()}
-    order = {pair: position for position, pair in enumerate(query.pairs)}
     scores = []
     for in_text in found:
         score = 0.0
-        for pair in sorted(in_text, key=order.__getitem__):
+        for pair in sorted(in_text, key=query.pair_order.__getitem__):
             score += gains[pair]
         scores.append(score / max(1, query.n_words))
     return scores
@@ -250,6 +250,7 @@ def _odds(df: int, n: int) -> float:
     return 1.0 + (n - df + 0.5) / (df + 0.5)
 
 
+@lru_cache(maxsize=1024)
 def _idf(df: int, n: int) -> float:
     """Return the inverse document frequency to the power 1.25."""
     idf = _ln(_odds(df, n))
@@ -260,6 +261,7 @@ def _root4(x: float) -> float:
     return math.sqrt(math.sqrt(x))
 
 
+@lru_cache(maxsize=1024)
 def _ln(x: float) -> float:
     """Return the natural logarithm of x >= 1, the same to the last bit on every platform."""
     mantissa, exponent = math.frexp(x)
