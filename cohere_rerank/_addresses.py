@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 PRODUCTION_URL = "https://api.cohere.com"
 LOCAL_SCHEME = "local:"
+_COHERE_DOMAINS = (".cohere.com", ".cohere.ai")
 ENDPOINT_NAMES = ("rerank", "reranks", "reranking", "score")
 """The last steps of a path that make it a full endpoint."""
 
@@ -31,6 +32,16 @@ def rerank_url(base_url: str) -> str:
 def host_of(base_url: str) -> str:
     """Return the host of an address, with its port, or the address itself for ``local:``."""
     return base_url if base_url.startswith(LOCAL_SCHEME) else base_url.partition("://")[2].partition("/")[0]
+
+
+def is_cohere(url: str) -> bool:
+    """Return whether an address is one of Cohere's own, so that Cohere's published limits hold there.
+
+    >>> is_cohere("https://api.cohere.com/v2"), is_cohere("https://api.cohere.com.example")
+    (True, False)
+    """
+    host = url.partition("://")[2].partition("/")[0].partition(":")[0].lower()
+    return host.endswith(_COHERE_DOMAINS)
 
 
 def checked_rerank_url(url: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import copy
 from typing import TYPE_CHECKING
 
-from ._addresses import host_of, rerank_url
+from ._addresses import host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
 from ._wire.call import BULK
@@ -194,6 +194,7 @@ class BaseRunner:
             address=rerank_url(config.base_url),
             key=getattr(config.api_key, "value", None),
             clock=config.clock,
+            is_cohere=is_cohere(config.base_url),
             wait_error=rate_limit_wait_error,
         )
 

@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._wire.contract import TOO_MANY_REQUESTS
@@ -34,7 +35,7 @@ __all__ = ["Limiter", "limiter_for"]
 _POLL_MIN_S, _POLL_MAX_S = 0.001, 1.0  # a longer wait than the maximum is checked again after half of it
 _COMPLETION_POLL_MAX_S = 0.05  # between two checks for a free slot: when a request completes cannot be foreseen
 _COMPLETION_SMOOTHING = 1 / 8  # weight of the newest interval in the moving average
-_MIN_PAUSE_S = 1.0  # after a 429 without a hint
+_MIN_PAUSE_S = 1.0  # after a 429 without a hint; doubles each time if the period of the server is not known
 _MAX_LIMITERS, _IDLE_S = 1000, 3600.0  # above this number, limiters unused for this long are evicted
 
 
@@ -56,13 +57,15 @@ class Limiter:
         limit: The limit to enforce.
         store: Where the requests are counted.
         wait_error: Makes the error for a wait of so many seconds that does not fit into a deadline.
+        knows_period: Whether the server counts by the period of the limit.
     """
 
-    def __init__(self, limit: RateLimit, store: Store, wait_error: WaitError) -> None:
+    def __init__(self, limit: RateLimit, store: Store, wait_error: WaitError, *, knows_period: bool = True) -> None:
         self._limit = limit
         self._store = store
         self._memory = store if isinstance(store, MemoryStore) else None
         self._wait_error = wait_error
+        self._knows_period = knows_period
         self._lock = threading.Lock()
         self._queue = WaitQueue()
         self._n_in_flight = 0  # includes the request that is asking the store at the moment
@@ -71,6 +74,8 @@ class Limiter:
         self._next_grant_s: float | None = None  # when a shared store will probably grant again; None: perhaps at once
         self._period_start_s = -math.inf  # when the current period of requests began
         self._paused_until_s = -math.inf
+        self._must_probe = False  # after the pause, one request at a time until one of them is not rejected
+        self._n_pauses_without_hint = 0  # since the last response that was not a 429
         self._clock: Clock | None = None
 
     def acquire(self, clock: Clock, deadline: Deadline, traffic_class: int) -> None:
@@ -120,7 +125,9 @@ class Limiter:
         """Learn from a response. A 429 pauses all requests under this limit.
 
         The pause lasts as long as the server asks for. Without a hint it lasts until the period ends that began with
-        its first request, and at least one second.
+        its first request, and at least one second; if the period of the server is not known, it lasts one second, and
+        twice as long each time. No pause is longer than `RateLimit.max_pause_s`. After a pause that was cut or guessed,
+        one request probes the server before the others follow.
 
         Args:
             clock: Tells the time.
@@ -131,15 +138,29 @@ class Limiter:
         now_s = clock.monotonic()
         if self._memory is not None:
             self._memory.on_response(self._limit, now_s, status, headers)
-        if status != TOO_MANY_REQUESTS:
-            return
-        if retry_after_s is None:
-            retry_after_s = max(_MIN_PAUSE_S, self._period_start_s + self._limit.period_s - now_s)
         with self._lock:
-            is_longer = now_s + retry_after_s > self._paused_until_s
-            self._paused_until_s = max(self._paused_until_s, now_s + retry_after_s)
-        if is_longer:
-            self._pause_store(retry_after_s, now_s)
+            is_pause_over = now_s >= self._paused_until_s
+            if status != TOO_MANY_REQUESTS:
+                if is_pause_over:
+                    self._must_probe, self._n_pauses_without_hint = False, 0
+                return
+            pause_s = self._pause_s(now_s, retry_after_s)
+            if now_s + pause_s <= self._paused_until_s:
+                return
+            if retry_after_s is None and is_pause_over:
+                self._n_pauses_without_hint += 1
+            self._paused_until_s = now_s + pause_s
+            is_guess = not self._knows_period if retry_after_s is None else retry_after_s > pause_s
+            self._must_probe = self._must_probe or is_guess
+        self._pause_store(pause_s, now_s)
+
+    def _pause_s(self, now_s: float, retry_after_s: float | None) -> float:
+        longest_s = self._limit.max_pause_s
+        if retry_after_s is not None:
+            return min(retry_after_s, longest_s)
+        if self._knows_period:
+            return max(_MIN_PAUSE_S, self._period_start_s + self._limit.period_s - now_s)
+        return min(_MIN_PAUSE_S * 2.0**self._n_pauses_without_hint, self._limit.period_s)
 
     def is_evictable(self) -> bool:
         """Return whether nothing waits or is in flight, and the state no longer matters."""
@@ -191,15 +212,24 @@ class Limiter:
                     self._queue.cancel(waiter.ticket)
 
     def _try_reserve(self, waiter: _Waiter, now_s: float) -> bool:
-        """Reserve a slot if this waiter is at the head of the queue, so that it may ask the store."""
+        """Reserve a slot if this waiter may ask the store now."""
         with self._lock:
-            waiter.has_slot = (
-                now_s >= self._paused_until_s
-                and self._queue.head() == waiter.ticket
-                and (self._limit.concurrency is None or self._n_in_flight < self._limit.concurrency)
-            )
+            waiter.has_slot = now_s >= self._paused_until_s and not self._is_full() and self._is_next(waiter, now_s)
             self._n_in_flight += waiter.has_slot
         return waiter.has_slot
+
+    def _is_next(self, waiter: _Waiter, now_s: float) -> bool:
+        """Return whether the waiter is at the head of the queue, or all that wait could be granted now."""
+        if self._queue.head() == waiter.ticket:
+            return True
+        if self._memory is None or self._limit.concurrency is not None or self._must_probe:
+            return False
+        # The others are asleep for a moment. To wait for them would limit the rate to one request per sleep.
+        return self._memory.wait_s(self._limit, now_s, len(self._queue) - 1) == 0.0
+
+    def _is_full(self) -> bool:
+        concurrency = 1 if self._must_probe else self._limit.concurrency
+        return concurrency is not None and self._n_in_flight >= concurrency
 
     def _apply_decision(self, waiter: _Waiter, wait_s: float, now_s: float) -> None:
         """Apply the answer of the store: 0.0 grants the request."""
@@ -226,7 +256,7 @@ class Limiter:
         """
         with self._lock:
             position = self._queue.position(waiter.ticket)
-            is_full = self._limit.concurrency is not None and self._n_in_flight >= self._limit.concurrency
+            is_full = self._is_full()
             interval_s = min(self._completion_interval_s, _COMPLETION_POLL_MAX_S)
         wait_s, left_s = self._wait_s(now_s, position), deadline.remaining()
         if wait_s >= left_s:
@@ -257,7 +287,13 @@ _limiters: dict[tuple[object, ...], Limiter] = {}
 
 
 def limiter_for(
-    limit: RateLimit | str, *, address: str, key: Any, clock: Clock | None, wait_error: WaitError
+    limit: RateLimit | str,
+    *,
+    address: str,
+    key: Any,
+    clock: Clock | None,
+    is_cohere: bool,
+    wait_error: WaitError,
 ) -> Limiter:
     """Return the limiter of a client: a process has one for each limit, address, key and clock.
 
@@ -268,6 +304,7 @@ def limiter_for(
         address: The URL that the requests go to.
         key: The API key, or a function that returns keys.
         clock: The clock in the settings of the client.
+        is_cohere: Whether Cohere's published limits hold at the address.
         wait_error: As for `Limiter`.
     """
     limit = PRESETS.get(limit, limit) if isinstance(limit, str) else limit
@@ -278,11 +315,13 @@ def limiter_for(
         if len(_limiters) >= _MAX_LIMITERS:
             for old in [old for old, limiter in list(_limiters.items()) if limiter.is_evictable()]:
                 _limiters.pop(old, None)
-        limiter = _limiters.setdefault(limiter_id, _new_limiter(limit, wait_error))  # atomic: threads get the same one
+        limiter = _limiters.setdefault(limiter_id, _new_limiter(limit, is_cohere, wait_error))  # atomic
     return limiter
 
 
-def _new_limiter(limit: RateLimit | str, wait_error: WaitError) -> Limiter:
-    if isinstance(limit, str):  # "auto"
+def _new_limiter(limit: RateLimit | str, is_cohere: bool, wait_error: WaitError) -> Limiter:
+    if not isinstance(limit, str):
+        return Limiter(limit, limit.store or MemoryStore(), wait_error)
+    if is_cohere:
         return Limiter(AUTO, MemoryStore(Adaptive), wait_error)
-    return Limiter(limit, limit.store or MemoryStore(), wait_error)
+    return Limiter(AUTO, MemoryStore(partial(Adaptive, slow_start=True)), wait_error, knows_period=False)

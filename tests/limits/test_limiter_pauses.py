@@ -63,3 +63,43 @@ def test_other_statuses_cause_no_pause(clock):
         limiter.on_response(clock, status, {}, 5.0 if status == 503 else None)
     limiter.acquire(clock, Deadline(clock, 100), 0)
     assert clock.sleeps == []
+
+
+@pytest.mark.parametrize("burst", [None, 5])
+def test_a_hint_that_is_far_too_long_pauses_for_three_periods(clock, burst):
+    """A hint of 10^12 seconds is a mistake of the server. It never stops a limit for good."""
+    limiter = new_limiter(per_minute=100, burst=burst)
+    reject(limiter, clock, 1e12)
+    started_s = clock.monotonic()
+    limiter.acquire(clock, Deadline(clock, 1000), 0)
+    assert clock.monotonic() - started_s == pytest.approx(180)
+
+
+def test_after_a_pause_that_was_cut_one_request_probes_the_server():
+    """The others follow once it has succeeded. If it is rejected, all pause again."""
+    workload = Workload(new_limiter(per_minute=100), reply_s=2.0)
+    limiter, clock = workload.limiter, workload.clock
+    reject(limiter, clock, 3600.0)
+    for name in range(5):
+        workload.add(name)
+
+    async def server():
+        await clock.async_sleep(181.0)
+        reject(limiter, clock, 3600.0)
+        await clock.async_sleep(180.5)
+        limiter.on_response(clock, 200, {}, None)
+
+    workload.tasks.append(server)
+    sent = [round(at_s) for _, at_s in workload.run()]
+    assert sent == [180, 361, 362, 362, 362]
+
+
+def test_late_responses_of_before_the_pause_do_not_end_the_probing(clock):
+    """They say nothing about the server after the pause."""
+    limiter = new_limiter(per_minute=100)
+    reject(limiter, clock, 3600.0)
+    limiter.on_response(clock, 200, {}, None)
+    assert limiter._must_probe
+    clock.advance(181.0)
+    limiter.on_response(clock, 200, {}, None)
+    assert not limiter._must_probe
