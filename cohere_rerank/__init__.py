@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import core as core
     from . import errors as errors
+    from . import events as events
     from ._clock import Clock as Clock
     from ._raw_response import AsyncRawClientV2 as AsyncRawClientV2
     from ._raw_response import RawClientV2 as RawClientV2
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from .types import FallbackMember as FallbackMember
     from .types import Limit as Limit
     from .types import ModelName as ModelName
+    from .types import OnEvent as OnEvent
     from .types import RequestOptions as RequestOptions
     from .types import RerankArguments as RerankArguments
     from .types import RerankRelevantSpanResponse as RerankRelevantSpanResponse
@@ -125,6 +127,7 @@ _MODULES = {
         "ApiMetaTokens",
         "ClientOptions",
         "CommonArguments",
+        "OnEvent",
         "RerankResponseResultsItemDocument",
         "RerankResponseResultsItem",
         "RerankResponse",
@@ -148,7 +151,8 @@ _MODULES = {
     "usage": ("ClientUsage",),
     "v1": ("AsyncClient", "Client"),
 }
-_EXPORTS = {"core": "", "errors": "", **{name: module for module, names in _MODULES.items() for name in names}}
+_EXPORTS = {name: module for module, names in _MODULES.items() for name in names}
+_EXPORTS |= {"core": "", "errors": "", "events": ""}  # modules
 __all__ = [
     "AnyClient",
     "ApiError",
@@ -195,6 +199,7 @@ __all__ = [
     "ModelName",
     "NotFoundError",
     "NotImplementedError",
+    "OnEvent",
     "PayloadTooLargeError",
     "PaymentRequiredError",
     "QuotaExceededError",
@@ -230,6 +235,7 @@ __all__ = [
     "__version__",
     "errors",
     "estimate_search_units",
+    "events",
 ]
 
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too

@@ -30,6 +30,7 @@ class AsyncRunner(BaseRunner):
     async def rerank(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return empty_response(call), None
+        self._start(call)
         try:
             if self.config.cache is None:
                 answered = await self.rerank_uncached(call)
@@ -40,7 +41,7 @@ class AsyncRunner(BaseRunner):
         except CohereRerankError as error:
             self._count_call(call, error)
             raise
-        self._count_call(call, None)
+        self._finish(call, *answered)
         return answered
 
     async def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
@@ -116,7 +117,7 @@ class AsyncRunner(BaseRunner):
         async for attempt in retries.async_attempts(self.clock):
             with attempt:
                 retries.reraise_first(attempt.retry_state.attempt_number)
-                self.count("retries")
+                self._start_retry(part, retries, attempt.retry_state)
                 answer = await self._attempt(part, deadline)
                 self._record_success(retries.n_tokens)
                 return answer
@@ -128,7 +129,9 @@ class AsyncRunner(BaseRunner):
             reply = await self._send(part, deadline)
         else:
             self._sender()  # the imports of the first call must not delay a request that the limiter let go
+            start_s = self.clock.monotonic()
             await limiter.acquire_async(self.clock, deadline, part.call.traffic_class)
+            part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
             try:
                 reply = await self._send(part, deadline)
                 self._report_response(limiter, reply)
@@ -138,8 +141,9 @@ class AsyncRunner(BaseRunner):
 
     async def _send(self, part: Part, deadline: Deadline) -> Reply:
         while True:
-            self.count("requests")
+            start_s = self._start_request(part)
             reply = await self._sender().send(self.config, part, await self._key(deadline), deadline)
+            self._end_request(reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit
+    from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit, OnEvent
     from .usage import ClientUsage
 
     T = TypeVar("T")
@@ -102,6 +102,7 @@ class BaseClient:
         tag: str | None = None,
         dialect: DialectName | None = None,
         clock: Clock | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         """Check the settings; nothing is sent, and nothing heavy imported, before the first call.
 
@@ -143,7 +144,9 @@ class BaseClient:
             tag: Under what name `usage` counts this client's calls.
             dialect: What the server speaks: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
                 ``"llamacpp"``; ``"auto"`` finds out with the first call and remembers.
-            clock: The time, for tests.
+            clock: The clock, for tests. Default: the system's.
+            on_event: A function that gets an event for each request, response, retry and fallback; see
+                ``cohere_rerank.events``. Default: None.
 
         Raises:
             MissingApiKeyError: No key anywhere, and the address is not ``local:``.
@@ -172,6 +175,7 @@ class BaseClient:
             tag=tag,
             dialect=self._default_dialect if dialect is None else dialect,
             clock=clock,
+            on_event=on_event,
         )
         self._check_fallbacks(self._config)
         self._httpx_client = self._checked_httpx_client(httpx_client)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from copy import copy
 from typing import TYPE_CHECKING
 
 from ._addresses import host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
+from ._trace import CallTrace
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 from ._wire.request import encode
@@ -21,11 +23,14 @@ from .errors import (
     MissingApiKeyError,
     RateLimitWaitError,
     ScorerError,
+    request_id,
 )
+from .types import CallInfo, set_call_info
 
 if TYPE_CHECKING:
     from typing import Any
 
+    from tenacity import RetryCallState
     from typing_extensions import Self, Unpack
 
     from ._base_client import ClientState
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
     from .limits.limiter import Limiter
     from .types import RerankArguments, V2RerankResponse
 
+_log = logging.getLogger("cohere_rerank")
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
 _BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases are among those above
 
@@ -88,6 +94,65 @@ class BaseRunner:
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a count of ``client.usage``."""
         self._state.usage.add(self.config.tag, name, amount)
+
+    def _start(self, call: Call) -> None:
+        call.trace = CallTrace(self.clock)
+
+    def _finish(self, call: Call, response: V2RerankResponse, reply: Reply | None) -> None:
+        """Count a call that succeeded, note on the response how it came about, and log that."""
+        self._count_call(call, None)
+        trace = call.trace
+        sent_id = None if reply is None else request_id(reply.headers, None)
+        backend = host_of(self.config.base_url)
+        info = CallInfo(
+            request_id=response.id if sent_id is None else sent_id,
+            attempts=trace.attempts,
+            elapsed_s=trace.elapsed_s,
+            waited_s=trace.waited_s,
+            answered_by=backend if trace.attempts else "cache",
+        )
+        set_call_info(response, info)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug(
+                "rerank: %d documents, answered by %s, %d attempts, %.3f s, %.3f s of them waits, request id %s",
+                len(call.texts),
+                response.answered_by,
+                info.attempts,
+                info.elapsed_s,
+                info.waited_s,
+                info.request_id,
+            )
+
+    def _emit(self, event: str, **fields: Any) -> None:
+        """Pass an event to ``on_event``, if the client has one."""
+        if self.config.on_event is None:
+            return
+        from . import events
+
+        try:
+            self.config.on_event(getattr(events, event)(tag=self.config.tag, **fields))
+        except Exception:  # noqa: BLE001 - the caller's function must not break a call
+            _log.exception("on_event failed for a %s; the call continues", event)
+
+    def _start_request(self, part: Part) -> float:
+        """Count a request, and return the time when it starts."""
+        self.count("requests")
+        attempt = part.call.trace.start_request()
+        if self.config.on_event is not None:
+            self._emit("RequestEvent", address=self.config.base_url, attempt=attempt, n_documents=part.n_documents)
+        return self.clock.monotonic()
+
+    def _end_request(self, reply: Reply, start_s: float) -> None:
+        if self.config.on_event is not None:
+            elapsed_s = self.clock.monotonic() - start_s
+            sent_id = request_id(reply.headers, None)
+            self._emit("ResponseEvent", status_code=reply.status_code, request_id=sent_id, elapsed_s=elapsed_s)
+
+    def _start_retry(self, part: Part, retries: RetryLoop, state: RetryCallState) -> None:
+        """Count a retry, and its wait."""
+        self.count("retries")
+        part.call.trace.waits_s.append(state.upcoming_sleep)
+        self._emit("RetryEvent", error=retries.last_error, waited_s=state.idle_for)
 
     def _check_open(self) -> None:
         if self._state.is_closed:
@@ -222,15 +287,12 @@ class BaseRunner:
 
     def _begin_fallback(self, error: CohereRerankError) -> None:
         self.count("fallbacks")
+        self._emit("FallbackEvent", error=error)
         if not self._state.has_outage:
             self._state.has_outage = True
-            from logging import getLogger
-
             from ._retry import for_log
 
-            getLogger("cohere_rerank").warning(
-                "the API failed (%s); the fallback answers until it recovers", for_log(error)
-            )
+            _log.warning("the API failed (%s); the fallback answers until it recovers", for_log(error))
 
     def _client_call(self, member: Any, call: Call, deadline: Deadline, position: int) -> tuple[Any, Call]:
         """Return the calls of a client in the chain, and the call to make with them."""

@@ -167,7 +167,7 @@ class RetryLoop:
         self._policy = policy
         self._budget = budget
         self._deadline = deadline
-        self._first = first
+        self._first = self.last_error = first
         self.n_tokens = 0
 
     def attempts(self, clock: Clock) -> Retrying:
@@ -202,6 +202,7 @@ class RetryLoop:
             error.attempts = state.attempt_number
             error.waited_s = state.idle_for
             error.part = self._first.part
+            self.last_error = error
         return error is not None and self._policy.should_retry(error)
 
     def _wait(self, state: RetryCallState) -> float:

@@ -31,6 +31,7 @@ class Runner(BaseRunner):
         """Answer a call from the cache, the API or the fallback, and count it."""
         if not call.texts:
             return empty_response(call), None
+        self._start(call)
         try:
             if self.config.cache is None:
                 answered = self.rerank_uncached(call)
@@ -41,7 +42,7 @@ class Runner(BaseRunner):
         except CohereRerankError as error:
             self._count_call(call, error)
             raise
-        self._count_call(call, None)
+        self._finish(call, *answered)
         return answered
 
     def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
@@ -124,7 +125,7 @@ class Runner(BaseRunner):
         for attempt in retries.attempts(self.clock):
             with attempt:
                 retries.reraise_first(attempt.retry_state.attempt_number)
-                self.count("retries")
+                self._start_retry(part, retries, attempt.retry_state)
                 answer = self._attempt(part, deadline)
                 self._record_success(retries.n_tokens)
                 return answer
@@ -136,7 +137,9 @@ class Runner(BaseRunner):
             reply = self._send(part, deadline)
         else:
             self._sender()  # the imports of the first call must not delay a request that the limiter let go
+            start_s = self.clock.monotonic()
             limiter.acquire(self.clock, deadline, part.call.traffic_class)
+            part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
             try:
                 reply = self._send(part, deadline)
                 self._report_response(limiter, reply)
@@ -146,8 +149,9 @@ class Runner(BaseRunner):
 
     def _send(self, part: Part, deadline: Deadline) -> Reply:
         while True:
-            self.count("requests")
+            start_s = self._start_request(part)
             reply = self._sender().send(self.config, part, self._key(), deadline)
+            self._end_request(reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
 

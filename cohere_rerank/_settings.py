@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit
+    from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit, OnEvent
 
 FALLBACK_NAMES = ("local", "keep-order")
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
@@ -76,6 +76,7 @@ class Config:
         tag: str | None = None,
         dialect: DialectName | None = None,
         clock: Clock | None = None,
+        on_event: OnEvent | None = None,
     ) -> None:
         self.rerank_url: str | None = None if rerank_url is None else checked_rerank_url(rerank_url)
         variable = None if base_url else os.environ.get("CO_API_URL")
@@ -108,6 +109,7 @@ class Config:
         self.tag: str | None = _checked_tag(tag)
         self.dialect: DialectName | None = _checked_dialect(dialect)
         self.clock = clock
+        self.on_event: OnEvent | None = _checked_on_event(on_event)
 
     def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float:
         """Return the longest time in seconds that the retries of one request can take, with the waits before them."""
@@ -211,7 +213,7 @@ def _checked_fallback(fallback: Any) -> Any:
 
 
 def _checked_fallback_member(member: Any) -> Any:
-    if getattr(getattr(member, "__code__", None), "co_flags", 0) & _IS_COROUTINE:
+    if _is_async(member):
         raise InvalidRequestError("fallback must not be an async function: it runs in a worker thread")
     is_known = isinstance(member, str) and member in FALLBACK_NAMES
     if is_known or callable(member) or hasattr(member, "score") or hasattr(member, "_calls"):
@@ -221,6 +223,17 @@ def _checked_fallback_member(member: Any) -> Any:
         f"fallback must be 'local', 'keep-order', a client, a scorer, a function of (query, documents), or a list of "
         f"these, got {shown}"
     )
+
+
+def _checked_on_event(function: Any) -> Any:
+    if function is None or (callable(function) and not _is_async(function)):
+        return function
+    what = "an async function" if callable(function) else type(function).__name__
+    raise InvalidRequestError(f"on_event must be a function of one event, got {what}")
+
+
+def _is_async(function: Any) -> bool:
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & _IS_COROUTINE)
 
 
 def _checked_limit(limit: Any) -> Any:

@@ -58,4 +58,4 @@ def _describe(value: Any) -> str:
     try:
         return repr(value) if isinstance(value, (int, float)) else type(value).__name__
     except ValueError:  # sys.set_int_max_str_digits
-        return f"an int of {value.bit_length()} bits"
+        return f"an int of {int(value).bit_length()} bits"

@@ -5,8 +5,9 @@ Fields that a newer API adds are kept: they read as attributes and stand in ever
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Protocol, TypedDict, Union, cast
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Protocol, TypedDict, Union, cast
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
+    from .events import Event
     from .limits.rate_limit import RateLimit
     from .local.scorer import ScoreFunction, Scorer
 
@@ -42,6 +44,7 @@ __all__ = [
     "FallbackMember",
     "Limit",
     "ModelName",
+    "OnEvent",
     "RequestOptions",
     "RerankArguments",
     "RerankRelevantSpanResponse",
@@ -55,6 +58,8 @@ __all__ = [
 ]
 
 _N_REPR_RESULTS = 3
+_N_REPR_CHARACTERS = 60  # of the document
+_LOCAL_SCORER = re.compile(r"answered by the local scorer (\S+)")  # a warning of the local engine, also of a server
 _set = object.__setattr__  # the values are frozen; this is how our own slots are filled
 
 
@@ -145,6 +150,17 @@ class V2RerankResponseResultsItem(_ResultSlots):
             return self._caller_document
         return self.__dict__.get("document")
 
+    def __repr__(self) -> str:
+        return f"{ResultBase.__repr__(self)[:-1]}{self._document_repr()})"
+
+    def _document_repr(self) -> str:
+        text = getattr(self, "_sent_text", None)  # not an echo of the server
+        if text is None:
+            return ""
+        start = " ".join(text[: 4 * _N_REPR_CHARACTERS].split())
+        is_cut = len(start) > _N_REPR_CHARACTERS or len(text) > 4 * _N_REPR_CHARACTERS
+        return f", document={start[:_N_REPR_CHARACTERS] + '…' * is_cut!r}"
+
     @property
     def span_texts(self) -> list[str]:
         """The text of each relevant span, most relevant first; [] without spans.
@@ -213,11 +229,25 @@ class ApiMeta(ResultBase):
     warnings: Annotated[Annotated[list[str], _StopAtFirstError] | None, _NoneOnError] = None
 
 
+class CallInfo(NamedTuple):
+    """How a response came about; see the properties of V2RerankResponse."""
+
+    request_id: str | None = None
+    attempts: int = 0
+    elapsed_s: float = 0.0
+    waited_s: float = 0.0
+    answered_by: str | None = None
+
+
+_NO_CALL_INFO = CallInfo()
+
+
 class _ResponseSlots(ResultBase):
-    __slots__ = _internal_slots = ("_answered_by", "_from_fallback", "_n_documents_sent")
+    __slots__ = _internal_slots = ("_answered_by", "_call_info", "_from_fallback", "_n_documents_sent")
 
     if TYPE_CHECKING:
         _answered_by: str | None
+        _call_info: CallInfo
         _from_fallback: bool
         _n_documents_sent: int
 
@@ -242,12 +272,41 @@ class V2RerankResponse(_ResponseSlots):
         return getattr(self, "_from_fallback", False)
 
     @property
-    def answered_by(self) -> str | None:
-        """The member of the fallback chain that answered: ``"local-lexical"``, ``"keep-order"`` or a server's host.
+    def request_id(self) -> str | None:
+        """The server's id of the request, for questions to its operator; of the first request if there were several."""
+        return self._info.request_id or self.id
 
-        None if no fallback answered.
+    @property
+    def attempts(self) -> int:
+        """The number of requests sent for this response, with retries and parts of a split list. 0 if none was sent."""
+        return self._info.attempts
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that the call took."""
+        return self._info.elapsed_s
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds of waits for retries and for the client's own rate limit, added over the parts of a split list."""
+        return self._info.waited_s
+
+    @property
+    def answered_by(self) -> str | None:
+        """The local scorer, such as ``"local-lexical"``, the host of the server, ``"cache"`` or ``"keep-order"``.
+
+        None for a response that no call returned.
         """
-        return getattr(self, "_answered_by", None)
+        if getattr(self, "_answered_by", None) is not None:  # a member of the fallback chain
+            return self._answered_by
+        for warning in (self.meta.warnings if self.meta else None) or ():
+            if (found := _LOCAL_SCORER.match(warning)) is not None:
+                return found[1]
+        return self._info.answered_by
+
+    @property
+    def _info(self) -> CallInfo:
+        return getattr(self, "_call_info", _NO_CALL_INFO)
 
     @property
     def score_scale(self) -> Literal["unit", "logit"] | None:
@@ -280,6 +339,7 @@ class V2RerankResponse(_ResponseSlots):
             "id": repr(self.id) if self.id is not None else None,
             "results": f"[{', '.join(results)}]",
             "search_units": units.search_units if units else None,
+            "answered_by": None if is_cohere(self.answered_by) else self.answered_by,
             "is_fallback": self.is_fallback or None,
         }
         given = ", ".join(f"{name}={text}" for name, text in parts.items() if text is not None)
@@ -370,6 +430,16 @@ def parse_response(body: bytes | str) -> V2RerankResponse:
     return response
 
 
+def is_cohere(answered_by: str | None) -> bool:
+    """Return whether Cohere's own API answered, as far as that is known."""
+    return answered_by is None or answered_by in ("cache", "cohere.com") or answered_by.endswith(".cohere.com")
+
+
+def set_call_info(response: V2RerankResponse, info: CallInfo) -> None:
+    """Note on a response how it came about."""
+    _set(response, "_call_info", info)
+
+
 def attach(
     response: V2RerankResponse,
     documents: Sequence[object],
@@ -452,6 +522,7 @@ class AnyClient(Protocol):
 
 FallbackMember = Union[Literal["local", "keep-order"], "Scorer", "ScoreFunction", AnyClient]
 Fallback = FallbackMember | Sequence[FallbackMember]
+OnEvent = Callable[["Event"], object]
 Limit = Union[Literal["trial", "production", "auto"], "RateLimit"]
 
 
@@ -524,3 +595,4 @@ class ClientOptions(TypedDict, total=False):
     tag: str | None
     dialect: DialectName | None
     clock: Clock | None
+    on_event: OnEvent | None

@@ -1,8 +1,8 @@
-"""What a client has used so far, as plain numbers."""
+"""The usage of a client so far, as plain numbers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING
 
 from ._counters import BILLED
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from ._counters import UsageCounters
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClientUsage:
-    """A client's calls, requests and costs up to now, copies made by ``with_options`` included.
+    """The calls, requests and costs of a client and of its copies so far.
 
     Attributes:
-        calls: Calls that had documents to rank and have ended, failed ones included.
+        calls: Calls with documents that have ended, with success or with an error.
         failed_calls: Calls that ended with an error.
-        requests: Requests sent, repeats and parts of split lists included.
-        retries: Repeats among them.
+        requests: Requests sent, with retries and parts of split lists.
+        retries: Retries among the requests.
         fallbacks: Calls that the fallback answered.
         cache_hits: Documents whose scores came from the cache.
-        cache_misses: Documents that the cache did not know.
-        billed_units: Sums by kind (``"search_units"``, ``"input_tokens"``, ...), as replies reported them. A kind that
-            no reply named is absent: unknown is not 0.
-        unbilled_replies: Good replies that reported no units at all, so that the sums may be too low.
-        by_tag: The same for each ``tag=``, None for calls without one; empty inside of it.
+        cache_misses: Documents whose scores were not in the cache.
+        billed_units: Sums by kind (``"search_units"``, ``"input_tokens"``, ...), as the replies reported them. A kind
+            that no reply reported is absent, because it is unknown and not 0.
+        unbilled_replies: Successful replies that reported no units. With them, the sums may be too low.
+        by_tag: The same counts for each ``tag=``, and under None for calls without a tag. Empty in those counts.
     """
 
     calls: int = 0
@@ -40,14 +40,20 @@ class ClientUsage:
     unbilled_replies: int = 0
     by_tag: dict[str | None, ClientUsage] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        values = {each.name: getattr(self, each.name) for each in fields(self)}
+        if not self.by_tag.keys() - {None}:
+            del values["by_tag"]  # without tags, it repeats the same counts
+        return f"ClientUsage({', '.join(f'{name}={value!r}' for name, value in values.items() if value)})"
+
     @property
     def search_units(self) -> float | None:
-        """Search units billed, as reported; None if no reply reported any."""
+        """The search units billed, as the replies reported them. None if no reply reported any."""
         return self.billed_units.get("search_units")
 
 
 def usage_from(counters: UsageCounters) -> ClientUsage:
-    """The counts of a ledger, in all and by tag."""
+    """Return the counts, in all and by tag."""
     by_tag: dict[str | None, dict[str, float]] = {}
     in_all: dict[str, float] = {}
     for (tag, name), amount in counters.totals().items():

@@ -26,6 +26,7 @@ from cohere_rerank.types import (
     V2RerankResponseResultsItem,
     attach,
     parse_response,
+    set_call_info,
 )
 
 SPAN = {"start": 4, "end": 7, "score": 0.8}
@@ -413,13 +414,11 @@ class TestDocuments:
         assert parse_response(item_reply(relevant_spans=spans)).results[0].span_texts == []
 
     def test_stay_out_of_everything_else(self, response):
-        """Dumps and repr show neither documents nor texts nor the fallback."""
+        """Dumps do not show documents, texts or the fallback."""
         bare = parse_response(reply())
         assert response.model_dump() == bare.model_dump()
         assert response.json() == bare.json()
         assert hash(response) == hash(bare)
-        assert repr(response) == repr(bare)
-        assert repr(response.results) == repr(bare.results)
 
     @pytest.mark.parametrize(
         ("sent", "scale"), [({}, None), ({"score_scale": "logit"}, "logit"), ({"score_scale": "furlongs"}, None)]
@@ -497,10 +496,31 @@ class TestShown:
 
     def test_repr_of_parts(self, response):
         """The repr shows only the values that are set."""
-        assert repr(response.results[1]) == "V2RerankResponseResultsItem(index=0, relevance_score=0.25)"
+        bare = parse_response(reply())
+        assert repr(bare.results[1]) == "V2RerankResponseResultsItem(index=0, relevance_score=0.25)"
+        shown = "V2RerankResponseResultsItem(index=0, relevance_score=0.25, document='first')"
+        assert repr(response.results[1]) == shown
         assert repr(V2RerankResponse(results=[])) == "V2RerankResponse(results=[])"
         fallback = attach(V2RerankResponse(results=[]), [], [], is_fallback=True)
         assert repr(fallback) == "V2RerankResponse(results=[], is_fallback=True)"
+
+    def test_repr_of_a_result_shows_the_start_of_its_text(self):
+        """In one line of 60 characters, as it was sent."""
+        item = attach(parse_response(item_reply()), [{"a": "b"}], ["a: b\n" + "word " * 1000]).results[0]
+        assert repr(item).endswith(f", document={('a: b ' + 'word ' * 11)!r}"[:-1] + "…')")
+
+    @pytest.mark.parametrize(
+        ("host", "shown"), [("api.cohere.com", False), ("cache", False), ("127.0.0.1", True), ("evil-cohere.com", True)]
+    )
+    def test_repr_shows_another_engine(self, host, shown):
+        """A host that is not Cohere's, and the local scorer whatever the host."""
+        response = parse_response(reply())
+        set_call_info(response, types.CallInfo(answered_by=host))
+        assert (f"answered_by={host}" in repr(response)) is shown
+        local = parse_response(reply(meta={"warnings": ["answered by the local scorer local-lexical 1, not by"]}))
+        set_call_info(local, types.CallInfo(answered_by=host))
+        assert local.answered_by == "local-lexical"
+        assert "answered_by=local-lexical" in repr(local)
 
     def test_repr_never_shows_an_echoed_document(self):
         response = parse_response(item_reply(document={"text": "secret"}))
@@ -511,17 +531,40 @@ class TestShown:
         """A document is text in the table, whatever it contains, and its start is complete."""
         html = attach(parse_response(item_reply()), [text], [text])._repr_html_()
         seen = _Tags(html)
-        assert seen.tags <= {"table", "thead", "tbody", "tr", "th", "td", "span", "div"}
+        assert seen.tags <= {"table", "caption", "thead", "tbody", "tr", "th", "td", "span", "div"}
         assert seen.attributes <= {"style", "dir"}
         assert "".join(" ".join(text.split())[:120].split()) in "".join("".join(seen.texts).split())
 
     def test_html_row(self, response):
         """A row has rank, score, index and text. Markup in a text is shown as text."""
         assert _Tags(response._repr_html_()).texts == [
+            "2 results",
             *("rank", "score", "index", "text"),
-            *("1", "0.943", "2", "The cat <b>sat</b>"),
-            *("2", "0.25", "0", "first"),
+            *("1", "0.943", "2", "The cat", " <b>sat</b>"),
+            *("2", "0.250", "0", "first"),
         ]
+
+    def test_html_of_no_results(self):
+        """It says so, and names the engine."""
+        response = V2RerankResponse(results=[])
+        set_call_info(response, types.CallInfo(answered_by="<b>"))
+        assert _Tags(response._repr_html_()).texts == ["no results, answered by <b>"]
+
+    def test_html_marks_relevant_spans(self):
+        """A span beyond the start of a long text is shown with what is around it."""
+        text = "before " * 100 + "<the cat>" + " after" * 100
+        spans = [{"start": 700, "end": 709, "score": 1}]
+        html = attach(parse_response(item_reply(relevant_spans=spans)), [text], [text])._repr_html_()
+        assert "before <mark>&lt;the cat&gt;</mark> after" in html
+        assert html.count("…") == 2
+
+    @given(st.text(max_size=300), st.lists(st.tuples(st.integers(0, 310), st.integers(0, 310)), max_size=4))
+    def test_html_of_any_spans(self, text, spans):
+        """Overlapping, empty and too long spans lose no character of a short text."""
+        spans = [{"start": min(span), "end": max(span), "score": 1} for span in spans]
+        html = attach(parse_response(item_reply(relevant_spans=spans)), [text], [text])._repr_html_()
+        shown = "".join("".join(_Tags(html).texts[8:]).split()).strip("…")
+        assert shown in "".join(text.split())
 
     def test_html_of_long_lists_and_texts(self):
         """The table shows 20 rows of 120 characters, with or without texts."""
@@ -529,7 +572,7 @@ class TestShown:
         assert seen.texts[-1] == "… 30 more"
         assert seen.texts.count("20") == 1
         long = attach(many(1), ["a"], ["word " * 100])
-        assert _Tags(long._repr_html_()).texts[-1] == ("word " * 24 + "…")
+        assert _Tags(long._repr_html_()).texts[-1] == ("word " * 24).rstrip() + "…"
 
     @pytest.mark.parametrize(("score", "width"), [(-3, "0.0%"), (0.5, "50.0%"), (7, "100.0%")])
     def test_html_bar_stays_in_its_cell(self, score, width):

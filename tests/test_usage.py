@@ -140,3 +140,13 @@ def test_a_row_of_a_batch_that_waits_for_its_turn_counts_once(server, make_clien
     assert len(list(client.rerank_many(rows, concurrency=1, on_error="raise"))) == 6
     usage = client.usage
     assert (usage.calls, usage.failed_calls, usage.requests) == (6, 0, 6)
+
+
+def test_the_repr_shows_each_count_once(make_either):
+    """What is not 0, and the tags only where there are any."""
+    client = make_either()
+    client.rerank(model="m", query="q", documents=["a"])
+    assert repr(client.client.usage) == "ClientUsage(calls=1, requests=1, billed_units={'search_units': 1.0})"
+    tagged = make_either(tag="shop")
+    tagged.rerank(model="m", query="q", documents=["a"])
+    assert "by_tag={'shop': ClientUsage(calls=1, requests=1" in repr(tagged.client.usage)

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+    from cohere_rerank._trace import CallTrace
+
     from .dialects import Dialect
 
 # Traffic classes. A limiter sends requests of a lower class first.
@@ -43,6 +45,7 @@ class Call:
         "texts",
         "timeout_s",
         "top_n",
+        "trace",
         "traffic_class",
     )
 
@@ -61,6 +64,7 @@ class Call:
     texts: list[str]
     timeout_s: float | None
     top_n: int | None
+    trace: CallTrace  # set when the call starts
     traffic_class: int
 
     def __repr__(self) -> str:  # never the query or the documents

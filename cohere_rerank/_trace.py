@@ -1,0 +1,39 @@
+"""Measure one call: its requests, its waits and its time."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from ._clock import Clock
+
+
+class CallTrace:
+    """What has been measured of one call. Parts of it add to it from several threads or tasks."""
+
+    __slots__ = ("_clock", "_start_s", "n_requests", "waits_s")
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._start_s = clock.monotonic()
+        self.n_requests: list[None] = []  # lists, because append is atomic
+        self.waits_s: list[float] = []
+
+    def start_request(self) -> int:
+        """Count a request, and return its number from 1."""
+        self.n_requests.append(None)
+        return len(self.n_requests)
+
+    @property
+    def attempts(self) -> int:
+        """The number of requests sent."""
+        return len(self.n_requests)
+
+    @property
+    def waited_s(self) -> float:
+        """Seconds spent waiting for retries and for the rate limit, added over all parts."""
+        return sum(self.waits_s)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the call began."""
+        return self._clock.monotonic() - self._start_s
