@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from .types import RerankResponse as RerankResponse
     from .types import RerankResponseResultsItem as RerankResponseResultsItem
     from .types import RerankResponseResultsItemDocument as RerankResponseResultsItemDocument
+    from .types import ScoreScale as ScoreScale
     from .types import V2RerankResponse as V2RerankResponse
     from .types import V2RerankResponseResultsItem as V2RerankResponseResultsItem
     from .usage import ClientUsage as ClientUsage
@@ -136,6 +137,7 @@ _MODULES = {
         "FallbackMember",
         "DialectName",
         "AnyClient",
+        "ScoreScale",
         "ApiKey",
         "ModelName",
         "Documents",
@@ -222,6 +224,7 @@ __all__ = [
     "RetryPolicy",
     "ScoreCache",
     "ScoreFunction",
+    "ScoreScale",
     "Scorer",
     "ScorerError",
     "SearchUnitsEstimate",

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit, OnEvent
+    from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit, OnEvent, ScoreScale
     from .usage import ClientUsage
 
     T = TypeVar("T")
@@ -46,12 +46,13 @@ def _backend_id(config: Config) -> tuple[Any, ...]:
 class ClientState:
     """What a client and its copies share: one sender, one retry budget, one count of usage, known dialects."""
 
-    __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "size_limits", "usage")
+    __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "score_scales", "size_limits", "usage")
 
     def __init__(self) -> None:
         self._sender: dict[str, Any] = {}
         self.budget: RetryBudget | None = None  # made when it is first needed, as the sender is
         self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
+        self.score_scales: dict[str, ScoreScale] = {}  # by address, once a score has shown it
         self.size_limits: dict[str, SizeLimit] = {}  # by address; learned from refusals
         self.has_outage = False
         self.is_closed = False
@@ -101,6 +102,8 @@ class BaseClient:
         cache: ScoreCache | None = None,
         tag: str | None = None,
         dialect: DialectName | None = None,
+        strict: bool | None = None,
+        score_scale: ScoreScale | None = None,
         clock: Clock | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
@@ -144,6 +147,10 @@ class BaseClient:
             tag: Under what name `usage` counts this client's calls.
             dialect: What the server speaks: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
                 ``"llamacpp"``; ``"auto"`` finds out with the first call and remembers.
+            strict: Whether a reply with too few results is an InvalidResponseError. False returns it as a response
+                with ``is_partial``. Default: True.
+            score_scale: What the scores of the server are: ``"unit"``, in [0, 1], or ``"logit"``, any number. Default:
+                found out from the address, the dialect and the scores; see ``score_scale`` of a response.
             clock: The clock, for tests. Default: the system's.
             on_event: A function that gets an event for each request, response, retry and fallback; see
                 ``cohere_rerank.events``. Default: None.
@@ -174,6 +181,8 @@ class BaseClient:
             cache=cache,
             tag=tag,
             dialect=self._default_dialect if dialect is None else dialect,
+            strict=strict,
+            score_scale=score_scale,
             clock=clock,
             on_event=on_event,
         )

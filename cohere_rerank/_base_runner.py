@@ -13,7 +13,7 @@ from ._trace import CallTrace
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 from ._wire.request import encode
-from ._wire.response import decode, is_quota_error
+from ._wire.response import decode, is_quota_error, scale_of, with_scale
 from .errors import (
     ApiError,
     ClientClosedError,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from ._transport.http import Reply
     from ._wire.call import Call, Part
     from .limits.limiter import Limiter
-    from .types import RerankArguments, V2RerankResponse
+    from .types import RerankArguments, ScoreScale, V2RerankResponse
 
 _log = logging.getLogger("cohere_rerank")
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
@@ -196,8 +196,20 @@ class BaseRunner:
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
         now = self.clock.time() if reply.status_code >= FIRST_ERROR else 0.0
         response = decode(part, reply.status_code, reply.headers, reply.content, now, reply.hide)
+        with_scale(response, self._score_scale(response))
         self._state.usage.add_billed(self.config.tag, response)
         return response
+
+    def _score_scale(self, response: V2RerankResponse) -> ScoreScale | None:
+        """Return the scale of the server: the setting, what a score has shown before, or what this response shows."""
+        address = self.config.base_url
+        known = self.config.score_scale or self._state.score_scales.get(address)
+        if known is not None:
+            return known
+        scale = scale_of(response, is_cohere=self.config.is_local or is_cohere(address))
+        if scale == "logit":  # also for later responses, whose scores may all be in [0, 1]
+            self._state.score_scales[address] = scale
+        return scale
 
     def _parts(self, call: Call) -> list[Part]:
         """Return the requests to send, in the dialect of the server."""

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
     from .local.scorer import ScoreFunction, Scorer
-    from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit, OnEvent
+    from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit, OnEvent, ScoreScale
 
 FALLBACK_NAMES = ("local", "keep-order")
 DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
@@ -75,6 +75,8 @@ class Config:
         cache: ScoreCache | None = None,
         tag: str | None = None,
         dialect: DialectName | None = None,
+        strict: bool | None = None,
+        score_scale: ScoreScale | None = None,
         clock: Clock | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
@@ -108,6 +110,12 @@ class Config:
         self.cache: ScoreCache | None = _checked_cache(cache)
         self.tag: str | None = _checked_tag(tag)
         self.dialect: DialectName | None = _checked_dialect(dialect)
+        if strict is not None and not isinstance(strict, bool):
+            raise InvalidRequestError(f"strict must be True or False, got {type(strict).__name__}")
+        self.strict = strict
+        if score_scale not in (None, "unit", "logit"):
+            raise InvalidRequestError(f"score_scale must be 'unit' or 'logit', got {score_scale!r:.50}")
+        self.score_scale: ScoreScale | None = score_scale
         self.clock = clock
         self.on_event: OnEvent | None = _checked_on_event(on_event)
 

@@ -53,6 +53,7 @@ __all__ = [
     "RerankResponse",
     "RerankResponseResultsItem",
     "RerankResponseResultsItemDocument",
+    "ScoreScale",
     "V2RerankResponse",
     "V2RerankResponseResultsItem",
 ]
@@ -243,13 +244,22 @@ _NO_CALL_INFO = CallInfo()
 
 
 class _ResponseSlots(ResultBase):
-    __slots__ = _internal_slots = ("_answered_by", "_call_info", "_from_fallback", "_n_documents_sent")
+    __slots__ = _internal_slots = (
+        "_answered_by",
+        "_call_info",
+        "_from_fallback",
+        "_is_partial",
+        "_n_documents_sent",
+        "_score_scale",
+    )
 
     if TYPE_CHECKING:
         _answered_by: str | None
         _call_info: CallInfo
         _from_fallback: bool
+        _is_partial: bool
         _n_documents_sent: int
+        _score_scale: Literal["unit", "logit"] | None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
@@ -310,9 +320,14 @@ class V2RerankResponse(_ResponseSlots):
 
     @property
     def score_scale(self) -> Literal["unit", "logit"] | None:
-        """What the scores are on: ``"unit"``, [0, 1], or ``"logit"``, any; None for Cohere's and ours, in [0, 1]."""
-        scale = self.__dict__.get("score_scale")
+        """The scale of the scores: ``"unit"``, in [0, 1], ``"logit"``, any number, or None if it is not known."""
+        scale = getattr(self, "_score_scale", None) or self.__dict__.get("score_scale")
         return scale if scale in ("unit", "logit") else None
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether the server sent too few results, which only a client with ``strict=False`` accepts."""
+        return getattr(self, "_is_partial", False)
 
     @property
     def scores(self) -> list[float | None]:
@@ -509,6 +524,7 @@ ModelName = (
 )
 ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
 DialectName = Literal["cohere", "v1", "jina", "tei", "llamacpp", "auto"]
+ScoreScale = Literal["unit", "logit"]
 
 
 class AnyClient(Protocol):
@@ -594,5 +610,7 @@ class ClientOptions(TypedDict, total=False):
     cache: ScoreCache | None
     tag: str | None
     dialect: DialectName | None
+    strict: bool | None
+    score_scale: ScoreScale | None
     clock: Clock | None
     on_event: OnEvent | None

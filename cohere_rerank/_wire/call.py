@@ -36,6 +36,7 @@ class Call:
         "documents",
         "headers",
         "indices",
+        "is_strict",
         "max_documents_per_request",
         "max_request_bytes",
         "max_retries",
@@ -54,6 +55,7 @@ class Call:
     dialect: Dialect | None  # None: Cohere's own
     documents: list[object]
     headers: Mapping[str, str]
+    is_strict: bool
     indices: list[int] | None  # where each text is in the caller's documents; None: at the same place
     max_documents_per_request: int
     max_request_bytes: int | None

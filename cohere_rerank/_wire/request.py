@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         max_documents_per_request: int
         max_request_bytes: int | None
         pointwise: bool | None
+        strict: bool | None
 
         def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float: ...
 
@@ -71,6 +72,7 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     call = Call()
     call.traffic_class = INTERACTIVE
     call.dialect = None
+    call.is_strict = defaults.strict is not False
     given: dict[str, Any] = {
         **{name: arguments.get(name) for name in _BODY_ARGUMENTS},
         **_option_mapping(options, "additional_body_parameters"),

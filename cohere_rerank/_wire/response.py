@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from pydantic_core import ValidationError
 
     from cohere_rerank.errors import ApiError, CohereRerankError
-    from cohere_rerank.types import V2RerankResponse
+    from cohere_rerank.types import ScoreScale, V2RerankResponse
 
     from .call import Call, Part
 
 _MANY_ERRORS = 1000  # describing each of them would need much memory
+_TOLERANCE = 1e-3  # servers that compute in half precision send 1.0005
 _MAX_NAME_CHARS = 60  # of a field's name in a message
 
 
@@ -119,8 +120,15 @@ def _check_and_sort(response: V2RerankResponse, part: Part) -> str | None:
     scores = [item.relevance_score for item in results]
     if scores != sorted(scores, reverse=True) or len(set(scores)) < len(scores):
         results.sort(key=lambda item: (-item.relevance_score, item.index))
+    n_expected = part.n_documents
     if part.top_n is not None:
         del results[part.top_n :]  # some servers ignore top_n
+        n_expected = min(part.top_n, n_expected)
+    if len(results) < n_expected:
+        if part.call.is_strict:
+            problem = f"{len(results)} results came where {n_expected} belong"
+            return f"{problem}; strict=False accepts a partial response"
+        object.__setattr__(response, "_is_partial", True)
     return None
 
 
@@ -233,18 +241,33 @@ def _merge(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankRespon
     results.sort(key=lambda item: (-item.relevance_score, item.index))
     meta = merge_meta([response.meta for response in responses])
     merged: V2RerankResponse = replace(responses[0], results=results[: call.top_n], meta=meta)
+    if any(response.is_partial for response in responses):
+        object.__setattr__(merged, "_is_partial", True)
     return with_common_scale(merged, (response.score_scale for response in responses))
 
 
 def with_common_scale(response: V2RerankResponse, scales: Iterable[str | None]) -> V2RerankResponse:
     """Return the response with the score scale of its parts. If one part has logits, the response has logits."""
-    from cohere_rerank._result_base import replace
+    known = set(scales)
+    scale = "logit" if "logit" in known else None if None in known else "unit" if known else response.score_scale
+    return with_scale(response, scale)
 
-    known = {scale for scale in scales if scale is not None}
-    if not known:
-        return response
-    scaled: V2RerankResponse = replace(response, score_scale="logit" if "logit" in known else min(known))
-    return scaled
+
+def with_scale(response: V2RerankResponse, scale: str | None) -> V2RerankResponse:
+    """Set the scale of a response that no caller has seen yet."""
+    object.__setattr__(response, "_score_scale", scale)
+    return response
+
+
+def scale_of(response: V2RerankResponse, *, is_cohere: bool) -> ScoreScale | None:
+    """Return the scale that a sorted response shows, or None if it does not show one.
+
+    A score outside [0, 1] is a logit. Scores inside may be either, unless the server is Cohere's or its dialect says.
+    """
+    results = response.results
+    if results and (results[0].relevance_score > 1 + _TOLERANCE or results[-1].relevance_score < -_TOLERANCE):
+        return "logit"
+    return "unit" if is_cohere else response.score_scale
 
 
 def merge_meta(metas: Sequence[Any]) -> Any:

@@ -18,7 +18,7 @@ from cohere_rerank._settings import Config
 from cohere_rerank._wire.request import encode
 from cohere_rerank._wire.response import build_response, decode, empty_response, redirect_target, tag_with_part
 
-CONFIG = Config(api_key="key", base_url=None)
+CONFIG = Config(api_key="key", base_url=None, strict=False)  # most replies here have one result
 SECRET = "5ecret document"
 NOW = 1_700_000_000.0
 
@@ -501,3 +501,41 @@ def test_an_error_names_its_share_of_a_split_list_only():
     tag_with_part(error, call_of(6, max_documents_per_request=3).parts()[1])
     assert error.part == "documents 3 to 5"
     assert "documents 3 to 5" in str(error)
+
+
+# Too few results ---------------------------------------------------------------------------------
+
+STRICT = Config(api_key="key", base_url=None)
+
+
+def read_strictly(content, n=3, **arguments):
+    documents = [f"text {i}" for i in range(n)]
+    (part,) = encode(STRICT, model="m", query="q", documents=documents, **arguments).parts()
+    return decode(part, 200, {}, json.dumps(content).encode(), NOW)
+
+
+@pytest.mark.parametrize(("results", "top_n", "n_expected"), [([], None, 3), ([(1, 0.5)], None, 3), ([(1, 0.5)], 2, 2)])
+def test_too_few_results_break_the_contract(results, top_n, n_expected):
+    """Without top_n, n documents need n results. The message says how to accept fewer."""
+    message = f"{len(results)} results came where {n_expected} belong; strict=False"
+    with pytest.raises(errors.InvalidResponseError, match=message):
+        read_strictly(ranking(*results), top_n=top_n)
+    partial = read(ranking(*results), top_n=top_n)
+    assert partial.is_partial
+    assert [item.index for item in partial.results] == [index for index, _ in results]
+
+
+def test_enough_results_are_not_partial():
+    """Also fewer than the documents, if top_n asks for fewer, and none for no documents."""
+    assert not read_strictly(ranking((0, 0.9), (1, 0.5), (2, 0.1))).is_partial
+    assert not read_strictly(ranking((1, 0.5)), top_n=1).is_partial
+    assert not read_strictly(ranking((0, 0.9), (1, 0.5), (2, 0.1)), top_n=5).is_partial
+
+
+def test_a_partial_part_makes_the_merged_response_partial():
+    """A caller sees it whichever part lacks results."""
+    call = call_of(2, max_documents_per_request=1)
+    replies = [ranking((0, 0.5)), ranking()]
+    responses = [decode(p, 200, {}, json.dumps(r).encode(), NOW) for p, r in zip(call.parts(), replies)]
+    assert build_response(call, call.parts(), responses).is_partial
+    assert build_response(call, call.parts(), responses[::-1]).is_partial
