@@ -211,3 +211,30 @@ def test_a_terminal_shows_a_progress_bar(write, server, monkeypatch, tmp_path):
     assert "2 rows" in shown
     assert "rows/s" in shown
     assert "done: 3 rows" in shown
+
+
+def test_a_closed_terminal_stops_a_command_as_a_signal_does(write, batch, server, tmp_path):
+    """The exit code is 130 although the progress bar and the last line cannot be written."""
+    pty = pytest.importorskip("pty", reason="no terminals here")
+    source = write(1000)
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(tmp_path)
+        command = [sys.executable, "-m", "cohere_rerank", "batch", str(source), "-o", "out.jsonl", "--limit", "none"]
+        environment = {**os.environ, "CO_API_KEY": "k", "CO_API_URL": server.url}
+        os.execve(sys.executable, [*command, "--concurrency", "1"], environment)
+    server.wait_until(lambda s: len(s.requests) >= 5)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 130
+    assert len(rows_of(tmp_path / "out.jsonl")) == len(server.requests) < 1000
+
+
+def test_csv_safe_is_an_option_of_the_command(write, batch, tmp_path):
+    """It needs a CSV file."""
+    write([{"id": "=1+1", "query": "q", "documents": ["d"]}])
+    assert batch("in.jsonl", "-o", "out.csv", "--csv-safe").returncode == 0
+    assert (tmp_path / "out.csv").read_text().splitlines()[1].startswith("'=1+1,1,")
+    done = batch("in.jsonl", "-o", "out.jsonl", "--csv-safe")
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+    assert "--csv-safe" in done.stderr
