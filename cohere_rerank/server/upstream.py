@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from cohere_rerank._clock import Deadline, SystemClock
 from cohere_rerank._retry import RetryPolicy
+from cohere_rerank._secrets import hide
 from cohere_rerank._settings import key_from_environment
 from cohere_rerank.errors import (
     ApiError,
@@ -82,8 +83,9 @@ class UpstreamBackend:
         self._executor, self._timeout_s = executor, settings.request_timeout_s
         self._policy = RetryPolicy()
         self._breaker = CircuitBreaker(clock or SystemClock())
+        self._key = key_from_environment()
         self._client = AsyncClientV2(
-            key_from_environment() or "",  # an empty key sends no key, because some upstreams need none
+            self._key or "",  # an empty key sends no key, because some upstreams need none
             base_url=settings.upstream,
             retry_policy=self._policy,
             deadline=settings.upstream_timeout_s,
@@ -96,7 +98,9 @@ class UpstreamBackend:
         if response is None:
             deadline = Deadline(SystemClock(), self._timeout_s)
             return await self._executor.run(rank_locally, raw, request, _lexical, deadline, _FALLBACK_WARNING)
-        return await self._executor.run(raw.encode_reply, request, response.model_dump(exclude_none=True))
+        # Callers must not get this server's key, wherever the upstream may quote it.
+        reply = hide(response.model_dump(exclude_none=True), self._key)
+        return await self._executor.run(raw.encode_reply, request, reply)
 
     async def _ask_upstream(self, request: V2Request, request_id: str) -> V2RerankResponse | None:
         """Return the upstream's response, or None if the upstream failed.
@@ -110,6 +114,7 @@ class UpstreamBackend:
             if not self._policy.is_outage(error):
                 self._breaker.record_success()
                 http_error = http_error_for(error)
+                http_error.message = hide(http_error.message, self._key)
                 if http_error.status in _OPERATOR_ERRORS:
                     _warn(http_error.message, error, request_id)
                 raise http_error from error

@@ -5,14 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from base64 import b64decode
+from contextlib import suppress
+from typing import Any, TypeVar
+from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from cohere_rerank._secrets import hide
 
 __all__ = ["Redaction"]
 
 REDACTED = "[redacted]"
+_T = TypeVar("_T")
 _FINGERPRINT = "fingerprint"
-_SHORTEST_KEY = 8  # shorter ones are placeholders, which could be any word of a body
 
 _REQUEST_HEADERS = {"accept", "content-type", "user-agent"}
 _RESPONSE_HEADERS = {
@@ -25,7 +29,8 @@ _RESPONSE_HEADERS = {
     "x-trial-endpoint-call-limit",
     "x-trial-endpoint-call-remaining",
 }
-_HOLDS_KEY = re.compile("auth|cookie|key|secret|token", re.IGNORECASE)
+_HOLDS_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s,;]+")
 
 _REQUEST_OPTIONS = {"model", "relevant_spans"}  # they contain no text of the user
 
@@ -47,18 +52,18 @@ class Redaction:
 
     def __init__(self, *, texts: bool = False) -> None:
         self._redacts_texts = texts
-        self._keys: set[bytes] = set()
+        self._keys: set[str] = set()
         self._texts: set[str] = set()  # the texts of the requests so far, to find them in the replies
 
     def request(self, request: Any) -> Any:
         """Redact the headers, the address and the body of vcrpy's ``Request``."""
         for name, value in dict(request.headers).items():
             if _HOLDS_KEY.search(name):
-                self._keys.update(part.encode() for part in _text(value).split() if len(part) >= _SHORTEST_KEY)
+                self._add_keys(_text(value))
             if name.lower() not in _REQUEST_HEADERS:
                 del request.headers[name]
         request.uri = self._address(request.uri)
-        request.body = self._without_keys(request.body or b"")
+        request.body = self._body_without_keys(_bytes(request.body))
         if self._redacts_texts:
             request.body = self._without_texts(request.body)
         return request
@@ -73,8 +78,10 @@ class Redaction:
         if any(headers.get("content-encoding", ())):
             encoding = headers["content-encoding"]
             raise ValueError(f"a reply with content-encoding {encoding} cannot be redacted, so it is not recorded")
-        response["headers"] = {name: values for name, values in headers.items() if name in _RESPONSE_HEADERS}
-        body = self._without_keys(response["body"]["string"] or b"")
+        kept = {name: values for name, values in headers.items() if name in _RESPONSE_HEADERS}
+        response["headers"] = self._without_keys(kept)
+        response["status"] = self._without_keys(response.get("status"))
+        body = self._body_without_keys(_bytes(response["body"]["string"]))
         response["body"]["string"] = self._redact_reply(body) if self._redacts_texts else body
         return response
 
@@ -83,21 +90,44 @@ class Redaction:
         """Return the fields of a body. A body that is not a JSON object becomes one field."""
         try:
             fields = json.loads(body or b"")
-        except ValueError:
+        except (ValueError, RecursionError):
             fields = None
         return fields if isinstance(fields, dict) else {"body": _text(body or b"")}
 
     def _address(self, uri: str) -> str:
         """Return the address without user and password, and without the values of its parameters."""
         parts = urlsplit(uri)
-        query = urlencode([(name, "redacted") for name, _ in parse_qsl(parts.query, keep_blank_values=True)])
-        return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query=query))
+        userinfo, _, netloc = parts.netloc.rpartition("@")
+        self._add_keys(unquote(userinfo.partition(":")[2]))
+        parameters = parse_qsl(parts.query, keep_blank_values=True)
+        for name, value in parameters:
+            if _HOLDS_KEY.search(name):
+                self._add_keys(value)
+        query = urlencode([(name, "redacted") for name, _ in parameters])
+        return urlunsplit(parts._replace(netloc=netloc, path=self._without_keys(parts.path), query=query))
 
-    def _without_keys(self, body: bytes | str) -> bytes:
-        body = body.encode() if isinstance(body, str) else bytes(body)
+    def _add_keys(self, text: str) -> None:
+        """Remember the parts of a value that may be keys, and for ``Basic`` the password in it."""
+        parts = {part for whole in _SEPARATORS.split(text) for part in (whole, whole.partition("=")[2])}
+        for part in list(parts):
+            with suppress(ValueError):
+                parts.add(b64decode(part, validate=True).decode("ascii").partition(":")[2])
+        self._keys |= parts - {REDACTED, "redacted", ""}
+
+    def _body_without_keys(self, body: bytes) -> bytes:
+        """Return a body without keys. JSON is redacted after parsing, because its escapes could hide parts of a key."""
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            return self._without_keys(body)
+        hidden = self._without_keys(data)
+        return body if hidden == data and self._without_keys(body) == body else json.dumps(hidden).encode()
+
+    def _without_keys(self, value: _T) -> _T:
+        """Replace the keys in strings, bytes and data, in all their encodings. `hide` ignores short keys."""
         for key in sorted(self._keys, key=len, reverse=True):
-            body = body.replace(key, REDACTED.encode())
-        return body
+            value = hide(value, key, REDACTED)
+        return value
 
     def _without_texts(self, body: bytes) -> bytes:
         fields = self.fields(body)
@@ -111,7 +141,7 @@ class Redaction:
     def _redact_reply(self, body: bytes) -> bytes:
         try:
             reply = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return self._mask_words(_text(body)).encode()
         kept = self._filter(reply, "")
         if isinstance(reply, dict):
@@ -133,6 +163,10 @@ class Redaction:
     def _mask_words(self, message: str) -> str:
         all_texts = "\n".join(self._texts).casefold()
         return re.sub(r"\w+", lambda word: REDACTED if word[0].casefold() in all_texts else word[0], message)
+
+
+def _bytes(value: bytes | str | None) -> bytes:
+    return value.encode() if isinstance(value, str) else bytes(value or b"")
 
 
 def _text(value: bytes | str) -> str:

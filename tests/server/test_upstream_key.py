@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
+from urllib.parse import quote
 
 import pytest
 
-from tests.fake_server import Server, error
-from tests.server.running_server import program, wait_until
+from tests.fake_server import Server, error, reply
+from tests.server.running_server import RunningServer, program, wait_until
 
 NOTE = "CO_API_KEY is not set"
 
@@ -75,3 +77,17 @@ def test_without_an_upstream_it_does_not_warn():
     with program() as started:
         assert started.post().status_code == 200
     assert NOTE not in "".join(started.lines)
+
+
+@pytest.mark.parametrize("status", [200, 400])
+def test_an_upstream_that_quotes_the_key_does_not_reveal_it(monkeypatch, status):
+    """The caller gets no form of the operator's key, from a reply or an error."""
+    key = "operator/Key+12345"
+    forms = [key, quote(key, safe=""), b64encode(f"x:{key}".encode()).decode(), key.replace("/", "&#x2f;")]
+    reply_body = {"id": "1", "results": [], "message": str(forms), "meta": {"warnings": forms}}
+    monkeypatch.setenv("CO_API_KEY", key)
+    with Server() as upstream, RunningServer(upstream=upstream.url) as running:
+        upstream.default = reply(status, json=reply_body)
+        response = running.post()
+    assert (response.status_code, upstream.requests[0].key) == (status, key)
+    assert not [form for form in forms if form in response.text]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from base64 import b64encode, urlsafe_b64encode
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -294,3 +296,82 @@ def test_an_unreadable_body_is_not_recorded():
     """A compression that vcrpy does not support would hide texts from redaction."""
     with pytest.raises(ValueError, match="cannot be redacted"):
         Redaction().response({"headers": {"Content-Encoding": ["zstd"]}, "body": {"string": b"\x28\xb5"}})
+
+
+# Keys in every encoding ---------------------------------------------------------------------------
+
+
+def encodings(key):
+    """Return the forms in which a server may quote a key."""
+    return {
+        "plain": key,
+        "JSON": "".join(f"\\u{ord(character):04x}" for character in key),
+        "URL": "".join(f"%{ord(character):02X}" for character in key),
+        "quoted": quote(key, safe=""),
+        "HTML": "".join(f"&#x{ord(character):x};" for character in key),
+        "base64": b64encode(f"user:{key}".encode()).decode(),
+        "base64url": urlsafe_b64encode(f"x{key}y".encode()).decode(),
+    }
+
+
+@pytest.mark.parametrize("name", encodings(KEY))
+@pytest.mark.parametrize("redact_texts", [False, True])
+def test_a_key_is_removed_in_every_encoding(server, tmp_path, name, redact_texts):
+    """A server may quote the key escaped in its body or in a header; the cassette keeps none of them."""
+    echo = encodings(KEY)[name]
+    path = tmp_path / "cassette.yaml"
+    message = echo if name == "JSON" else json.dumps(echo)[1:-1]
+    body = f'{{"message": "bad key {message}"}}'
+    server.default = reply(401, body=body.encode(), headers={"x-api-warning": echo, "content-type": "application/json"})
+    with cassette(path, redact_texts=redact_texts), pytest.raises(ours.UnauthorizedError):
+        call_ours(server.url)
+    text = path.read_text(encoding="utf-8")
+    assert "bad key [redacted]" in text
+    assert not [form for form in encodings(KEY).values() if form in text]
+
+
+def test_passwords_and_parameters_are_keys_too(server, tmp_path):
+    """What the address or a Basic header contains is removed from the reply."""
+    path = tmp_path / "cassette.yaml"
+    server.default = reply(200, json={"results": [], "id": "pass-word-1 and pass-word-2 and pass-word-3"})
+    with cassette(path), httpx.Client(trust_env=False) as client:
+        address = server.url.replace("//", "//user:pass-word-1@")
+        client.post(f"{address}/v2/rerank?token=pass-word-2", json=CALL)
+        client.post(f"{server.url}/v2/rerank", json=CALL, auth=("user", "pass-word-3"))
+    recorded = path.read_text(encoding="utf-8")
+    assert not [word for word in ("pass-word-1", "pass-word-2") if word in recorded]
+    assert recorded.count("pass-word-3") == 1  # the first reply came before this password was used
+
+
+@given(key=st.text("abcdefghijklmnopqrstuvwxyzABCDEF0123456789-_./+", min_size=8, max_size=40), text=st.text())
+def test_no_text_hides_a_key(key, text):
+    """A key between any characters is removed from requests and replies, and the redaction ends."""
+    redaction = Redaction()
+    sent = redaction.request(Recorded(json.dumps({"query": f"{text}{key}{text}"}), {"authorization": f"Bearer {key}"}))
+    assert key not in json.loads(sent.body)["query"]
+    assert key not in json.loads(redacted_reply(redaction, json.dumps({"message": f"{text}{key}"}).encode()))["message"]
+
+
+@given(body=st.binary() | st.recursive(st.text(), st.lists).map(json.dumps).map(str.encode), redact_texts=st.booleans())
+def test_any_body_can_be_redacted(body, redact_texts):
+    """Bodies need not be JSON or text. The redaction never fails, and removes the key."""
+    redaction = Redaction(texts=redact_texts)
+    redaction.request(Recorded(body + KEY.encode() + body, {"authorization": f"Bearer {KEY}"}))
+    assert KEY.encode() not in redacted_reply(redaction, body + KEY.encode())
+
+
+COMMAND = """
+interactions:
+- request: {body: null, headers: {}, method: POST, uri: "http://127.0.0.1:9/v2/rerank"}
+  response: !!python/object/apply:os.mkdir ["%s"]
+version: 1
+"""
+
+
+def test_a_cassette_cannot_run_code(tmp_path):
+    """A cassette from somebody else is data: the lowest version of vcrpy does not create Python objects from it."""
+    path, victim = tmp_path / "cassette.yaml", tmp_path / "created"
+    path.write_text(COMMAND % victim, encoding="utf-8")
+    with pytest.raises(Exception, match="constructor"), cassette(path, record="none"):
+        pass
+    assert not victim.exists()
