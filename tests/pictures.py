@@ -56,7 +56,7 @@ def screenshot(html: str, target: Path, width: int, height: int) -> None:
 
 def make(folder: Path) -> None:
     """Draw all pictures into a folder."""
-    screenshot(NOTEBOOK.format(table=response()._repr_html_()), folder / "notebook.png", 900, 180)
+    screenshot(NOTEBOOK.format(table=response()._repr_html_()), folder / "notebook.png", 900, 196)
 
 
 if __name__ == "__main__":
