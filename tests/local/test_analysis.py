@@ -1,4 +1,4 @@
-"""Folding, grams and the token estimate."""
+"""Folding and grams."""
 
 from __future__ import annotations
 
@@ -30,27 +30,27 @@ TEXTS = [
 
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("form", ["NFC", "NFD", "NFKC", "NFKD"])
-def test_composed_and_decomposed_text_fold_alike(text, form):
-    """However a text spells its marks, its words are the same."""
+def test_composed_and_decomposed_text_fold_to_the_same(text, form):
+    """Composed and decomposed letters fold to the same words."""
     assert fold(unicodedata.normalize(form, text)) == fold(text)
 
 
 @pytest.mark.parametrize("text", TEXTS)
 def test_case_does_not_matter(text):
-    """Upper and lower case fold alike, final sigma and sharp s included."""
+    """Upper and lower case fold to the same text, also final sigma and sharp s."""
     assert fold(text.upper()) == fold(text) == fold(text.lower())
 
 
 @given(st.text())
 def test_folding_a_folded_text_changes_nothing(text):
-    """Folding is idempotent, and gives words between single spaces."""
+    """Folding is idempotent, and returns words between single spaces."""
     folded = fold(text)
     assert fold(folded) == folded
     assert folded == f" {' '.join(folded.split())} "
 
 
-def test_quick_way_agrees_with_the_table():
-    """Every character that skips the table is one that the table leaves alone."""
+def test_the_fast_path_agrees_with_the_table():
+    """The table does not change the characters that skip it."""
     skipped = (
         char
         for char in map(chr, range(sys.maxunicode + 1))
@@ -79,19 +79,19 @@ def test_quick_way_agrees_with_the_table():
     ],
 )
 def test_words(text, words):
-    """What a word is: letters, marks and digits of any script; a sign of its own for an emoji."""
+    """A word has letters, marks and digits of any script. An emoji is a word."""
     assert fold(text).strip() == words
 
 
 def test_vowel_signs_stay():
-    """Indic and Thai vowel signs are letters to a reader: words that differ in them stay apart."""
+    """Words that differ in an Indic or Thai vowel sign stay different."""
     assert fold("कि") != fold("की")
     assert fold("มี") != fold("มา")
 
 
 @given(st.text(max_size=200))
-def test_every_gram_stands_in_its_own_text(query):
-    """A query holds each of its grams, so that a copy of it as document covers it fully."""
+def test_a_query_contains_its_grams(query):
+    """A folded query contains each of its grams, so a document with the same text matches all of them."""
     folded = fold(query)
     grams = query_grams(query)
     assert all(weight > 0 for weight in grams.values())
@@ -99,21 +99,21 @@ def test_every_gram_stands_in_its_own_text(query):
 
 
 def test_word_beginnings_and_names_weigh_more():
-    """The first gram of a word outweighs the later ones; a name, number or identifier its neighbours."""
+    """The first gram of a word has the highest weight. A name, number or identifier outweighs other words."""
     grams = query_grams("where is Paris")
     assert grams[" whe"] > grams["wher"] > grams["here"]
     assert grams[" par"] > grams[" whe"]
     assert query_grams("the ERR_RESET code")[" err"] > query_grams("the err reset code")[" err"]
 
 
-def test_a_capital_at_the_start_says_nothing():
-    """Every sentence starts with one."""
+def test_a_capital_at_the_start_does_not_mark_a_name():
+    """Every sentence starts with a capital, so it does not mark a name."""
     assert query_grams("Where is it") == query_grams("where is it")
     assert query_grams("¿Dónde está?") == query_grams("¿dónde está?")
 
 
 def test_unspaced_scripts_start_anywhere():
-    """Words start at each letter of a script without spaces, else at spaces."""
+    """In a script without spaces, words start at each letter. In others they start at spaces."""
     assert word_starts(fold("two words")) == [0, 4, 10]
     assert len(word_starts(fold("東京タワー"))) == len(" 東京タワー ")
 
@@ -144,7 +144,7 @@ def _longest_mark_run(text):
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("text", MARK_RUNS, ids=range(len(MARK_RUNS)))
-def test_no_run_of_marks_is_long_when_it_is_normalized(text):
+def test_long_runs_of_marks_are_cut_before_normalization(text):
     """A run of combining marks of any kind is cut after 30, so normalization stays linear."""
     safe = analysis.stream_safe(text)
     assert _longest_mark_run(safe) <= 2 * 30  # two where one character stands for two marks
@@ -153,6 +153,6 @@ def test_no_run_of_marks_is_long_when_it_is_normalized(text):
 
 
 @pytest.mark.parametrize("text", [*TEXTS, "-" * 100, "。、" * 50, "👩\u200d👩\u200d👧" * 40, "a" + "\u0301" * 30 + "b"])
-def test_text_without_a_long_run_of_marks_is_left_as_it_is(text):
+def test_text_without_a_long_run_of_marks_is_not_changed(text):
     """Natural text, long lines of signs included, is not cut."""
     assert analysis.stream_safe(text) == text

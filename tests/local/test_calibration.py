@@ -1,4 +1,4 @@
-"""Raw scores to chances."""
+"""Calibration of raw scores."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHARES = st.floats(0, 1)
 
 @given(LISTS, SHARES)
 def test_order_is_kept_and_ties_stay_ties(raw, coverage):
-    """Strictly monotone: higher stays higher, equal stays equal, all within [0, 1]."""
+    """Calibration is strictly monotone: the order stays the same, and all scores are in [0, 1]."""
     scores = calibrate(raw, coverage)
     assert all(0.0 <= score <= 1.0 for score in scores)
     order = sorted(range(len(raw)), key=raw.__getitem__)
@@ -27,8 +27,8 @@ def test_order_is_kept_and_ties_stay_ties(raw, coverage):
 
 
 @given(LISTS, SHARES, st.randoms())
-def test_places_do_not_matter(raw, coverage, random):
-    """Shuffling a list shuffles its scores."""
+def test_positions_do_not_matter(raw, coverage, random):
+    """The score of a document does not depend on its position."""
     shuffled = list(range(len(raw)))
     random.shuffle(shuffled)
     scores = calibrate(raw, coverage)
@@ -36,23 +36,23 @@ def test_places_do_not_matter(raw, coverage, random):
 
 
 @given(LISTS, SHARES, SHARES)
-def test_finding_more_of_the_query_raises_the_scores(raw, a, b):
-    """A list whose best holds more of the query scores higher as a whole."""
+def test_higher_coverage_raises_the_scores(raw, a, b):
+    """If the best document contains more of the query, all scores of the list are higher."""
     low, high = calibrate(raw, min(a, b)), calibrate(raw, max(a, b))
     assert all(x <= y for x, y in zip(low, high))
 
 
 @given(LISTS, SHARES)
 def test_a_clear_winner_scores_higher(raw, coverage):
-    """The further the best stands above the rest, the higher its score."""
+    """A larger margin of the best document means a higher score."""
     raw = [0.5, *raw]
     top = raw.index(max(raw))
     ahead = [score + 0.5 * (i == top) for i, score in enumerate(raw)]
     assert calibrate(ahead, coverage)[top] >= calibrate(raw, coverage)[top]
 
 
-def test_nothing_found_is_nearly_zero():
-    """A list that shares nothing with the query scores near 0, all alike."""
+def test_no_match_scores_nearly_zero():
+    """All documents of a list that shares nothing with the query have the same score near 0."""
     scores = calibrate([0.0, 0.0, 0.0], 0.0)
     assert len(set(scores)) == 1
     assert scores[0] < 0.05
@@ -64,6 +64,6 @@ def test_no_documents():
 
 
 @given(st.floats(-700, 0))
-def test_own_exp_is_exp(x):
-    """The portable exponential agrees with the library's to twelve digits."""
+def test_the_portable_exponential_is_correct(x):
+    """The portable exponential agrees with that of the library to twelve digits."""
     assert math.isclose(calibration._exp(x), math.exp(x), rel_tol=1e-12)

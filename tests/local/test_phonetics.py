@@ -1,4 +1,4 @@
-"""Consonants across scripts: what names sound like, which scripts a text is in, whom that helps and whom not."""
+"""Consonants across scripts: how letters sound, the scripts of a text, and the effect on rankings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ UDHR = [
 
 
 def heard(text):
-    """The consonants of a text as a caller wrote it."""
+    """Return the consonants of an unfolded text."""
     return consonants(fold(text)).strip()
 
 
@@ -38,8 +38,8 @@ def heard(text):
         ("BGRD", ["Beograd", "Београд", "ბეგრადი"]),
     ],
 )
-def test_a_name_sounds_alike_in_every_script(consonants, names):
-    """The consonants of a name are among the words heard, whatever its letters; H may stay at an end."""
+def test_a_name_has_the_same_consonants_in_every_script(consonants, names):
+    """A name has the same consonants in every script, except for an H at its end."""
     for name in names:
         assert consonants in [word.rstrip("H") for word in heard(name).split()], name
 
@@ -66,34 +66,34 @@ def test_a_name_sounds_alike_in_every_script(consonants, names):
     ],
 )
 def test_how_letters_sound(text, expected):
-    """Consonants by their names; vowels, signs, digits and Han are silent."""
+    """Consonants come from the names of letters. Vowels, signs, digits and Han have no sound."""
     assert heard(text) == expected
 
 
-def test_every_letter_of_unicode_has_sounds_or_none():
-    """No character is beyond it, and none sounds like anything but ASCII capitals."""
+def test_every_letter_of_unicode_has_a_sound_or_none():
+    """Every character has a sound of ASCII capitals, or none."""
     for code in range(sys.maxunicode + 1):
         sound = module._character_consonants(chr(code))
         assert not sound or (sound.isascii() and sound.isupper()), hex(code)
 
 
 @given(st.text())
-def test_sounds_never_meet_letters(text):
-    """Capitals and spaces, where folded text has no ASCII capital: a consonant gram matches only consonants."""
+def test_consonants_never_match_letters(text):
+    """Consonants are ASCII capitals, which no folded text has, so their grams match consonants only."""
     assert all(char == " " or "A" <= char <= "Z" for char in consonants(fold(text)))
     assert not any("A" <= char <= "Z" for char in fold(text))
 
 
 @given(st.text())
-def test_words_are_heard_one_by_one(text):
-    """What stands beside a word does not change its consonants."""
+def test_words_have_consonants_of_their_own(text):
+    """The consonants of a word do not depend on its neighbours."""
     words = (consonants(word).strip() for word in fold(text).split())
     assert consonants(fold(text)).split() == [word for word in words if word]
 
 
 @given(st.text())
-def test_every_sound_gram_stands_among_the_sounds_of_its_text(query):
-    """A copy of the query holds all of its sound grams, each with a weight."""
+def test_the_consonants_of_a_query_contain_its_grams(query):
+    """The consonants of a query contain each of its grams, and each gram has a weight."""
     text = consonants(fold(query))
     for gram, weight in consonant_grams(query).items():
         assert gram in text
@@ -101,8 +101,8 @@ def test_every_sound_gram_stands_among_the_sounds_of_its_text(query):
 
 
 @pytest.mark.parametrize(("n_words", "n_letters"), [(1, 800), (150, 5), (2, 5)])
-def test_the_heaviest_sound_grams_are_kept(n_words, n_letters):
-    """At most 64 are looked for in a long word or a long query, those that weigh most."""
+def test_the_consonant_grams_with_the_highest_weights_are_used(n_words, n_letters):
+    """A long word or a long query has 64 grams, those with the highest weights."""
     random = Random(1)
     query = " ".join("".join(random.choices("бгдклмнпрст", k=n_letters)) for _ in range(n_words))
     everything = query_grams(query, module._word_grams)
@@ -111,7 +111,7 @@ def test_the_heaviest_sound_grams_are_kept(n_words, n_letters):
 
 
 def test_names_weigh_more():
-    """As among letters, a name outweighs its neighbours, and the start of a word its rest."""
+    """As with letter grams, names outweigh other words, and the start of a word outweighs its rest."""
     grams = consonant_grams("the factory of Tesla")
     assert grams[" TS"] > grams["TSL"] > grams["FKT"]
 
@@ -129,7 +129,7 @@ def test_names_weigh_more():
     ],
 )
 def test_scripts(text, expected):
-    """Those of a quarter of the letters or more; digits and signs are in none, kana and Han are one."""
+    """A script counts if it has a quarter of the letters. Digits and signs have none. Kana and Han are one script."""
     assert scripts(fold(text)) & expected == expected
     if len(expected) < 2:
         assert scripts(fold(text)) == expected
@@ -184,14 +184,14 @@ def test_the_answer_in_the_script_of_the_question_comes_before_its_translations(
 
 
 def test_lists_of_one_script_need_no_consonants(monkeypatch):
-    """Where query and documents are in one script, no sound is looked for: scores are those of letters."""
+    """If query and documents are in one script, consonants are not used."""
     monkeypatch.setattr("cohere_rerank.local.lexical.consonant_grams", pytest.fail)
     for language in UDHR:
         paragraphs = [text for article in language["articles"].values() for text in article]
         assert any(raw_scores(paragraphs[0], paragraphs[1:])[0]), language["language"]
 
 
-def test_a_query_without_sounds_leaves_documents_as_they_are():
+def test_a_query_without_consonants_ranks_by_letters():
     """Han in the query says nothing of its sound; documents in other scripts then score as without consonant grams."""
     raw, coverage = raw_scores("東京 2020", ["Токио 2020", "Токио"])
     assert raw[0] > raw[1] == 0.0
@@ -208,8 +208,8 @@ def test_a_query_without_sounds_leaves_documents_as_they_are():
         ("battery life", "Птицы летят на юг, а батрак любит отдых."),
     ],
 )
-def test_a_few_sounds_alike_are_no_answer(query, document):
-    """Consonants of other words that happen to be those of the query keep no document at 0.5."""
+def test_a_few_matching_consonants_are_not_an_answer(query, document):
+    """A document that matches a few consonants by chance stays below 0.5."""
     assert 0.0 < LexicalScorer().score(query, [document])[0] < 0.5
 
 
@@ -231,22 +231,22 @@ def test_queries_that_nothing_answers_rarely_keep_a_document_in_another_script(n
 
 
 @pytest.mark.parametrize("company", [4, 23])
-def test_an_answer_in_another_script_still_stands_out(company):
-    """A sentence with both names of the query is kept at 0.5, and leaves its company far behind."""
+def test_an_answer_in_another_script_scores_high(company):
+    """A sentence with both names of the query scores above 0.5, and far above the others."""
     others = [text for text in IN_SCRIPTS["Russian"] if "Тесла" not in text] * company
     answer, *rest = LexicalScorer().score("Who is Nikola Tesla?", [IN_SCRIPTS["Russian"][1], *others[:company]])
     assert answer >= 0.5
     assert max(rest) < 0.1
 
 
-def test_sounds_say_less_in_a_long_text():
-    """The more there is to hear, the more of it is chance: the query counts as found to a smaller part."""
+def test_consonants_count_less_in_a_long_text():
+    """A long text matches more consonants by chance, so coverage is lower."""
     shares = [raw_scores("Nikola Tesla", ["Никола Тесла " + "и вода " * n])[1] for n in (0, 100, 1000)]
     assert shares == sorted(set(shares), reverse=True)
 
 
 def test_letters_in_a_text_of_another_script_count_in_full():
-    """A name that a Russian text writes in Latin letters is no chance."""
+    """A name in Latin letters in a Russian text is not a coincidence."""
     assert raw_scores("Nikola Tesla", ["Это Nikola Tesla, вода " + "и вода " * 1000])[1] == 1.0
 
 

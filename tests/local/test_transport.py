@@ -28,7 +28,7 @@ def ranking(response):
 
 @pytest.fixture
 def local(make_either):
-    """``local(**options)``: a adapter on a client of a ``local:`` address."""
+    """Return a function that makes an adapter of a client with a ``local:`` address."""
     return lambda api_key=None, **options: make_either(api_key, **{"base_url": "local:", **options})
 
 
@@ -36,34 +36,34 @@ def local(make_either):
 
 
 def test_no_key_is_needed(local, monkeypatch):
-    """By argument or by environment, the address is all."""
+    """The address is enough, as an argument or in the environment."""
     assert ranking(local().rerank(**CALL))[0] == 1
     monkeypatch.setenv("CO_API_URL", "local:")
     assert ranking(local(base_url=None).rerank(**CALL))[0] == 1
 
 
-def test_a_key_does_no_harm(local):
-    """Programs that pass one run on; a function is not even asked for more than it gives."""
+def test_a_key_is_accepted(local):
+    """A program that passes a key still works. A function that returns the key is not called."""
     assert local("key").rerank(**CALL).results
     assert local(lambda: "key").rerank(**CALL).results
 
 
 @pytest.mark.parametrize("model", ["rerank-v4.0-pro", "rerank-v3.5", "local-lexical", "anything"])
 def test_any_model_is_accepted(local, model):
-    """The engine stands in for all of them, and says so in ``meta.warnings``."""
+    """The engine accepts every model name, and a warning says that it answered."""
     response = local().rerank(**{**CALL, "model": model})
     assert "local-lexical" in response.meta.warnings[0]
 
 
-def test_the_same_call_gets_the_same_answer(local):
-    """From any client, id included."""
+def test_the_same_call_gets_the_same_response(local):
+    """Every client gets the same response, id included."""
     first, second = local().rerank(**CALL), local("key", client_name="x").rerank(**CALL)
     assert first == second
     assert first.id == second.id is not None
 
 
 def test_sync_and_async_agree():
-    """To the byte."""
+    """Both responses are equal."""
     blocking = ClientV2(base_url="local:").rerank(**CALL)
 
     async def main():
@@ -72,8 +72,8 @@ def test_sync_and_async_agree():
     assert asyncio.run(main()).model_dump_json() == blocking.model_dump_json()
 
 
-def test_errors_are_the_apis(local):
-    """What reaches the endpoint and is refused there comes as the same class, with an id and a message."""
+def test_errors_are_those_of_the_api(local):
+    """A request that the endpoint rejects raises the same class, with an id and a message."""
     with pytest.raises(errors.UnprocessableEntityError, match="top_k") as caught:
         local().rerank(**CALL, request_options={"additional_body_parameters": {"top_k": 1}})
     assert caught.value.request_id
@@ -81,13 +81,13 @@ def test_errors_are_the_apis(local):
 
 
 def test_a_function_may_score(local):
-    """``scorer=``: for tests with scores that can be told."""
+    """``scorer=`` accepts a function, for example in tests with known scores."""
     response = local(scorer=lambda query, documents: [0.1, 0.2, 0.3]).rerank(**CALL)
     assert response.scores == [0.1, 0.2, 0.3]
 
 
 def test_a_scorer_that_fails_is_a_typed_error(local, clock):
-    """Not repeated; also a ValueError; the cause is what it raised."""
+    """It is not retried, it is also a ValueError, and its cause is the exception of the scorer."""
     n_calls = []
 
     def broken(query, documents):
@@ -102,21 +102,21 @@ def test_a_scorer_that_fails_is_a_typed_error(local, clock):
 
 
 def test_an_unknown_scorer_is_an_error(local):
-    """It names those that are known."""
+    """The message lists the known scorers."""
     with pytest.raises(errors.InvalidRequestError, match="local:lexical"):
         local(base_url="local:bm52").rerank(**CALL)
 
 
 def test_a_copy_may_have_another_engine(local):
-    """with_options changes scorer or address; the original keeps its own."""
+    """with_options changes the scorer or the address, and does not change the original."""
     adapter = local()
     zero = adapter.client.with_options(scorer=lambda query, documents: [0.0] * len(documents))
     assert resolve(adapter, zero.rerank(**CALL)).scores == [0, 0, 0]
     assert adapter.rerank(**CALL).scores != [0, 0, 0]
 
 
-def test_a_client_of_the_api_may_go_local(server, make_either):
-    """And the copy leaves the network alone."""
+def test_a_client_of_the_api_may_have_a_local_copy(server, make_either):
+    """The copy sends no requests."""
     adapter = make_either()
     offline = adapter.client.with_options(base_url="local:")
     assert resolve(adapter, offline.rerank(**CALL)).results
@@ -125,14 +125,14 @@ def test_a_client_of_the_api_may_go_local(server, make_either):
     assert len(server.requests) == 1
 
 
-def test_a_local_client_travels(local):
-    """Without a key there is nothing to leave behind."""
+def test_a_local_client_can_be_pickled(local):
+    """A pickled client works in another place."""
     adapter = local()
     assert resolve(adapter, pickle.loads(pickle.dumps(adapter.client)).rerank(**CALL)) == adapter.rerank(**CALL)
 
 
-def test_closing_works_as_ever(local):
-    """A closed client is closed, though there is no connection."""
+def test_closing_works(local):
+    """A closed local client raises an error, as any closed client does."""
     adapter = local()
     adapter.rerank(**CALL)
     resolve(adapter, adapter.client.close())
@@ -141,7 +141,7 @@ def test_closing_works_as_ever(local):
 
 
 def test_the_event_loop_is_not_blocked():
-    """A scorer that waits for the loop to go on would otherwise never end."""
+    """A scorer that waits for the event loop does not block it."""
 
     async def main():
         ticked = threading.Event()
@@ -160,7 +160,7 @@ def test_the_event_loop_is_not_blocked():
 
 
 def test_a_cancelled_call_does_not_wait_for_its_scorer():
-    """The task ends at once, though its thread goes on."""
+    """The task ends at once, while its thread is still running."""
     entered, release = threading.Event(), threading.Event()
 
     def slow(query, documents):
@@ -179,8 +179,8 @@ def test_a_cancelled_call_does_not_wait_for_its_scorer():
     asyncio.run(main())
 
 
-def test_the_deadline_ends_a_slow_scorer():
-    """As it would end a slow server."""
+def test_the_deadline_stops_a_call_with_a_slow_scorer():
+    """A slow scorer raises the same error as a slow server."""
     release = threading.Event()
 
     def slow(query, documents):
@@ -196,7 +196,7 @@ def test_the_deadline_ends_a_slow_scorer():
 
 
 def test_many_threads_and_tasks_share_an_engine():
-    """It keeps nothing between calls."""
+    """Many threads and tasks at once get correct responses."""
     client, expected = ClientV2(base_url="local:"), {}
     texts = [f"tea {i}" for i in range(20)]
     for text in texts:
@@ -213,8 +213,8 @@ def test_many_threads_and_tasks_share_an_engine():
 # The transport by itself -------------------------------------------------------------------------
 
 
-def test_it_answers_what_the_endpoint_answers():
-    """Raw bytes through httpx, sync and async: status, headers, body."""
+def test_the_transport_returns_the_response_of_the_endpoint():
+    """Status, headers and body of the transport are those of the endpoint, sync and async."""
     bodies = [json.dumps(CALL).encode(), b"{", json.dumps({**CALL, "x": 1}).encode()]
 
     async def main():
@@ -237,8 +237,8 @@ def test_it_serves_a_client_of_the_api():
     assert reply.status_code == 400
 
 
-def test_a_scorer_whose_file_is_missing_says_so(local, monkeypatch):
-    """Making a scorer may fail too; its own error comes through."""
+def test_a_scorer_with_a_missing_file_says_so(local, monkeypatch):
+    """An error while a scorer is made is raised unchanged."""
     from cohere_rerank.local import registry
 
     def missing(_options):
