@@ -113,14 +113,14 @@ def test_wheel_is_the_package_and_its_licence(sdist_and_wheel):
         "cohere_rerank",
         "dist-info",
     }
-    assert n_bytes < 1_000_000
+    assert n_bytes < 1_250_000  # unpacked; the official package has more than 10 MB
 
 
 def test_sdist_has_what_a_contributor_needs(sdist_and_wheel):
     """It has the tests, the documentation and the Makefile, and no leftovers of a build."""
     with tarfile.open(sdist_and_wheel[0]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    wanted = {"LICENSE", "Makefile", "README.md", "hatch_build.py", "pyproject.toml", "zensical.toml"}
+    wanted = {"LICENSE", "Makefile", "README.md", ".ci/hatch_build.py", "pyproject.toml", "zensical.toml"}
     assert wanted | {"tests/test_package.py", "docs/index.md", "examples/demo.py"} <= names
     left_behind = ("__pycache__", ".venv", ".cache", ".mypy_cache", ".pytest_cache", ".ruff_cache", "site/")
     assert not [name for name in names if any(mark in name for mark in left_behind)]

@@ -1,6 +1,7 @@
-"""Build hook: the addresses of the project, and a README whose links work on a package index.
+"""Build hook: a README whose links work on a package index too.
 
-The addresses are set in one place, `[tool.hatch.metadata.hooks.custom]` of pyproject.toml.
+In the repository the links are relative. The package gets links to the repository, with the address that
+`[project.urls]` of pyproject.toml names as the source.
 """
 
 from __future__ import annotations
@@ -15,18 +16,12 @@ from hatchling.metadata.plugin.interface import MetadataHookInterface
 _RELATIVE_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)(?=[^)\s]+\))")
 
 
-class AddressesHook(MetadataHookInterface):
-    """Adds `urls` and `readme` to the metadata."""
+class ReadmeHook(MetadataHookInterface):
+    """Adds `readme` to the metadata."""
 
     def update(self, metadata: dict[str, Any]) -> None:
         """Called by hatchling with the metadata of pyproject.toml."""
-        repository = self.config["repository"]
-        metadata["urls"] = {
-            "Documentation": self.config["documentation"],
-            "Source": repository,
-            "Changelog": f"{repository}/blob/HEAD/CHANGELOG.md",
-            "Issues": f"{repository}/issues",
-        }
+        repository = metadata["urls"]["Source"]
         text = Path(self.root, "README.md").read_text(encoding="utf-8")
         metadata["readme"] = {
             "content-type": "text/markdown",
