@@ -74,6 +74,8 @@ _HINTS = {
     404: "; check base_url and the model's name",
     407: "; the proxy on the way wants a user name and a password",
 }
+_NO_SUCH_PATH = (404, 405, 501)
+_PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
 _MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
 _INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
 
@@ -443,7 +445,8 @@ def _sentence(status_code: int | None, body: Any) -> str:
     text = server_message(body)
     if status_code is None:
         return text or "The API answered with an error"
-    hint = _HINTS.get(status_code, "")
+    is_page = isinstance(body, str) and body.lstrip()[:1] == "<"
+    hint = _PAGE_HINT if is_page and status_code in _NO_SUCH_PATH else _HINTS.get(status_code, "")
     return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
 
 

@@ -123,7 +123,7 @@ class BoundedBody:
     def _reject_too_large(self, piece: bytes = b"") -> None:
         if self._status < FIRST_REDIRECT:
             if (self._first or piece).lstrip()[:20].lower().startswith(_HTML_STARTS):
-                self._discard("an HTML page came instead of JSON; check base_url")
+                self._discard("an HTML page came instead of JSON; check base_url (cohere-rerank doctor helps)")
             raise ResponseTooLargeError(
                 f"The reply is larger than {self._limit} bytes, more than this request can need. If that is expected, "
                 "set max_response_bytes.",

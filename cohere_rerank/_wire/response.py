@@ -141,7 +141,7 @@ def _invalid_response(problem: str, status: int, headers: Mapping[str, str], bod
 def _describe_invalid(error: ValidationError, content: bytes) -> str:
     """Describe the first error that pydantic found, without values of the reply, which may contain documents."""
     if content.lstrip()[:1] == b"<":
-        return "an HTML page came instead of JSON; check base_url"
+        return "an HTML page came instead of JSON; check base_url (cohere-rerank doctor helps)"
     if error.error_count() >= _MANY_ERRORS:
         return f"{error.error_count()} values have the wrong type"
     details = error.errors(include_url=False, include_context=False, include_input=False)

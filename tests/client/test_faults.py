@@ -676,3 +676,25 @@ def test_a_mark_before_the_json_is_passed_over(server, make_either):
     """Some servers begin UTF-8 with a byte order mark."""
     server.default = reply(body=b"\xef\xbb\xbf" + b'{"results": [{"index": 0, "relevance_score": 0.5}]}')
     assert make_either(strict=False).rerank(**CALL).results[0].index == 0
+
+
+@pytest.mark.parametrize("status", [200, 404, 405, 501])
+def test_a_page_of_html_asks_to_check_base_url(server, clock, make_either, status):
+    """A website, or a catch-all page, answers at this address, and not an API."""
+    server.default = html(status)
+    with pytest.raises(errors.CohereRerankError, match=r"HTML page.*check base_url.*doctor") as caught:
+        make_either(clock=clock).rerank(**CALL)
+    assert caught.value.status_code == status
+    assert caught.value.attempts == 1
+
+
+def test_tls_and_plain_http_are_told_apart(server, clock, make_either):
+    """Each mistake has its own hint."""
+    secure = server.url.replace("http://", "https://")
+    with pytest.raises(errors.ConnectionFailedError, match="does not speak TLS on this port; check base_url: http://"):
+        make_either(clock=clock, base_url=secure, max_retries=0).rerank(**CALL)
+    with Server(tls="self-signed") as encrypted:
+        plain = encrypted.url.replace("https://", "http://")
+        with pytest.raises(errors.ConnectionFailedError, match="check base_url") as caught:
+            make_either(clock=clock, base_url=plain, max_retries=0).rerank(**CALL)
+    assert caught.value.is_disconnect
