@@ -1,4 +1,4 @@
-"""Stacks to ask through, and the watch over what their tests leave behind."""
+"""Transports for the tests, and a check for what a test leaks."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from cohere_rerank._transport.pooled import PooledTransport
 
 @pytest.fixture(params=["asyncio", "trio"])
 def run(request) -> Callable[..., Any]:
-    """``run(scenario)`` runs a coroutine function on an event loop of its own."""
+    """``run(scenario)`` runs a coroutine function on a new event loop."""
     return lambda scenario: anyio.run(scenario, backend=request.param)
 
 
@@ -28,7 +28,7 @@ def quick_collecting() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def collect_leaks(quick_collecting) -> Iterator[None]:
-    """What a test leaked fails that test, with a ResourceWarning."""
+    """A leak fails the test that caused it, with a ResourceWarning."""
     yield
     gc.collect()
 

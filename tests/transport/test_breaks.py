@@ -1,4 +1,4 @@
-"""Connections that break, close or stall: told in httpx's words, replaced, and nothing mixed up."""
+"""Connections that break, close or stall: they raise httpx's errors and are replaced."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pytest
 
 from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import hang_up, huge, raw, reply, reset, truncated
-from tests.transport.asking import asend, ask, listener, send
+from tests.transport.request_helpers import rerank_request, send, send_async, silent_port
 
 
 def test_a_connection_closed_while_idle_is_replaced(server, transport):
-    """It is noticed before anything is sent on it."""
+    """The transport notices it before it sends anything on it."""
     send(transport, server.url)
     server.drop_connections()
     send(transport, server.url)
@@ -24,13 +24,13 @@ def test_a_connection_closed_while_idle_is_replaced(server, transport):
 
 
 def test_a_connection_closed_while_the_loop_was_busy_is_replaced(server, run):
-    """The loop had no turn to hear of it, so the socket is asked."""
+    """The loop has not processed the close yet, so the socket is asked."""
 
     async def scenario():
         transport = AsyncPooledTransport()
-        await asend(transport, server.url)
+        await send_async(transport, server.url)
         server.drop_connections()  # blocks this loop
-        await asend(transport, server.url)
+        await send_async(transport, server.url)
         await transport.aclose()
 
     run(scenario)
@@ -50,14 +50,14 @@ def test_a_connection_closed_while_the_loop_was_busy_is_replaced(server, run):
     ],
     ids=["hang-up", "reset", "reset-head", "reset-body", "truncated", "truncated-chunks", "no-http"],
 )
-def test_what_breaks_is_told_in_httpx_words(server, run, failure, error):
-    """The httpx exception of httpcore's name, with request and cause; the slot is free again."""
+def test_a_broken_connection_is_an_httpx_error(server, run, failure, error):
+    """It is the httpx exception with httpcore's name, its request and its cause. The slot is free afterwards."""
 
     async def scenario():
         transport = AsyncPooledTransport(max_connections=1)
         with pytest.raises(error) as caught:
-            await asend(transport, server.url)
-        await asend(transport, server.url, pool=5)
+            await send_async(transport, server.url)
+        await send_async(transport, server.url, pool=5)
         await transport.aclose()
         return caught.value
 
@@ -73,16 +73,16 @@ def test_what_breaks_is_told_in_httpx_words(server, run, failure, error):
         assert type(exception.__cause__).__module__ == "httpcore"
 
 
-def test_a_port_where_nobody_listens_is_a_connect_error(run):
-    """It names the address; the slot is free again."""
-    with listener() as (url, _):
+def test_a_closed_port_is_a_connect_error(run):
+    """The error names the address. The slot is free afterwards."""
+    with silent_port() as (url, _):
         pass
 
     async def scenario():
         transport = AsyncPooledTransport(max_connections=1)
         for _ in range(2):
             with pytest.raises(httpx.ConnectError):
-                await asend(transport, url, pool=0.5)
+                await send_async(transport, url, pool=0.5)
 
     run(scenario)
     with PooledTransport(max_connections=1) as transport:
@@ -92,14 +92,14 @@ def test_a_port_where_nobody_listens_is_a_connect_error(run):
 
 
 def test_a_socket_that_dies_while_it_is_set_up_is_a_connect_error(server, monkeypatch):
-    """Some systems refuse options on a connection that the peer has already reset."""
+    """Some systems reject socket options on a connection that the peer has reset."""
 
     def refuse(*args):
         raise OSError(22, "Invalid argument")
 
     async def scenario():
         with pytest.raises(httpx.ConnectError, match="Invalid argument"):
-            await asend(AsyncPooledTransport(), server.url)
+            await send_async(AsyncPooledTransport(), server.url)
 
     monkeypatch.setattr("cohere_rerank._transport.sockets._set_options", refuse)
     anyio.run(scenario)
@@ -109,47 +109,47 @@ def test_a_socket_that_dies_while_it_is_set_up_is_a_connect_error(server, monkey
 
 
 def test_a_body_not_read_to_its_end_closes_its_connection(server, run):
-    """The rest of it must not be taken for the next reply."""
+    """The rest of the body must not be read as the next reply."""
 
     async def scenario():
         transport = AsyncPooledTransport(max_connections=1)
-        unread = await transport.handle_async_request(ask(server.url))
+        unread = await transport.handle_async_request(rerank_request(server.url))
         await unread.aclose()
-        await asend(transport, server.url, pool=5)
+        await send_async(transport, server.url, pool=5)
         await transport.aclose()
 
     run(scenario)
     with PooledTransport(max_connections=1) as transport:
-        transport.handle_request(ask(server.url)).close()
+        transport.handle_request(rerank_request(server.url)).close()
         send(transport, server.url, pool=5)
     assert [request.connection for request in server.requests] == [1, 2, 3, 4]
 
 
-def test_only_http_and_https_are_spoken(transport):
-    """Anything else is refused in httpx's words."""
+def test_only_http_and_https_are_supported(transport):
+    """Any other scheme raises httpx's error."""
     with pytest.raises(httpx.UnsupportedProtocol, match="ftp"):
         send(transport, "ftp://127.0.0.1")
 
 
-def test_closing_closes_what_idles_and_later_what_is_in_use(server, run):
-    """A response that is open may be read on; a request after closing connects anew."""
+def test_closing_closes_idle_connections_now_and_others_after_use(server, run):
+    """An open response can still be read. A request after closing opens a new connection."""
 
     async def scenario():
         transport = AsyncPooledTransport()
-        in_use = await transport.handle_async_request(ask(server.url))
-        await asend(transport, server.url)
+        in_use = await transport.handle_async_request(rerank_request(server.url))
+        await send_async(transport, server.url)
         await transport.aclose()
         await transport.aclose()
         await anyio.to_thread.run_sync(server.wait_until, lambda s: s.n_open == 1)
         assert "results" in (await in_use.aread()).decode()
         await in_use.aclose()
         await anyio.to_thread.run_sync(server.wait_until, lambda s: s.n_open == 0)
-        await asend(transport, server.url)
+        await send_async(transport, server.url)
 
     run(scenario)
     server.wait_until(lambda s: s.n_open == 0)
     transport = PooledTransport()
-    in_use = transport.handle_request(ask(server.url))
+    in_use = transport.handle_request(rerank_request(server.url))
     send(transport, server.url)
     transport.close()
     server.wait_until(lambda s: s.n_open == 1)
@@ -162,12 +162,12 @@ def test_closing_closes_what_idles_and_later_what_is_in_use(server, run):
 
 
 def test_large_bodies_arrive_whole(server, run):
-    """Several megabytes each way, with pauses for the slower side."""
+    """Several megabytes in each direction, with pauses for the slower side."""
     sent, answered = random.Random(1).randbytes(3_000_000), random.Random(2).randbytes(3_000_000)
 
     async def scenario():
         transport = AsyncPooledTransport()
-        response = await transport.handle_async_request(ask(server.url, content=sent))
+        response = await transport.handle_async_request(rerank_request(server.url, content=sent))
         received = b""
         async for part in response.aiter_raw():
             received += part
@@ -183,13 +183,13 @@ def test_large_bodies_arrive_whole(server, run):
 
 
 def test_a_reader_that_pauses_makes_the_server_wait(server):
-    """What nobody reads does not pile up in memory."""
+    """Unread data does not fill the memory."""
 
     async def scenario():
         transport = AsyncPooledTransport()
-        response = await transport.handle_async_request(ask(server.url))
+        response = await transport.handle_async_request(rerank_request(server.url))
         for _ in range(100):
-            await asend(transport, server.url)
+            await send_async(transport, server.url)
         server.wait_until(lambda s: s.n_in_flight == 1)  # it counts a reply as done a moment after the last byte
         assert len(await response.aread()) > 60_000_000
         await response.aclose()

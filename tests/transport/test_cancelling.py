@@ -1,4 +1,4 @@
-"""A request may be cancelled at any step: its slot is free again and nothing leaks."""
+"""A request can be cancelled at any step. Its slot is free afterwards, and nothing leaks."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ import pytest
 
 from cohere_rerank._transport.pooled import AsyncPooledTransport
 from tests.fake_server import Server
-from tests.transport.asking import asend, ask, ignore_httpx_body
+from tests.transport.request_helpers import ignore_httpx_body, rerank_request, send_async
 
 
 def test_a_request_may_be_cancelled_at_any_step(server):
-    """Whether it connects, queues, writes, reads or gives back: one slot, and it is free again."""
+    """The request may be connecting, waiting, writing, reading or releasing. Its slot is free afterwards."""
 
     async def scenario(transport, n_steps):
-        task = asyncio.create_task(asend(transport, server.url))
+        task = asyncio.create_task(send_async(transport, server.url))
         for _ in range(n_steps):
             await asyncio.sleep(0)
         finished = task.done()
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        await asend(transport, server.url, pool=5)
+        await send_async(transport, server.url, pool=5)
         return finished
 
     async def at_every_step(is_fresh):
@@ -46,15 +46,15 @@ def test_a_request_may_be_cancelled_at_any_step(server):
 
 @ignore_httpx_body
 def test_a_request_may_be_cancelled_at_any_checkpoint_of_trio(server):
-    """The same by trio's rules, where every wait in a cancelled scope is cancelled again."""
+    """Trio cancels every wait in a cancelled scope again."""
 
     async def scenario(transport, n_steps):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(asend, transport, server.url)
+            tasks.start_soon(send_async, transport, server.url)
             for _ in range(n_steps):
                 await anyio.lowlevel.checkpoint()
             tasks.cancel_scope.cancel()
-        await asend(transport, server.url, pool=5)
+        await send_async(transport, server.url, pool=5)
 
     async def at_every_step():
         transport = AsyncPooledTransport(max_connections=1)
@@ -67,13 +67,13 @@ def test_a_request_may_be_cancelled_at_any_checkpoint_of_trio(server):
 
 
 def test_a_cancelled_waiter_passes_its_slot_on(server):
-    """Even when it was called in the very step in which it was cancelled."""
+    """Also if it was notified in the same step in which it was cancelled."""
 
     async def scenario(n_steps, order):
         transport = AsyncPooledTransport(max_connections=1)
-        busy = await transport.handle_async_request(ask(server.url))
+        busy = await transport.handle_async_request(rerank_request(server.url))
         await busy.aread()
-        waiters = [asyncio.create_task(asend(transport, server.url, pool=5)) for _ in range(3)]
+        waiters = [asyncio.create_task(send_async(transport, server.url, pool=5)) for _ in range(3)]
         for _ in range(3):
             await asyncio.sleep(0)
         closing = asyncio.create_task(busy.aclose())
@@ -82,7 +82,7 @@ def test_a_cancelled_waiter_passes_its_slot_on(server):
         for i in order:
             waiters[i].cancel()
         await asyncio.gather(closing, *waiters, return_exceptions=True)
-        await asend(transport, server.url, pool=5)
+        await send_async(transport, server.url, pool=5)
         await transport.aclose()
         return [waiter.cancelled() for waiter in waiters]
 
@@ -94,8 +94,8 @@ def test_a_cancelled_waiter_passes_its_slot_on(server):
 
 
 @pytest.mark.parametrize(("seed", "tls"), [(0, None), (1, None), (2, "trusted")])
-def test_a_storm_of_cancellations_leaves_the_stack_usable(seed, tls):
-    """Some are cancelled twice, some in the middle of closing; afterwards the whole cap is there, and no more."""
+def test_many_cancellations_leave_the_pool_usable(seed, tls):
+    """Some requests are cancelled twice, some while they close. Afterwards exactly all slots are free."""
     chance = random.Random(seed)
 
     async def disturb(task):
@@ -106,13 +106,13 @@ def test_a_storm_of_cancellations_leaves_the_stack_usable(seed, tls):
 
     async def scenario(server, transport):
         for _ in range(5):
-            tasks = [asyncio.create_task(asend(transport, server.url)) for _ in range(30)]
+            tasks = [asyncio.create_task(send_async(transport, server.url)) for _ in range(30)]
             await asyncio.gather(*(disturb(task) for task in tasks))
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             assert {type(outcome) for outcome in outcomes} <= {httpx.Response, asyncio.CancelledError}
         await asyncio.to_thread(server.wait_until, lambda s: s.n_open <= 4)
         with server.hold_replies():
-            all_at_once = asyncio.gather(*(asend(transport, server.url, pool=5) for _ in range(9)))
+            all_at_once = asyncio.gather(*(send_async(transport, server.url, pool=5) for _ in range(9)))
             await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 4)
         await all_at_once
         assert server.n_open <= 4

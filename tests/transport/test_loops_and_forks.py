@@ -1,4 +1,4 @@
-"""One transport for several loops, threads and processes, each with connections of its own."""
+"""One transport serves several loops, threads and processes. Each has its own connections."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ import pytest
 
 from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import Server
-from tests.transport.asking import LATE_S, asend, ask, send, together
+from tests.transport.request_helpers import LATE_S, rerank_request, send, send_async, send_concurrently
 
 
 @pytest.mark.parametrize("tls", [None, "trusted"])
 def test_one_transport_serves_one_loop_after_another(run, tls):
-    """Each loop has its own connections; those of a loop that ended are closed, without a warning."""
+    """Each loop has its own connections. Those of an ended loop are closed without a warning."""
     with Server(tls=tls) as server:
         transport = AsyncPooledTransport(verify=server.client_ssl_context() if tls else None)
         for n_loops in range(1, 4):
-            run(lambda: together(transport, server.url, 3))
+            run(lambda: send_concurrently(transport, server.url, 3))
             server.wait_until(lambda s: s.n_open == 0)
             assert server.n_connections == 3 * n_loops
 
 
 @pytest.mark.parametrize("tls", [None, "trusted"])
-def test_a_loop_closed_in_a_hurry_leaves_nothing_behind(tls):
-    """Nobody closed its async generators; the next loop's first request clears up, without a warning."""
+def test_a_loop_closed_without_cleanup_leaks_nothing(tls):
+    """Its async generators were not closed. The next loop's first request closes the sockets, without a warning."""
     with Server(tls=tls) as server:
         transport = AsyncPooledTransport(verify=server.client_ssl_context() if tls else None)
         for _ in range(2):
             loop = asyncio.new_event_loop()
-            loop.run_until_complete(together(transport, server.url, 3))
+            loop.run_until_complete(send_concurrently(transport, server.url, 3))
             loop.close()
         asyncio.run(transport.aclose())
         server.wait_until(lambda s: s.n_open == 0)
 
 
 def test_loops_in_several_threads_share_a_transport(server):
-    """At the same time, each with its own connections; closing reaches them all."""
+    """They run at the same time, each with its own connections. Closing closes all of them."""
     transport = AsyncPooledTransport(max_connections=2)
     all_asked, may_end = threading.Barrier(5, timeout=LATE_S), threading.Barrier(5, timeout=LATE_S)
 
     async def scenario():
-        await together(transport, server.url, 10)
+        await send_concurrently(transport, server.url, 10)
         await asyncio.to_thread(all_asked.wait)
         await asyncio.to_thread(may_end.wait)
 
@@ -63,7 +63,7 @@ def test_loops_in_several_threads_share_a_transport(server):
 
 
 def in_child(work: Callable[[], object]) -> bool:
-    """Whether *work* succeeds in a forked child."""
+    """Return whether *work* succeeds in a forked child."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # 3.12 and newer: forking with threads
         child = os.fork()
@@ -79,8 +79,8 @@ def in_child(work: Callable[[], object]) -> bool:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.parametrize("tls", [None, "trusted"])
-def test_a_forked_child_leaves_its_parents_connections_alone(tls):
-    """Parent and child each go on with their own; the child's closing is not heard on the parent's."""
+def test_a_forked_child_does_not_use_its_parents_connections(tls):
+    """Parent and child each use their own. If the child closes its connections, the parent's stay open."""
 
     def child(transport, url):
         send(transport, url)
@@ -98,7 +98,7 @@ def test_a_forked_child_leaves_its_parents_connections_alone(tls):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_does_not_wait_for_its_parents_locks(server):
-    """Another thread may hold them at the moment of the fork, and that thread is not in the child."""
+    """Another thread may hold a lock during the fork, and that thread does not exist in the child."""
     with PooledTransport() as transport:
         send(transport, server.url)
         with transport._pool._lock, transport._tls_lock:
@@ -107,7 +107,7 @@ def test_a_child_does_not_wait_for_its_parents_locks(server):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_child_does_not_keep_its_parents_connections_open(server):
-    """When the parent closes them the server hears it, however long the child lives."""
+    """When the parent closes them, the server sees the end, also while the child lives."""
     transport = PooledTransport()
     send(transport, server.url)
     may_end, end = os.pipe()
@@ -119,7 +119,7 @@ def test_a_child_does_not_keep_its_parents_connections_open(server):
         os.write(end, b".")
 
     def child():
-        response = transport.handle_request(ask(server.url))
+        response = transport.handle_request(rerank_request(server.url))
         os.read(may_end, 1)
         response.close()
 
@@ -133,17 +133,17 @@ def test_a_child_does_not_keep_its_parents_connections_open(server):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_runs_its_own_loop(server):
-    """The parent's loop and its connections are left alone."""
+    """The child does not touch the parent's loop and connections."""
     transport = AsyncPooledTransport()
 
     async def child():
-        await asend(transport, server.url)
+        await send_async(transport, server.url)
         await transport.aclose()
 
     loop = asyncio.new_event_loop()
-    loop.run_until_complete(asend(transport, server.url))
+    loop.run_until_complete(send_async(transport, server.url))
     assert in_child(lambda: asyncio.run(child()))
-    loop.run_until_complete(asend(transport, server.url))
+    loop.run_until_complete(send_async(transport, server.url))
     loop.run_until_complete(transport.aclose())
     loop.close()
     assert [request.connection for request in server.requests] == [1, 2, 1]

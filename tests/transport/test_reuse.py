@@ -1,4 +1,4 @@
-"""Which connection a request gets: one that is there, of its own server, and still fresh."""
+"""A request gets an existing connection if it is of the same server and has not expired."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ import time
 
 from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import Server
-from tests.transport.asking import LATE_S, asend, ask, send
+from tests.transport.request_helpers import LATE_S, rerank_request, send, send_async
 
 
 def test_a_connection_is_used_again(server, transport):
-    """One request after another, one connection."""
+    """Requests in sequence need one connection."""
     assert [send(transport, server.url).status_code for _ in range(4)] == [200] * 4
     assert server.n_connections == 1
 
 
 def test_a_connection_is_used_again_on_a_loop(server, run):
-    """One request after another, one connection."""
+    """Requests in sequence need one connection."""
 
     async def scenario():
         transport = AsyncPooledTransport()
         for _ in range(4):
-            assert (await asend(transport, server.url)).json()["results"]
+            assert (await send_async(transport, server.url)).json()["results"]
         await transport.aclose()
 
     run(scenario)
@@ -31,8 +31,8 @@ def test_a_connection_is_used_again_on_a_loop(server, run):
 
 
 def test_the_connection_used_last_is_used_first(server, transport):
-    """A stack: the longest idle sink to the bottom and can run out."""
-    responses = [transport.handle_request(ask(server.url)) for _ in range(3)]
+    """The pool is a LIFO, so connections that are idle for longest can expire."""
+    responses = [transport.handle_request(rerank_request(server.url)) for _ in range(3)]
     for response in (responses[1], responses[2], responses[0]):
         response.read()
         response.close()
@@ -42,26 +42,26 @@ def test_the_connection_used_last_is_used_first(server, transport):
 
 
 def test_the_connection_used_last_is_used_first_on_a_loop(server, run):
-    """A stack: the longest idle sink to the bottom and can run out."""
+    """The pool is a LIFO, so connections that are idle for longest can expire."""
 
     async def scenario():
         transport = AsyncPooledTransport()
-        responses = [await transport.handle_async_request(ask(server.url)) for _ in range(3)]
+        responses = [await transport.handle_async_request(rerank_request(server.url)) for _ in range(3)]
         for response in (responses[1], responses[2], responses[0]):
             await response.aread()
             await response.aclose()
         for _ in range(2):
-            await asend(transport, server.url)
+            await send_async(transport, server.url)
         await transport.aclose()
 
     run(scenario)
     assert [request.connection for request in server.requests] == [1, 2, 3, 1, 1]
 
 
-def test_what_idled_too_long_is_dropped_as_others_come_back(server):
-    """No timer: each connection that comes back takes one off the bottom."""
+def test_a_release_closes_an_expired_connection(server):
+    """There is no timer. Each release closes one expired connection."""
     transport = PooledTransport(keepalive_expiry_s=0.05)
-    responses = [transport.handle_request(ask(server.url)) for _ in range(4)]
+    responses = [transport.handle_request(rerank_request(server.url)) for _ in range(4)]
     for response in responses:
         response.read()
         response.close()
@@ -73,12 +73,12 @@ def test_what_idled_too_long_is_dropped_as_others_come_back(server):
 
 
 def test_an_expired_connection_is_not_used_again(server, run):
-    """With no time to idle every request connects."""
+    """With an idle time of 0, every request opens a connection."""
 
     async def scenario():
         transport = AsyncPooledTransport(keepalive_expiry_s=0.0)
         for _ in range(3):
-            await asend(transport, server.url)
+            await send_async(transport, server.url)
         await transport.aclose()
 
     run(scenario)
@@ -90,12 +90,12 @@ def test_an_expired_connection_is_not_used_again(server, run):
 
 
 def test_two_origins_get_their_own_connections(server, run):
-    """An idle connection to another server makes room; nobody is asked in another's place."""
+    """An idle connection to another server is replaced. No request goes to the wrong server."""
 
     async def scenario(other):
         transport = AsyncPooledTransport(max_connections=1)
         for i in range(4):
-            await asend(transport, (server, other)[i % 2].url, str(i))
+            await send_async(transport, (server, other)[i % 2].url, str(i))
         await transport.aclose()
 
     with Server() as other, PooledTransport(max_connections=1) as with_threads:
@@ -108,7 +108,7 @@ def test_two_origins_get_their_own_connections(server, run):
 
 
 def test_head_and_body_leave_in_one_packet(server, monkeypatch):
-    """A small request is one write, so the server wakes once."""
+    """A small request is one write, so the server wakes up once."""
     sent: list[bytes] = []
 
     def send_and_note(sock, data, *flags):
@@ -117,7 +117,7 @@ def test_head_and_body_leave_in_one_packet(server, monkeypatch):
 
     async def scenario():
         transport = AsyncPooledTransport()
-        await asend(transport, server.url)
+        await send_async(transport, server.url)
         await transport.aclose()
 
     monkeypatch.setattr(socket.socket, "send", send_and_note, raising=False)

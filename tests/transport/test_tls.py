@@ -1,4 +1,4 @@
-"""TLS: one context for all, certificates that are refused, HTTP/1.1 alone."""
+"""TLS: one context for all connections, untrusted certificates, only HTTP/1.1."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 
 from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import Server
-from tests.transport.asking import asend, send, together
+from tests.transport.request_helpers import send, send_async, send_concurrently
 
 
-def test_tls_is_spoken_with_one_context_for_all(monkeypatch, tmp_path, run):
-    """Made when the first https request needs it, from SSL_CERT_FILE as httpx does."""
+def test_all_connections_share_one_tls_context(monkeypatch, tmp_path, run):
+    """The first https request makes it, from SSL_CERT_FILE, as httpx does."""
     made = []
     create = httpx.create_ssl_context
     monkeypatch.setattr(httpx, "create_ssl_context", lambda: made.append(create()) or made[-1])
 
     async def scenario(transport, *urls):
         for url in urls:
-            await together(transport, url, 3)
+            await send_concurrently(transport, url, 3)
         await transport.aclose()
 
     with Server(tls="trusted") as server, Server() as plain:
@@ -36,13 +36,13 @@ def test_tls_is_spoken_with_one_context_for_all(monkeypatch, tmp_path, run):
         assert len(made) == 2 and server.n_connections == 4
 
 
-def test_a_certificate_that_nobody_signed_is_refused(run):
-    """ConnectError at once; the reason is in the chain of causes."""
+def test_a_self_signed_certificate_is_rejected(run):
+    """The error is a ConnectError, raised at once. The reason is in the chain of causes."""
 
     async def scenario(url):
         transport = AsyncPooledTransport()
         with pytest.raises(httpx.ConnectError) as caught:
-            await asend(transport, url)
+            await send_async(transport, url)
         return caught.value
 
     with Server(tls="self-signed") as server, PooledTransport() as transport:
@@ -59,7 +59,7 @@ def test_a_certificate_that_nobody_signed_is_refused(run):
 
 
 def test_only_http_1_is_offered(transport):
-    """A server that would speak HTTP/2 is not asked to."""
+    """A server that can speak HTTP/2 is not asked for it."""
     offered = []
 
     class Context(ssl.SSLContext):

@@ -1,4 +1,4 @@
-"""How the tests of connections ask, and the ports that answer nobody."""
+"""Requests for the tests of the transport, and ports that never answer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LATE_S = 2.0  # what came after this did not end on time
 ignore_httpx_body = pytest.mark.filterwarnings("ignore:Async generator 'httpx:ResourceWarning")
 
 
-def ask(url: str, query: str = "q", content: bytes | None = None, **limits: Any) -> httpx.Request:
+def rerank_request(url: str, query: str = "q", content: bytes | None = None, **limits: Any) -> httpx.Request:
     """A request to rerank; ``deadline`` is a function, other limits are httpx's timeouts."""
     deadline = {"deadline": limits.pop("deadline")} if "deadline" in limits else {}
     extensions = {"timeout": limits, **deadline}
@@ -31,14 +31,14 @@ def ask(url: str, query: str = "q", content: bytes | None = None, **limits: Any)
 
 
 def send(transport: PooledTransport, *args: Any, **limits: Any) -> httpx.Response:
-    response = transport.handle_request(ask(*args, **limits))
+    response = transport.handle_request(rerank_request(*args, **limits))
     response.read()
     response.close()
     return response
 
 
-async def asend(transport: AsyncPooledTransport, *args: Any, **limits: Any) -> httpx.Response:
-    response = await transport.handle_async_request(ask(*args, **limits))
+async def send_async(transport: AsyncPooledTransport, *args: Any, **limits: Any) -> httpx.Response:
+    response = await transport.handle_async_request(rerank_request(*args, **limits))
     try:
         await response.aread()
     finally:
@@ -46,10 +46,10 @@ async def asend(transport: AsyncPooledTransport, *args: Any, **limits: Any) -> h
     return response
 
 
-async def together(transport: AsyncPooledTransport, url: str, n: int) -> None:
+async def send_concurrently(transport: AsyncPooledTransport, url: str, n: int) -> None:
     async with anyio.create_task_group() as tasks:
         for i in range(n):
-            tasks.start_soon(asend, transport, url, str(i))
+            tasks.start_soon(send_async, transport, url, str(i))
 
 
 def left(seconds: float) -> Callable[[], float]:
@@ -58,7 +58,7 @@ def left(seconds: float) -> Callable[[], float]:
 
 
 @contextmanager
-def on_time() -> Iterator[None]:
+def in_time() -> Iterator[None]:
     start_s = time.monotonic()
     try:
         yield
@@ -67,8 +67,8 @@ def on_time() -> Iterator[None]:
 
 
 @contextmanager
-def listener(backlog: int = 8) -> Iterator[tuple[str, socket.socket]]:
-    """A port where connections are made, and nobody reads or answers."""
+def silent_port(backlog: int = 8) -> Iterator[tuple[str, socket.socket]]:
+    """A port that accepts connections but never reads or answers."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.bind(("127.0.0.1", 0))
