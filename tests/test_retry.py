@@ -116,7 +116,7 @@ def http_date(seconds_from_now):
     ],
 )
 def test_every_form_of_a_hint(headers, expected):
-    """Seconds from now, never negative; what cannot be read is no hint."""
+    """It is the seconds from now, never negative. Text that cannot be read is not a hint."""
     assert retry_after_s(429, headers, NOW) == (None if expected is None else pytest.approx(expected))
 
 
@@ -619,7 +619,7 @@ def test_a_text_in_the_place_of_a_request_id_is_not_logged(clock, caplog):
 @pytest.mark.parametrize("status", [429, 503])
 @pytest.mark.parametrize("hint", [0.0, 0.001, 0.1])
 def test_a_hint_of_no_time_waits_a_little(status, hint):
-    """With jitter, so that clients that were told to come back at once do not all do it."""
+    """It has jitter, so that not all clients return at the same moment."""
     policy = RetryPolicy()
     waits = {policy.backoff_s(failed(status, hint), n, 300) for n in (1, 2, 3) for _ in range(10)}
     assert len(waits) > 10

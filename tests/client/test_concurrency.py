@@ -1,4 +1,4 @@
-"""Threads, tasks, event loops, cancellations and forks: everyone gets the answer to their own question."""
+"""Threads, tasks, event loops, cancellations and forks: each call gets its own response."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ TEXTS = [f"text {i}" for i in range(5)]
 
 
 def ask(client, number):
-    """A question of one's own; the answer tells whose it is."""
+    """A query of its own. The response shows which call it belongs to."""
     return client.rerank(model="m", query=f"question {number}", documents=TEXTS, top_n=3)
 
 
@@ -40,7 +40,7 @@ def pairs(response):
 
 
 def sometimes(fault, every):
-    """The right answer, but for every n-th request."""
+    """A correct reply, except for every n-th request."""
     counter = iter(range(1_000_000))
 
     async def send(exchange):
@@ -53,7 +53,7 @@ def sometimes(fault, every):
 
 
 def test_threads_that_make_the_first_call_together_share_one_pool(server, make_client):
-    """No thread sees a half-made client, and nobody's connections are lost."""
+    """No thread sees a half-initialized client, and no connection leaks."""
     client = make_client(max_connections=4)
     barrier = threading.Barrier(32)
 
@@ -70,7 +70,7 @@ def test_threads_that_make_the_first_call_together_share_one_pool(server, make_c
 
 @pytest.mark.parametrize("fault", [hang_up, reset, lambda: error(503, "later")])
 def test_threads_with_faults_get_their_own_answers(server, clock, make_client, fault):
-    """A repeat in one thread disturbs no other; everyone gets what they asked for."""
+    """A retry in one thread does not disturb others. Each gets its own response."""
     client = make_client(clock=clock, max_connections=8, max_retries=20)
     server.default = sometimes(fault(), every=3)
     with ThreadPoolExecutor(16) as threads:
@@ -121,7 +121,7 @@ def test_waiting_for_a_connection_is_bounded(server, make_client):
 
 
 def test_closing_while_a_call_is_under_way_ends_in_an_answer_or_a_typed_error(server, make_client):
-    """Neither a hang nor a bare RuntimeError; later calls say that the client is closed."""
+    """There is no hang and no bare RuntimeError. Later calls say that the client is closed."""
     client = make_client(max_retries=0)
     with ThreadPoolExecutor(4) as threads:
         with server.hold_replies():
@@ -149,7 +149,7 @@ def test_a_split_call_in_many_threads(server, make_client):
 
 
 def test_many_tasks_with_faults_get_their_own_answers(server, clock, make_async_client):
-    """Tasks that repeat at the same time keep their states apart."""
+    """Tasks that retry at the same time have separate states."""
     server.default = sometimes(hang_up(), every=3)
 
     async def main():
@@ -254,7 +254,7 @@ def test_a_cancelled_wait_for_a_connection_gives_its_place_up(server, make_async
 
 
 def test_a_cancelled_split_call_cancels_its_parts(server, make_async_client):
-    """No part goes on alone."""
+    """No part continues without the call."""
 
     async def main():
         async with make_async_client(max_documents_per_request=1) as client:
@@ -304,7 +304,7 @@ def test_a_cancelled_wait_between_repeats_ends_the_call(server, make_async_clien
 
 
 def test_a_timeout_scope_around_a_call_is_obeyed(server, make_async_client):
-    """``asyncio.wait_for`` cancels; that is no failure of ours, and nothing is repeated."""
+    """``asyncio.wait_for`` cancels. That is not a failure, and nothing is retried."""
 
     async def main():
         async with make_async_client() as client:
@@ -337,7 +337,7 @@ def test_a_tasks_wait_for_a_connection_is_bounded(server, make_async_client):
 
 
 def test_the_slowest_call_holds_up_no_other(server, make_async_client):
-    """One call that hangs does not keep another from being answered."""
+    """A call that hangs does not block another one."""
 
     async def main():
         async with make_async_client() as client:
@@ -409,7 +409,7 @@ assert failures == [], failures
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_fork_while_other_threads_call_is_safe(server):
-    """Locks held by threads that are not in the child stop nobody, and no connection is used by both."""
+    """Locks of threads that the child does not have block nothing, and no connection is used by both."""
     done = subprocess.run(
         [sys.executable, "-W", "ignore::DeprecationWarning:__main__", "-c", THREADED_FORK, server.url],
         env={"PYTHONPATH": PACKAGE_HOME},
@@ -453,7 +453,7 @@ assert asyncio.run(other.rerank(**call)).results
 
 
 def test_a_program_that_never_closes_its_clients_ends_quietly(server):
-    """No warning, no hang at exit."""
+    """There is no warning, and the process ends."""
     done = subprocess.run(
         [sys.executable, "-c", EXIT, server.url],
         env={"PYTHONPATH": PACKAGE_HOME},

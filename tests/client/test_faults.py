@@ -64,7 +64,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_connection_is_tried_again(server, clock, make_either, fault):
-    """Rerank only reads, so a lost reply is asked for once more: same bytes, one wait, right answer."""
+    """Rerank only reads, so a request whose reply was lost is sent again, after one wait."""
     client = make_either(clock=clock, timeout=patience(fault))
     server.script(BROKEN[fault][0]())
     assert ranking(client.rerank(**CALL)) == BEST_FIRST
@@ -91,7 +91,7 @@ def test_a_connection_that_stays_broken_is_a_typed_error(server, clock, make_eit
 
 @pytest.mark.parametrize("fault", BROKEN)
 def test_a_broken_connection_is_not_kept(server, clock, make_either, fault):
-    """After a failure nothing stays open, and the next call gets its own answer, not a leftover."""
+    """After a failure no connection stays open, and the next call gets its own reply."""
     client = make_either(clock=clock, timeout=patience(fault), max_retries=0)
     server.script(BROKEN[fault][0]())
     with pytest.raises(errors.ConnectionFailedError):
@@ -101,7 +101,7 @@ def test_a_broken_connection_is_not_kept(server, clock, make_either, fault):
 
 
 def test_a_refused_connection_is_a_connect_error(clock, make_either):
-    """Nobody listens: retried with waits on the clock, then ours and httpx's connect error."""
+    """A closed port is retried with waits on the clock. Then the error is ours and httpx's connect error."""
     with refusing_url() as url:
         client = make_either(base_url=url, clock=clock)
         started = time.monotonic()
@@ -114,7 +114,7 @@ def test_a_refused_connection_is_a_connect_error(clock, make_either):
 
 
 def test_retry_remote_protocol_errors_can_be_turned_off(server, clock, make_either):
-    """The official option keeps its meaning: False raises a hang-up at once."""
+    """The official option keeps its meaning: False raises an early close at once."""
     client = make_either(clock=clock)
     server.default = hang_up()
     with pytest.raises(errors.ConnectionFailedError):
@@ -171,12 +171,12 @@ def test_a_connection_dropped_just_as_it_is_reused_is_replaced(server, clock, ma
 
 
 async def refuse(exchange):
-    """Answer, and read the rest of the request away."""
+    """Reply, and read the rest of the request."""
     await reply(413, text="too large", headers={"connection": "close"})(exchange)
 
 
 async def refuse_and_reset(exchange):
-    """Answer, and hang up on what is still being sent."""
+    """Reply, and close the connection while the request is still being sent."""
     await refuse(exchange)
     await asyncio.sleep(0.05)  # else the reply might be lost with the connection, and rightly so
     exchange.reset()
@@ -184,7 +184,7 @@ async def refuse_and_reset(exchange):
 
 @pytest.mark.parametrize("refusal", [refuse, refuse_and_reset])
 def test_an_early_refusal_of_a_large_request_is_read(server, clock, make_either, refusal):
-    """A server that answers 413 to the headers alone is heard, though it never took the body."""
+    """A 413 to the headers is read, although the server never read the body."""
     client = make_either(clock=clock)
     server.reply_before_body = refusal
     with pytest.raises(errors.PayloadTooLargeError):
@@ -316,7 +316,7 @@ BODIES = {
 
 @pytest.mark.parametrize("status", STATUSES)
 def test_the_status_decides_the_class(server, clock, make_either, status):
-    """One class a status, whatever form the body has; what may pass is repeated, the rest is not."""
+    """Each status has one class, whatever the body is. Only failures that may pass are retried."""
     client = make_either(clock=clock, max_retries=1)
     for content, expected in BODIES.values():
         server.default = reply(status, body=content, headers={"x-request-id": "r1"})
@@ -398,7 +398,7 @@ INVALID = {
 
 @pytest.mark.parametrize("fault", INVALID)
 def test_an_invalid_answer_is_never_handed_out(server, clock, make_either, fault):
-    """A 200 that breaks the contract is a typed error, not repeated, and quotes no document."""
+    """A 200 that breaks the contract is a typed error. It is not retried and quotes no document."""
     client = make_either(clock=clock)
     server.default = INVALID[fault]()
     with pytest.raises(errors.InvalidResponseError) as caught:
@@ -445,7 +445,7 @@ def test_results_out_of_order_are_sorted(server, clock, make_either):
 
 
 def test_an_echoed_document_stays_out_of_the_error(server, clock, make_either):
-    """What the reply says about documents is not repeated in an error's text."""
+    """The text of the error does not contain what the reply says about documents."""
     item = {"index": 0, "relevance_score": SECRET_DOCUMENT, "document": {"text": SECRET_DOCUMENT}}
     server.default = reply(json={"results": [item]})
     with pytest.raises(errors.InvalidResponseError) as caught:
@@ -542,7 +542,7 @@ def test_a_redirect_within_the_origin_is_followed(server, clock, make_either, st
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305])
 def test_a_redirect_that_would_drop_the_body_is_an_error(server, clock, make_either, status):
-    """The error names the target; nothing else is asked."""
+    """The error names the target. No other request is sent."""
     server.default = redirect(status, "/v2/moved")
     with pytest.raises(errors.RedirectError, match="/v2/moved") as caught:
         make_either(clock=clock).rerank(**CALL)
@@ -562,7 +562,7 @@ def test_a_redirect_that_would_drop_the_body_is_an_error(server, clock, make_eit
     ],
 )
 def test_the_key_never_crosses_origins(server, clock, make_either, status, target):
-    """Another port, host, scheme or user is another origin: an error, and nobody there is asked."""
+    """Another port, host, scheme or user is another origin. It is an error, and nothing is sent there."""
     with Server() as other:
         server.default = redirect(status, target.format(other=other.port, port=server.port))
         with pytest.raises(errors.RedirectError) as caught:
@@ -575,7 +575,7 @@ def test_the_key_never_crosses_origins(server, clock, make_either, status, targe
     "target", ["http:\\\\127.0.0.1:{other}/v2", "\\\\127.0.0.1:{other}/v2", "http:127.0.0.1:{other}/"]
 )
 def test_a_disguised_target_gets_no_key(server, clock, make_either, target):
-    """What a browser might read as another host is a path to us, or refused: nobody else is asked."""
+    """A location that a browser may read as another host is a path here, or an error. Nothing is sent elsewhere."""
     with Server() as other:
         server.default = redirect(307, target.format(other=other.port))
         with pytest.raises(errors.CohereRerankError):
@@ -625,7 +625,7 @@ def test_a_self_signed_certificate_fails_at_once(clock, make_either):
 
 
 def test_a_private_authority_is_trusted_when_named(clock, make_either, monkeypatch, tmp_path):
-    """SSL_CERT_FILE is obeyed, and a certificate for another host is still refused."""
+    """SSL_CERT_FILE is used, and a certificate for another host is still rejected."""
     with Server(tls="trusted") as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.write_authority(tmp_path / "ca.pem")))
         assert ranking(make_either(base_url=server.url, clock=clock).rerank(**CALL)) == BEST_FIRST
@@ -645,7 +645,7 @@ def test_a_broken_tls_connection_is_tried_again(clock, make_either, monkeypatch,
 
 
 def test_the_wrong_scheme_is_a_typed_error(server, clock, make_either):
-    """https spoken to an http port, and http to an https port."""
+    """https to an http port, and http to an https port."""
     with pytest.raises(errors.ConnectionFailedError):
         make_either(base_url=f"https://127.0.0.1:{server.port}", clock=clock, timeout=2).rerank(**CALL)
     with Server(tls="trusted") as secure, pytest.raises(errors.ConnectionFailedError):
@@ -680,7 +680,7 @@ def test_a_mark_before_the_json_is_passed_over(server, make_either):
 
 @pytest.mark.parametrize("status", [200, 404, 405, 501])
 def test_a_page_of_html_asks_to_check_base_url(server, clock, make_either, status):
-    """A website, or a catch-all page, answers at this address, and not an API."""
+    """A website or a catch-all page is at this address, and not an API."""
     server.default = html(status)
     with pytest.raises(errors.CohereRerankError, match=r"HTML page.*check base_url.*doctor") as caught:
         make_either(clock=clock).rerank(**CALL)

@@ -30,7 +30,7 @@ def ranking(response):
 
 @pytest.fixture
 def bring(make_either):
-    """``bring(httpx_options, **options)``: a adapter whose client brings an httpx client of these options."""
+    """``bring(httpx_options, **options)``: an adapter whose client uses an httpx client with these options."""
 
     def make(httpx_options=None, **options):
         kind = httpx.AsyncClient if is_async(make_either(base_url="local:")) else httpx.Client
@@ -167,7 +167,7 @@ def test_event_hooks_run(server, make_either, encoding, reads):
 
 @pytest.mark.parametrize("reads", [False, True])
 def test_a_hook_that_raises_for_status_changes_nothing(server, clock, make_either, reads):
-    """httpx's own example of a hook: the error is ours for the status, and 503 is repeated as ever."""
+    """httpx's own example of a hook. The error is ours for the status, and a 503 is retried."""
     client_is_async = is_async(make_either(base_url="local:"))
 
     async def read_and_raise(response):
@@ -195,7 +195,7 @@ def test_a_hook_that_raises_for_status_changes_nothing(server, clock, make_eithe
 
 
 def test_what_a_hook_raises_comes_through(server, make_either):
-    """The caller's own error is the caller's, and is not repeated."""
+    """An error of the caller's hook is raised unchanged and not retried."""
 
     class OverBudgetError(Exception):
         pass
@@ -217,7 +217,7 @@ def test_what_a_hook_raises_comes_through(server, make_either):
 
 @contextmanager
 def http2_server():
-    """The API spoken over HTTP/2 without TLS, by hypercorn."""
+    """The API over HTTP/2 without TLS, served by hypercorn."""
     asyncio_serve = pytest.importorskip("hypercorn.asyncio").serve
     config = pytest.importorskip("hypercorn.config").Config()
     config.bind, config.errorlog, config.accesslog = ["127.0.0.1:0"], None, None
@@ -258,7 +258,7 @@ def http2_server():
 
 
 def test_http2_is_an_httpx_client_away(bring, clock):
-    """``httpx.Client(http2=True)`` speaks HTTP/2, errors included."""
+    """``httpx.Client(http2=True)`` uses HTTP/2, also for errors."""
     pytest.importorskip("h2")
     with http2_server() as (url, versions):
         client = bring({"http1": False, "http2": True}, base_url=url, clock=clock)
@@ -297,7 +297,7 @@ def test_a_proxy_of_the_environment_is_used(server, proxy, make_either, monkeypa
 
 @pytest.mark.parametrize("no_proxy", ["127.0.0.1", "*", "example.com,127.0.0.1"])
 def test_no_proxy_is_obeyed(server, proxy, make_either, monkeypatch, no_proxy):
-    """Hosts that it names are asked directly."""
+    """Requests to these hosts are sent directly."""
     monkeypatch.setenv("HTTP_PROXY", proxy.url)
     monkeypatch.setenv("NO_PROXY", no_proxy)
     assert ranking(make_either().rerank(**CALL)) == BEST_FIRST
@@ -317,7 +317,7 @@ def test_https_goes_through_a_tunnel(proxy, make_either, monkeypatch, tmp_path):
 
 
 def test_a_proxy_that_refuses_is_a_connection_error(clock, make_either, monkeypatch):
-    """Ours and httpx's proxy error; repeated, since proxies recover."""
+    """The error is ours and httpx's proxy error. It is retried, because proxies recover."""
     with Proxy(status=502) as proxy:
         monkeypatch.setenv("HTTPS_PROXY", proxy.url)
         with pytest.raises(errors.ConnectionFailedError) as caught:
@@ -327,7 +327,7 @@ def test_a_proxy_that_refuses_is_a_connection_error(clock, make_either, monkeypa
 
 
 def test_a_failure_on_the_way_to_a_proxy_says_so(clock, make_either, monkeypatch):
-    """Nobody remembers that the environment names one."""
+    """Users forget that the environment sets a proxy."""
     with refusing_url() as url:
         monkeypatch.setenv("HTTP_PROXY", url)
         with pytest.raises(errors.ConnectionFailedError, match="proxy from the environment") as caught:

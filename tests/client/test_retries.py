@@ -1,4 +1,4 @@
-"""Repeats as a caller meets them: how often, after which waits, and what the final error says. No test sleeps."""
+"""Retries as a caller sees them: how many, after which waits, and the final error. No test sleeps."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_a_repeat_that_fails_for_good_ends_the_call(server, clock, make_either):
 
 
 def test_a_broken_answer_after_a_repeat_ends_the_call(server, clock, make_either):
-    """An answer that breaks the contract is not asked for again."""
+    """A request is not retried after a reply that breaks the contract."""
     server.script(error(503, "later"), reply(json={"results": None}))
     failure = fails(make_either(clock=clock), errors.InvalidResponseError)
     assert (failure.attempts, len(server.requests)) == (2, 2)
@@ -222,7 +222,7 @@ def test_a_hint_longer_than_what_is_left_fails_at_once(server, clock, make_eithe
 
 
 def test_a_429_without_a_hint_is_spread_over_the_minute(server, clock, make_either):
-    """Cohere counts requests by the minute: the last repeat comes when the window has passed."""
+    """Cohere counts requests per minute, so the last retry comes after a minute."""
     server.default = error(429, "slow down")
     for n in (1, 2, 4):
         clock.sleeps.clear()
@@ -233,7 +233,7 @@ def test_a_429_without_a_hint_is_spread_over_the_minute(server, clock, make_eith
 
 
 def test_a_429_without_a_hint_makes_do_with_the_deadline(server, clock, make_either):
-    """All repeats are still sent when there is less than a minute."""
+    """All retries are sent, also if less than a minute remains."""
     server.default = error(429, "slow down")
     failure = fails(make_either(clock=clock, deadline=9), errors.TooManyRequestsError)
     assert failure.attempts == 3
@@ -288,7 +288,7 @@ def test_every_call_has_its_own_deadline(server, clock, make_either):
 
 
 def test_an_outage_is_not_met_with_a_multiple_of_the_load(server, clock, make_either):
-    """Calls share the repeats that may be open, 100 by default, and then fail at once, saying so."""
+    """Calls share a budget of 100 open retries. When it is used up, a failure is raised at once and says so."""
     server.default = error(503, "down")
     client = make_either(clock=clock)
     failures = [fails(client) for _ in range(150)]
@@ -299,7 +299,7 @@ def test_an_outage_is_not_met_with_a_multiple_of_the_load(server, clock, make_ei
 
 
 def test_copies_share_the_budget(server, clock, make_either):
-    """with_options is no way around it."""
+    """with_options does not get around it."""
     server.default = error(503, "down")
     adapter = make_either(clock=clock, retry_policy=RetryPolicy(budget=3))
     twin = adapter.client.with_options(max_retries=5)
@@ -311,7 +311,7 @@ def test_copies_share_the_budget(server, clock, make_either):
 
 
 def test_successes_refill_the_budget(server, clock, make_either):
-    """A repeat that succeeds costs nothing; after an outage ten successes allow one repeat again."""
+    """A retry that succeeds returns its token. After an outage ten successes allow one retry."""
     client = make_either(clock=clock, retry_policy=RetryPolicy(budget=1))
     for _ in range(3):
         server.script(error(503, "once"))

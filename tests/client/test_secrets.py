@@ -55,7 +55,7 @@ def leaks(text, secrets=SECRETS):
 
 
 def ours_alone(trace):
-    """The part of a traceback below the tests' own frames, whose locals are the tests' business."""
+    """The part of a traceback below the frames of the tests."""
     while trace is not None and not trace.tb_frame.f_code.co_filename.startswith(PACKAGE):
         trace = trace.tb_next
     return trace
@@ -242,7 +242,7 @@ def test_the_warning_of_a_fallback_quotes_nothing(server, clock, make_either, ca
 
 
 def test_a_refused_certificate_shows_no_secret(clock, make_either):
-    """The handshake fails before anything is sent; the error names the reason alone."""
+    """The handshake fails before anything is sent. The error names only the reason."""
     with Server(tls="self-signed") as server, pytest.raises(errors.CertificateError) as caught:
         make_either(KEY, base_url=server.url, clock=clock).rerank(**call())
     assert not leaks("".join(traceback.format_exception(caught.value)))
@@ -357,7 +357,7 @@ def test_a_key_that_a_server_quotes_is_hidden(server, clock, make_either, form, 
 
 
 def test_the_key_in_the_headers_of_an_unreadable_reply_is_hidden(server, clock, make_either):
-    """Also where the reply is refused before its body is read."""
+    """Also if the reply is rejected before its body is read."""
     server.default = reply(body=b"x", headers={"content-encoding": "br", "x-request-id": f"id-{KEY}"})
     with pytest.raises(errors.InvalidResponseError) as caught:
         make_either(KEY, clock=clock, max_retries=0).rerank(**call())

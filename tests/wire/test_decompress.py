@@ -23,7 +23,7 @@ def raw_deflate(data):
 
 
 def stored(data):
-    """Deflate that does not compress, as level 0 gives."""
+    """Deflate without compression, as level 0 produces it."""
     packer = zlib.compressobj(0, wbits=-zlib.MAX_WBITS)
     return packer.compress(data) + packer.flush()
 
@@ -120,7 +120,7 @@ def test_one_byte_too_many_is_refused(form, sizes):
 
 @pytest.mark.parametrize("form", ["gzip", "gzip in members", "deflate", "raw deflate"])
 def test_a_bomb_goes_off_in_no_more_memory_than_the_limit(form):
-    """A hundred times the limit in a few kB, in one chunk: it is refused before it is unpacked."""
+    """A chunk of a few kB contains a hundred times the limit. It is rejected before it is decompressed."""
     encoding, pack = FORMS[form]
     limit = MIB // 4
     bomb = pack(b"\0" * (100 * limit))
@@ -163,7 +163,7 @@ def test_a_bomb_of_many_members_is_refused():
 
 
 def test_what_announces_its_size_is_refused_before_it_is_read():
-    """The header alone is enough; one that is no number decides nothing."""
+    """Content-Length is enough. A value that is not a number is ignored."""
     with pytest.raises(errors.ResponseTooLargeError) as caught:
         BoundedBody({"content-length": "101", "x-request-id": "r"}, 200, 100)
     assert (caught.value.status_code, caught.value.request_id) == (200, "r")
@@ -172,7 +172,7 @@ def test_what_announces_its_size_is_refused_before_it_is_read():
 
 
 def test_an_error_page_too_is_held_to_the_limit():
-    """Nothing of it is kept and no more is read: its status says enough, and decides about a repeat."""
+    """Its body is dropped, and no more is read. The status says enough and decides about a retry."""
     body = BoundedBody({}, 503, 100)
     body.feed(b"x" * 101)
     assert body.is_discarded
@@ -258,7 +258,7 @@ def test_a_broken_body_is_an_invalid_response(name, sizes):
 @pytest.mark.parametrize("name", BROKEN)
 @pytest.mark.parametrize("status", [400, 429, 502, 503])
 def test_a_broken_body_of_an_error_counts_as_empty(name, status):
-    """The status says what is wrong, and whether to ask again: a proxy's brotli page must not hide a 503."""
+    """The status says what is wrong and decides about a retry. A proxy's brotli page must not hide a 503."""
     encoding, data = BROKEN[name]
     assert read(pieces(data, [5]), headers_of(encoding), status=status) == b""
 

@@ -1,4 +1,4 @@
-"""Other servers' spellings of the API: each dialect against a server that speaks it, and "auto" against all of them."""
+"""The dialects of other servers: each against such a server, and "auto" against all of them."""
 
 from __future__ import annotations
 
@@ -319,7 +319,7 @@ def test_an_infinite_logit_is_a_typed_error():
 
 
 class Logits(LlamaCpp):
-    """Sends the scores that stand in the documents."""
+    """Sends the numbers in the documents as scores."""
 
     def ranked(self, body):
         results = [{"index": i, "relevance_score": float(text)} for i, text in enumerate(body["documents"])]

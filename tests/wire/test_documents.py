@@ -1,4 +1,4 @@
-"""Documents become texts: what is accepted, in which form, and what is refused with which words."""
+"""Documents become texts: what is accepted, in which form, and which errors name the rest."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ class Page(pydantic.BaseModel):
 
 
 class Lazy(Mapping):
-    """A mapping that is no dict."""
+    """A mapping that is not a dict."""
 
     def __init__(self, fields):
         self.fields = fields
@@ -119,13 +119,13 @@ class Lazy(Mapping):
 
 
 def written(value):
-    """The lines for a value: what stands after its key, or below it without indentation."""
+    """The lines for a value: the text after its key, or below it without indentation."""
     first, _, rest = to_yaml({"f": value}).removeprefix("f:").partition("\n")
     return first.strip() or textwrap.dedent(rest).rstrip("\n")
 
 
 def refusal(documents, rank_fields=None):
-    """The sentence with which the documents are refused."""
+    """The message of the error for these documents."""
     with pytest.raises(InvalidRequestError) as caught:
         to_texts(documents, rank_fields)
     assert isinstance(caught.value, ValueError)
@@ -158,14 +158,14 @@ def test_subclasses_of_str_become_plain_str():
 
 
 def test_no_documents_are_no_texts():
-    """An empty list is the client's to answer."""
+    """The client handles an empty list."""
     assert to_texts([]) == ([], [])
     assert to_texts(iter(())) == ([], [])
 
 
 @pytest.mark.parametrize("make", [tuple, iter, collections.deque, lambda d: (x for x in d), lambda d: dict.fromkeys(d)])
 def test_any_iterable_is_read_once(make):
-    """Lists, tuples, generators, deques; a mapping is no list of documents."""
+    """Lists, tuples, generators and deques work. A mapping is not a list of documents."""
     documents = make(["a", "b"])
     if isinstance(documents, dict):
         documents = documents.keys()
@@ -184,7 +184,7 @@ def test_an_error_inside_the_callers_iterator_is_the_callers():
 
 
 def test_the_published_example_is_written_as_published():
-    """The dicts of Cohere's guide give the strings of its request, byte for byte."""
+    """The dicts of Cohere's guide become the strings of its request, byte for byte."""
     sample = json.loads((ROOT / "tests/samples/structured_documents.json").read_text(encoding="utf-8"))
     items, texts = to_texts(sample["dict_documents"])
     assert texts == sample["request_documents"]
@@ -217,7 +217,7 @@ STRUCTURED: dict[str, Any] = {
 
 @pytest.mark.parametrize("document", STRUCTURED.values(), ids=STRUCTURED)
 def test_every_kind_of_structured_document_gives_its_fields_in_order(document):
-    """Alone, among strings, and nested in another one."""
+    """As the only document, among strings, and nested in another one."""
     assert to_yaml(document) == "a: 1\nb: x\n"
     items, texts = to_texts(["text", document])
     assert items[1] is document
@@ -377,7 +377,7 @@ def test_the_same_set_is_the_same_text_in_every_process():
 
 
 def test_rank_fields_pick_and_order():
-    """Each document sends those it has, in the order asked for; strings are sent whole."""
+    """Each document sends the fields that it has, in the given order. Strings are sent whole."""
     documents = [{"a": 1, "b": 2, "c": 3}, {"c": 4}, "text", Author("A"), Lazy({"c": 5, "a": 6})]
     _, texts = to_texts(documents, ["c", "a", "name"])
     assert texts == ["c: 3\na: 1\n", "c: 4\n", "text", "name: A\n", "c: 5\na: 6\n"]

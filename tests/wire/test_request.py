@@ -67,7 +67,7 @@ def test_only_what_was_given_goes_out():
 
 
 def test_everything_goes_out_under_its_name():
-    """And nothing that is ours alone."""
+    """The body contains nothing else."""
     wire = {"top_n": 1, "max_tokens_per_doc": 4096, "priority": 999, "relevant_spans": {"mode": "enabled"}}
     ours = {"min_score": 0.5, "max_documents_per_request": 5, "deadline": 1.0, "rank_fields": ["text"]}
     assert body(**wire, **ours) == {**MINIMAL, **wire}
@@ -114,7 +114,7 @@ def test_relevant_spans_in_every_form(spans, expected):
 
 
 def test_an_iterator_is_read_once():
-    """The bytes are made from a list: a repeat sends the same documents, not none."""
+    """Documents are read once into a list, so a retry sends the same ones."""
     call = encoded(documents=(text for text in MINIMAL["documents"]))
     assert [part.content for part in call.parts()] == [part.content for part in call.parts()]
     assert json.loads(call.parts()[0].content) == MINIMAL
@@ -134,7 +134,7 @@ def test_the_arguments_are_never_changed():
 
 
 def test_repr_shows_no_query_and_no_document():
-    """Calls and parts stand in logs and debuggers."""
+    """Calls and parts appear in logs and debuggers."""
     call = encoded(documents=["5ecret"] * 5, query="5ecret", max_documents_per_request=2)
     shown = f"{call!r} {call} {call.parts()!r}"
     assert "5ecret" not in shown
@@ -399,7 +399,7 @@ def test_none_in_additional_body_parameters_is_not_given():
 
 @pytest.mark.parametrize("value", [object(), np.int64(3), b"\xff", {1: object()}])
 def test_what_json_has_no_form_for_is_refused(value):
-    """It can only stand in additional_body_parameters, and that is what the error says."""
+    """It can only come from additional_body_parameters, and the error says so."""
     with pytest.raises(errors.InvalidRequestError, match="additional_body_parameters"):
         body(request_options={"additional_body_parameters": {"x": value}})
 
@@ -425,7 +425,7 @@ def test_surrogates_in_additional_parameters_are_replaced_too():
 
 
 def test_no_surrogate_no_warning():
-    """Astral characters are no surrogates."""
+    """Characters above U+FFFF are not surrogates."""
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert body(query="😀\U0010ffff")["query"] == "😀\U0010ffff"
@@ -446,7 +446,7 @@ def test_positions_survive_the_replacement(text):
 
 @given(n_documents=st.integers(1, 300), size=st.integers(1, 50), top_n=st.none() | st.integers(1, 400))
 def test_parts_cover_every_document_once(n_documents, size, top_n):
-    """In order, none twice, none above the limit, as few as can be and of equal size; top_n asks for no more."""
+    """The parts are in order, as few as possible, of equal size, and within the limit. top_n does not exceed a part."""
     texts = [f"document {index}" for index in range(n_documents)]
     call = encoded(documents=texts, max_documents_per_request=size, top_n=top_n)
     parts = call.parts()
@@ -488,7 +488,7 @@ def test_a_local_address_gets_the_whole_list():
 
 
 def test_no_documents_are_no_mistake():
-    """Whoever filtered a list to nothing gets an empty ranking; the client sends nothing for it."""
+    """A list that a filter emptied gives an empty ranking. Nothing is sent for it."""
     for nothing in ([], (), iter([])):
         call = encoded(documents=nothing)
         assert (call.documents, call.texts) == ([], [])

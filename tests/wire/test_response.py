@@ -35,7 +35,7 @@ def read(content, n=3, status=200, headers=None, **arguments):
 
 
 def ranking(*scores):
-    """A reply that gives these (index, score) pairs, echoing documents as some servers do."""
+    """A reply with these (index, score) pairs, which echoes documents as some servers do."""
     return {
         "id": "reply-id",
         "results": [{"index": i, "relevance_score": s, "document": {"text": SECRET}} for i, s in scores],
@@ -182,7 +182,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_reply_that_breaks_the_contract_is_a_typed_error(name):
-    """Never an answer, never a raw exception; one sentence with the status and without the reply's texts."""
+    """It is never a response and never a raw exception. The message has no text of the reply."""
     with pytest.raises(errors.InvalidResponseError) as caught:
         read(BROKEN[name], headers={"x-request-id": "req-1"})
     error = caught.value
@@ -212,7 +212,7 @@ def test_an_html_page_is_called_one():
 
 
 def test_a_broken_reply_keeps_its_id():
-    """From the body, where Cohere's stands, else from the headers."""
+    """It comes from the body, as Cohere sends it, or from the headers."""
     for content, expected in [
         (ranking((9, 0.5)), "reply-id"),
         ({"id": "x"}, "x"),
@@ -357,7 +357,7 @@ def test_what_redirects_are_followed(status, location, target):
 
 @pytest.mark.parametrize("status", [200, 300, 301, 302, 303, 304, 305, 306, 309, 400])
 def test_only_307_and_308_keep_method_and_body(status):
-    """The others may turn the POST into a GET."""
+    """Other redirects may turn the POST into a GET."""
     assert redirect_target(HERE, status, "/other") is None
 
 
@@ -366,7 +366,7 @@ def test_only_307_and_308_keep_method_and_body(status):
     st.sampled_from(["", "/", "//", "https://", "https://api.example", "https:\\\\", "\thttps://"]),
 )
 def test_a_followed_redirect_stays_at_its_origin(text, start):
-    """For httpx too, which is who connects; and no location raises."""
+    """httpx agrees, because it connects. No location raises."""
     target = redirect_target(HERE, 307, start + text)
     if target is None:
         return
@@ -381,7 +381,7 @@ def test_a_followed_redirect_stays_at_its_origin(text, start):
 
 
 def whole_and_split(scores, size, **arguments):
-    """The same model's answer to one request, and to several."""
+    """The same model's reply to one request, and to several."""
 
     def replies(call):
         for part in call.parts():
@@ -424,7 +424,7 @@ def test_top_n_is_a_prefix_of_the_whole_ranking(scores, size, top_n):
 
 
 def merged(*replies):
-    """The answer that these replies, to one document each, are merged to."""
+    """Merge these replies, each to one document."""
     call = call_of(len(replies), max_documents_per_request=1)
     parts = call.parts()
     return build_response(

@@ -88,7 +88,7 @@ WORDS = """
 
 
 def test_words_with_a_meaning_are_quoted_as_libyaml_quotes_them():
-    """YAML's words, numbers and dates, and what is almost one, alone and in pairs."""
+    """YAML's words, numbers and dates, and texts that are almost one, single and in pairs."""
     words = [form for word in WORDS for form in (word, word.upper(), word.title(), word.replace("_", " "))]
     around = [
         f"{before}{word}{after}" for word in words for before in ("", "-", "+", " ", "_") for after in ("", *"\n x:.0")
@@ -98,7 +98,7 @@ def test_words_with_a_meaning_are_quoted_as_libyaml_quotes_them():
 
 @pytest.mark.parametrize("form", ["a{}b", "{}"])
 def test_every_character_is_written_as_libyaml_writes_it(form):
-    """All of the basic plane, inside a word and alone."""
+    """All characters of the basic plane, inside a word and as a whole string."""
     characters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
     characters = [c for c in characters if c not in STAND_INS]
     assert_same_texts([form.format(c) for c in characters], as_keys=False)
@@ -181,7 +181,7 @@ def test_documents_are_written_as_pyyaml_writes_them_without_libyaml(document):
 @example({"lone surrogate": "a\ud800b", "\udfff": "\ud83d\ude00 \U0001f600"})
 @example({"breaks": ["\n", "\u2028\n", "\n\u2029", "a\x85\nb", " \n ", "a\n\n\u2028\n\nb", "\r\n", "\ufeff"]})
 def test_whatever_is_written_reads_back_as_the_same_data_in_the_same_order(document):
-    """``yaml.safe_load`` gives the document again: values, types and the order of keys, at any depth."""
+    """``yaml.safe_load`` returns the document: values, types and the order of keys, at any depth."""
     written = to_yaml(document)
     assert repr(yaml.safe_load(written)) == repr(document)
 
@@ -220,7 +220,7 @@ def test_numbers_are_written_in_the_form_that_reads_back():
 
 
 def test_the_memory_of_keys_keeps_indentations_apart():
-    """A key that is set apart is indented where it stands, however often it was written elsewhere."""
+    """A long key is indented at its own place, also if it was written at another place before."""
     key = "two\nlines"
     document = {key: {key: {key: [{key: 1}]}}}
     assert yaml.safe_load(to_yaml(document)) == document
