@@ -22,7 +22,7 @@ UDHR = [
 ]
 
 
-def heard(text):
+def consonants_of(text):
     """Return the consonants of an unfolded text."""
     return consonants(fold(text)).strip()
 
@@ -41,7 +41,7 @@ def heard(text):
 def test_a_name_has_the_same_consonants_in_every_script(consonants, names):
     """A name has the same consonants in every script, except for an H at its end."""
     for name in names:
-        assert consonants in [word.rstrip("H") for word in heard(name).split()], name
+        assert consonants in [word.rstrip("H") for word in consonants_of(name).split()], name
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_a_name_has_the_same_consonants_in_every_script(consonants, names):
 )
 def test_how_letters_sound(text, expected):
     """Consonants come from the names of letters. Vowels, signs, digits and Han have no sound."""
-    assert heard(text) == expected
+    assert consonants_of(text) == expected
 
 
 def test_every_letter_of_unicode_has_a_sound_or_none():
