@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .types import Limit as Limit
     from .types import ModelName as ModelName
     from .types import OnEvent as OnEvent
+    from .types import OtherArguments as OtherArguments
     from .types import RequestOptions as RequestOptions
     from .types import RerankArguments as RerankArguments
     from .types import RerankRelevantSpanResponse as RerankRelevantSpanResponse
@@ -128,6 +129,7 @@ _MODULES = {
         "ApiMetaTokens",
         "ClientOptions",
         "CommonArguments",
+        "OtherArguments",
         "OnEvent",
         "RerankResponseResultsItemDocument",
         "RerankResponseResultsItem",
@@ -202,6 +204,7 @@ __all__ = [
     "NotFoundError",
     "NotImplementedError",
     "OnEvent",
+    "OtherArguments",
     "PayloadTooLargeError",
     "PaymentRequiredError",
     "QuotaExceededError",

@@ -107,46 +107,51 @@ class BaseClient:
         clock: Clock | None = None,
         on_event: OnEvent | None = None,
     ) -> None:
-        """Check the settings; nothing is sent, and nothing heavy imported, before the first call.
+        """Check the settings. Nothing is sent before the first call.
 
         Args:
-            api_key: The key, or a function that gives it (asked before every request). Without it: CO_API_KEY, then
-                COHERE_API_KEY. An empty string sends no Authorization header.
+            api_key: The key, or a function that returns it and is called before every request. An empty string sends
+                no Authorization header. Default: the variable CO_API_KEY, then COHERE_API_KEY.
             base_url: ``https://host``, with a prefix, a version or the full endpoint; or ``local:`` for the engine
-                inside this process. Without it: CO_API_URL, then *environment*.
-            rerank_url: The full address of the endpoint, used exactly as it is, with a query if it has one. It
-                outranks *base_url*.
-            environment: Where the API lives; production is the only one.
-            client_name: Sent as X-Client-Name.
+                inside this process. Default: the variable CO_API_URL, then *environment*.
+            rerank_url: The full address of the endpoint, used exactly as it is, with a query if it has one. It has
+                priority over *base_url*. Default: None.
+            environment: The official client's name for an address. Default: production, the only one.
+            client_name: The value of the header X-Client-Name. Default: None, no header.
             timeout: Seconds for one attempt, from connecting to the last byte of the reply. Default: 300 for each phase
                 (connect, write, each read); with an *httpx_client*, its own.
-            max_retries: Repeats after a failure that may pass, >= 0; 2.
-            httpx_client: Your own client, used as it is: proxies, HTTP/2, certificates, event hooks.
-            thread_pool_executor: As in the official client, which has no use for it in rerank either.
-            log_warning_experimental_features: As in the official client; rerank has no such features.
-            connect_timeout: Seconds to connect, TLS included; 10, or *timeout* if that is less.
+            max_retries: The number of retries after a temporary failure, >= 0. Default: 2.
+            httpx_client: A client of httpx with your own proxies, HTTP/2, certificates or event hooks. It is used as
+                it is. Default: None, connections of our own.
+            thread_pool_executor: For compatibility with the official client. It has no effect on rerank.
+            log_warning_experimental_features: For compatibility with the official client. It has no effect on rerank.
+            connect_timeout: Seconds to connect, with TLS. Default: 10, or *timeout* if that is less.
             deadline: Seconds for a whole call with its retries and waits. Default: 300, or if *timeout* is given, as
                 long as all attempts and the backoffs between them can take.
-            retry_policy: Everything about repeats; *max_retries* outranks the policy's own.
-            max_documents_per_request: Longer lists are split, 1 to 10,000 (the API's limit). Cohere advises 1,000.
+            retry_policy: All rules of retries. *max_retries* has priority over the policy's own. Default:
+                ``RetryPolicy()``.
+            max_documents_per_request: Longer lists are split, 1 to 10,000. Cohere recommends 1,000. Default: 10,000,
+                the limit of the API.
             max_request_bytes: Lists whose request would be longer are split too, >= 1. Default: no limit. A limit that
                 a server states in a refusal is learned, and the list is sent again in parts.
             pointwise: False for a model that scores the documents of a list together. Its lists are neither split nor
                 cached. Default: True, as for all models of Cohere.
-            max_connections: Connections open at once, >= 1; 100. Further requests queue in order.
+            max_connections: The number of open connections, >= 1. Further requests wait in order. Default: 100.
             max_response_bytes: A larger reply, decompressed, raises ResponseTooLargeError, >= 1. Default: what the
                 request can need, from its size and from what it asks for.
             fallback: The source of answers when the API cannot answer: ``"local"`` (the local engine), ``"keep-order"``
                 (the documents in their order, each with None as its score), another client of the same kind, a scorer,
                 a function of ``(query, documents)`` that returns one score in [0, 1] for each document, or a list of
                 these, asked in turn. One deadline covers the whole chain. Default: None, the error is raised.
-            scorer: Who scores for a ``local:`` address, in the same forms.
-            limit: How often to send: ``"trial"`` (10 a minute), ``"production"`` (1,000), ``"auto"``, or a RateLimit.
-                Shared by all clients of the process with the same limit, key and address. None: as often as asked.
-            cache: Where scores are kept, so that a document is not paid for twice. None: nowhere.
-            tag: Under what name `usage` counts this client's calls.
-            dialect: What the server speaks: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
-                ``"llamacpp"``; ``"auto"`` finds out with the first call and remembers.
+            scorer: A scorer for a ``local:`` address, or a function as in *fallback*. Default: the one that the address
+                names.
+            limit: The rate limit: ``"trial"`` (10 requests a minute), ``"production"`` (1,000), ``"auto"``, or a
+                RateLimit. All clients of the process with the same limit, key and address share it. Default: None,
+                unlimited.
+            cache: A ScoreCache, so that the same query and document are not paid for twice. Default: None, no caching.
+            tag: The name under which `usage` counts the calls of this client. Default: None.
+            dialect: The API of the server: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
+                ``"llamacpp"``, or ``"auto"``, which tries them in the first call. Default: ``"cohere"``.
             strict: Whether a reply with too few results is an InvalidResponseError. False returns it as a response
                 with ``is_partial``. Default: True.
             score_scale: What the scores of the server are: ``"unit"``, in [0, 1], or ``"logit"``, any number. Default:
@@ -156,8 +161,8 @@ class BaseClient:
                 ``cohere_rerank.events``. Default: None.
 
         Raises:
-            MissingApiKeyError: No key anywhere, and the address is not ``local:``.
-            InvalidRequestError: A setting is of the wrong type or out of its range.
+            MissingApiKeyError: There is no key, and the address is not ``local:``.
+            InvalidRequestError: A setting has the wrong type or is out of its range.
         """
         self._config = Config(
             api_key=None if api_key is None else Secret(api_key),
@@ -205,18 +210,18 @@ class BaseClient:
         raise InvalidRequestError(f"httpx_client must be an {kind}, got {type(client).__name__}")
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
-        """A copy with some settings changed, which shares this client's connections and retry budget.
+        """Return a copy with some settings changed. It shares the connections and the retry budget of this client.
 
         Args:
-            **options: Arguments of the constructor, apart from those that make the pool (*httpx_client*,
-                *max_connections*), *environment*, and the two without a use here. None keeps what was set.
+            **options: Arguments of the constructor, except those of the connections (*httpx_client*,
+                *max_connections*), *environment*, and the two that have no effect. None keeps the setting.
 
         Raises:
-            InvalidRequestError: No such option, or a value is out of its range.
+            InvalidRequestError: An option does not exist, or its value is not valid.
         """
         unknown = sorted(options.keys() - (vars(self._config).keys() - {"max_connections"}))
         if unknown:
-            raise InvalidRequestError(f"with_options takes no {', '.join(unknown)}")
+            raise InvalidRequestError(f"with_options cannot change {', '.join(unknown)}; create a new client")
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._config = self._config.replace(**options)
@@ -237,7 +242,7 @@ class BaseClient:
             raise AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=self)
 
     def __repr__(self) -> str:
-        config = self.__dict__.get("_config")  # missing where the constructor refused its arguments
+        config = self.__dict__.get("_config")  # missing if the constructor raised
         # A query may hold a key.
         address = f" {config.base_url.partition('?')[0]}" if config else ""
         return f"<{type(self).__name__}{address}>"
@@ -246,11 +251,11 @@ class BaseClient:
         return self.with_options()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self.with_options()  # a copy by way of a pickle would lose its key and its connections
+        return self.with_options()  # a copy through a pickle would lose the key and the connections
 
     def __getstate__(self) -> dict[str, Any]:
         if self._httpx_client is not None:
-            raise TypeError("a client with an httpx_client of yours cannot be pickled")
+            raise TypeError("a client with its own httpx_client cannot be pickled")
         return {"_config": self._config}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -258,7 +263,7 @@ class BaseClient:
 
     @property
     def usage(self) -> ClientUsage:
-        """What this client and the copies made of it have used so far: calls, requests, billed units, by tag."""
+        """The calls, requests and billed units of this client and its copies so far, in all and by tag."""
         from .usage import usage_from
 
         return usage_from(self._state.usage)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from copy import copy
 from typing import TYPE_CHECKING
+from warnings import warn
 
 from ._addresses import host_of, is_cohere, rerank_url
 from ._calls import calls_of
@@ -112,6 +113,9 @@ class BaseRunner:
             answered_by=backend if trace.attempts else "cache",
         )
         set_call_info(response, info)
+        if call.min_score is not None and call.min_score > 1 and self._has_unit_scores(response):
+            text = f"min_score={call.min_score:g} is above 1, but the scores are in [0, 1], so there are no results"
+            warn(text, UserWarning, stacklevel=4)
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "rerank: %d documents, answered by %s, %d attempts, %.3f s, %.3f s of them waits, request id %s",
@@ -122,6 +126,10 @@ class BaseRunner:
                 info.waited_s,
                 info.request_id,
             )
+
+    def _has_unit_scores(self, response: V2RerankResponse) -> bool:
+        is_cohere = self.config.is_local or self.config.dialect in (None, "cohere", "v1")
+        return response.score_scale == "unit" or (response.score_scale is None and is_cohere)
 
     def _emit(self, event: str, **fields: Any) -> None:
         """Pass an event to ``on_event``, if the client has one."""

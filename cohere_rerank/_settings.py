@@ -31,17 +31,17 @@ LIMIT_PRESETS = ("trial", "production", "auto")
 
 
 class Secret:
-    """A key, or a function that gives one, which no repr, log or traceback shows.
+    """A key, or a function that returns one. No repr, log or traceback shows it.
 
     Raises:
-        InvalidRequestError: It is neither, or no HTTP header may hold it.
+        InvalidRequestError: It is neither, or an HTTP header cannot contain it.
     """
 
     __slots__ = ("value",)
 
-    def __init__(self, value: ApiKey) -> None:
+    def __init__(self, value: ApiKey, name: str = "api_key") -> None:
         if not callable(value):
-            header_value("api_key", value, "a string or a function")
+            header_value(name, value, "a string or a function")
         self.value = value
 
     def __repr__(self) -> str:
@@ -160,8 +160,8 @@ class Config:
         return self
 
     def __getstate__(self) -> dict[str, Any]:
-        # Pickles lie on disks and in brokers: a key stays behind, and the process that loads the pickle
-        # takes its own from its environment. A function that fetches the key travels, as a name.
+        # Pickles are stored on disks and in brokers, so they do not contain the key. The process that loads the
+        # pickle uses the key of its own environment. A function that returns the key is pickled by name.
         state = dict(vars(self))
         if self.api_key is not None and isinstance(self.api_key.value, str) and self.api_key.value:
             state["api_key"] = None
@@ -175,32 +175,36 @@ class Config:
 
 
 def _find_key(api_key: ApiKey | None, is_local: bool) -> Secret | None:
-    """The key in the official order: the argument, CO_API_KEY, COHERE_API_KEY. An empty one means: send none."""
-    if api_key is None:
-        api_key = key_from_environment()
-    if api_key is None:
-        if is_local:
-            return None
-        raise missing_key_error()
-    return Secret(api_key)
+    """Return the key in the official order: the argument, CO_API_KEY, COHERE_API_KEY.
+
+    An empty argument means that no key is sent.
+    """
+    if api_key is not None:
+        return Secret(api_key)
+    key = key_from_environment()
+    if key is not None:
+        variable = "CO_API_KEY" if os.environ.get("CO_API_KEY") else "COHERE_API_KEY"
+        return Secret(key, f"the environment variable {variable}")
+    if is_local:
+        return None
+    raise missing_key_error()
 
 
 def key_from_environment() -> str | None:
-    """CO_API_KEY, else COHERE_API_KEY."""
-    key = os.environ.get("CO_API_KEY")
-    return key if key is not None else os.environ.get("COHERE_API_KEY")
+    """Return CO_API_KEY, else COHERE_API_KEY, else None. An empty variable counts as unset."""
+    return os.environ.get("CO_API_KEY") or os.environ.get("COHERE_API_KEY") or None
 
 
 def missing_key_error() -> MissingApiKeyError:
-    """The error for a client that has no key and needs one."""
+    """Return the error for a client that needs a key and has none."""
     return MissingApiKeyError(
-        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY; base_url='local:', or CO_API_URL=local:"
-        " in the environment, needs none"
+        body="No API key: pass api_key=, or set CO_API_KEY or COHERE_API_KEY. The local engine needs no key: pass"
+        " base_url='local:', or set CO_API_URL=local:"
     )
 
 
 def secret_from_callable(key: Any) -> Secret:
-    """What a function gave as the key."""
+    """Return the key that the caller's function returned."""
     if not isinstance(key, str):
         raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
     return Secret(key)

@@ -9,8 +9,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 
+_MAX_SHOWN = 12  # characters
+
+
 def header_value(name: str, value: Any, kinds: str = "a string") -> str:
-    """What an HTTP header may hold; the error never shows it, since it may be a key."""
+    """Return a value that an HTTP header can contain. The error does not show it, because it may be a key."""
     if not isinstance(value, str):
         raise InvalidRequestError(f"{name} must be {kinds}, got {type(value).__name__}")
     if not (value.isascii() and value.isprintable() and value == value.strip()):
@@ -19,7 +22,7 @@ def header_value(name: str, value: Any, kinds: str = "a string") -> str:
 
 
 def seconds(name: str, value: Any) -> float | None:
-    """A span of time in seconds, > 0; None stays None."""
+    """Return a time in seconds above 0, or None for None."""
     span_s = number(name, value)
     if span_s is not None and span_s <= 0:
         raise InvalidRequestError(f"{name} must be a number of seconds above 0, got {span_s:g}")
@@ -27,7 +30,7 @@ def seconds(name: str, value: Any) -> float | None:
 
 
 def number(name: str, value: Any) -> float | None:
-    """A number (numpy's too), but not NaN; None stays None."""
+    """Return a number, also one of numpy, but not NaN. Return None for None."""
     if value is None:
         return None
     try:
@@ -40,7 +43,7 @@ def number(name: str, value: Any) -> float | None:
 
 
 def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int | None:
-    """An integer (numpy's too) in the range; None stays None."""
+    """Return an integer in the range, also one of numpy. Return None for None."""
     if value is None:
         return None
     try:
@@ -56,6 +59,8 @@ def whole_number(name: str, value: Any, least: int, most: int | None = None) -> 
 
 def _describe(value: Any) -> str:
     try:
+        if isinstance(value, str) and len(value) <= _MAX_SHOWN:  # such as "3"; a longer one may be a document
+            return repr(value)
         return repr(value) if isinstance(value, (int, float)) else type(value).__name__
     except ValueError:  # sys.set_int_max_str_digits
         return f"an int of {int(value).bit_length()} bits"

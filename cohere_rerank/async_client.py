@@ -1,4 +1,4 @@
-"""AsyncClientV2: the twin of `client`, where the rules are told; tasks and ``await`` take the place of threads."""
+"""AsyncClientV2. It does the same as ClientV2 in `client`, with tasks and ``await`` instead of threads."""
 
 from __future__ import annotations
 
@@ -15,7 +15,15 @@ if TYPE_CHECKING:
     from ._async_runner import AsyncRunner
     from ._raw_response import AsyncRawClientV2
     from .batch import AsyncBatch, BatchProgress
-    from .types import CommonArguments, Documents, ModelName, RequestOptions, RerankRelevantSpans, V2RerankResponse
+    from .types import (
+        CommonArguments,
+        Documents,
+        ModelName,
+        OtherArguments,
+        RequestOptions,
+        RerankRelevantSpans,
+        V2RerankResponse,
+    )
 
 __all__ = ["AsyncClientV2"]
 
@@ -87,6 +95,7 @@ class AsyncClientV2(BaseAsyncClient):
         min_score: float | None = None,
         max_documents_per_request: int | None = None,
         deadline: float | None = None,
+        **others: Unpack[OtherArguments],
     ) -> V2RerankResponse:
         """As `ClientV2.rerank`."""
         calls = self._calls
@@ -105,6 +114,7 @@ class AsyncClientV2(BaseAsyncClient):
             min_score=min_score,
             max_documents_per_request=max_documents_per_request,
             deadline=deadline,
+            **others,  # type: ignore[misc]
         )
         return (await calls.rerank(call))[0]
 
@@ -118,7 +128,7 @@ class AsyncClientV2(BaseAsyncClient):
         progress: bool | Callable[[BatchProgress], object] | None = None,
         **common: Unpack[CommonArguments],
     ) -> AsyncBatch:
-        """As `ClientV2.rerank_many`, as an asynchronous iterator; *requests* may be one too."""
+        """As `ClientV2.rerank_many`, as an asynchronous iterator. *requests* can be asynchronous too."""
         from .batch.tasks import rerank_many_async
 
         return rerank_many_async(

@@ -1,7 +1,7 @@
-"""ClientV2. Its twin, with the same rules and an ``await``, is in `async_client`.
+"""ClientV2. AsyncClientV2, with the same rules and an ``await``, is in `async_client`.
 
-A request's walk: `_request.encode` packs the arguments, ``_http`` sends bytes and reads a reply, `_reply.decode` makes
-a response or an error of it, ``_retry`` decides about a repeat. All imports that cost time wait for the first call.
+The lifecycle of a request: `_wire.request` encodes the arguments, `_runner` sends them with retries through
+`_transport`, and `_wire.response` decodes the reply. All imports that cost time wait for the first call.
 """
 
 from __future__ import annotations
@@ -20,7 +20,15 @@ if TYPE_CHECKING:
     from ._runner import Runner
     from .async_client import AsyncClientV2
     from .batch import Batch, BatchProgress
-    from .types import CommonArguments, Documents, ModelName, RequestOptions, RerankRelevantSpans, V2RerankResponse
+    from .types import (
+        CommonArguments,
+        Documents,
+        ModelName,
+        OtherArguments,
+        RequestOptions,
+        RerankRelevantSpans,
+        V2RerankResponse,
+    )
 
 __all__ = ["AsyncClientV2", "ClientV2"]
 
@@ -90,39 +98,43 @@ class ClientV2(BaseSyncClient):
         min_score: float | None = None,
         max_documents_per_request: int | None = None,
         deadline: float | None = None,
+        **others: Unpack[OtherArguments],
     ) -> V2RerankResponse:
         """Order documents by how well each answers the query.
 
         Args:
-            model: Such as ``"rerank-v4.0-fast"``; any name on a ``local:`` address.
-            query: The question, not blank.
-            documents: n texts, mappings, dataclasses or pydantic models, mixed freely, read once. All but texts are
-                sent as YAML, keys in the given order. None of them may be empty.
-            top_n: How many results to keep, >= 1. None keeps all n.
-            max_tokens_per_doc: Longer documents are cut to this many tokens, >= 1; the API's default is 4096.
-            relevant_spans: Ask for the passages that count (Rerank v5 and newer, and ``local:``).
-            priority: 0 (first) to 999, under load; the API's default is 0.
-            request_options: The official client's per-call options.
+            model: The name of a model, such as ``"rerank-v4.0-fast"``. With ``local:`` any name works.
+            query: The question. It must not be blank.
+            documents: n texts, mappings, dataclasses, pydantic models, rows, or documents of a framework, also mixed.
+                They are read once. Structured documents are sent as YAML with their keys in the given order.
+            top_n: The number of results to return, >= 1. Default: None, all n.
+            max_tokens_per_doc: Longer documents are cut to this number of tokens, >= 1. Default: the API's, 4096.
+            relevant_spans: Asks for the relevant passages of each document (Rerank v5 and newer, and ``local:``).
+                Default: None.
+            priority: 0 (first) to 999 (last), for when the API is under load. Default: the API's, 0.
+            request_options: The official client's options of one call. Default: None.
             rank_fields: Names or dotted paths of the fields of structured documents to send, in this order.
+                Default: None, all fields.
             text: Where the text of a structured document is: a field's name, a dotted path, or a function of the
                 document that returns it. Default: the documents of common frameworks are recognized.
             on_empty: What to do with a document that has neither text nor a field with a value. ``"error"`` raises;
                 ``"skip"`` leaves it out, and the indices of the results still refer to *documents*.
                 Default: ``"error"``.
-            min_score: Keep results at or above this score only; applied last.
-            max_documents_per_request: For this call, as in the constructor.
-            deadline: For this call, as in the constructor, in seconds.
+            min_score: The lowest score of a result to return. Default: None, no limit.
+            max_documents_per_request: As in the constructor, for this call.
+            deadline: As in the constructor, for this call, in seconds.
+            **others: ``return_documents`` is accepted with a warning, because it has no effect in v2.
 
         Returns:
-            At most min(top_n, n) results, best first, ties by index. ``index`` is 0-based into *documents*;
-            ``relevance_score`` is in [0, 1] and comparable only within one query. No documents give no results,
-            and nothing is sent.
+            At most min(top_n, n) results, best first, ties by index. ``index`` is 0-based and refers to *documents*.
+            ``relevance_score`` is in [0, 1] and can be compared only within one query. Without documents there are no
+            results, and nothing is sent.
 
         Raises:
-            InvalidRequestError: Before anything is sent.
-            ApiError: The API answered with an error; one class per status.
-            ConnectionFailedError: No complete answer arrived, or not in time.
-            InvalidResponseError: The answer breaks the contract.
+            InvalidRequestError: An argument is not valid. Nothing was sent.
+            ApiError: The API answered with an error. There is one class for each status.
+            ConnectionFailedError: No complete reply arrived, or it arrived too late.
+            InvalidResponseError: The reply breaks the contract.
 
         Source: Cohere API reference, POST /v2/rerank.
         """
@@ -142,6 +154,7 @@ class ClientV2(BaseSyncClient):
             min_score=min_score,
             max_documents_per_request=max_documents_per_request,
             deadline=deadline,
+            **others,  # type: ignore[misc]
         )
         return calls.rerank(call)[0]
 
@@ -155,29 +168,33 @@ class ClientV2(BaseSyncClient):
         progress: bool | Callable[[BatchProgress], object] | None = None,
         **common: Unpack[CommonArguments],
     ) -> Batch:
-        """Rerank many lists, a few at a time, while their input is read and their answers are used.
+        """Rerank many lists, several at a time, while the input is read and the results are used.
 
         Args:
-            requests: Mappings of arguments of `rerank`, each with an ``id`` if it has a name; its position otherwise.
-                Read in the caller's thread as they are needed: at most 2 x *concurrency* are read and not given back.
-            concurrency: Calls under way at once, >= 1.
-            ordered: Answers in the order of *requests*: behind a slow one, others wait, and once there is no more
-                room nothing is sent. False gives each as soon as it is there.
-            on_error: ``"return"`` gives the error in place of the response; ``"raise"`` raises the first one when its
-                turn comes, and ends what is under way.
-            progress: True for a bar (extra ``progress``), or a function of a BatchProgress, called at each answer.
-            **common: Arguments for every request that does not have them itself (None counts as not having).
+            requests: Mappings of arguments of `rerank`. Each can have an ``id``; without one, its position is its id.
+                They are read in the caller's thread when they are needed. At most 2 x *concurrency* requests are
+                outstanding.
+            concurrency: The number of calls in flight, >= 1. Default: 8.
+            ordered: True yields in input order; a slow request holds back later ones. False yields each result as
+                soon as it arrives. Default: True.
+            on_error: ``"return"`` yields an error in place of the response. ``"raise"`` raises the first error when
+                its turn comes, and cancels the requests in flight. Default: ``"return"``.
+            progress: True for a progress bar (extra ``progress``), or a function that gets a BatchProgress after each
+                result. Default: None.
+            **common: Arguments of `rerank` for all requests. A request's own argument has priority if it is not None.
 
         Returns:
-            An iterator of ``(id, response or error)``, one for each request. Leaving it early, or its ``close()``,
-            sends nothing more. No request fails because ``limit=`` lets it wait; its deadline counts from its turn.
+            An iterator of ``(id, response or error)``, one for each request. Closing it stops the batch: nothing more
+            is sent. A wait for the rate limit never fails a request, because its deadline starts after the wait.
 
         Raises:
-            InvalidRequestError: An argument of this method is of the wrong type or out of its range.
-            CohereRerankError: While iterating, whatever *on_error* says, if every further request would meet the same:
-                QuotaExceededError, UnauthorizedError, PaymentRequiredError, MissingApiKeyError, ClientClosedError,
-                RateLimitStoreError. What is under way is given first; the requests that failed so are not given.
-            Exception: While iterating: what *requests* raised, once the answers to those before it are given.
+            InvalidRequestError: An argument of this method is not valid.
+            CohereRerankError: While iterating, with any *on_error*: an error that would affect every further request,
+                that is a QuotaExceededError, UnauthorizedError, PaymentRequiredError, MissingApiKeyError,
+                ClientClosedError or RateLimitStoreError. It is raised after the results of the requests in flight.
+                The requests that failed with it are not yielded.
+            Exception: While iterating: an exception that *requests* raised, after the results of the requests before
+                it.
         """
         from .batch.threads import rerank_many
 

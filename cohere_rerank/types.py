@@ -45,6 +45,7 @@ __all__ = [
     "Limit",
     "ModelName",
     "OnEvent",
+    "OtherArguments",
     "RequestOptions",
     "RerankArguments",
     "RerankRelevantSpanResponse",
@@ -578,6 +579,12 @@ class RerankArguments(_OptionalArguments):
     model: ModelName
     query: str
     documents: Documents
+
+
+class OtherArguments(TypedDict, total=False):
+    """Arguments of the v1 client that ``ClientV2.rerank`` accepts with a warning, because they have no effect there."""
+
+    return_documents: bool | None
 
 
 class CommonArguments(_OptionalArguments, total=False):

@@ -107,6 +107,7 @@ replies = objects({"results": st.lists(items, max_size=3)}, {"id": st.text(), "m
 
 
 OUR_OWN = {
+    "OtherArguments",
     "AnyClient",
     "ClientOptions",
     "CommonArguments",

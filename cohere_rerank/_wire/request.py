@@ -56,6 +56,13 @@ REQUEST_OPTIONS = frozenset(
     }
 )
 _BODY_ARGUMENTS = ("model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority")
+_ADVICE = {  # for arguments of other rerank APIs
+    **dict.fromkeys(("k", "limit", "num_results", "top_k", "topk"), "top_n"),
+    **dict.fromkeys(("docs", "passages", "texts"), "documents"),
+    **dict.fromkeys(("max_chunks_per_doc", "max_length", "truncate"), "max_tokens_per_doc"),
+    **dict.fromkeys(("score_threshold", "threshold"), "min_score"),
+    **dict.fromkeys(("extra_body", "extra_headers", "extra_query"), "request_options"),
+}
 _FRAMING_HEADERS = ("content-length", "transfer-encoding")  # the client sets them for the body that it sends
 _TCHAR = "!#$%&'*+-.^_`|~"  # allowed in header names besides letters and digits: RFC 9110, section 5.6.2
 
@@ -144,7 +151,14 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
     for name in RerankArguments.__required_keys__ - arguments.keys():
         raise TypeError(f"rerank() missing a required keyword argument: {name!r}")
     for name in arguments.keys() - RerankArguments.__annotations__.keys():
-        raise TypeError(f"rerank() got an unexpected keyword argument {name!r}")
+        if name != "return_documents":
+            advice = f". Use {_ADVICE[name]}" if name in _ADVICE else ""
+            raise TypeError(f"rerank() got an unexpected keyword argument {name!r}{advice}")
+        if arguments[name]:
+            from warnings import warn
+
+            text = "return_documents has no effect in v2: result.document is your own object in any case"
+            warn(text, UserWarning, stacklevel=6)
 
 
 def _checked_text(name: str, value: Any) -> str:

@@ -198,6 +198,7 @@ def _rank(client: ClientV2, row: Row) -> Record:
     if row.error is not None:
         return outcome_record(row, row.error)
     try:
-        return outcome_record(row, client.rerank(**{"model": None, **row.request}))
+        arguments: dict[str, Any] = {"model": None, **row.request}
+        return outcome_record(row, client.rerank(**arguments))
     except CohereRerankError as error:
         return outcome_record(row, error)

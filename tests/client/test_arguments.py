@@ -134,3 +134,52 @@ def test_the_callers_objects_are_not_changed(server, clock, make_either):
     make_either(clock=clock).rerank(**{**CALL, **call})
     assert call == before
     assert list(call["documents"][0]) == list(before["documents"][0])
+
+
+@pytest.mark.parametrize(
+    ("name", "advice"),
+    [("top_k", "Use top_n"), ("max_chunks_per_doc", "Use max_tokens_per_doc"), ("threshold", "Use min_score")],
+)
+def test_arguments_of_other_apis_get_advice(make_either, name, advice):
+    """A TypeError, as for any unknown argument, with the name that this client has for it."""
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{name}'. {advice}"):
+        make_either().rerank(**CALL, **{name: 3})
+
+
+def test_an_unknown_argument_is_a_type_error(make_either):
+    """As for any Python function."""
+    with pytest.raises(TypeError, match=r"unexpected keyword argument 'top_m'$"):
+        make_either().rerank(**CALL, top_m=3)
+
+
+def test_return_documents_is_accepted_with_a_warning(server, make_either):
+    """Each result has its document in any case, and the API gets no field that it does not know."""
+    with pytest.warns(UserWarning, match="return_documents has no effect in v2"):
+        response = make_either().rerank(**CALL, return_documents=True)
+    assert response.results[0].document in CALL["documents"]
+    assert "return_documents" not in server.requests[0].json
+
+
+def test_return_documents_false_is_accepted_in_silence(make_either):
+    """It asks for nothing."""
+    assert len(make_either().rerank(**CALL, return_documents=False).results) == 3
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "message"),
+    [
+        ("top_n", "3", "top_n must be a whole number, at least 1, got '3'"),
+        ("min_score", "0.5", "min_score must be a number, got '0.5'"),
+        ("top_n", "a document " * 9, "top_n must be a whole number, at least 1, got str"),
+    ],
+)
+def test_a_number_as_text_is_shown(make_either, argument, value, message):
+    """A long text is not: it may be a document."""
+    with pytest.raises(errors.InvalidRequestError, match=f"{message}$"):
+        make_either().rerank(**CALL, **{argument: value})
+
+
+def test_a_min_score_in_percent_warns(make_either):
+    """Scores are in [0, 1], so it removes every result."""
+    with pytest.warns(UserWarning, match=r"min_score=70 is above 1, but the scores are in \[0, 1\]"):
+        assert make_either().rerank(**CALL, min_score=70).results == []

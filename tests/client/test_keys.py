@@ -20,7 +20,7 @@ BOTH = {"CO_API_KEY": "first", "COHERE_API_KEY": "second"}
         ("argument", BOTH, "Bearer argument"),
         (None, BOTH, "Bearer first"),
         (None, {"COHERE_API_KEY": "second"}, "Bearer second"),
-        (None, {"CO_API_KEY": "", "COHERE_API_KEY": "second"}, None),
+        (None, {"CO_API_KEY": "", "COHERE_API_KEY": "second"}, "Bearer second"),
         ("", BOTH, None),
         (lambda: "made", BOTH, "Bearer made"),
         (lambda: "", BOTH, None),
@@ -103,7 +103,7 @@ def test_a_key_that_no_header_can_hold_is_refused(kind, key, monkeypatch):
         kind(key)
     assert "5ecret" not in str(caught.value)
     monkeypatch.setenv("CO_API_KEY", key.replace("\0", "\n"))
-    with pytest.raises(errors.InvalidRequestError, match="api_key"):
+    with pytest.raises(errors.InvalidRequestError, match="CO_API_KEY"):
         kind()
 
 

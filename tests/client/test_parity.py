@@ -72,6 +72,7 @@ def test_client_options_are_the_settings():
 def test_raw_responses_take_the_same_arguments():
     """``with_raw_response.rerank`` names for type checkers what rerank takes, and what it needs."""
     parameters = dict(list(inspect.signature(ClientV2.rerank).parameters.items())[1:])
+    assert parameters.pop("others").kind is inspect.Parameter.VAR_KEYWORD
     assert RerankArguments.__annotations__.keys() == parameters.keys()
     required = {name for name, parameter in parameters.items() if parameter.default is parameter.empty}
     assert RerankArguments.__required_keys__ == required
