@@ -238,3 +238,13 @@ def test_a_faults_file_replaces_the_server(tmp_path, how, code):
     log_lines = [json.loads(line) for line in [first, *log.splitlines()]]
     assert [line["level"] for line in log_lines] == ["info", "info", "warning"]
     assert log_lines[0]["url"] == said[1]
+
+
+def test_a_fault_server_on_an_open_address_warns(tmp_path):
+    """It accepts every caller, so it is for tests on a trusted network only. The port makes it fail at once."""
+    file = tmp_path / "faults.json"
+    file.write_text("{}")
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        done = run("--host", "0.0.0.0", "--port", str(taken.getsockname()[1]), "--faults", str(file))
+    assert done.returncode == 1
+    assert "the fault server on 0.0.0.0 accepts every caller" in done.stderr
