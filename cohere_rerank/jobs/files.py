@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,15 @@ from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
 
-__all__ = ["compressed", "format_of", "open_file", "require_pyarrow", "require_zstd"]
+__all__ = [
+    "check_writable",
+    "compressed",
+    "format_of",
+    "journal_is_output",
+    "open_file",
+    "require_pyarrow",
+    "require_zstd",
+]
 
 _FORMATS = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".parquet": "parquet"}
 _COMPRESSIONS = (".gz", ".zst")
@@ -37,6 +46,30 @@ def format_of(path: Path) -> tuple[str, str | None]:
             ".zst), or with .parquet; rename the file"
         )
     return file_format, compression
+
+
+def journal_is_output(output: Path, errors: Path | None) -> bool:
+    """Whether the journal is the output itself: uncompressed JSON Lines that contain the errors too."""
+    return format_of(output) == ("jsonl", None) and errors is None
+
+
+def check_writable(path: Path) -> None:
+    """Check that a file can be written, before anything is paid for.
+
+    Raises:
+        JobError: The folder does not exist or is not writable, or the name belongs to something else than a file.
+    """
+    try:
+        folders = (path.parent, path.resolve().parent)  # of a link and of its target
+        for folder in folders:
+            if not folder.is_dir():
+                raise JobError(f"{path}: cannot be written: there is no folder {folder}")
+        if path.exists() and not path.is_file():
+            raise JobError(f"{path}: cannot be written: it is not a regular file")
+        if not all(os.access(place, os.W_OK) for place in (*folders, path) if place.exists()):
+            raise JobError(f"{path}: cannot be written: permission denied")
+    except (OSError, RuntimeError) as error:  # the name is too long, or links lead in a circle
+        raise JobError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def require_zstd() -> Any:

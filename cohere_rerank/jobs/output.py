@@ -18,41 +18,17 @@ from pydantic_core import from_json, to_json
 from cohere_rerank._safe_files import create_temporary, publish, sync_folder
 
 from .errors import JobError
-from .files import compressed, format_of, require_pyarrow
+from .files import compressed, format_of, journal_is_output, require_pyarrow
 from .journal import Journal
 from .state import JobState
 
-__all__ = ["check_writable", "finish", "journal_is_output", "rows_of"]
+__all__ = ["finish", "rows_of"]
 
 _BATCH_ROWS = 1024
 _COLUMNS = ("id", "row", "results", "error", "search_units", "estimated_search_units")
 # Spreadsheets run a cell that starts with one of these as a formula. The last four are their full-width forms.
 _FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 Record = dict[str, Any]
-
-
-def journal_is_output(output: Path, errors: Path | None) -> bool:
-    """Whether the journal is the output itself: uncompressed JSON Lines that contain the errors too."""
-    return format_of(output) == ("jsonl", None) and errors is None
-
-
-def check_writable(path: Path) -> None:
-    """Check that a file can be written, before anything is paid for.
-
-    Raises:
-        JobError: The folder does not exist or is not writable, or the name belongs to something else than a file.
-    """
-    try:
-        folders = (path.parent, path.resolve().parent)  # of a link and of its target
-        for folder in folders:
-            if not folder.is_dir():
-                raise JobError(f"{path}: cannot be written: there is no folder {folder}")
-        if path.exists() and not path.is_file():
-            raise JobError(f"{path}: cannot be written: it is not a regular file")
-        if not all(os.access(place, os.W_OK) for place in (*folders, path) if place.exists()):
-            raise JobError(f"{path}: cannot be written: permission denied")
-    except (OSError, RuntimeError) as error:  # the name is too long, or links lead in a circle
-        raise JobError(f"{path}: cannot be written: {getattr(error, 'strerror', None) or error}") from error
 
 
 def finish(

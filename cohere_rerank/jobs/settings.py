@@ -18,8 +18,7 @@ from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
-from .files import format_of, require_pyarrow, require_zstd
-from .output import check_writable, journal_is_output
+from .files import check_writable, format_of, journal_is_output, require_pyarrow, require_zstd
 from .report import JobReport
 from .rows import ARGUMENTS
 
