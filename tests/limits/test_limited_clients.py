@@ -132,7 +132,7 @@ def test_a_call_that_the_limit_did_not_let_through_has_zero_attempts(server, mak
 
 def test_auto_adopts_the_limit_of_a_trial_key(server, make_either, clock):
     """The eleventh call waits for a minute, without a single 429."""
-    body = {"results": [{"index": 0, "relevance_score": 0.5}]}
+    body = {"results": [{"index": 0, "relevance_score": 0.5}, {"index": 1, "relevance_score": 0.4}]}
     for left in range(9, -1, -1):
         headers = {"x-trial-endpoint-call-limit": "10", "x-trial-endpoint-call-remaining": str(left)}
         server.script(reply(json=body, headers=headers))
