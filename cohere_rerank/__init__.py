@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .cost import estimate_search_units as estimate_search_units
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
+    from .limits.circuit_breaker import CircuitBreaker as CircuitBreaker
     from .limits.rate_limit import RateLimit as RateLimit
     from .local.scorer import ScoreFunction as ScoreFunction
     from .local.scorer import Scorer as Scorer
@@ -90,6 +91,7 @@ _MODULES = {
         "BadGatewayError",
         "BadRequestError",
         "CertificateError",
+        "CircuitOpenError",
         "ClientClosedError",
         "ClientClosedRequestError",
         "CohereRerankError",
@@ -120,6 +122,7 @@ _MODULES = {
         "UnauthorizedError",
         "UnprocessableEntityError",
     ),
+    "limits.circuit_breaker": ("CircuitBreaker",),
     "limits.rate_limit": ("RateLimit",),
     "local.scorer": ("ScoreFunction", "Scorer"),
     "types": (
@@ -172,6 +175,8 @@ __all__ = [
     "BadRequestError",
     "BatchProgress",
     "CertificateError",
+    "CircuitBreaker",
+    "CircuitOpenError",
     "Client",
     "ClientClosedError",
     "ClientClosedRequestError",

@@ -124,6 +124,13 @@ class AsyncRunner(BaseRunner):
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        circuit = self._circuit()
+        if circuit is None:
+            return await self._attempt_limited(part, deadline)
+        with self._guarded(circuit, part):
+            return await self._attempt_limited(part, deadline)
+
+    async def _attempt_limited(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         limiter = self._limiter()
         if limiter is None:
             reply = await self._send(part, deadline)

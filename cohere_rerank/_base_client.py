@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._wire.size_limits import SizeLimit
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
+    from .limits.circuit_breaker import CircuitBreaker
     from .local.scorer import ScoreFunction, Scorer
     from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit, OnEvent, ScoreScale
     from .usage import ClientUsage
@@ -94,6 +95,7 @@ class BaseClient:
         max_documents_per_request: int | None = None,
         max_request_bytes: int | None = None,
         pointwise: bool | None = None,
+        circuit_breaker: CircuitBreaker | None = None,
         max_connections: int | None = None,
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
@@ -149,6 +151,8 @@ class BaseClient:
                 RateLimit. All clients of the process with the same limit, key and address share it. Default: None,
                 unlimited.
             cache: A ScoreCache, so that the same query and document are not paid for twice. Default: None, no caching.
+            circuit_breaker: A CircuitBreaker, which stops sending to a server that fails several times in a row, and
+                probes it after a while. Default: None, every call tries.
             tag: The name under which `usage` counts the calls of this client. Default: None.
             dialect: The API of the server: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
                 ``"llamacpp"``, or ``"auto"``, which tries them in the first call. Default: ``"cohere"``.
@@ -178,6 +182,7 @@ class BaseClient:
             max_documents_per_request=max_documents_per_request,
             max_request_bytes=max_request_bytes,
             pointwise=pointwise,
+            circuit_breaker=circuit_breaker,
             max_connections=max_connections,
             max_response_bytes=max_response_bytes,
             fallback=fallback,

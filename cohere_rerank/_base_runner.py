@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING
 from warnings import warn
@@ -17,6 +18,7 @@ from ._wire.request import encode
 from ._wire.response import decode, is_quota_error, scale_of, with_scale
 from .errors import (
     ApiError,
+    CircuitOpenError,
     ClientClosedError,
     CohereRerankError,
     ConnectionFailedError,
@@ -29,6 +31,7 @@ from .errors import (
 from .types import CallInfo, set_call_info
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from tenacity import RetryCallState
@@ -40,12 +43,13 @@ if TYPE_CHECKING:
     from ._settings import Config
     from ._transport.http import Reply
     from ._wire.call import Call, Part
+    from .limits.circuit_breaker import SharedCircuit
     from .limits.limiter import Limiter
     from .types import RerankArguments, ScoreScale, V2RerankResponse
 
 _log = logging.getLogger("cohere_rerank")
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
-_BEFORE_SENDING = (MissingApiKeyError, RateLimitWaitError)  # though their bases are among those above
+_BEFORE_SENDING = (CircuitOpenError, MissingApiKeyError, RateLimitWaitError)  # though their bases are among those above
 
 
 class BaseRunner:
@@ -260,11 +264,53 @@ class BaseRunner:
 
     def _count_call(self, call: Call, error: CohereRerankError | None) -> None:
         """Count a call that has ended, unless its batch will make the same call again when the limit allows it."""
-        if call.traffic_class == BULK and isinstance(error, RateLimitWaitError):
+        if call.traffic_class == BULK and isinstance(error, (CircuitOpenError, RateLimitWaitError)):
             return
         self.count("calls")
         if error is not None:
             self.count("failed_calls")
+
+    def _circuit(self) -> SharedCircuit | None:
+        """Return the circuit of the client's address, or None without a circuit breaker."""
+        config = self.config
+        if config.circuit_breaker is None or config.is_local:
+            return None
+        from .limits.circuit_breaker import circuit_for
+
+        return circuit_for(config.circuit_breaker, address=rerank_url(config.base_url), clock=config.clock)
+
+    @contextmanager
+    def _guarded(self, circuit: SharedCircuit, part: Part) -> Iterator[None]:
+        """Send a request inside this block only if the circuit lets it through, and record what became of it.
+
+        Raises:
+            CircuitOpenError: The circuit is open.
+        """
+        wait_s, change = circuit.try_acquire(self.clock.monotonic())
+        self._emit_change(change)
+        if wait_s > 0:
+            from ._transport.errors import circuit_open_error
+
+            self.count("circuit_open")
+            raise circuit_open_error(host_of(self.config.base_url), wait_s, circuit.last_failure)
+        try:
+            yield
+        except CohereRerankError as error:
+            if isinstance(error, _BEFORE_SENDING):
+                raise
+            status = getattr(error, "status_code", None)
+            if self._policy(part.call).is_outage(error) and status != TOO_MANY_REQUESTS:
+                from ._retry import for_log
+
+                self._emit_change(circuit.record_failure(self.clock.monotonic(), for_log(error)))
+            elif isinstance(error, (ApiError, InvalidResponseError)):
+                self._emit_change(circuit.record_success())
+            raise
+        self._emit_change(circuit.record_success())
+
+    def _emit_change(self, state: str | None) -> None:
+        if state is not None:
+            self._emit("BreakerEvent", address=self.config.base_url, state=state)
 
     def _limiter(self) -> Limiter | None:
         """Return the limiter of the client, or None without a limit."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ._wire.contract import FIRST_SERVER_ERROR, TOO_MANY_REQUESTS, is_request_id
 from .errors import (
     ApiError,
+    CircuitOpenError,
     CohereRerankError,
     ConnectionFailedError,
     DeadlineExceededError,
@@ -88,7 +89,7 @@ class RetryPolicy:
             return status in self.retry_statuses or (
                 FIRST_SERVER_ERROR <= status < 600 and status not in self.no_retry_statuses
             )
-        if isinstance(error, DeadlineExceededError) or not isinstance(error, ConnectionFailedError):
+        if isinstance(error, (CircuitOpenError, DeadlineExceededError)) or not isinstance(error, ConnectionFailedError):
             return False
         return error.is_transient and (self.remote_protocol_errors or not error.is_disconnect)
 

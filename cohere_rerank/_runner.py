@@ -132,6 +132,13 @@ class Runner(BaseRunner):
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        circuit = self._circuit()
+        if circuit is None:
+            return self._attempt_limited(part, deadline)
+        with self._guarded(circuit, part):
+            return self._attempt_limited(part, deadline)
+
+    def _attempt_limited(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         limiter = self._limiter()
         if limiter is None:
             reply = self._send(part, deadline)

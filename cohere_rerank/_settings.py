@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
+    from .limits.circuit_breaker import CircuitBreaker
     from .local.scorer import ScoreFunction, Scorer
     from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit, OnEvent, ScoreScale
 
@@ -67,6 +68,7 @@ class Config:
         max_documents_per_request: int | None = None,
         max_request_bytes: int | None = None,
         pointwise: bool | None = None,
+        circuit_breaker: CircuitBreaker | None = None,
         max_connections: int | None = None,
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
@@ -100,6 +102,7 @@ class Config:
         if pointwise is not None and not isinstance(pointwise, bool):
             raise InvalidRequestError(f"pointwise must be True or False, got {type(pointwise).__name__}")
         self.pointwise = pointwise
+        self.circuit_breaker: CircuitBreaker | None = _checked_breaker(circuit_breaker)
         self.max_connections = whole_number("max_connections", max_connections, 1) or 100
         self.max_response_bytes = whole_number("max_response_bytes", max_response_bytes, 1)
         self.fallback: Fallback | None = _checked_fallback(fallback)
@@ -253,6 +256,15 @@ def _checked_limit(limit: Any) -> Any:
         return limit
     shown = repr(limit) if isinstance(limit, (str, int, float)) else type(limit).__name__
     raise InvalidRequestError(f"limit must be a RateLimit or one of {', '.join(map(repr, LIMIT_PRESETS))}, got {shown}")
+
+
+def _checked_breaker(breaker: Any) -> Any:
+    if breaker is None or hasattr(breaker, "max_open_s"):
+        return breaker
+    raise InvalidRequestError(
+        f"circuit_breaker must be a CircuitBreaker, got {type(breaker).__name__}; "
+        "pass CircuitBreaker() for the defaults"
+    )
 
 
 def _checked_cache(cache: Any) -> Any:

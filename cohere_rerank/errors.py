@@ -17,6 +17,7 @@
      │   └─ ResponseTooLargeError
      └─ ConnectionFailedError      no complete answer arrived; also the httpx exception that happened
          ├─ CertificateError       the server's certificate was refused
+         ├─ CircuitOpenError       the circuit breaker is open after several failures (nothing was sent)
          └─ TimeoutExceededError   a single phase took too long (also a TimeoutError)
              └─ DeadlineExceededError   the whole call took too long
                  └─ RateLimitWaitError  our own limit= lets the call go only after its deadline (nothing was sent)
@@ -38,6 +39,7 @@ __all__ = [
     "BadGatewayError",
     "BadRequestError",
     "CertificateError",
+    "CircuitOpenError",
     "ClientClosedError",
     "ClientClosedRequestError",
     "CohereRerankError",
@@ -348,6 +350,16 @@ class CertificateError(ConnectionFailedError):
     """The server's certificate was refused; a repeat cannot help."""
 
     is_transient = False
+
+
+class CircuitOpenError(ConnectionFailedError):
+    """The circuit breaker of the client is open, because the server failed several times in a row. Nothing was sent.
+
+    Attributes:
+        wait_s: Seconds until the next request probes the server.
+    """
+
+    wait_s: float = 0.0
 
 
 class TimeoutExceededError(ConnectionFailedError, TimeoutError):

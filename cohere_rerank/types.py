@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
     from .events import Event
+    from .limits.circuit_breaker import CircuitBreaker
     from .limits.rate_limit import RateLimit
     from .local.scorer import ScoreFunction, Scorer
 
@@ -610,6 +611,7 @@ class ClientOptions(TypedDict, total=False):
     max_documents_per_request: int | None
     max_request_bytes: int | None
     pointwise: bool | None
+    circuit_breaker: CircuitBreaker | None
     max_response_bytes: int | None
     fallback: Fallback | None
     scorer: Scorer | ScoreFunction | None

@@ -21,6 +21,7 @@ class ClientUsage:
         requests: Requests sent, with retries and parts of split lists.
         retries: Retries among the requests.
         fallbacks: Calls that the fallback answered.
+        circuit_open: Requests that an open circuit breaker did not send.
         cache_hits: Documents whose scores came from the cache.
         cache_misses: Documents whose scores were not in the cache.
         billed_units: Sums by kind (``"search_units"``, ``"input_tokens"``, ...), as the replies reported them. A kind
@@ -34,6 +35,7 @@ class ClientUsage:
     requests: int = 0
     retries: int = 0
     fallbacks: int = 0
+    circuit_open: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
     billed_units: dict[str, float] = field(default_factory=dict)

@@ -44,6 +44,7 @@ LAYERS: list[tuple[set[str], str]] = [
             "cache.stores",
             "environment",
             "limits.algorithms",
+            "limits.circuit_breaker",
             "limits.rate_limit",
             "local.scorer",
         },

@@ -14,6 +14,7 @@ import httpx
 
 from cohere_rerank.errors import (
     CertificateError,
+    CircuitOpenError,
     CohereRerankError,
     ConnectionFailedError,
     DeadlineExceededError,
@@ -146,6 +147,11 @@ class RateLimitWait(RateLimitWaitError, httpx.PoolTimeout):
 
 
 @_with_public_name
+class CircuitOpen(CircuitOpenError, httpx.ConnectError):
+    """The circuit breaker is open, so the request was not sent."""
+
+
+@_with_public_name
 class UntrustedCertificate(CertificateError, httpx.ConnectError):
     """The server's certificate is not trusted."""
 
@@ -201,6 +207,16 @@ def rate_limit_wait_error(wait_s: float, deadline: Deadline) -> RateLimitWait:
         f"deadline of {deadline.seconds:g} s remain; it was not sent"
     )
     error.wait_s, error.left_s = wait_s, left_s
+    return _with_request(error, None)
+
+
+def circuit_open_error(address: str, wait_s: float, failure: str) -> CircuitOpen:
+    """Return the error for a request that is not sent, because the server failed several times in a row."""
+    error = CircuitOpen(
+        f"{address} failed several times in a row (last: {failure}), so the circuit breaker is open; the request was "
+        f"not sent; the next one probes the server in {wait_s:.3g} s"
+    )
+    error.wait_s = wait_s
     return _with_request(error, None)
 
 

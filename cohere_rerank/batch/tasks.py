@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from cohere_rerank.errors import CohereRerankError, RateLimitWaitError
+from cohere_rerank.errors import CircuitOpenError, CohereRerankError, RateLimitWaitError
 
 from .rules import MAX_SLEEP_S, BatchRules, BatchState, iterator
 
@@ -175,10 +175,10 @@ class _TaskBatch:
             return self.state.record_failure(error)
 
     async def _response(self, call: Call) -> V2RerankResponse | None:
-        """Send the call. If the client's own limit delays it beyond its deadline, wait and send it again."""
+        """Send the call. If the client's own limit or its circuit breaker holds it back, wait and send it again."""
         while not self.state.is_stopping:
             try:
                 return (await self._calls.rerank(call))[0]
-            except RateLimitWaitError as error:
+            except (CircuitOpenError, RateLimitWaitError) as error:
                 await self._calls.clock.async_sleep(min(error.wait_s, MAX_SLEEP_S))
         return None

@@ -8,7 +8,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._clock import SystemClock
-from cohere_rerank.errors import CohereRerankError, InvalidRequestError, RateLimitWaitError
+from cohere_rerank.errors import CircuitOpenError, CohereRerankError, InvalidRequestError, RateLimitWaitError
 
 from .rules import MAX_SLEEP_S, BatchRules, BatchState, iterator
 
@@ -145,11 +145,11 @@ class _ThreadBatch:
             return self._state.record_failure(error)
 
     def _response(self, call: Call) -> V2RerankResponse | None:
-        """Send the call. If the client's own limit delays it beyond its deadline, wait and send it again."""
+        """Send the call. If the client's own limit or its circuit breaker holds it back, wait and send it again."""
         while not self._state.is_stopping:
             try:
                 return self._calls.rerank(call)[0]
-            except RateLimitWaitError as error:
+            except (CircuitOpenError, RateLimitWaitError) as error:
                 self._calls.clock.sleep(min(error.wait_s, MAX_SLEEP_S))
         return None
 

@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from cohere_rerank._lazy import lazy_exports
 
+from .circuit_breaker import CircuitBreaker
 from .rate_limit import RateLimit, Store
 
 if TYPE_CHECKING:
     from .file import FileStore
     from .redis import RedisStore
 
-__all__ = ["FileStore", "RateLimit", "RedisStore", "Store"]
+__all__ = ["CircuitBreaker", "FileStore", "RateLimit", "RedisStore", "Store"]
 
 _EXPORTS = {"FileStore": "file", "RedisStore": "redis"}
 
