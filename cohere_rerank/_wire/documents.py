@@ -62,7 +62,9 @@ def _texts(
     texts: list[str] = []
     has_warned = False
     for index, given in enumerate(items):
-        item = given.as_py() if hasattr(given, "as_py") else given  # a scalar of Arrow
+        item: Any = given
+        if hasattr(item, "as_py"):  # a scalar of Arrow
+            item = item.as_py()
         if isinstance(item, str):
             texts.append(str.__str__(item))  # encoders of JSON differ on subclasses
             continue

@@ -95,7 +95,7 @@ _MAPPINGS: tuple[_Shape, ...] = (
 )
 
 
-def vector_paths(fields: Mapping[Any, object], path: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
+def vector_paths(fields: Mapping[Any, Any], path: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
     """Yield the path and the length of each long list of numbers in a document, such as an embedding."""
     for name, value in fields.items():
         here = f"{path}.{name}" if path else str(name)
@@ -103,15 +103,15 @@ def vector_paths(fields: Mapping[Any, object], path: str = "", depth: int = 0) -
             if depth < _MAX_DEPTH:
                 yield from vector_paths(value, here, depth + 1)
         elif is_vector(value):
-            yield here, len(value)  # type: ignore[arg-type]  # it has one
+            yield here, len(value)
 
 
-def is_vector(value: object, depth: int = 0) -> bool:
+def is_vector(value: Any, depth: int = 0) -> bool:
     """Tell a long list of numbers: a list, a tuple or an array, or a list of such."""
     if isinstance(value, (str, bytes, bytearray, Mapping, set, frozenset)) or not hasattr(value, "__getitem__"):
         return False
     try:
-        n_items = len(value)  # type: ignore[arg-type]
+        n_items = len(value)
         if n_items and not isinstance(first := value[0], (str, int, float)) and hasattr(first, "__getitem__"):
             return depth < _MAX_DEPTH and is_vector(first, depth + 1)
         return n_items >= MIN_VECTOR_LENGTH and all(_is_number(value[i]) for i in range(MIN_VECTOR_LENGTH))
