@@ -79,7 +79,7 @@ def test_a_server_that_rejects_without_a_hint_is_probed_by_one_request():
 
 
 def test_the_first_429_halves_what_was_really_sent():
-    """The rate that the slow start had reached is not the measure, since nobody may have used it."""
+    """The rate that the slow start had reached does not matter, because it was perhaps never used."""
     algorithm = Adaptive(AUTO, slow_start=True)
     for k in range(400):  # 200 a second
         algorithm.acquire(k / 200)
