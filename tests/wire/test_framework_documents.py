@@ -16,6 +16,7 @@ from cohere_rerank._wire.documents import to_texts
 from cohere_rerank.errors import InvalidRequestError
 
 VECTOR = [0.25] * 384
+ARROW_STRUCT = pyarrow.struct({"title": pyarrow.string(), "n": pyarrow.int64()})  # old versions sort inferred names
 
 
 @dataclass
@@ -117,7 +118,7 @@ FIELDS = {
     "sqlite3": sqlite_row(),
     "dspy": Example(title="tea", n=2),
     "elasticsearch dsl": Hit(title="tea", n=2),
-    "arrow struct": pyarrow.scalar({"title": "tea", "n": 2}),
+    "arrow struct": pyarrow.scalar({"title": "tea", "n": 2}, ARROW_STRUCT),
 }
 
 
