@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextvars import copy_context
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
@@ -97,7 +98,7 @@ class Runner(BaseRunner):
 
         # Daemon threads, unlike an executor's: after a failure the interpreter does not wait for them at exit.
         for _ in range(min(len(parts), MAX_CONCURRENT_PARTS)):
-            Thread(target=perform, name="cohere_rerank", daemon=True).start()
+            Thread(target=copy_context().run, args=(perform,), name="cohere_rerank", daemon=True).start()
         answers: dict[Part, list[Answer]] = {}
         try:
             while len(answers) < len(parts):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -107,7 +108,7 @@ class _ThreadBatch:
         if self._n_threads < self._rules.concurrency:
             self._n_threads += 1
             # Daemon threads: after a failure or an early close the program does not wait for them, not even at exit.
-            Thread(target=self._work, name="cohere_rerank batch", daemon=True).start()
+            Thread(target=copy_context().run, args=(self._work,), name="cohere_rerank batch", daemon=True).start()
 
     def _collect(self, *, wait: bool) -> None:
         """Move finished outcomes to the buffer. Wait for one if *wait* is true."""
