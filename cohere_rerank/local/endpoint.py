@@ -94,7 +94,8 @@ def handle_parsed(
     """Handle one request that is already parsed.
 
     Args:
-        request: The JSON value of a ``POST /v2/rerank`` body. It is not changed.
+        request: The JSON value of a ``POST /v2/rerank`` body. A document that is too long is replaced by its beginning
+            in the list, which saves memory. Nothing else is changed.
         scorer_for: Returns the scorer for a model name.
         limits: As for `handle`. The number of JSON values is not checked.
         deadline: As for `handle`.
@@ -118,7 +119,8 @@ def handle_parsed(
 def _rank(request: Mapping[str, Any], scorer: Scorer, limits: Limits) -> dict[str, Any]:
     query = request["query"]
     max_tokens = request.get("max_tokens_per_doc", DEFAULT_MAX_TOKENS_PER_DOC)
-    texts = [truncate(document, max_tokens) for document in request["documents"]]
+    texts = request["documents"]
+    n_cut = _cut(texts, max_tokens)
     _check_work(query, texts, limits)
     scores = _score(scorer, query, texts)
     order = sorted(range(len(texts)), key=lambda index: (-scores[index], index))
@@ -127,7 +129,6 @@ def _rank(request: Mapping[str, Any], scorer: Scorer, limits: Limits) -> dict[st
     ]
     source = f"answered by the local scorer {scorer.name} {scorer.version}, not by a Cohere model"
     warnings = [f"{source}: its scores are not comparable with Cohere's"]
-    n_cut = sum(len(text) < len(document) for text, document in zip(texts, request["documents"], strict=True))
     if n_cut:
         warnings.append(f"{n_cut} documents were cut to {max_tokens} tokens each, as estimated offline")
     spans = request.get("relevant_spans")
@@ -141,6 +142,17 @@ def _rank(request: Mapping[str, Any], scorer: Scorer, limits: Limits) -> dict[st
             "warnings": warnings,
         },
     }
+
+
+def _cut(documents: list[str], max_tokens: int) -> int:
+    """Replace each document that is too long by its beginning, in place to save memory, and return their number."""
+    n_cut = 0
+    for index, document in enumerate(documents):
+        text = truncate(document, max_tokens)
+        if len(text) < len(document):
+            documents[index] = text
+            n_cut += 1
+    return n_cut
 
 
 def _check_work(query: str, texts: Sequence[str], limits: Limits) -> None:
