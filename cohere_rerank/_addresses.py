@@ -12,11 +12,11 @@ PRODUCTION_URL = "https://api.cohere.com"
 LOCAL_SCHEME = "local:"
 _COHERE_DOMAINS = (".cohere.com", ".cohere.ai")
 ENDPOINT_NAMES = ("rerank", "reranks", "reranking", "score")
-"""The last steps of a path that make it a full endpoint."""
+"""A path that ends with one of these names is a full endpoint."""
 
 
 def rerank_url(base_url: str) -> str:
-    """The address that requests go to: a base, a base with a version, or the full endpoint itself.
+    """Return the address of the endpoint for a base, a base with a version, or a full endpoint.
 
     >>> rerank_url("https://api.cohere.com"), rerank_url("https://proxy.example/co/v1/")
     ('https://api.cohere.com/v2/rerank', 'https://proxy.example/co/v2/rerank')
@@ -45,7 +45,7 @@ def is_cohere(url: str) -> bool:
 
 
 def checked_rerank_url(url: Any) -> str:
-    """Return an address that is used exactly as it is. It may have a query."""
+    """Check an address that is used exactly as it is, and return it. It may have a query."""
     if not isinstance(url, str):
         return checked_base_url(url, "rerank_url")
     base, mark, query = url.partition("?")
@@ -57,6 +57,7 @@ def checked_rerank_url(url: Any) -> str:
 
 
 def checked_base_url(url: Any, name: str = "base_url") -> str:
+    """Check the base of an address, and return it. *name* is the setting that errors name."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"{name} must be a string, got {type(url).__name__}")
     if url.startswith(LOCAL_SCHEME):
@@ -92,8 +93,8 @@ def _suggestion(url: str) -> str:
 
 
 def _is_port(host: str) -> bool:
-    """Whether the port after a host, if there is one, is a port."""
-    port = host.rpartition("]")[2].partition(":")[2]  # the colons of an IPv6 address stand in brackets
+    """Return whether the text after the host is a valid port, or there is none."""
+    port = host.rpartition("]")[2].partition(":")[2]  # the colons of an IPv6 address are in brackets
     return not port or (port.isdecimal() and int(port) < 65_536)
 
 

@@ -1,6 +1,6 @@
 """The part that ClientV2 and AsyncClientV2 share: the settings, copies, pickles, and the state that copies share.
 
-A client is constructed when a program starts, so this module imports little. What sends a call is in `_runner`.
+A client is constructed when a program starts, so this module imports little. `_runner` sends the calls.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ _OTHER_ENDPOINTS = (
 
 
 def _backend_id(config: Config) -> tuple[Any, ...]:
-    """Return what tells backends apart: all APIs share connections, each scorer of this process is its own."""
+    """Return the id of the backend. All APIs have the same id, because they share connections. Local scorers do not."""
     return (config.is_local, config.scorer, config.base_url if config.is_local else None)
 
 
 class ClientState:
-    """What a client and its copies share: one sender, one retry budget, one count of usage, known dialects."""
+    """The state that a client and its copies share: the sender, the retry budget, the usage, and learned facts."""
 
     __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "score_scales", "size_limits", "usage")
 
     def __init__(self) -> None:
         self._sender: dict[str, Any] = {}
-        self.budget: RetryBudget | None = None  # made when it is first needed, as the sender is
+        self.budget: RetryBudget | None = None  # created when it is first needed, as the sender is
         self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
         self.score_scales: dict[str, ScoreScale] = {}  # by address, once a score has shown it
         self.size_limits: dict[str, SizeLimit] = {}  # by address; learned from refusals
@@ -74,7 +74,7 @@ class BaseClient:
 
     _httpx_kind: tuple[str, str]  # the class that httpx_client must have, and the name of its method that closes it
     _default_dialect: DialectName | None = None
-    _runner: Any = None  # made for the first call
+    _runner: Any = None  # created for the first call
 
     def __init__(
         self,
@@ -127,7 +127,7 @@ class BaseClient:
                 it is. Default: None, connections of our own.
             thread_pool_executor: For compatibility with the official client. It has no effect on rerank.
             log_warning_experimental_features: For compatibility with the official client. It has no effect on rerank.
-            connect_timeout: Seconds to connect, with TLS. Default: 10, or *timeout* if that is less.
+            connect_timeout: Seconds to connect, TLS included. Default: 10, or *timeout* if that is less.
             deadline: Seconds for a whole call with its retries and waits. Default: 300, or if *timeout* is given, as
                 long as all attempts and the backoffs between them can take.
             retry_policy: All rules of retries. *max_retries* has priority over the policy's own. Default:
@@ -144,7 +144,7 @@ class BaseClient:
             fallback: The source of answers when the API cannot answer: ``"local"`` (the local engine), ``"keep-order"``
                 (the documents in their order, each with None as its score), another client of the same kind, a scorer,
                 a function of ``(query, documents)`` that returns one score in [0, 1] for each document, or a list of
-                these, asked in turn. One deadline covers the whole chain. Default: None, the error is raised.
+                these, tried in order. One deadline covers the whole chain. Default: None, the error is raised.
             scorer: A scorer for a ``local:`` address, or a function as in *fallback*. Default: the one that the address
                 names.
             limit: The rate limit: ``"trial"`` (10 requests a minute), ``"production"`` (1,000), ``"auto"``, or a
@@ -158,8 +158,8 @@ class BaseClient:
                 ``"llamacpp"``, or ``"auto"``, which tries them in the first call. Default: ``"cohere"``.
             strict: Whether a reply with too few results is an InvalidResponseError. False returns it as a response
                 with ``is_partial``. Default: True.
-            score_scale: What the scores of the server are: ``"unit"``, in [0, 1], or ``"logit"``, any number. Default:
-                found out from the address, the dialect and the scores; see ``score_scale`` of a response.
+            score_scale: The scale of the server's scores: ``"unit"``, in [0, 1], or ``"logit"``, any number. Default:
+                found from the address, the dialect and the scores; see ``score_scale`` of a response.
             clock: The clock, for tests. Default: the system's.
             on_event: A function that gets an event for each request, response, retry and fallback; see
                 ``cohere_rerank.events``. Default: None.
@@ -248,7 +248,7 @@ class BaseClient:
 
     def __repr__(self) -> str:
         config = self.__dict__.get("_config")  # missing if the constructor raised
-        # A query may hold a key.
+        # A query may contain a key.
         address = f" {config.base_url.partition('?')[0]}" if config else ""
         return f"<{type(self).__name__}{address}>"
 

@@ -1,4 +1,7 @@
-"""Counting what a client used, from many threads and tasks, without a lock that a fork could leave held."""
+"""Counters of what a client used, for many threads and tasks.
+
+They have no lock, because a fork could leave a lock held in the child.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ if TYPE_CHECKING:
 
     Counts = dict[tuple[str | None, str], float]
 
-BILLED = "billed_units."  # what kinds of units are counted under
+BILLED = "billed_units."  # the prefix of the names of billed units
 
 
 class UsageCounters:
-    """Sums by (tag, name). Each thread adds to its own; reading adds them up."""
+    """Sums by (tag, name). Each thread has its own sums, and `totals` adds them up."""
 
     __slots__ = ("_by_thread",)
 
@@ -24,7 +27,7 @@ class UsageCounters:
         self._by_thread: dict[int, Counts] = {}
 
     def add(self, tag: str | None, name: str, amount: float = 1) -> None:
-        """Count *amount* more of *name*."""
+        """Add *amount* to the counter *name*."""
         counts = self._by_thread.get(get_ident())
         if counts is None:
             counts = self._by_thread.setdefault(get_ident(), {})
@@ -32,7 +35,7 @@ class UsageCounters:
         counts[key] = counts.get(key, 0) + amount
 
     def add_billed(self, tag: str | None, response: V2RerankResponse) -> None:
-        """Count what a reply says it is billed for; one that does not say so is counted as that."""
+        """Count the units that a reply reports. A reply without units is counted as an unbilled reply."""
         units = response.meta.billed_units if response.meta is not None else None
         kinds = [] if units is None else _amounts(units)
         if not kinds:
@@ -41,7 +44,7 @@ class UsageCounters:
             self.add(tag, BILLED + name, value)
 
     def totals(self) -> Counts:
-        """All threads' counts, added up."""
+        """Return the counts of all threads, added up."""
         totals: Counts = {}
         for counts in list(self._by_thread.values()):
             for key, amount in counts.copy().items():
@@ -50,6 +53,6 @@ class UsageCounters:
 
 
 def _amounts(units: Any) -> list[tuple[str, float]]:
-    """Every kind of unit with its amount, kinds unknown to this release too."""
+    """Return each kind of unit with its amount, also kinds that this release does not know."""
     declared = [(name, getattr(units, name)) for name in type(units).__dataclass_fields__]
     return [(name, value) for name, value in (*declared, *vars(units).items()) if isinstance(value, (int, float))]

@@ -1,4 +1,4 @@
-"""``client.with_raw_response``: a response with status and headers beside it."""
+"""``client.with_raw_response``: a response together with its status and headers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 class RawResponse:
-    """A response with its transport's side.
+    """A response together with the HTTP response that it came from.
 
     Attributes:
         data: The parsed response.
-        response: The ``httpx.Response``; of the first part when a long list was split, None when nothing was sent
-            or a fallback answered.
+        response: The ``httpx.Response``. If a long list was split, it is that of the first part. None if nothing was
+            sent, or if the fallback answered.
     """
 
     def __init__(self, data: V2RerankResponse, reply: Reply | None) -> None:
@@ -28,12 +28,12 @@ class RawResponse:
 
     @property
     def headers(self) -> dict[str, str]:
-        """The reply's headers, names in lower case; empty without a reply."""
+        """The headers of the reply, with names in lower case. Empty without a reply."""
         return {} if self.response is None else dict(self.response.headers)
 
     @property
     def status_code(self) -> int | None:
-        """The reply's status; None without a reply."""
+        """The status of the reply. None without a reply."""
         return None if self.response is None else self.response.status_code
 
     def __repr__(self) -> str:
@@ -41,22 +41,22 @@ class RawResponse:
 
 
 class RawClientV2:
-    """What ``client.with_raw_response`` gives."""
+    """The client that ``ClientV2.with_raw_response`` returns."""
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
 
     def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
-        """As `ClientV2.rerank`, with status and headers beside the response."""
+        """As `ClientV2.rerank`. Returns the response together with its status and headers."""
         return RawResponse(*self._calls.rerank(self._calls.encode(**arguments)))
 
 
 class AsyncRawClientV2:
-    """What ``client.with_raw_response`` gives."""
+    """The client that ``AsyncClientV2.with_raw_response`` returns."""
 
     def __init__(self, calls: AsyncCalls) -> None:
         self._calls = calls
 
     async def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
-        """As `AsyncClientV2.rerank`, with status and headers beside the response."""
+        """As `AsyncClientV2.rerank`. Returns the response together with its status and headers."""
         return RawResponse(*await self._calls.rerank(self._calls.encode(**arguments)))

@@ -1,6 +1,7 @@
-"""What a client was told, checked once: key, address, times and limits. Pure; reads the environment when asked to.
+"""A client's settings, validated once: key, address, times and limits.
 
-Constructing a client is on every program's start-up path, so nothing heavier than ``os`` is imported here.
+There is no I/O here. Only the environment variables are read. A client is constructed when a program starts, so this
+module imports nothing heavier than ``os``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit, OnEvent, ScoreScale
 
 FALLBACK_NAMES = ("local", "keep-order")
-DEFAULT_TIMEOUT_S = 300.0  # the official client's, there for each single phase of a call
+DEFAULT_TIMEOUT_S = 300.0  # the official client's default, which it applies to each phase of a call
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
@@ -35,7 +36,7 @@ class Secret:
     """A key, or a function that returns one. No repr, log or traceback shows it.
 
     Raises:
-        InvalidRequestError: It is neither, or an HTTP header cannot contain it.
+        InvalidRequestError: The value is neither, or an HTTP header cannot contain it.
     """
 
     __slots__ = ("value",)
@@ -134,7 +135,7 @@ class Config:
 
     @property
     def fallbacks(self) -> tuple[FallbackMember, ...]:
-        """The members of the fallback chain, in the order in which they are asked."""
+        """The members of the fallback chain, in the order in which they are tried."""
         chain: Any = self.fallback
         if chain is None:
             return ()
@@ -142,22 +143,22 @@ class Config:
 
     @property
     def is_local(self) -> bool:
-        """Whether answers come from this process."""
+        """Whether the local engine of this process answers."""
         return self.base_url.startswith(LOCAL_SCHEME)
 
     def replace(self, **changes: Any) -> Config:
-        """A copy with these settings changed; None keeps what was set."""
+        """Return a copy with these settings changed. None keeps a setting."""
         changes = {name: value for name, value in changes.items() if value is not None}
         if "base_url" in changes:
             changes.setdefault("rerank_url", None)  # the new address replaces both
         return Config(**{**vars(self), **changes})
 
     def __repr__(self) -> str:
-        address = getattr(self, "base_url", "unfinished")  # a debugger may look at one half made
-        return f"<Config {address.partition('?')[0]}>"  # a query may hold a key
+        address = getattr(self, "base_url", "unfinished")  # a debugger may show an object that is not complete
+        return f"<Config {address.partition('?')[0]}>"  # a query may contain a key
 
     def __copy__(self) -> Config:
-        return self  # nothing in it changes, and a copy by way of a pickle would lose the key
+        return self  # it never changes, and a copy through a pickle would lose the key
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Config:
         return self

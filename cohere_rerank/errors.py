@@ -1,11 +1,11 @@
-"""Every way a call can fail, as a type.
+"""The errors of this package: one type for each way in which a call can fail.
 
     CohereRerankError
-     ├─ InvalidRequestError        refused before anything was sent (also a ValueError)
-     ├─ ScorerError                a local scorer gave something that is no score (also a ValueError)
+     ├─ InvalidRequestError        an argument is not valid; nothing was sent (also a ValueError)
+     ├─ ScorerError                a local scorer returned something that is not a score (also a ValueError)
      ├─ ClientClosedError          the client was closed (also a RuntimeError)
-     ├─ RateLimitStoreError        the store of a shared limit cannot say how much is left
-     ├─ ApiError                   the server answered with an error; one class per status
+     ├─ RateLimitStoreError        the store of a shared limit cannot say what remains of it
+     ├─ ApiError                   the server answered with an error; one class for each status
      │   ├─ BadRequestError 400 · UnauthorizedError 401 · PaymentRequiredError 402 · ForbiddenError 403
      │   ├─ NotFoundError 404 · RequestTimeoutError 408 · ConflictError 409 · PayloadTooLargeError 413
      │   ├─ UnprocessableEntityError 422 · TooManyRequestsError 429 ( └─ QuotaExceededError )
@@ -15,16 +15,16 @@
      │   └─ MissingApiKeyError     no key was given (nothing was sent)
      ├─ InvalidResponseError       a 2xx that breaks the contract
      │   └─ ResponseTooLargeError
-     └─ ConnectionFailedError      no complete answer arrived; also the httpx exception that happened
-         ├─ CertificateError       the server's certificate was refused
+     └─ ConnectionFailedError      no complete response arrived; also the httpx exception that happened
+         ├─ CertificateError       the server's certificate was rejected
          ├─ CircuitOpenError       the circuit breaker is open after several failures (nothing was sent)
          └─ TimeoutExceededError   a single phase took too long (also a TimeoutError)
              └─ DeadlineExceededError   the whole call took too long
-                 └─ RateLimitWaitError  our own limit= lets the call go only after its deadline (nothing was sent)
+                 └─ RateLimitWaitError  our own limit= would delay the call past its deadline (nothing was sent)
 
-The official names are the names of ``cohere.errors``. Errors pickle and copy; their text never shows a key or a
-header. It contains the server's own message, cut to 200 characters, which may quote what the server was sent. ``body``
-has the whole message. The library logs only the type, the status and the request id.
+The official names are the names of ``cohere.errors``. Errors can be pickled and copied. The text of an error never
+shows a key or a header. It contains the server's own message, cut to 200 characters, and that message may quote the
+request. ``body`` has the whole message. The library logs only the type, the status and the request id.
 """
 
 from __future__ import annotations
@@ -78,20 +78,20 @@ _HINTS = {
 }
 _NO_SUCH_PATH = (404, 405, 501)
 _PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
-_MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
+_MAX_MESSAGE_CHARS = 200  # for a server's own message, which may quote the request
 _INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
 
 
 class CohereRerankError(Exception):
-    """Base of every error this library raises.
+    """The base of every error that this library raises.
 
     Attributes:
         message: What was wrong, in one sentence.
-        request_id: The reply's id, if a reply came and had one: quote it to support.
-        attempts: How many requests were sent for the call; 0 when none was.
-        waited_s: Seconds spent waiting between those attempts.
-        retry_after: Seconds after which the server said a repeat may succeed, if it said so.
-        part: Which share of the documents failed, when a long list was split, e.g. ``"documents 1000 to 1999"``.
+        request_id: The id of the reply, to quote in support questions. None if there was no reply or no id.
+        attempts: The number of requests sent for the call. 0 if none was sent.
+        waited_s: Seconds of waits between these requests.
+        retry_after: Seconds after which a retry may succeed, as the server said. None if it did not say so.
+        part: The part of a split list that failed, such as ``"documents 1000 to 1999"``. None if there are no parts.
     """
 
     request_id: str | None = None
@@ -118,8 +118,8 @@ class CohereRerankError(Exception):
         return f"{type(self).__name__}({str(self)!r})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # Exception's own recipe calls cls(*args), which fails for keyword-only constructors. An httpx
-        # request (it holds the key and the documents) stays behind.
+        # Exception's own method calls cls(*args), which fails for keyword-only constructors. An httpx request is
+        # not pickled, because it contains the key and the documents.
         state = {name: value for name, value in self.__dict__.items() if name != "_request"}
         return rebuild_error, (type(self), state)
 
@@ -138,11 +138,11 @@ def rebuild_error(cls: type[CohereRerankError], state: dict[str, Any]) -> Cohere
 
 
 class InvalidRequestError(CohereRerankError, ValueError):
-    """The arguments of a call or a client make no valid request; nothing was sent."""
+    """An argument of a call or a client is not valid. Nothing was sent."""
 
 
 class ScorerError(CohereRerankError, ValueError):
-    """A scorer failed, or gave the wrong number of scores or something that is no score."""
+    """A scorer failed, or it returned the wrong number of scores or something that is not a score."""
 
 
 class ClientClosedError(CohereRerankError, RuntimeError):
@@ -153,9 +153,9 @@ class ApiError(CohereRerankError):
     """The server answered with an error status.
 
     Attributes:
-        status_code: The HTTP status; None for errors found before a reply.
-        headers: The reply's headers, names in lower case.
-        body: The reply's body: parsed when it is JSON, else text.
+        status_code: The HTTP status. None for an error without a reply.
+        headers: The headers of the reply, with names in lower case.
+        body: The body of the reply: parsed if it is JSON, else its text.
     """
 
     def __init__(
@@ -173,7 +173,7 @@ class ApiError(CohereRerankError):
 
 
 class _StatusError(ApiError):
-    """An error of one status; constructed with the body first, as the official classes are."""
+    """An error of one status. The body is the first argument, as in the official classes."""
 
     _status = 0
 
@@ -188,126 +188,126 @@ class BadRequestError(_StatusError):
 
 
 class UnauthorizedError(_StatusError):
-    """401: no key, or one that is not accepted."""
+    """401: the key is missing or not accepted."""
 
     _status = 401
 
 
 class PaymentRequiredError(_StatusError):
-    """402: billing stands in the way."""
+    """402: a payment or a billing setting is missing."""
 
     _status = 402
 
 
 class ForbiddenError(_StatusError):
-    """403: the key may not do this."""
+    """403: the key does not have the permission."""
 
     _status = 403
 
 
 class NotFoundError(_StatusError):
-    """404: no such path or model."""
+    """404: the path or the model does not exist."""
 
     _status = 404
 
 
 class RequestTimeoutError(_StatusError):
-    """408: the server gave up waiting for the request."""
+    """408: the server did not get the whole request in time."""
 
     _status = 408
 
 
 class ConflictError(_StatusError):
-    """409."""
+    """409: the request conflicts with the state of the server."""
 
     _status = 409
 
 
 class PayloadTooLargeError(_StatusError):
-    """413: the body is larger than the server takes."""
+    """413: the body is larger than the server accepts."""
 
     _status = 413
 
 
 class UnprocessableEntityError(_StatusError):
-    """422: an unknown field or a value that is not allowed."""
+    """422: a field is unknown, or a value is not allowed."""
 
     _status = 422
 
 
 class TooManyRequestsError(_StatusError):
-    """429: a rate limit; ``retry_after`` holds the seconds to wait when the server said."""
+    """429: a rate limit. ``retry_after`` is the wait in seconds, if the server asked for one."""
 
     _status = 429
 
 
 class QuotaExceededError(TooManyRequestsError):
-    """429 for a used-up quota of a month or a day. No short wait clears it, so it is not retried."""
+    """429: the quota of a month or a day is used up. It is not retried, because a short wait does not help."""
 
 
 class InvalidTokenError(_StatusError):
-    """498: a token on the deny list in request or reply (not about the API key)."""
+    """498: the request or the reply contains a token of the deny list. This is not about the API key."""
 
     _status = 498
 
 
 class ClientClosedRequestError(_StatusError):
-    """499: the request was cancelled on the way."""
+    """499: the request was cancelled before the server had answered."""
 
     _status = 499
 
 
 class InternalServerError(_StatusError):
-    """500."""
+    """500: the server failed."""
 
     _status = 500
 
 
 class NotImplementedError(_StatusError):  # noqa: A001 - the official name, which shadows the builtin there too
-    """501: the server has no such feature."""
+    """501: the server does not have this feature."""
 
     _status = 501
 
 
 class BadGatewayError(_StatusError):
-    """502."""
+    """502: a gateway got no valid response from the server behind it."""
 
     _status = 502
 
 
 class ServiceUnavailableError(_StatusError):
-    """503."""
+    """503: the server is overloaded or down for a while."""
 
     _status = 503
 
 
 class GatewayTimeoutError(_StatusError):
-    """504."""
+    """504: a gateway got no response in time from the server behind it."""
 
     _status = 504
 
 
 class RedirectError(ApiError):
-    """A redirect that is not followed: away from the origin, or one that would drop the body.
+    """A redirect that is not followed, because it leaves the origin or would drop the body.
 
     Attributes:
-        location: Where the server pointed.
+        location: The address that the server named.
     """
 
     location: str | None = None
 
 
 class MissingApiKeyError(ApiError):
-    """No API key was given and none is in the environment; raised when the client is constructed."""
+    """No API key was given, and the environment has none. The constructor of the client raises it."""
 
 
 class InvalidResponseError(CohereRerankError):
-    """The server said success, but the reply breaks the contract and cannot be trusted.
+    """The status is a success, but the reply breaks the contract and cannot be trusted.
 
     Attributes:
         status_code: The HTTP status.
-        headers: The reply's headers, names in lower case.
-        body: The reply's body, if it could be read: parsed when it is JSON, else text.
+        headers: The headers of the reply, with names in lower case.
+        body: The body of the reply, if it could be read: parsed if it is JSON, else its text.
     """
 
     def __init__(
@@ -325,7 +325,7 @@ class InvalidResponseError(CohereRerankError):
         self.request_id = request_id(self.headers, body)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        # The body stays behind: it may be large, and it may echo the documents.
+        # The body is not pickled, because it may be large and may echo the documents.
         rebuild, (cls, state) = super().__reduce__()
         return rebuild, (cls, {**state, "body": None})
 
@@ -335,10 +335,10 @@ class ResponseTooLargeError(InvalidResponseError):
 
 
 class ConnectionFailedError(CohereRerankError):
-    """No complete answer arrived. Each instance is also the httpx exception of what happened.
+    """No complete response arrived. Each instance is also the httpx exception that happened.
 
     Attributes:
-        is_transient: Whether a repeat may help; False where the request itself cannot be sent.
+        is_transient: Whether a retry may help. False if the request itself cannot be sent.
         is_disconnect: Whether the server closed the connection, or broke HTTP, before its reply was complete.
     """
 
@@ -347,7 +347,7 @@ class ConnectionFailedError(CohereRerankError):
 
 
 class CertificateError(ConnectionFailedError):
-    """The server's certificate was refused; a repeat cannot help."""
+    """The server's certificate was rejected. A retry cannot help."""
 
     is_transient = False
 
@@ -363,21 +363,22 @@ class CircuitOpenError(ConnectionFailedError):
 
 
 class TimeoutExceededError(ConnectionFailedError, TimeoutError):
-    """Connecting, writing, reading or waiting for a free connection took longer than its timeout."""
+    """Connecting, writing, reading, or waiting for a free connection took longer than its timeout."""
 
 
 class DeadlineExceededError(TimeoutExceededError):
-    """The call as a whole, with its attempts and waits, took longer than its deadline."""
+    """The whole call, with its attempts and waits, took longer than its deadline."""
 
 
 class RateLimitWaitError(DeadlineExceededError):
-    """The client's own ``limit=`` lets a request go only after the call's deadline, so it was not sent.
+    """The client's own ``limit=`` would delay a request past the deadline of its call, so it was not sent.
 
-    Raised as soon as that is certain. It says nothing about the API's limits: that is TooManyRequestsError.
+    It is raised as soon as that is certain. It says nothing about the API's own limits. For those there is
+    TooManyRequestsError.
 
     Attributes:
-        wait_s: Seconds until the request could have gone, at the earliest.
-        left_s: Seconds that were left of the deadline.
+        wait_s: Seconds until the request could have been sent, at the earliest.
+        left_s: Seconds that remained of the deadline.
     """
 
     wait_s: float = 0.0
@@ -385,14 +386,14 @@ class RateLimitWaitError(DeadlineExceededError):
 
 
 class RateLimitStoreError(CohereRerankError):
-    """The store of a shared limit does not answer and no count is known, so nothing can be sent safely."""
+    """The store of a shared limit does not respond and no count is known, so nothing can be sent safely."""
 
 
 _BY_STATUS: dict[int, type[_StatusError]] = {cls._status: cls for cls in _StatusError.__subclasses__() if cls._status}
 
 
 def error_from_response(status_code: int, headers: Mapping[str, str], body: Any) -> ApiError:
-    """The error for a reply: the status decides the class, whatever form the body has."""
+    """Return the error for a reply. The status decides the class, and the form of the body does not matter."""
     if status_code == 429 and _is_quota(body):
         return QuotaExceededError(body, headers)
     cls = _BY_STATUS.get(status_code)
@@ -421,7 +422,7 @@ def server_message(body: Any) -> str | None:
 def _whole_message(body: Any) -> str | None:
     """Return the message inside an error body, in any of the forms that servers of this API use."""
     if isinstance(body, str):
-        # An HTML page of a proxy says nothing that its status does not.
+        # The HTML page of a proxy says no more than its status.
         return None if body.lstrip().startswith("<") else _without_input(body) or None
     if not isinstance(body, dict):
         return None
@@ -437,14 +438,14 @@ def _whole_message(body: Any) -> str | None:
 
 
 def _without_input(text: str) -> str:
-    """A sentence up to where pydantic's errors, printed as they are (vLLM does), would quote the request."""
+    """Return the text up to the place where an error of pydantic quotes the request. vLLM prints such errors."""
     for mark in _INPUT_MARKS:
         text = text.partition(mark)[0]
     return text.strip()
 
 
 def _validators_words(problems: list[Any]) -> str | None:
-    """Of FastAPI's list of ``{"loc", "msg", "input"}`` the first place and message; the input is the caller's text."""
+    """Return the first place and message of FastAPI's list of errors, without the input, which is the caller's text."""
     first = problems[0] if problems else None
     if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
         return None
@@ -463,10 +464,10 @@ def _sentence(status_code: int | None, body: Any) -> str:
 
 
 def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
-    """What the server calls a request, in its reply's body or headers (names in lower case)."""
+    """Return the id of a request from the body or the headers of its reply (names in lower case), or None."""
     candidates = [body.get("id")] if isinstance(body, dict) else []
     candidates += [(headers or {}).get(name) for name in ("x-request-id", "x-debug-trace-id", "x-trace-id")]
     for named in candidates:
         if isinstance(named, str) and named.strip():
-            return " ".join(named.split())  # one line, like everything an error says
+            return " ".join(named.split())  # on one line, as all texts of errors
     return None

@@ -1,6 +1,6 @@
-"""What a rerank call returns: frozen, slotted pydantic dataclasses, named as Cohere's own.
+"""The types of arguments and results. Results are frozen pydantic dataclasses with slots and with Cohere's names.
 
-Fields that a newer API adds are kept: they read as attributes and stand in every dump.
+Fields that a newer API adds are kept. They can be read as attributes, and every dump contains them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 from pydantic_core import PydanticCustomError, ValidationError, core_schema
 
-# Real pydantic dataclasses on purpose, though pydantic_core alone would import faster: decision note 9.
+# These are real pydantic dataclasses, although pydantic_core alone would import faster: see decision note 9.
 from ._result_base import ResultBase, replace
 
 if TYPE_CHECKING:
@@ -63,11 +63,11 @@ __all__ = [
 _N_REPR_RESULTS = 3
 _N_REPR_CHARACTERS = 60  # of the document
 _LOCAL_SCORER = re.compile(r"answered by the local scorer (\S+)")  # a warning of the local engine, also of a server
-_set = object.__setattr__  # the values are frozen; this is how our own slots are filled
+_set = object.__setattr__  # the results are frozen, so our own slots are set this way
 
 
 class _NoneOnError:
-    """In a reply, a value of the wrong type reads as None: no reason to lose a good ranking."""
+    """In a reply, a value of the wrong type is read as None, because the ranking is still good."""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> core_schema.CoreSchema:
@@ -89,18 +89,18 @@ _CONFIG = ConfigDict(extra="allow", coerce_numbers_to_str=True)
 _Position = Annotated[int, Field(strict=True, ge=0)]
 _Score = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 
-# Open, so that a mode that a newer API adds can be sent.
+# Any string is allowed, so that a mode of a newer API can be sent.
 RerankRelevantSpansMode = Literal["enabled", "disabled"] | str  # noqa: PYI051
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class RerankRelevantSpans(ResultBase):
-    """Asks for the stretches that made each document relevant (Rerank v5 and newer).
+    """Asks for the passages that made each document relevant (Rerank v5 and newer).
 
     Attributes:
         mode: "enabled" or "disabled".
-        threshold: Least score of a span, in [0, 1]; the API's default is 0.1.
-        max_spans: At most so many spans a document; all of them unless given.
+        threshold: The lowest score of a span, in [0, 1]. Default: None, the API's default of 0.1.
+        max_spans: The largest number of spans for each document. Default: None, all spans.
     """
 
     mode: RerankRelevantSpansMode
@@ -110,12 +110,12 @@ class RerankRelevantSpans(ResultBase):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class RerankRelevantSpanResponse(ResultBase):
-    """A relevant stretch ``text[start:end]`` of a document.
+    """A relevant passage ``text[start:end]`` of a document.
 
     Attributes:
-        start: Position of its first character, in Unicode code points.
-        end: Position just past its last character.
-        score: How relevant it is, in [0, 1].
+        start: The position of its first character, in Unicode code points, from 0.
+        end: The position after its last character.
+        score: The relevance of the passage, in [0, 1].
     """
 
     start: _Position
@@ -136,10 +136,10 @@ class V2RerankResponseResultsItem(_ResultSlots):
     """One ranked document.
 
     Attributes:
-        index: Its place in the list of documents, from 0.
-        relevance_score: How relevant it is; Cohere's models give [0, 1]. A score of 0.8 is more
-            relevant than one of 0.4, not twice as relevant.
-        relevant_spans: Its relevant stretches, most relevant first, if asked for and found.
+        index: The index of the document in the list of documents, from 0.
+        relevance_score: The relevance of the document. Scores of Cohere's models are in [0, 1]. A document with 0.8 is
+            more relevant than one with 0.4, but not twice as relevant.
+        relevant_spans: The relevant passages, most relevant first. None if they were not asked for or not found.
     """
 
     index: _Position
@@ -148,7 +148,7 @@ class V2RerankResponseResultsItem(_ResultSlots):
 
     @property
     def document(self) -> Any:
-        """The caller's own object that was ranked; else what the reply calls document, or None."""
+        """The caller's own object. Without one, the field ``document`` of the reply, or None."""
         if hasattr(self, "_caller_document"):
             return self._caller_document
         return self.__dict__.get("document")
@@ -166,9 +166,9 @@ class V2RerankResponseResultsItem(_ResultSlots):
 
     @property
     def span_texts(self) -> list[str]:
-        """The text of each relevant span, most relevant first; [] without spans.
+        """The text of each relevant span, most relevant first. [] without spans.
 
-        A structured document was sent as YAML, and that is the text the spans are cut from.
+        A structured document was sent as YAML. Its spans are parts of that text.
         """
         text: str | None = getattr(self, "_sent_text", None)
         if text is None:
@@ -178,12 +178,12 @@ class V2RerankResponseResultsItem(_ResultSlots):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMetaApiVersion(ResultBase):
-    """Which version of the API answered.
+    """The version of the API that answered.
 
     Attributes:
-        version: Such as "2".
-        is_deprecated: Whether it will go away.
-        is_experimental: Whether it may change.
+        version: The version, such as "2".
+        is_deprecated: Whether the version will be removed.
+        is_experimental: Whether the version may change.
     """
 
     version: str
@@ -193,7 +193,7 @@ class ApiMetaApiVersion(ResultBase):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMetaBilledUnits(ResultBase):
-    """What the call is billed for: counts, as floats; None where it is not billed by that unit."""
+    """The units that the call is billed for. Each is a count, or None if the call is not billed by that unit."""
 
     images: float | None = None
     input_tokens: float | None = None
@@ -207,7 +207,7 @@ class ApiMetaBilledUnits(ResultBase):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMetaTokens(ResultBase):
-    """Tokens that went into the model and came out of it, as floats."""
+    """The numbers of tokens that the model read and wrote."""
 
     input_tokens: float | None = None
     output_tokens: float | None = None
@@ -215,14 +215,14 @@ class ApiMetaTokens(ResultBase):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class ApiMeta(ResultBase):
-    """What a reply says about itself.
+    """The facts about a call that the reply contains.
 
     Attributes:
-        api_version: Which version of the API answered.
-        billed_units: What the call is billed for.
-        tokens: Tokens that the model used.
-        cached_tokens: How many of them came from the inference cache.
-        warnings: What the API wants the caller to know.
+        api_version: The version of the API that answered.
+        billed_units: The units that the call is billed for.
+        tokens: The numbers of tokens that the model used.
+        cached_tokens: The number of these tokens that came from the inference cache.
+        warnings: Warnings of the API for the caller.
     """
 
     api_version: Annotated[ApiMetaApiVersion | None, _NoneOnError] = None
@@ -233,7 +233,7 @@ class ApiMeta(ResultBase):
 
 
 class CallInfo(NamedTuple):
-    """How a response came about; see the properties of V2RerankResponse."""
+    """Facts about the call that returned a response. The properties of V2RerankResponse show them."""
 
     request_id: str | None = None
     attempts: int = 0
@@ -266,10 +266,10 @@ class _ResponseSlots(ResultBase):
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True, config=_CONFIG)
 class V2RerankResponse(_ResponseSlots):
-    """The answer to ``rerank``.
+    """The response of ``rerank``.
 
     Attributes:
-        id: The API's name for the call.
+        id: The API's id of the call.
         results: The ranked documents, best first.
         meta: Version, billed units, tokens and warnings.
     """
@@ -285,7 +285,7 @@ class V2RerankResponse(_ResponseSlots):
 
     @property
     def request_id(self) -> str | None:
-        """The server's id of the request, for questions to its operator; of the first request if there were several."""
+        """The server's id of the request, to quote in support questions. With several requests, the id of the first."""
         return self._info.request_id or self.id
 
     @property
@@ -295,12 +295,12 @@ class V2RerankResponse(_ResponseSlots):
 
     @property
     def elapsed_s(self) -> float:
-        """Seconds that the call took."""
+        """The duration of the call, in seconds."""
         return self._info.elapsed_s
 
     @property
     def waited_s(self) -> float:
-        """Seconds of waits for retries and for the client's own rate limit, added over the parts of a split list."""
+        """Seconds of waits for retries and for the client's own rate limit. The parts of a split list are added up."""
         return self._info.waited_s
 
     @property
@@ -333,14 +333,14 @@ class V2RerankResponse(_ResponseSlots):
 
     @property
     def scores(self) -> list[float | None]:
-        """One score per document, in the order of the documents; None for those not in results."""
+        """One score for each document, in the order of the documents. None for a document without a result."""
         found = {item.index: item.relevance_score for item in self.results}
         n_documents: int = getattr(self, "_n_documents_sent", max(found, default=-1) + 1)
         return [found.get(index) for index in range(n_documents)]
 
     def filter(self, *, min_score: float) -> Self:
-        """A copy that has only the results whose score is at least ``min_score``."""
-        # A score is None only where the fallback "keep-order" answered, which cannot judge.
+        """Return a copy with only the results whose score is at least ``min_score``."""
+        # Only the fallback "keep-order" returns None as a score. It keeps all documents.
         scores: list[float | None] = [item.relevance_score for item in self.results]
         kept = [item for item, score in zip(self.results, scores) if score is None or score >= min_score]
         response: Self = replace(self, results=kept)
@@ -363,7 +363,7 @@ class V2RerankResponse(_ResponseSlots):
         return f"{type(self).__name__}({given})"
 
     def _repr_html_(self) -> str:
-        from ._html import table  # only notebooks ask
+        from ._html import table  # only notebooks need it
 
         return table(self)
 
@@ -399,7 +399,7 @@ class RerankResponse(ResultBase):
     """The response of ``rerank`` of the v1 client.
 
     Attributes:
-        id: The API's name for the call.
+        id: The API's id of the call.
         results: The ranked documents, best first.
         meta: Version, billed units, tokens and warnings.
     """
@@ -415,7 +415,7 @@ _set_text = vars(_ResultSlots)["_sent_text"].__set__
 
 
 def unscored(n_documents: int) -> V2RerankResponse:
-    """Return a response with so many documents in their order, each with None as its score."""
+    """Return a response with the documents in their own order, each with None as its score."""
     response = V2RerankResponse(
         results=[V2RerankResponseResultsItem(index=index, relevance_score=0.0) for index in range(n_documents)]
     )
@@ -431,15 +431,15 @@ def _format_score(score: float | None) -> str:
 def parse_response(body: bytes | str) -> V2RerankResponse:
     """Read a reply of the API.
 
-    An index is an integer from 0, a score a finite number; in ``id`` and ``meta`` what has the
-    wrong type reads as None.
+    An index is an integer of at least 0, and a score is a finite number. In ``id`` and ``meta``, a value of the wrong
+    type is read as None.
 
     Raises:
-        pydantic.ValidationError: It is not JSON, or not a ranking.
+        pydantic.ValidationError: The body is not JSON, or it is not a ranking.
     """
     try:
         response: V2RerankResponse = _validate_json(body)
-    except (AttributeError, TypeError):  # an unknown field by a name such as __class__
+    except (AttributeError, TypeError):  # an unknown field with a name such as __class__
         error = PydanticCustomError("field_name", "A field has a name that Python keeps for itself")
         raise ValidationError.from_exception_data(
             V2RerankResponse.__name__, [{"type": error, "loc": (), "input": None}]
@@ -453,7 +453,7 @@ def is_cohere(answered_by: str | None) -> bool:
 
 
 def set_call_info(response: V2RerankResponse, info: CallInfo) -> None:
-    """Note on a response how it came about."""
+    """Set the facts about the call on a response."""
     _set(response, "_call_info", info)
 
 
@@ -471,10 +471,10 @@ def attach(
     Args:
         response: Changed in place, and returned. Each index is in range.
         documents: The caller's objects.
-        texts: What was sent.
-        indices: Where the document of each text is in *documents*. None: at the same place.
+        texts: The texts that were sent.
+        indices: The index in *documents* of the document of each text. Default: None, the same index.
         is_fallback: Whether the fallback answered.
-        answered_by: Which member of the fallback chain answered.
+        answered_by: The member of the fallback chain that answered.
     """
     for item in response.results:
         index = item.index
@@ -490,20 +490,20 @@ def attach(
 
 
 class RequestOptions(TypedDict, total=False):
-    """Options of one call, with the official client's keys; None means "not given".
+    """Options of one call, with the official client's keys. None means that an option is not given.
 
     Attributes:
-        timeout: Seconds that each phase of an attempt may take.
+        timeout: Seconds for one attempt, as in the constructor.
         timeout_in_seconds: The old name of ``timeout``.
-        max_retries: How often a call is repeated when it failed in a way that may pass.
-        retry_remote_protocol_errors: False gives up when the server breaks off a reply.
-        additional_headers: Sent with the request.
-        additional_query_parameters: Added to the URL.
-        additional_body_parameters: Added to the body.
-        chunk_size: Without effect on rerank, as are the two that follow.
-        stream_reconnection_enabled: See ``chunk_size``.
-        max_stream_reconnection_attempts: See ``chunk_size``.
-        deadline: Seconds that the whole call may take, attempts and waits together.
+        max_retries: The number of retries after a temporary failure, >= 0.
+        retry_remote_protocol_errors: False turns off retries when the server breaks off a reply.
+        additional_headers: Headers to send with the request.
+        additional_query_parameters: Parameters to add to the URL.
+        additional_body_parameters: Fields to add to the body.
+        chunk_size: For compatibility with the official client. It has no effect on rerank.
+        stream_reconnection_enabled: For compatibility, without effect.
+        max_stream_reconnection_attempts: For compatibility, without effect.
+        deadline: Seconds for the whole call, with all attempts and waits.
     """
 
     timeout: float | None
@@ -519,14 +519,21 @@ class RequestOptions(TypedDict, total=False):
     deadline: float | None
 
 
-# Open, so that other models can be named. The literals are for completion in editors.
+# Any string is allowed, so that other models can be named. The literals are for completion in editors.
 ModelName = (
     Literal["rerank-v4.0-pro", "rerank-v4.0-fast", "rerank-v3.5", "rerank-english-v3.0", "rerank-multilingual-v3.0"]  # noqa: PYI051
     | str
 )
+"""The name of a model. Any string is allowed; the known names are for completion in editors."""
+
 ApiKey = str | Callable[[], str] | Callable[[], Awaitable[str]]
+"""An API key, or a function that returns it. An asynchronous function works with the asynchronous clients only."""
+
 DialectName = Literal["cohere", "v1", "jina", "tei", "llamacpp", "auto"]
+"""The name of the API that a server has. ``"auto"`` finds it with the first call."""
+
 ScoreScale = Literal["unit", "logit"]
+"""The scale of scores: ``"unit"`` is in [0, 1], and ``"logit"`` is any number."""
 
 
 class AnyClient(Protocol):
@@ -539,9 +546,16 @@ class AnyClient(Protocol):
 
 
 FallbackMember = Union[Literal["local", "keep-order"], "Scorer", "ScoreFunction", AnyClient]
+"""One source of answers when the API cannot answer: a name, a scorer, a function, or another client."""
+
 Fallback = FallbackMember | Sequence[FallbackMember]
+"""A source of answers when the API cannot answer, or a list of sources that are tried in order."""
+
 OnEvent = Callable[["Event"], object]
+"""A function that gets each event of a client. Its return value is ignored."""
+
 Limit = Union[Literal["trial", "production", "auto"], "RateLimit"]
+"""A rate limit: a RateLimit, or the name of a preset. ``"auto"`` learns the rate from the replies."""
 
 
 class DocumentCollection(Protocol):
@@ -558,6 +572,7 @@ class DocumentCollection(Protocol):
 
 
 Documents = DocumentCollection | Iterator[object]
+"""The documents of a call: a collection, or an iterator that is read once. A single text is not accepted."""
 
 
 class _OptionalArguments(TypedDict, total=False):
