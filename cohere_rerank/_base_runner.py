@@ -11,6 +11,7 @@ from warnings import warn
 from ._addresses import host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
+from ._error_bodies import request_id
 from ._trace import CallTrace
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
@@ -26,7 +27,6 @@ from .errors import (
     MissingApiKeyError,
     RateLimitWaitError,
     ScorerError,
-    request_id,
 )
 from .types import CallInfo, set_call_info
 

@@ -1,4 +1,4 @@
-"""What all result types share: frozen values with dumps like the official client's, copies and pickles."""
+"""The base of all result types: frozen values with dumps like the official client's, copies and pickles."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _serializer = SchemaSerializer(core_schema.any_schema())
 
 
 class ResultBase:
-    """What the types share. Declared fields are slots; unknown ones go to the lazily made dict."""
+    """The base of the types. Declared fields are slots. Unknown fields are in a dict that is made when needed."""
 
     __slots__ = ("__dict__", "__weakref__")
-    # Slots that are no fields: outside dumps, equality, hash and repr, but copied and pickled.
+    # Slots that are not fields: not in dumps, equality, hash and repr, but copied and pickled.
     _internal_slots: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:
@@ -41,13 +41,13 @@ class ResultBase:
 
     @classmethod
     def model_validate(cls, obj: Any) -> Self:
-        """Check a mapping and read it as this type; a value of this type is returned as it is."""
+        """Validate a mapping and return a value of this type. A value of this type is returned as it is."""
         value: Self = cls.__pydantic_validator__.validate_python(obj)
         return value
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes) -> Self:
-        """Check JSON text and read it as this type."""
+        """Validate JSON text and return a value of this type."""
         value: Self = cls.__pydantic_validator__.validate_json(json_data)
         return value
 
@@ -60,7 +60,7 @@ class ResultBase:
         exclude_none: bool = False,
         **options: Any,
     ) -> builtins.dict[str, Any]:
-        """The fields as a dict, all the way down.
+        """Return the fields as a dict, and their values as dicts too.
 
         Args:
             mode: "python" gives every field; "json" leaves out those that are None, as the official
@@ -84,7 +84,7 @@ class ResultBase:
         exclude_none: bool = False,
         **options: Any,
     ) -> str:
-        """The fields that are not None as JSON text.
+        """Return the fields that are not None as JSON text.
 
         Args:
             exclude_unset: Taken because pydantic's has it; so is ``exclude_defaults``.
@@ -97,11 +97,11 @@ class ResultBase:
         return _serializer.to_json(plain, **options).decode()
 
     def dict(self, **options: Any) -> builtins.dict[str, Any]:
-        """The fields that are not None as a dict; options as for ``model_dump``."""
+        """Return the fields that are not None as a dict. The options are those of ``model_dump``."""
         return self.model_dump(**{"exclude_unset": True, **options})
 
     def json(self, **options: Any) -> str:
-        """The fields that are not None as JSON text; options as for ``model_dump_json``."""
+        """Return the fields that are not None as JSON text. The options are those of ``model_dump_json``."""
         return self.model_dump_json(**options)
 
     def __eq__(self, other: object) -> bool:

@@ -71,16 +71,6 @@ __all__ = [
     "UnprocessableEntityError",
 ]
 
-_HINTS = {
-    401: "; check api_key, or CO_API_KEY in the environment",
-    404: "; check base_url and the model's name",
-    407: "; the proxy on the way wants a user name and a password",
-}
-_NO_SUCH_PATH = (404, 405, 501)
-_PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
-_MAX_MESSAGE_CHARS = 200  # for a server's own message, which may quote the request
-_INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
-
 
 class CohereRerankError(Exception):
     """The base of every error that this library raises.
@@ -165,7 +155,9 @@ class ApiError(CohereRerankError):
         status_code: int | None = None,
         body: Any = None,
     ) -> None:
-        super().__init__(_sentence(status_code, body))
+        from ._error_bodies import error_message, request_id
+
+        super().__init__(error_message(status_code, body))
         self.headers = dict(headers) if headers is not None else None
         self.status_code = status_code
         self.body = body
@@ -318,6 +310,8 @@ class InvalidResponseError(CohereRerankError):
         status_code: int | None = None,
         body: Any = None,
     ) -> None:
+        from ._error_bodies import request_id
+
         super().__init__(message)
         self.headers = dict(headers) if headers is not None else None
         self.status_code = status_code
@@ -394,80 +388,11 @@ _BY_STATUS: dict[int, type[_StatusError]] = {cls._status: cls for cls in _Status
 
 def error_from_response(status_code: int, headers: Mapping[str, str], body: Any) -> ApiError:
     """Return the error for a reply. The status decides the class, and the form of the body does not matter."""
-    if status_code == 429 and _is_quota(body):
+    from ._error_bodies import is_quota
+
+    if status_code == 429 and is_quota(body):
         return QuotaExceededError(body, headers)
     cls = _BY_STATUS.get(status_code)
     if cls is not None:
         return cls(body, headers)
     return ApiError(status_code=status_code, headers=headers, body=body)
-
-
-def _is_quota(body: Any) -> bool:
-    from ._wire.contract import is_used_up_quota
-
-    error = body.get("error") if isinstance(body, dict) else None
-    code = error.get("code") if isinstance(error, dict) else None
-    return is_used_up_quota(f"{code} {_whole_message(body) or ''}")
-
-
-def server_message(body: Any) -> str | None:
-    """Return the message inside an error body, on one line and cut to 200 characters, or None if there is none."""
-    text = _whole_message(body)
-    if text is None:
-        return None
-    text = " ".join(text.split())
-    return text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + "…"
-
-
-def _whole_message(body: Any) -> str | None:
-    """Return the message inside an error body, in any of the forms that servers of this API use."""
-    if isinstance(body, str):
-        # The HTML page of a proxy says no more than its status.
-        return None if body.lstrip().startswith("<") else _without_input(body) or None
-    if not isinstance(body, dict):
-        return None
-    for key in ("message", "error", "detail"):
-        value = body.get(key)
-        if isinstance(value, dict):
-            value = value.get("message")
-        elif isinstance(value, list):
-            value = _validators_words(value)
-        if isinstance(value, str) and (text := _without_input(value)):
-            return text
-    return None
-
-
-def _without_input(text: str) -> str:
-    """Return the text up to the place where an error of pydantic quotes the request. vLLM prints such errors."""
-    for mark in _INPUT_MARKS:
-        text = text.partition(mark)[0]
-    return text.strip()
-
-
-def _validators_words(problems: list[Any]) -> str | None:
-    """Return the first place and message of FastAPI's list of errors, without the input, which is the caller's text."""
-    first = problems[0] if problems else None
-    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
-        return None
-    loc = first.get("loc")
-    place = ".".join(str(part) for part in loc if isinstance(part, (str, int))) if isinstance(loc, list) else ""
-    return f"{place}: {first['msg']}" if place else first["msg"]
-
-
-def _sentence(status_code: int | None, body: Any) -> str:
-    text = server_message(body)
-    if status_code is None:
-        return text or "The API answered with an error"
-    is_page = isinstance(body, str) and body.lstrip()[:1] == "<"
-    hint = _PAGE_HINT if is_page and status_code in _NO_SUCH_PATH else _HINTS.get(status_code, "")
-    return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
-
-
-def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
-    """Return the id of a request from the body or the headers of its reply (names in lower case), or None."""
-    candidates = [body.get("id")] if isinstance(body, dict) else []
-    candidates += [(headers or {}).get(name) for name in ("x-request-id", "x-debug-trace-id", "x-trace-id")]
-    for named in candidates:
-        if isinstance(named, str) and named.strip():
-            return " ".join(named.split())  # on one line, as all texts of errors
-    return None

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from cohere_rerank._error_bodies import server_message
 from cohere_rerank.errors import (
     InvalidResponseError,
     QuotaExceededError,
     RedirectError,
     error_from_response,
-    server_message,
 )
 
 from .contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS

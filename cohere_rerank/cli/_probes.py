@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from cohere_rerank.errors import server_message
+from cohere_rerank._error_bodies import server_message
 
 __all__ = ["PROBES", "Finding", "Probe", "dialect_of", "interpret", "limits", "most_severe"]
 

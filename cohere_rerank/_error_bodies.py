@@ -1,0 +1,91 @@
+"""Read the body of an error reply: its message, its request id, and whether it is about a quota. Pure."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+_HINTS = {
+    401: "; check api_key, or CO_API_KEY in the environment",
+    404: "; check base_url and the model's name",
+    407: "; the proxy on the way wants a user name and a password",
+}
+_NO_SUCH_PATH = (404, 405, 501)
+_PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
+_MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
+_INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
+
+
+def is_quota(body: Any) -> bool:
+    """Return whether a 429 is about a used-up quota and not about a rate limit."""
+    from ._wire.contract import is_used_up_quota
+
+    error = body.get("error") if isinstance(body, dict) else None
+    code = error.get("code") if isinstance(error, dict) else None
+    return is_used_up_quota(f"{code} {_whole_message(body) or ''}")
+
+
+def server_message(body: Any) -> str | None:
+    """Return the message inside an error body, on one line and cut to 200 characters, or None if there is none."""
+    text = _whole_message(body)
+    if text is None:
+        return None
+    text = " ".join(text.split())
+    return text if len(text) <= _MAX_MESSAGE_CHARS else text[:_MAX_MESSAGE_CHARS] + "…"
+
+
+def _whole_message(body: Any) -> str | None:
+    """Return the message inside an error body, in any of the forms that servers of this API use."""
+    if isinstance(body, str):
+        # An HTML page of a proxy says nothing that its status does not.
+        return None if body.lstrip().startswith("<") else _without_input(body) or None
+    if not isinstance(body, dict):
+        return None
+    for key in ("message", "error", "detail"):
+        value = body.get(key)
+        if isinstance(value, dict):
+            value = value.get("message")
+        elif isinstance(value, list):
+            value = _first_problem(value)
+        if isinstance(value, str) and (text := _without_input(value)):
+            return text
+    return None
+
+
+def _without_input(text: str) -> str:
+    """Return a message up to the point where an error of pydantic (as vLLM sends it) quotes the request."""
+    for mark in _INPUT_MARKS:
+        text = text.partition(mark)[0]
+    return text.strip()
+
+
+def _first_problem(problems: list[Any]) -> str | None:
+    """Return the first place and message of FastAPI's list of ``{"loc", "msg", "input"}``, without the input."""
+    first = problems[0] if problems else None
+    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
+        return None
+    loc = first.get("loc")
+    place = ".".join(str(part) for part in loc if isinstance(part, (str, int))) if isinstance(loc, list) else ""
+    return f"{place}: {first['msg']}" if place else first["msg"]
+
+
+def error_message(status_code: int | None, body: Any) -> str:
+    """Return the sentence for an error of this status and body, with a hint where there is one."""
+    text = server_message(body)
+    if status_code is None:
+        return text or "The API answered with an error"
+    is_page = isinstance(body, str) and body.lstrip()[:1] == "<"
+    hint = _PAGE_HINT if is_page and status_code in _NO_SUCH_PATH else _HINTS.get(status_code, "")
+    return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
+
+
+def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
+    """Return the server's id of a request, from the body or the headers (names in lower case) of its reply."""
+    candidates = [body.get("id")] if isinstance(body, dict) else []
+    candidates += [(headers or {}).get(name) for name in ("x-request-id", "x-debug-trace-id", "x-trace-id")]
+    for named in candidates:
+        if isinstance(named, str) and named.strip():
+            return " ".join(named.split())  # one line, as all texts of an error
+    return None
