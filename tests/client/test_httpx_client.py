@@ -157,9 +157,10 @@ def test_event_hooks_run(server, make_either, encoding, reads):
 
     kind = httpx.AsyncClient if client_is_async else httpx.Client
     client = make_either(httpx_client=kind(event_hooks=hooks(client_is_async, on_request, on_response)))
-    server.default = reply(json={"results": [{"index": 2, "relevance_score": 0.5}]}, encoding=encoding)
+    results = [{"index": index, "relevance_score": index / 4} for index in (2, 1, 0)]
+    server.default = reply(json={"results": results}, encoding=encoding)
     raw = client.raw_rerank(**CALL)
-    assert ranking(raw.data) == [2]
+    assert ranking(raw.data) == [2, 1, 0]
     assert raw.response.json()["results"]
     assert seen == [200]
     assert server.requests[0].header("x-hook") == "yes"

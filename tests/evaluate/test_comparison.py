@@ -132,7 +132,8 @@ def test_invalid_scores_are_an_error(scores):
 def test_an_error_of_the_api_keeps_its_type_and_names_the_list(make_client, server):
     """The error keeps its type and status. It also names the documents of a part of a split list."""
     client = make_client(max_retries=0)
-    server.script(reply(json={"results": [{"index": 0, "relevance_score": 1.0}]}), reply(503))
+    results = [{"index": index, "relevance_score": 0.5} for index in range(2)]
+    server.script(reply(json={"results": results}), reply(503))
     with pytest.raises(ServiceUnavailableError, match=r"system 'api', lists\[2\]") as caught:
         evaluate(LISTS, {"api": (client, "m")})
     assert caught.value.status_code == 503
