@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cohere_rerank")
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
-_BEFORE_SENDING = (CircuitOpenError, MissingApiKeyError, RateLimitWaitError)  # though their bases are among those above
+_BEFORE_SENDING = (CircuitOpenError, MissingApiKeyError, RateLimitWaitError)  # their bases are above
 
 
 class BaseRunner:
@@ -57,7 +57,7 @@ class BaseRunner:
 
     Args:
         config: The settings of the client.
-        state: What the client and its copies share.
+        state: The state that the client and its copies share.
         httpx_client: The caller's own client of httpx, or None.
     """
 
@@ -104,7 +104,7 @@ class BaseRunner:
         call.trace = CallTrace(self.clock)
 
     def _finish(self, call: Call, response: V2RerankResponse, reply: Reply | None) -> None:
-        """Count a call that succeeded, note on the response how it came about, and log that."""
+        """Count a call that succeeded, set the facts about the call on the response, and log them."""
         self._count_call(call, None)
         trace = call.trace
         sent_id = None if reply is None else request_id(reply.headers, None)

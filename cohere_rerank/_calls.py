@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class BaseCalls(Protocol):
-    """The part that needs no waiting."""
+    """The methods that need no waiting."""
 
     @property
     def config(self) -> Config:

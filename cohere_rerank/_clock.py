@@ -48,7 +48,7 @@ class SystemClock:
 
 
 class Deadline:
-    """The moment by which a whole call must end, with its attempts and waits."""
+    """The time at which a whole call must have ended, with its attempts and waits."""
 
     __slots__ = ("_clock", "_expires_at", "call", "seconds")
 
@@ -59,7 +59,7 @@ class Deadline:
         self._expires_at = clock.monotonic() + seconds
 
     def remaining(self) -> float:
-        """Return the seconds that remain; zero or less once the deadline has passed."""
+        """Return the seconds that remain. The value is 0 or less when the deadline has passed."""
         own_s = self._expires_at - self._clock.monotonic()
         return own_s if self.call is None else min(own_s, self.call.remaining())
 

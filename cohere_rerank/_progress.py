@@ -1,4 +1,4 @@
-"""The progress bar on stderr; needs the extra ``[progress]``."""
+"""The progress bar on stderr. It needs the extra ``[progress]``."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def progress_bar(total: int | None, unit: str) -> Iterator[Callable[[], object]]
     """Show a bar while the block runs, and yield a function that advances it by one.
 
     Args:
-        total: How many steps there will be, or None if that is not known.
-        unit: What one step is, in the singular, such as ``"request"``.
+        total: The number of steps, or None if it is not known.
+        unit: The name of one step in the singular, such as ``"request"``.
 
     Raises:
         ImportError: The extra is not installed.

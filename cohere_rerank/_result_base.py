@@ -63,12 +63,12 @@ class ResultBase:
         """Return the fields as a dict, and their values as dicts too.
 
         Args:
-            mode: "python" gives every field; "json" leaves out those that are None, as the official
-                client does.
-            exclude_unset: Leave out fields that are None, as all are that were not set.
-            exclude_defaults: The same: every default is None.
-            exclude_none: The same, and unknown fields that are None.
-            options: What else pydantic's ``model_dump`` takes: ``include``, ``exclude``, ...
+            mode: ``"python"`` returns every field. ``"json"`` leaves out fields that are None, as the official client
+                does.
+            exclude_unset: Whether to leave out fields that are None. A field that was not set is None.
+            exclude_defaults: The same, because every default is None.
+            exclude_none: The same, also for unknown fields that are None.
+            options: Other options of pydantic's ``model_dump``, such as ``include`` and ``exclude``.
         """
         options.pop("by_alias", None)  # no field has an alias
         without_none = exclude_unset or exclude_defaults or exclude_none or mode == "json"
@@ -87,10 +87,10 @@ class ResultBase:
         """Return the fields that are not None as JSON text.
 
         Args:
-            exclude_unset: Taken because pydantic's has it; so is ``exclude_defaults``.
-            exclude_defaults: See there.
-            exclude_none: Leave out unknown fields that are None, too.
-            options: What else pydantic's ``model_dump_json`` takes: ``indent``, ``include``, ...
+            exclude_unset: For compatibility with pydantic. It has no effect.
+            exclude_defaults: For compatibility with pydantic. It has no effect.
+            exclude_none: Whether to leave out unknown fields that are None too.
+            options: Other options of pydantic's ``model_dump_json``, such as ``indent`` and ``include``.
         """
         options.pop("by_alias", None)
         plain = _plain(self, without_none=True, without_unknown_none=exclude_none)
@@ -122,7 +122,7 @@ class ResultBase:
 
 
 class _Method:
-    """A method that an unknown field of its name does not hide."""
+    """A method that stays visible if an unknown field has the same name."""
 
     def __init__(self, name: str, method: Any) -> None:
         self._keep = _set_extra(name)
@@ -148,7 +148,7 @@ def _declared(value: ResultBase) -> list[Any]:
 
 
 def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any:
-    """A value as dicts and lists, unknown fields after the declared ones."""
+    """Return a value as dicts and lists, with unknown fields after the declared ones."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, list):
@@ -171,7 +171,7 @@ def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any
 
 
 def _state(value: ResultBase) -> dict[str, Any]:
-    """All that a value holds, by name; slots of ours only where filled."""
+    """Return all attributes of a value by name. Internal slots are included if they are set."""
     names = (*type(value).__dataclass_fields__, *type(value)._internal_slots)
     state = {name: getattr(value, name) for name in names if hasattr(value, name)}
     if value.__dict__:
@@ -187,7 +187,7 @@ def _rebuild(cls: type[Any], state: dict[str, Any]) -> Any:
 
 
 def replace(value: Any, **changes: Any) -> Any:
-    """A copy with some fields changed, not checked anew.
+    """Return a copy with some fields changed. The new values are not validated.
 
     Unlike ``dataclasses.replace``, it keeps unknown fields, the caller's documents and their texts.
     """

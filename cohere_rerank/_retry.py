@@ -36,15 +36,15 @@ _OUTAGES = (424, TOO_MANY_REQUESTS)  # 424: a model behind the server failed
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """Which failures are retried, and how long to wait before each retry.
+    """The rules of retries: which failures are retried, and how long to wait before each retry.
 
-    A rerank call only reads, so it is safe to send it again. Every failure that may pass is retried, also a request
+    A rerank call only reads, so it is safe to send it again. Every temporary failure is retried, also a request
     whose response was lost.
 
     Args:
         max_retries: Retries after the first attempt, >= 0. Default: 2.
-        wait_initial_s: Wait before the first retry, in seconds. Each further wait is twice as long. A shorter wait
-            that the server asks for is made as long. Default: 0.5.
+        wait_initial_s: Wait before the first retry, in seconds. Each further wait is twice as long. If the
+            server asks for a shorter wait, this wait is used. Default: 0.5.
         wait_max_s: The longest of these waits, in seconds. Default: 30.
         jitter: Random share added to or taken from a wait, 0 to 1. It keeps clients from retrying at the same moment.
             Default: 0.2.
@@ -53,8 +53,8 @@ class RetryPolicy:
         retry_statuses: Statuses that are retried besides 5xx. Default: 408, 409, 425, 429.
         no_retry_statuses: Statuses among 5xx that are not retried. Default: 501.
         remote_protocol_errors: Whether to retry after the server closed the connection early. Default: True.
-        budget: Retries that all calls of one client may spend before successes refill the budget. It keeps an outage
-            from being met with more load; see RetryBudget. Retries of a 429 do not use it. Default: 100.
+        budget: The number of retries that all calls of one client may use before successes refill the budget. It
+            limits the load on a server in an outage; see RetryBudget. Retries of a 429 do not use it. Default: 100.
 
     Raises:
         InvalidRequestError: A value is out of range.
@@ -121,14 +121,14 @@ class RetryPolicy:
         return min(backoff * (1 + self.jitter * (2 * draw() - 1)), self.wait_max_s)
 
     def max_backoffs_s(self, n_retries: int) -> float:
-        """Return the longest time in seconds that the backoffs before so many retries can take together."""
+        """Return the longest total time in seconds of the backoffs before this number of retries."""
         n_growing = min(n_retries, 60)  # after that many doublings each wait is wait_max_s
         growing = (self.wait_initial_s * 2.0**n * (1 + self.jitter) for n in range(n_growing))
         return sum(min(wait_s, self.wait_max_s) for wait_s in growing) + (n_retries - n_growing) * self.wait_max_s
 
 
 class RetryBudget:
-    """A token bucket of retries that all calls of a client share, so that an outage is not met with a multiple of load.
+    """A token bucket of retries that all calls of a client share. It limits the load on a server in an outage.
 
     Each retry takes one token. A retry that succeeds returns its token, and any other success returns a tenth of one.
     When the bucket is empty, failures are raised at once. This is the standard retry mode of the AWS SDKs.

@@ -1,4 +1,4 @@
-"""Take a key out of a text that a server wrote, in whatever encoding the text quotes it. Pure."""
+"""Remove a key from a text that a server wrote, in every encoding in which the text may quote it. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MASK = "[your key]"
-MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder, which may be any word of a message
-_MAX_DEPTH = 200  # of nested JSON; what is deeper is masked unseen
+MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder, and may be a common word
+_MAX_DEPTH = 200  # of nested JSON; deeper values are masked without a search
 _MAX_ESCAPES = 2  # how often a text may have been escaped: JSON in JSON, HTML in JSON, ...
 _BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/-_="
 _BASE64_RUN = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")
@@ -30,13 +30,14 @@ _NAMES = {"amp": "&", "apos": "'", "gt": ">", "lt": "<", "quot": '"'}
 def hide(value: T, key: str | None, mask: str = MASK) -> T:
     """Replace a key wherever it occurs in a value.
 
-    It is found as it is, with characters escaped as in JSON, URLs or HTML (twice, too), and in base64, whatever
-    surrounds it there (``Basic`` encodes ``user:key``). The time is proportional to the size of the value.
+    The key is found in plain text, with characters escaped as in JSON, URLs or HTML (also twice), and in base64. In
+    base64 other text may surround it, because ``Basic`` encodes ``user:key``. The time is proportional to the size of
+    the value.
 
     Args:
         value: A string, bytes, or a parsed JSON value, whose names are searched too. It is not changed.
         key: The key. Nothing is replaced if it is None or shorter than 8 characters.
-        mask: What replaces it.
+        mask: The text that replaces it.
     """
     if key is None or len(key) < MIN_KEY_LENGTH:
         return value
@@ -65,14 +66,14 @@ def _hide_in_text(text: str, needles: tuple[str, ...], mask: str) -> str:
     for start, stop in sorted(_spans(text, needles, _MAX_ESCAPES)):
         if stop <= end:
             continue
-        if start >= end:  # else it continues what was just masked
+        if start >= end:  # otherwise it overlaps the text that was masked last
             pieces += [text[end:start], mask]
         end = stop
     return "".join(pieces) + text[end:] if pieces else text
 
 
 def _spans(text: str, needles: tuple[str, ...], n_escapes: int) -> Iterator[Span]:
-    """Where the needles are in the text, and in what the text says once its escapes are undone."""
+    """Return where the needles are in the text, and in the text without its escapes."""
     key, *cores = needles
     yield from _occurrences(text, key)
     for core in cores:
@@ -95,13 +96,13 @@ def _occurrences(text: str, needle: str) -> Iterator[Span]:
 
 
 def _run_start(text: str, start: int) -> int:
-    """Where the run of base64 begins that goes on at *start*; at most 1,000 characters before it."""
+    """Return where the run of base64 begins that contains *start*, at most 1,000 characters before it."""
     before = text[max(0, start - 1000) : start]
     return start - len(before) + len(before.rstrip(_BASE64))
 
 
 def _spans_behind(text: str, matches: list[re.Match[str]], needles: tuple[str, ...], n_escapes: int) -> Iterator[Span]:
-    """The spans of the unescaped text, as positions in the escaped one."""
+    """Return the spans of the unescaped text as positions in the escaped text."""
     pieces, positions, end, length = [], [], 0, 0
     for match in matches:
         pieces += [text[end : match.start()], _unescaped(match) or ""]
@@ -133,7 +134,7 @@ def _unescaped(match: re.Match[str]) -> str | None:
 
 
 def _base64_cores(key: str) -> tuple[str, ...]:
-    """What base64, in either alphabet, makes of the key at each of its three alignments, without the shared ends."""
+    """Return the key in both alphabets of base64 and in three alignments, without the ends that vary."""
     cores: dict[str, None] = {}
     for n_before in range(3):
         n_bits = 8 * (n_before + len(key.encode()))

@@ -1,4 +1,4 @@
-"""An estimate of how many tokens a text has, without a tokenizer; pure.
+"""Estimate the number of tokens of a text without a tokenizer. Pure.
 
 A token is one character of a dense script (Han, kana, Hangul, emoji) or four characters of any other.
 """
@@ -14,7 +14,7 @@ _DENSE = re.compile("[\u3040-\u9fff\uac00-\ud7af\U0001f000-\U0010ffff]")
 
 
 def estimate_tokens(text: str) -> int:
-    """Return about how many tokens *text* has, rounded up."""
+    """Return the estimated number of tokens of *text*, rounded up."""
     n_dense = 0 if text.isascii() else sum(1 for _ in _DENSE.finditer(text))
     return n_dense - (n_dense - len(text)) // _CHARS_PER_TOKEN
 
@@ -34,7 +34,7 @@ def truncate(text: str, max_tokens: int) -> str:
         return text
     n_dense, end = 0, len(text)
     for match in _DENSE.finditer(text):
-        # A dense character takes the room of four.
+        # A dense character counts as much as four others.
         if match.end() + (_CHARS_PER_TOKEN - 1) * (n_dense + 1) > room:
             end = match.start()
             break

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
 
 
 class CallTrace:
-    """What has been measured of one call. Parts of it add to it from several threads or tasks."""
+    """The measurements of one call. Its parts add to them from several threads or tasks."""
 
     __slots__ = ("_clock", "_start_s", "n_requests", "waits_s")
 

@@ -1,4 +1,4 @@
-"""What happens during a call, as values for the function that a client is given as ``on_event``.
+"""The events of a call, which the client passes to the function in ``on_event``.
 
 An event shows no key, no query and no document. The function is called in the thread or task of the call, so it must
 be quick. An exception that it raises is logged, and the call continues.

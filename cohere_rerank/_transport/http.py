@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from .plain import AsyncPlainTransport, PlainTransport
 
 _MAX_REDIRECTS = 5
-_MAX_HEAD_BYTES = 128 * 1024  # of a reply, informational replies before it included
-_LOCAL_URL = "http://local.invalid/v2/rerank"  # never leaves the process; .invalid is never a real host (RFC 2606)
+_MAX_HEAD_BYTES = 128 * 1024  # of a reply, with the informational replies before it
+_LOCAL_URL = "http://local.invalid/v2/rerank"  # it is never sent; .invalid is never a real host (RFC 2606)
 _PHASE_GRACE_S = 0.2  # a phase that times out together with its attempt gives the better error
 _MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 days
 
@@ -403,7 +403,7 @@ async def _async_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
 
 
 class DefaultAsyncHttpxClient(httpx.AsyncClient):
-    """A plain ``httpx.AsyncClient`` with the official client's name and timeout. Keyword arguments go to httpx."""
+    """A plain ``httpx.AsyncClient`` with the official client's name and timeout. It takes the arguments of httpx."""
 
     def __init__(self, **kwargs: Any) -> None:
         kwargs.setdefault("timeout", DEFAULT_TIMEOUT_S)
@@ -413,7 +413,7 @@ class DefaultAsyncHttpxClient(httpx.AsyncClient):
 def DefaultAioHttpClient(**kwargs: Any) -> httpx.AsyncClient:  # noqa: N802 - the official name of a class
     """Return an ``httpx.AsyncClient`` that sends through aiohttp, for programs that already use it.
 
-    ``AsyncClientV2(httpx_client=DefaultAioHttpClient())``; keyword arguments go to httpx.
+    Use it as ``AsyncClientV2(httpx_client=DefaultAioHttpClient())``. Keyword arguments are those of httpx.
 
     Raises:
         ImportError: The extra is not installed.
@@ -454,10 +454,10 @@ def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
 
 
 def remaining_or_raise(deadline: Deadline) -> float:
-    """Seconds remaining_or_raise.
+    """Return the seconds that remain of the deadline.
 
     Raises:
-        CallDeadlineExceeded: None are.
+        CallDeadlineExceeded: No time remains.
     """
     left_s = deadline.remaining()
     if left_s <= 0:

@@ -82,18 +82,18 @@ class Call:
         return [Part(self, start, end) for start, end in pairwise(self._edges())]
 
     def keep_whole(self) -> None:
-        """Let the call be one request, however long its list is."""
+        """Send the call as one request, however long its list is."""
         self.max_documents_per_request, self.max_request_bytes = len(self.texts) or 1, None
 
     def limit_size(self, max_documents: int | None, max_bytes: int | None) -> None:
-        """Let no request be larger than the server accepts."""
+        """Split the list so that no request is larger than the server accepts."""
         if max_documents is not None:
             self.max_documents_per_request = min(self.max_documents_per_request, max_documents)
         if max_bytes is not None:
             self.max_request_bytes = min(self.max_request_bytes or max_bytes, max_bytes)
 
     def _edges(self) -> list[int]:
-        """Where the parts begin, and where the last one ends."""
+        """Return the positions where the parts begin, and where the last one ends."""
         n = len(self.texts)
         if self.max_request_bytes is not None and n > 1:
             return self._edges_by_size(self.max_request_bytes)
@@ -115,7 +115,7 @@ class Call:
 
 
 class Part:
-    """The share of a call's documents that is sent as one request: ``call.texts[start:end]``."""
+    """The documents of a call that are sent as one request: ``call.texts[start:end]``."""
 
     __slots__ = ("call", "content", "dialect", "end", "start")
 
@@ -126,7 +126,7 @@ class Part:
         self.encode_as(call.dialect)
 
     def encode_as(self, dialect: Dialect | None) -> None:
-        """Write the request body in this dialect; None means Cohere's own."""
+        """Write the request body in this dialect. None means Cohere's own."""
         self.dialect = dialect
         self.content = self._content()
 
@@ -136,13 +136,13 @@ class Part:
 
     @property
     def top_n(self) -> int | None:
-        """Results that the reply may have at most; None means one for each document."""
+        """The largest number of results in the reply. None means one for each document."""
         top_n: int | None = self.call.body.get("top_n")
         return top_n
 
     @property
     def max_reply_bytes(self) -> int:
-        """The largest reply that this request can need, from its size and from what it asks for.
+        """The size in bytes of the largest reply that this request can need. It follows from the request.
 
         Servers may echo the documents, with each character escaped in six bytes.
         """
@@ -155,7 +155,7 @@ class Part:
         return size
 
     def split(self, n_parts: int) -> list[Part]:
-        """Return so many parts of equal length in place of this one."""
+        """Return this number of parts of equal length in place of this part."""
         edges = [self.start + self.n_documents * i // n_parts for i in range(n_parts + 1)]
         parts = [Part(self.call, start, end) for start, end in pairwise(edges)]
         for part in parts:
@@ -181,7 +181,7 @@ def _max_spans(text: str) -> int:
 
 
 def json_size(text: str) -> int:
-    """Return the bytes that a text takes in a JSON body."""
+    """Return the number of bytes of a text in a JSON body."""
     return len(dump_json({"": text})) - 5
 
 

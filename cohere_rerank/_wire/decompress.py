@@ -28,8 +28,8 @@ class BoundedBody:
     """The body of one reply.
 
     Args:
-        headers: The reply's headers, names in lower case.
-        limit: Bytes of a success's body at most, on the wire and after decompression.
+        headers: The headers of the reply, with names in lower case.
+        limit: The largest body of a success in bytes, as sent and after decompression.
 
     Raises:
         ResponseTooLargeError: The body is larger than the limit.

@@ -1,4 +1,4 @@
-"""Documents to the texts that are sent: strings as they are, structured documents as YAML. Pure, no I/O."""
+"""Convert documents to the texts that are sent. Strings stay the same; structured documents become YAML. Pure."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def to_texts(
 
     Args:
         documents: n strings, mappings, dataclasses, named tuples, attrs or pydantic models, rows, or documents of a
-            framework, mixed freely. Of a framework's document only the text is sent; any other structured document
-            becomes YAML, keys in the given order.
+            framework, mixed freely. Of a framework's document only the text is sent. Any other structured document
+            becomes YAML, with its keys in the given order.
         rank_fields: Names or dotted paths of the fields of structured documents to send, in this order. A document
-            sends those that it has. Strings are sent whole. None sends all fields.
+            sends those that it has. Strings are sent whole. None: all fields are sent.
         text: Where the text of a structured document is: a field's name, a dotted path, or a function of the document
-            that returns it. None recognizes the documents of common frameworks.
+            that returns it. None: the documents of common frameworks are recognized.
         on_empty: What to do with a document without content: ``"error"`` raises, ``"skip"`` returns ``""`` for it.
 
     Returns:
@@ -86,11 +86,11 @@ def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence
 
     Args:
         document: A mapping, dataclass, named tuple, attrs or pydantic model.
-        index: Its place in the list of documents, for error messages.
-        rank_fields: Which fields to write, in this order. None writes all.
+        index: The index in the list of documents, for error messages.
+        rank_fields: The fields to write, in this order. None: all fields are written.
 
     Raises:
-        InvalidRequestError: No fields, or a value without a YAML form; the message has the key path, not the value.
+        InvalidRequestError: There are no fields, or a value has no YAML form. The message names the path of the value.
     """
     _check_rank_fields(rank_fields)
     fields = _fields(document, index, rank_fields)
@@ -124,7 +124,7 @@ def _as_list(documents: Any) -> list[object]:
 
 
 def rows_of_table(table: object) -> str | None:
-    """Return the call that makes a list of rows from a table of pandas, polars, Arrow or the like; None for others.
+    """Return the call that makes a list of rows from a table, such as one of pandas, polars or Arrow, or None.
 
     Iterating over such a table yields its columns.
     """
@@ -161,7 +161,7 @@ def _check_text(text: Any, rank_fields: Any) -> None:
 
 
 def _fields(document: object, index: int | None, rank_fields: Sequence[str] | None) -> dict[Any, object] | str:
-    """The fields to send, or the text of a framework's document."""
+    """Return the fields to send, or the text of a framework's document."""
     from .framework_documents import unwrap, without_vectors
     from .yaml_values import MISSING, fields_of, type_name, value_at
 

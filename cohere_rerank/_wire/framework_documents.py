@@ -1,4 +1,4 @@
-"""Documents as frameworks and vector stores hold them: the part that is text. Pure; imports none of them.
+"""Find the text in the documents of frameworks and vector stores. Pure, and it imports none of them.
 
 A node of LlamaIndex or a hit of Elasticsearch has ids, scores and embeddings beside its text. Sent whole, these would
 come first, and the text would be cut off. Each shape is recognized by its attributes or keys, as its library has them.
@@ -23,7 +23,7 @@ def unwrap(document: object) -> object:
     """Return the text of a framework's document, its mapping of fields, or any other document as it is.
 
     Args:
-        document: Whatever the caller gave as one document.
+        document: One document of the caller, of any type.
 
     Returns:
         A string or a mapping for a recognized shape: a document of LangChain, LlamaIndex or Haystack, a hit of
@@ -57,7 +57,7 @@ def _attribute(document: object, name: str) -> object:
 
 
 def _inner(shapes: tuple[_Shape, ...], value_of: Callable[[str], object]) -> object | None:
-    """The value under the first field of the first shape that fits."""
+    """Return the value of the first field of the first shape that fits."""
     for name, kind, mapping, others in shapes:
         value = value_of(name)
         if (
@@ -107,7 +107,7 @@ def vector_paths(fields: Mapping[Any, Any], path: str = "", depth: int = 0) -> I
 
 
 def is_vector(value: Any, depth: int = 0) -> bool:
-    """Tell a long list of numbers: a list, a tuple or an array, or a list of such."""
+    """Return whether a value is a long list of numbers: a list, a tuple or an array, or a list of these."""
     if isinstance(value, (str, bytes, bytearray, Mapping, set, frozenset)) or not hasattr(value, "__getitem__"):
         return False
     try:
@@ -124,7 +124,7 @@ def _is_number(value: object) -> bool:
 
 
 def without_vectors(fields: Mapping[Any, object], depth: int = 0) -> dict[Any, object]:
-    """Return the fields in their order, but for long lists of numbers."""
+    """Return the fields in their order, without long lists of numbers."""
     kept: dict[Any, object] = {}
     for name, value in fields.items():
         if isinstance(value, Mapping) and depth < _MAX_DEPTH:

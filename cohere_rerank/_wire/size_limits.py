@@ -22,7 +22,7 @@ _STATED = (
 
 
 class SizeLimit(NamedTuple):
-    """What a server accepts in one request; None where it has not said."""
+    """The limits of one request to a server. None means that a limit is not known."""
 
     max_documents: int | None = None
     max_bytes: int | None = None
@@ -33,7 +33,7 @@ class SizeLimit(NamedTuple):
 
 
 def stated_limit(error: ApiError, part: Part) -> SizeLimit | None:
-    """Return the limit that this refusal states; None if it is not about the size of the request.
+    """Return the limit that this refusal states, or None if it is not about the size of the request.
 
     A number of documents in the message counts. A 413 without one, to a body that is large, halves the bytes.
     """

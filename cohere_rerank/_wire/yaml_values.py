@@ -1,4 +1,4 @@
-"""Python values to what YAML has a form for: one step at a time, no library imported for it.
+"""Convert Python values to values that YAML has a form for, in steps, without an import of a library.
 
 A value of a library's type can only be there when the library is loaded, so types are looked up in ``sys.modules``.
 ``docs/explanation/documents.md`` has the table of forms for users.
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def fields_of(value: Any, *, any_row: bool = False) -> dict[Any, object] | None:
-    """The fields of a structured value in their order, or None for any other value.
+    """Return the fields of a structured value in their order, or None for any other value.
 
     Args:
         value: Anything.
@@ -69,7 +69,7 @@ _MAX_CONTENT_DEPTH = 8
 
 
 def value_at(holder: Any, path: str) -> object:
-    """Return the value at a name or a dotted path, or `MISSING`; a name that contains dots itself comes first."""
+    """Return the value at a name or a dotted path, or `MISSING`. A field whose name contains dots has priority."""
     fields = fields_of(holder, any_row=True)
     if fields is not None and path in fields:
         return fields[path]
@@ -81,7 +81,7 @@ def value_at(holder: Any, path: str) -> object:
 
 
 def has_content(value: object, depth: int = 0) -> bool:
-    """Whether there is anything to rank by: numbers count, blank texts and empty containers do not."""
+    """Return whether a value has content. A number is content; a blank text and an empty container are not."""
     if value is None:
         return False
     if depth > _MAX_CONTENT_DEPTH:  # the YAML writer judges what is nested this deep
@@ -96,7 +96,7 @@ def has_content(value: object, depth: int = 0) -> bool:
 
 
 def _model_fields(model: Any) -> dict[Any, object]:
-    """The keys of pydantic's ``model_dump()``, with Python values: declared, extra, then computed fields."""
+    """Return the keys of pydantic's ``model_dump()`` with Python values: declared, extra, then computed fields."""
     kind = type(model)
     names = [name for name, field in kind.model_fields.items() if field.exclude is not True]
     fields: dict[Any, object] = {name: model.__dict__[name] for name in names if name in model.__dict__}
@@ -125,7 +125,7 @@ def to_plain(value: Any, location: Location) -> object:
 
 
 def type_name(value: object) -> str:
-    """How an error names what was given, without showing it."""
+    """Return the description of a value for an error. It does not show the value."""
     if value is None:
         return "None"
     kind = type(value)
@@ -136,7 +136,7 @@ def type_name(value: object) -> str:
 
 
 def _is(value: object, module: str, name: str) -> bool:
-    """``isinstance`` for a type of a library that may not be loaded."""
+    """Do the same as ``isinstance``, for a type of a library that may not be loaded."""
     return isinstance(value, getattr(sys.modules.get(module), name, ()))
 
 
@@ -145,7 +145,7 @@ def _ordered(items: Any, location: Location) -> list[object]:
     if kinds <= {str}:
         return sorted(items)
     if kinds <= {int, float}:
-        return sorted(items, key=lambda item: (item != item, item))  # NaN has no order: last
+        return sorted(items, key=lambda item: (item != item, item))  # NaN has no order, so it comes last
     return sorted(items, key=lambda item: dump({"item": item}, location, to_plain))
 
 
