@@ -49,7 +49,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cohere_rerank")
 _AFTER_SENDING = (ApiError, ConnectionFailedError, InvalidResponseError)
-_BEFORE_SENDING = (CircuitOpenError, MissingApiKeyError, RateLimitWaitError)  # their bases are above
+# Their base classes are among those above, but these errors mean that nothing was sent.
+_BEFORE_SENDING = (CircuitOpenError, MissingApiKeyError, RateLimitWaitError)
 
 
 class BaseRunner:
