@@ -135,7 +135,7 @@ class AsyncRunner(BaseRunner):
         if limiter is None:
             reply = await self._send(part, deadline)
         else:
-            self._sender()  # the imports of the first call must not delay a request that the limiter let go
+            self._sender()  # the imports of the first call must not delay a request that has its permit
             start_s = self.clock.monotonic()
             await limiter.acquire_async(self.clock, deadline, part.call.traffic_class)
             part.call.trace.waits_s.append(self.clock.monotonic() - start_s)

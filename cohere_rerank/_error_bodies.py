@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 _HINTS = {
     401: "; check api_key, or CO_API_KEY in the environment",
     404: "; check base_url and the model's name",
-    407: "; the proxy on the way wants a user name and a password",
+    407: "; the proxy needs a user name and a password",
 }
 _NO_SUCH_PATH = (404, 405, 501)
 _PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"

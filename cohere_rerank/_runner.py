@@ -144,7 +144,7 @@ class Runner(BaseRunner):
         if limiter is None:
             reply = self._send(part, deadline)
         else:
-            self._sender()  # the imports of the first call must not delay a request that the limiter let go
+            self._sender()  # the imports of the first call must not delay a request that has its permit
             start_s = self.clock.monotonic()
             limiter.acquire(self.clock, deadline, part.call.traffic_class)
             part.call.trace.waits_s.append(self.clock.monotonic() - start_s)

@@ -1,4 +1,4 @@
-"""Files of our own beside the files of a user: they follow no link, wait for no pipe, and replace nothing else."""
+"""Our own files next to those of a user. Opening them follows no link, waits for no pipe and replaces no other file."""
 
 from __future__ import annotations
 

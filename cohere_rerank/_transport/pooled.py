@@ -49,7 +49,7 @@ def new_tls_context() -> ssl.SSLContext:
         OSError: SSL_CERT_FILE cannot be read.
     """
     if path := os.environ.get("SSL_CERT_FILE"):
-        # httpx before 0.28 ignores a file that is missing, and trusts other certificates than the user wants.
+        # httpx before 0.28 ignores a file that is missing, and trusts certificates that the user did not choose.
         Path(path).open("rb").close()
     return httpx.create_ssl_context()
 

@@ -76,7 +76,7 @@ DIALECTS = {
 }
 
 # The order in which "auto" tries dialects. Every server under /v1/rerank accepts plain `documents` without fixed
-# fields. A server without versions speaks one of the last two.
+# fields. A server without versions has one of the last two.
 _AUTO_ORDER = (
     DIALECTS["cohere"],
     DIALECTS["llamacpp"]._replace(name="v1"),

@@ -54,7 +54,7 @@ class FileScoreStore:
     blocks = True
 
     def __init__(self, path: str | os.PathLike[str], max_entries: int, ttl_s: float) -> None:
-        self._path = Path(path).absolute()  # SQLite gives names such as ":memory:" a meaning
+        self._path = Path(path).absolute()  # names such as ":memory:" are special in SQLite
         self._max_entries = max_entries
         self._ttl_s = ttl_s
         self._reads, self._writes = _Health(), _Health()

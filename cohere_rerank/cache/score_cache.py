@@ -26,8 +26,8 @@ class ScoreCache:
     fallback are not kept either.
 
     Args:
-        max_entries: The largest number of documents, at least 1. In memory the least recently used go first, on disk
-            the oldest. An entry in memory takes about 0.3 kB. Default: 100,000.
+        max_entries: The largest number of documents, at least 1. In memory, the least recently used are removed first.
+            On disk, the oldest are. An entry in memory takes about 0.3 kB. Default: 100,000.
         path: A file to keep them in. It is created if it does not exist; its folder must exist. Default: None, the
             memory of this process.
         ttl_s: Seconds after which a score expires, above 0. Default: None, never.

@@ -1,4 +1,4 @@
-"""The task that runs beside the rows of a job. It writes checkpoints, reports progress, and ends waits on a stop."""
+"""The task that runs while a job ranks rows. It writes checkpoints, reports progress, and ends waits on a stop."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def checkpoint_loop(job: Job, progress: Callable[[JobReport], object], sto
 
 
 async def run_with_companion(companion: Callable[[], Awaitable[None]], work: Callable[[], Awaitable[None]]) -> None:
-    """Run *work*, and *companion* beside it until *work* ends. Errors of both are raised without an exception group."""
+    """Run *work*, and *companion* until *work* ends. Errors of both are raised without an exception group."""
     failures: list[BaseException] = []
 
     async def run(task: Callable[[], Awaitable[None]]) -> None:

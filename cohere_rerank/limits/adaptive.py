@@ -29,7 +29,7 @@ class Adaptive:
 
     A 429 cuts the rate to the number of successes in the last period, but to no less than half and no more than nine
     tenths of it. It cuts at most once a period, because a server that counts by the period takes that long to notice.
-    The rate recovers within six periods of full use and then goes on growing at the same pace. Before the first cut,
+    The rate recovers within six periods of full use and then continues to grow at the same pace. Before the first cut,
     each period of full use adds the initial rate again, so that a key with a high limit is soon used. The rate is
     never below one request a period.
 

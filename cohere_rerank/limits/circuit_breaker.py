@@ -28,8 +28,8 @@ class CircuitBreaker:
     fallback answers. After *open_s* seconds one request probes the server. If it succeeds, the circuit is closed. If it
     fails, the circuit stays open for twice as long, and *max_open_s* at most.
 
-    A failure is a timeout, a connection that fails, a status of 500 or above, or whatever else makes a fallback answer,
-    except a 429. All clients of a process with the same settings, address and clock share a circuit.
+    A failure is a timeout, a connection that fails, a status of 500 or above, or any other error that makes a fallback
+    answer, except a 429. All clients of a process with the same settings, address and clock share a circuit.
 
     Args:
         max_failures: Failures in a row that open the circuit, at least 1. Retries count. Default: 5.

@@ -56,7 +56,7 @@ class Limiter:
     Args:
         limit: The limit to enforce.
         store: Where the requests are counted.
-        wait_error: Makes the error for a wait of so many seconds that does not fit into a deadline.
+        wait_error: Returns the error for a wait in seconds that is longer than a deadline allows.
         knows_period: Whether the server counts by the period of the limit.
     """
 

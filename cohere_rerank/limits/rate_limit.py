@@ -40,7 +40,7 @@ class Store(Protocol):
         ...
 
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
-        """Grant nothing under this limit for so many seconds from now. An earlier pause that lasts longer stays."""
+        """Grant nothing under this limit for this number of seconds. An earlier pause that lasts longer stays."""
         ...
 
 
@@ -48,16 +48,16 @@ class Store(Protocol):
 class RateLimit:
     """At most n requests in a period, shared by all clients that use the same key.
 
-    Without *burst*, at most n requests are sent in **any** stretch of time as long as the period. The first n go at
-    once; each further one waits until the oldest is a period old. With *burst*, requests are paced: one every
+    Without *burst*, at most n requests are sent in **any** time as long as the period. The first n are sent at once.
+    Each further one waits until the oldest is a period old. With *burst*, requests are paced: one every
     ``period_s / requests`` seconds in the long run, and at most *burst* at once after an idle time.
 
     Args:
         per_minute: Requests a minute, at least 1. Short for ``requests=n, period_s=60``.
         requests: Requests in a period, at least 1.
         period_s: Length of the period in seconds, above 0 and at most a year. Default: 60.
-        burst: How many requests may be sent at once, at least 1. Default: None, as many as a whole period allows.
-        concurrency: How many requests may be in flight at once in each process, at least 1. Default: None, no limit.
+        burst: Requests that may be sent at once, at least 1. Default: None, as many as a whole period allows.
+        concurrency: Requests that may be in flight in each process, at least 1. Default: None, no limit.
         store: Where requests are counted if other processes share the limit: a FileStore, a RedisStore or a store of
             your own. Default: None, in this process.
         name: Distinguishes limits that are otherwise equal. Limits with different names count separately.

@@ -34,7 +34,7 @@ class SharedState:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> SharedState:
-        """Read the content of a file. An empty file gives a new state.
+        """Return the state in the content of a file. For an empty file, return a new state.
 
         Raises:
             ValueError: The content is not a state of a limit.
@@ -60,7 +60,7 @@ class SharedState:
         return _MAGIC + (array("d", [self.seen_s, self.paused_until_s, self.tat_s]) + self.sent_s).tobytes()
 
     def advance(self, now_s: float) -> float:
-        """Record the time of a process, and return the time to use: no process goes back behind another."""
+        """Record the time of a process, and return the time to use, which is never before that of another process."""
         ahead_s = self.seen_s - now_s
         if ahead_s > _CLOCK_RESET_S:  # the machine has restarted: assume that all of this has just happened
             self.seen_s, self.paused_until_s, self.tat_s = (

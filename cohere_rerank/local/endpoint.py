@@ -31,7 +31,7 @@ EndpointResponse = tuple[int, dict[str, str], bytes]
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that one request may have. None: unlimited.
+    """The limits of one request. None: unlimited.
 
     Attributes:
         max_documents: Documents. Default: 10,000, as in the API.
@@ -65,7 +65,7 @@ def handle(
     Args:
         body: A ``POST /v2/rerank`` body, JSON in UTF-8.
         scorer_for: Returns the scorer for a model name.
-        limits: The most that the request may have. Default: the limits of the API.
+        limits: The limits of the request. Default: the limits of the API.
         deadline: When scoring must stop with status 503. Default: never.
 
     Returns:

@@ -26,8 +26,8 @@ _BREVITY_WEIGHT = 0.4
 _RUN_WEIGHT = 0.8
 _PAIR_WEIGHT = 0.3
 _CONSONANT_WEIGHT = 0.4  # with 1.0, documents in another script win by chance
-_CONFIDENT_GRAMS = 6  # so many matched grams in another script are not a coincidence
-_CHARS_PER_CHANCE_GRAM = 200  # so many consonants contain one more gram by chance
+_CONFIDENT_GRAMS = 6  # this number of matched grams in another script is not a coincidence
+_CHARS_PER_CHANCE_GRAM = 200  # this number of consonants contains one more gram by chance
 
 _MIN_REFINED = 12  # the best 12 documents by grams are refined, or the best eighth if that is more
 _REFINED_SHARE = 8

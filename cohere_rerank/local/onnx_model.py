@@ -39,7 +39,7 @@ tokenizers = require("tokenizers", "onnx", "local:onnx")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _INTEGER_TYPES = {"tensor(int64)": np.int64, "tensor(int32)": np.int32}
 _OUTPUTS = ("logits", "sentence_embedding", "last_hidden_state", "token_embeddings")  # the first of these that exists
-_BATCHES_PER_GROUP = 16  # so many batches are tokenized at once: enough to sort by length, and little memory
+_BATCHES_PER_GROUP = 16  # tokenized at once: enough to sort by length, with little memory
 _MAX_GROUP_CHARS = 1_000_000  # the deadline is checked between groups; a tokenizer reads some megabytes a second
 _OVERLAP_PARTS = 8  # neighbouring chunks share an eighth
 

@@ -23,7 +23,7 @@ _DOCUMENT_LETTERS_PER_TOKEN = (2.8, 3.6)
 _PRIOR_TOKENS = 100  # each document counts as if it had 100 more tokens of the list's average
 _POOL_SIZE = 40  # z-scores refer to the 40 best by words and by vectors; no dev list is longer
 _MAX_VECTORS = 50_000  # 51 MB
-_TOKENS_PER_VECTOR = 256  # so many tokens take as much memory as one vector
+_TOKENS_PER_VECTOR = 256  # they take as much memory as one vector
 
 
 class Coefficients(NamedTuple):
