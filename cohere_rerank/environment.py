@@ -1,4 +1,4 @@
-"""Where Cohere's API lives."""
+"""The address of Cohere's API, under the name that the official client uses."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from ._addresses import PRODUCTION_URL
 
 
 class ClientEnvironment(enum.Enum):
-    """The official client's name for the address it talks to."""
+    """The official client's names for the address of the API."""
 
     PRODUCTION = PRODUCTION_URL

@@ -137,7 +137,7 @@ class JobSettings:
 
     @property
     def journal(self) -> Path:
-        """The file that rows are appended to: the output itself, or a file beside it."""
+        """The file that rows are appended to: the output itself, or a file next to it."""
         return self.output if journal_is_output(self.output, self.errors) else self._beside(".part")
 
     @property

@@ -1,4 +1,4 @@
-"""The state file beside a job's output. It says which job the output belongs to, and it is the job's lock."""
+"""The state file next to a job's output. It says which job the output belongs to, and it is the job's lock."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def open_locked(settings: JobSettings, fingerprint: Mapping[str, Any]) -> Iterat
 
 @contextmanager
 def _locked_errors(errors: Path, output: Path) -> Iterator[None]:
-    """Lock an errors file by a file beside it, which is removed at the end."""
+    """Lock an errors file by a file next to it, which is removed at the end."""
     path = errors.with_name(errors.name + ".job")
     owner = json.dumps({"errors_of": output.name}).encode()
     with _locked_file(path, errors) as fd:

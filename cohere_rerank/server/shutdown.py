@@ -15,7 +15,7 @@ EXIT_S = 30.0  # for the whole process
 
 
 def start_exit_timer() -> None:
-    """End the process after 30 seconds, whatever it does then.
+    """End the process after 30 seconds, even if it is still busy.
 
     The timer is a C thread of `faulthandler`, so it also works while other code keeps the interpreter's lock.
     """
