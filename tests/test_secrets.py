@@ -27,7 +27,7 @@ FORMS = {
     "json slash": lambda key: json.dumps(key)[1:-1].replace("/", "\\/"),
     "json all": unicode_escapes,
     "json all upper": lambda key: "".join(f"\\u{ord(letter):04X}" for letter in key),
-    "json some": lambda key: key[0] + unicode_escapes(key[1:3]) + json.dumps(key[3:])[1:-1],
+    "json some": lambda key: json.dumps(key[0])[1:-1] + unicode_escapes(key[1:3]) + json.dumps(key[3:])[1:-1],
     "json in json": lambda key: json.dumps(json.dumps(key)[1:-1])[1:-1],
     "url": lambda key: quote(key, safe=""),
     "url lower": lambda key: "".join(f"%{ord(letter):02x}" for letter in key),

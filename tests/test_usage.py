@@ -39,8 +39,11 @@ def test_a_failed_call_counts_as_failed_and_its_requests_as_sent(server, make_ei
     assert (usage.calls, usage.failed_calls, usage.requests) == (1, 1, 1)
 
 
+RESULTS = [{"index": index, "relevance_score": 0.5} for index in range(2)]
+
+
 def test_units_are_summed_by_kind_kinds_yet_unknown_too(server, make_either):
-    body = {"results": [{"index": 0, "relevance_score": 0.5}]}
+    body = {"results": RESULTS}
     for units in ({"search_units": 1.0}, {"search_units": 2, "input_tokens": 7}, {"moon_units": 0.5}):
         server.script(reply(json={**body, "meta": {"billed_units": units}}))
     client = make_either()
@@ -52,7 +55,7 @@ def test_units_are_summed_by_kind_kinds_yet_unknown_too(server, make_either):
 
 @pytest.mark.parametrize("meta", [{}, {"meta": {}}, {"meta": {"billed_units": {}}}])
 def test_a_reply_that_reports_no_units_leaves_them_unknown_and_says_so(server, make_either, meta):
-    server.script(reply(json={"results": [{"index": 0, "relevance_score": 0.5}], **meta}))
+    server.script(reply(json={"results": RESULTS, **meta}))
     client = make_either()
     client.rerank(**CALL)
     assert client.client.usage.search_units is None

@@ -48,6 +48,11 @@ class Reader(ABC, Generic[Raw]):
         self._raw_file: IO[bytes] | None = None
         self._fraction = 0.0
 
+    def close(self) -> None:
+        """Close the file. An error may keep the iterator alive that would close it."""
+        if self._raw_file is not None:
+            self._raw_file.close()
+
     def fraction(self) -> float:
         """Return how much of the file has been read, from 0.0 to 1.0."""
         if self._raw_file is not None and not self._raw_file.closed:

@@ -76,8 +76,8 @@ def plan_job(
     calls, shared = calls_of(client), common_arguments(common, client)
     n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0
     errors: list[str] = []
-    with closing(SeenIds()) as seen:
-        for row in pending_rows(open_reader(Path(input)), seen, shared, ignore_unknown=ignore_unknown):
+    with closing(SeenIds()) as seen, closing(open_reader(Path(input))) as reader:
+        for row in pending_rows(reader, seen, shared, ignore_unknown=ignore_unknown):
             n_rows += 1
             try:
                 if row.error is not None:

@@ -197,7 +197,7 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
     reader = open_reader(settings.input)
     options = settings.fingerprint_options(client)
     fingerprint = await to_thread.run_sync(make_fingerprint, settings.input, options)
-    with open_locked(settings, fingerprint) as state, closing(SeenIds()) as seen:
+    with open_locked(settings, fingerprint) as state, closing(SeenIds()) as seen, closing(reader):
         if state.ended is not None and not settings.journal.exists():
             _check_files_exist(settings)
             return replace(state.ended, written=0, retries=0, seconds=0.0)

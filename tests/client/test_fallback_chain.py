@@ -64,10 +64,10 @@ def test_the_chain_goes_on_after_a_client_that_fails(server, backup, make_chain)
     assert response.results[0].index == 1
 
 
-def test_without_an_outage_nothing_else_is_asked(backup, make_chain):
-    """And the response names no fallback."""
+def test_without_an_outage_nothing_else_is_asked(server, backup, make_chain):
+    """And the response names the server itself."""
     response = make_chain("local").rerank(**ASKED)
-    assert (response.is_fallback, response.answered_by) == (False, None)
+    assert (response.is_fallback, response.answered_by) == (False, server.url.removeprefix("http://"))
     assert backup.requests == []
 
 

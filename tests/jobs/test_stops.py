@@ -114,7 +114,7 @@ def test_a_budget_is_never_exceeded_and_is_remembered(write, run, server, tmp_pa
 
 def test_a_budget_estimates_a_cost_that_is_not_reported(write, run, server):
     """An unknown cost is not 0."""
-    server.default = reply(200, json={"results": [{"index": 0, "relevance_score": 0.5}]})
+    server.default = reply(200, json={"results": [{"index": index, "relevance_score": 0.5} for index in range(3)]})
     with pytest.raises(JobStoppedError) as stopped:
         run(write(10), budget_units=3)
     assert (stopped.value.report.rows, stopped.value.report.estimated_units) == (3, 3.0)
