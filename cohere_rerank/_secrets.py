@@ -77,9 +77,12 @@ def _spans(text: str, needles: tuple[str, ...], n_escapes: int) -> Iterator[Span
     key, *cores = needles
     yield from _occurrences(text, key)
     for core in cores:
+        end = 0
         for start, stop in _occurrences(text, core):
-            run = _BASE64_RUN.match(text, stop)
-            yield _run_start(text, start), run.end() if run else stop
+            if stop > end:  # otherwise it is in the run of base64 that was found last, which is read only once
+                run = _BASE64_RUN.match(text, stop)
+                end = run.end() if run else stop
+                yield _run_start(text, start), end
     if n_escapes == 0:
         return
     for escape in (_JSON, _URL, _HTML):

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from cohere_rerank._secrets import MASK, hide
+from cohere_rerank._secrets import MASK, _base64_cores, _spans, hide
 
 KEY = 'aB3/x+"Z&\\k<9_-=q'
 KEYS = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=8, max_size=40)
@@ -63,6 +63,17 @@ def test_every_occurrence_is_hidden(form):
     """Not the first one only."""
     quoted = FORMS[form](KEY)
     assert hide(f"{quoted} {quoted}", KEY).count(MASK) == 2
+
+
+def test_a_run_of_base64_is_read_once():
+    """Not once for each key in it, which would take quadratic time."""
+    needles = (KEY, *_base64_cores(KEY))
+    text = f"({needles[1] * 1000}) {needles[1]}"
+    end = text.index(")")
+    spans = list(_spans(text, needles, 0))
+    assert set(spans) == {(1, end), (end + 2, len(text))}
+    assert len(spans) <= 2 * len(needles)
+    assert hide(text, KEY) == f"({MASK}) {MASK}"
 
 
 def test_names_and_values_of_json_are_searched():

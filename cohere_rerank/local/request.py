@@ -27,7 +27,9 @@ MAX_FIELDS = 100  # the API has 7 fields, and the dialects of other servers add 
 MAX_NAME_CHARS = 40  # of an unknown field's name in a message
 MAX_TOKENS_PER_DOC = 1_000_000  # 30 times the longest context of a Cohere model
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\Z)', re.DOTALL)
+# It matches at every quotation mark, also when the body ends within a text or after a backslash: a search that failed
+# there would be repeated from each later quotation mark, in quadratic time.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 
 
 class RequestError(Exception):

@@ -14,6 +14,7 @@ from cohere_rerank.local.endpoint import UNLIMITED, Limits, handle, handle_parse
 from cohere_rerank.local.gram_counts import gram_counts
 from cohere_rerank.local.longest_run import RunFinder
 from cohere_rerank.local.registry import as_scorer, get_scorer
+from cohere_rerank.local.request import _STRING
 
 REQUEST = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
 SPANS = {"relevant_spans": {"mode": "enabled", "threshold": -1}, "max_tokens_per_doc": 10**6}
@@ -176,6 +177,13 @@ def test_too_many_values_are_rejected_before_they_are_parsed():
     status, reply = post({**REQUEST, "documents": [[]] * 50}, limits=limits)
     assert (status, "at most 10 JSON values" in reply["message"]) == (400, True)
     assert handle(b'["' + b'\\",' * 50, lexical, limits)[0] == 400
+
+
+@pytest.mark.parametrize("ending", [b"", b"\\", b"\\\\", b'"'], ids=["open", "backslash", "two backslashes", "closed"])
+def test_the_texts_of_a_body_are_read_once(ending):
+    """Without a match at the first quotation mark, a body of 1 MB took more than an hour."""
+    body = b'"' + b'\\"' * 1000 + ending
+    assert [match.span() for match in _STRING.finditer(body)] == [(0, len(body))]
 
 
 def test_the_sentences_that_are_searched_for_spans_are_limited():

@@ -19,6 +19,8 @@ from tests.server.running_server import TIMEOUT_S, program
 MARKS = "\u0315\u0300\u05ae\u0300"
 CHUNKED = request_head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
 
+UNFINISHED_TEXT = b'["' + b"," * 100_000 + b'","' + b'\\"' * 300_000 + b"\\"
+
 
 def posted(path="/v2/rerank", **fields):
     body = json.dumps({"model": "m", "query": "tea", "documents": ["a"], **fields}).encode()
@@ -41,6 +43,7 @@ ATTACKS = {
     "deep objects": request_head(10**6) + b'{"a":' * 200_000,
     "numbers": request_head(10**6) + b"9" * 10**6,
     "escapes": request_head(10**6) + b'"' + b"\\u0000" * 166_666,
+    "an unfinished text": request_head(len(UNFINISHED_TEXT)) + UNFINISHED_TEXT,
     "tiny chunks": CHUNKED + b"1\r\na\r\n" * 100_000,
     "slow chunks": CHUNKED + b"1\r\na\r\n",
     "a long head": b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 10_000,
