@@ -52,7 +52,7 @@ def _row(rank: int, item: Any) -> str:
 
 
 def _excerpt(text: str, spans: list[tuple[int, int]]) -> Iterator[str]:
-    """Yield the start of the text, or of its first span if that is further on, as HTML with marked spans."""
+    """Yield a part of the text as HTML with marked spans: its start, or the first span if that comes later."""
     start = 0
     if spans and spans[0][1] > _N_CHARACTERS:
         start = max(0, spans[0][0] - _N_BEFORE_SPAN)

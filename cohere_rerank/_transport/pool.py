@@ -129,7 +129,7 @@ class SyncPool(_Pool[httpcore.HTTP11Connection, sockets.SocketStream]):
         self._lock = threading.Lock()
 
     def acquire(self, extensions: Extensions) -> SyncConnection | None:
-        """Take a slot, maybe with a connection. Wait for one if all are in use."""
+        """Acquire a slot. Return its idle connection, if it has one. Wait while all slots are in use."""
         with self._lock:
             taken = self._acquire()
             if not isinstance(taken, _Waiter):
@@ -213,7 +213,7 @@ class AsyncPool(_Pool[httpcore.AsyncHTTP11Connection, Any]):
         self._connect = connect
 
     async def acquire(self, extensions: Extensions) -> AsyncConnection | None:
-        """Take a slot, maybe with a connection. Wait for one if all are in use."""
+        """Acquire a slot. Return its idle connection, if it has one. Wait while all slots are in use."""
         taken = self._acquire()
         if not isinstance(taken, _Waiter):
             return taken

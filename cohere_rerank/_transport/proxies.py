@@ -22,7 +22,7 @@ def has_proxy() -> bool:
 
 @contextmanager
 def valid_settings() -> Iterator[None]:
-    """Say that the environment is wrong, and not base_url. The message has no value, because it may be a password."""
+    """Raise an error that names the environment, not base_url. It shows no value, because a value may be a password."""
     try:
         yield
     except (ValueError, httpx.InvalidURL) as error:  # ValueError: an unknown scheme, or a byte that is not UTF-8

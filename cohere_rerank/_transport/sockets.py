@@ -226,13 +226,13 @@ class AsyncioStream(_HeaderCoalescing, _ByteCount, httpcore.AsyncNetworkStream):
         return self._transport.get_extra_info(info)
 
     def abort(self) -> None:
-        """Close now, on the thread of the loop."""
+        """Close the connection at once. Only the thread of the event loop may call this."""
         # A transport without a connection has no loop either.
         if self._transport is not None and not self._is_closed:
             self._transport.abort()
 
     def force_close(self) -> None:
-        """Close the socket of a loop that is closed and cannot do it itself."""
+        """Close the socket after its event loop was closed, because that loop cannot close it any more."""
         self._socket.close()
         # The first two mark each layer as closed before they fail. No public function drops a transport's socket.
         for close in (

@@ -69,7 +69,7 @@ def _inner(shapes: tuple[_Shape, ...], value_of: Callable[[str], object]) -> obj
     return None
 
 
-# Where the text is, its type, a mapping that must be there too, and further fields that must be there.
+# The field of the text, the type of the text, a field that must be a mapping, and other required fields.
 _OBJECTS: tuple[_Shape, ...] = (
     ("page_content", str, "metadata", ()),  # LangChain
     ("content", str, "meta", ()),  # Haystack
@@ -115,7 +115,7 @@ def is_vector(value: Any, depth: int = 0) -> bool:
         if n_items and not isinstance(first := value[0], (str, int, float)) and hasattr(first, "__getitem__"):
             return depth < _MAX_DEPTH and is_vector(first, depth + 1)
         return n_items >= MIN_VECTOR_LENGTH and all(_is_number(value[i]) for i in range(MIN_VECTOR_LENGTH))
-    except (TypeError, KeyError, IndexError):  # a type of its own kind, which the caller's code will judge
+    except (TypeError, KeyError, IndexError):  # an unusual type; the caller decides what to do with it
         return False
 
 

@@ -126,7 +126,7 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
 
 
 def _deadline_s(call: Call, defaults: CallDefaults) -> float:
-    """The deadline of a call without one of its own: time for all attempts that its timeout and retries allow."""
+    """Return the deadline of a call. The default is long enough for all attempts that timeout and retries allow."""
     timeout_s = call.timeout_s or defaults.timeout
     if defaults.deadline is not None or timeout_s is None:
         return defaults.deadline or DEFAULT_DEADLINE_S

@@ -166,7 +166,7 @@ class _InterruptibleClock:
         self.async_sleep = clock.async_sleep
 
     def sleep(self, seconds: float) -> None:
-        """Wait in a thread, unless the batch has ended."""
+        """Block this thread for a time. Stop early if the batch ends."""
         if isinstance(self._clock, SystemClock):
             self._closed.wait(seconds)
         else:

@@ -219,14 +219,14 @@ class FileScoreStore:
 
 
 class _Health:
-    """Whether a kind of access works. After a failure the file is left alone for a while, which doubles each time."""
+    """Whether reading or writing works. After a failure the file is not used for some time, longer each time."""
 
     def __init__(self) -> None:
         self._n_failures = 0
         self._retry_at_s = -math.inf
 
     def is_waiting(self) -> bool:
-        """Return whether the last failure was too short a time ago to try again."""
+        """Return whether it is too early to try again after the last failure."""
         return time.monotonic() < self._retry_at_s
 
     def record_success(self) -> None:

@@ -81,7 +81,7 @@ class RerankBatch:
         self._portal: BlockingPortal | None = None
 
     def _check(self) -> None:
-        """Check the settings here and not on every worker. The key may exist only there."""
+        """Check the settings before workers start. The check needs no key, because only the workers may have it."""
         check_names(self._common)
         client = AsyncClientV2(**{"api_key": "", **self._settings})
         calls_of(client).encode_batch_call(**self._common, query="-", documents=["-"])

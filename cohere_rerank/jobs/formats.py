@@ -49,7 +49,7 @@ class Reader(ABC, Generic[Raw]):
         self._fraction = 0.0
 
     def close(self) -> None:
-        """Close the file. An error may keep the iterator alive that would close it."""
+        """Close the file. The iterator closes it too, but an error may keep that iterator alive."""
         if self._raw_file is not None:
             self._raw_file.close()
 

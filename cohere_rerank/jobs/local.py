@@ -138,9 +138,10 @@ async def _from_workers(
 
 @contextmanager
 def _blocked_signals() -> Iterator[None]:
-    """Block signals while workers are started, which inherit that. Only the job handles signals, and stops workers.
+    """Block signals while workers are started. The workers inherit this, so only the job handles signals.
 
-    A signal to the whole process group, such as Ctrl-C, would otherwise end a worker, with a traceback at its start.
+    Otherwise a signal to the whole process group, such as Ctrl-C, could end a worker while it starts. The worker would
+    then print a traceback.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

@@ -1,4 +1,4 @@
-"""The lines of a journal, read with distrust: a crash, an editor or another program may have changed the file."""
+"""Read and check the lines of a journal. A crash, an editor or another program may have changed the file."""
 
 from __future__ import annotations
 

@@ -297,7 +297,7 @@ def limiter_for(
 ) -> Limiter:
     """Return the limiter of a client: a process has one for each limit, address, key and clock.
 
-    A forked process has limiters of its own, and so a count of its own unless a store shares it.
+    A forked process gets new limiters. It counts its requests separately, unless a store shares the count.
 
     Args:
         limit: A limit or the name of one: "trial", "production" or "auto".

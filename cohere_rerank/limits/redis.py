@@ -256,7 +256,7 @@ def _checked(reply: object, limit: RateLimit) -> tuple[float, int]:
     """Return the wait in seconds and the number of clients.
 
     Raises:
-        ReplyError: The script never replies so.
+        ReplyError: The script cannot have sent this reply.
     """
     if not isinstance(reply, list) or len(reply) != 2 or not all(type(value) is int for value in reply):
         raise ReplyError("a reply is not a list of two whole numbers; check that the url leads to a Redis server")

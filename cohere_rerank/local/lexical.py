@@ -153,7 +153,7 @@ def _sum(values: Iterable[float]) -> float:
 
 
 def _script_confidence(n_matched: int, foreign_sounds: str) -> float:
-    """Return in (0, 1] how certain it is that the matches are not a coincidence; 1 in the script of the query."""
+    """Return in (0, 1] how unlikely it is that the matches are chance. 1 if the text has the script of the query."""
     if not foreign_sounds:
         return 1.0
     return min(1.0, n_matched / (_CONFIDENT_GRAMS + len(foreign_sounds) / _CHARS_PER_CHANCE_GRAM))

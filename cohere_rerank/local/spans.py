@@ -33,7 +33,7 @@ class SentenceBudget:
         self.is_exceeded = False
 
     def limit(self, sentences: Iterator[tuple[int, int]]) -> list[tuple[int, int]]:
-        """Return the sentences that may be searched."""
+        """Return the sentences that the budget allows to search."""
         if self._left is None:
             return list(sentences)
         allowed = list(islice(sentences, self._left))

@@ -11,7 +11,7 @@ _MIN_SELECTED_SCORE = 1e-6  # leaves room below for the documents that were not 
 
 
 class TwoStageScorer:
-    """Scores the best *k* documents of a first scorer with a second one. The rest stay below, in the first order.
+    """Scores the best *k* documents of a first scorer with a second one. The others follow in the first scorer's order.
 
     Args:
         second: The slow scorer. Its scores, changed by at most a millionth, are the scores of the *k* documents.

@@ -30,7 +30,7 @@ def work(query: str, documents: Sequence[str]) -> int:
 
 @contextmanager
 def scoring_until(deadline: Deadline | None) -> Iterator[None]:
-    """Let `check_deadline` raise in this block, and in this thread, once the deadline has passed. None: never."""
+    """Set the deadline that `check_deadline` checks in this block and this thread. None means no deadline."""
     token = _deadline.set(deadline)
     try:
         yield

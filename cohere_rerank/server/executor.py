@@ -20,9 +20,9 @@ _RETRY_AFTER_S = 1
 class BoundedExecutor:
     """A bounded thread pool with a bounded wait queue, for one event loop.
 
-    A free thread takes the next job by itself. If the event loop assigned the jobs, a flood of rejected requests would
-    delay the jobs. The threads are daemons, unlike those of `concurrent.futures`: a job without an end does not keep
-    the process from exiting.
+    A free thread takes the next job directly from the queue. If the event loop assigned the jobs, a flood of rejected
+    requests would delay the jobs. The threads are daemons, unlike those of `concurrent.futures`. So the process can
+    exit while a job still runs.
 
     Args:
         n_threads: The number of jobs that run at the same time.

@@ -1,6 +1,7 @@
 """Checks the names by which clients address the server. Pure.
 
-A web page can point a name of its own at this machine (DNS rebinding). Its requests then have that name as their Host.
+The owner of a web page can make its domain name lead to this machine (DNS rebinding). The requests of the page then
+have that name in their Host header.
 """
 
 from __future__ import annotations

@@ -105,7 +105,7 @@ def _has_content(path: Path) -> bool:
 
 
 def _drop_dead_workers(folder: Path) -> None:
-    """Remove the live gauges of killed processes. The library does not notice their end by itself."""
+    """Remove the live gauges of killed processes. The Prometheus library does not detect that they ended."""
     mark: Any = multiprocess.mark_process_dead
     for path in folder.glob("gauge_live*.db"):
         found = _GAUGE_FILE.fullmatch(path.name)

@@ -34,8 +34,8 @@ def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000
     """Serve until SIGTERM or SIGINT. Then finish the requests in flight. The process ends within 30 seconds.
 
     After SIGTERM the function returns. If *host* is a loopback address and the server has no keys, it accepts only
-    requests to loopback names and to the ``allowed_hosts`` of the settings: a web page must not reach it under a name
-    of its own.
+    requests to loopback names and to the ``allowed_hosts`` of the settings. Otherwise a web page could reach the
+    server under the domain name of the page.
 
     Args:
         settings: The settings. With several workers, the scorer must be a name.

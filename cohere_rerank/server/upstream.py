@@ -72,7 +72,7 @@ class CircuitBreaker:
 
 
 class UpstreamBackend:
-    """Asks another API, and the local engine while that API fails.
+    """Forwards requests to another API. The local engine answers while that API fails.
 
     The client has no fallback of its own, because that fallback would score in threads that this server does not limit.
     """
