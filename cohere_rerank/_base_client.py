@@ -11,6 +11,7 @@ from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from concurrent.futures import Executor
     from typing import Any, TypeVar
 
@@ -224,9 +225,9 @@ class BaseClient:
         Raises:
             InvalidRequestError: An option does not exist, or its value is not valid.
         """
-        unknown = sorted(options.keys() - (vars(self._config).keys() - {"max_connections"}))
-        if unknown:
-            raise InvalidRequestError(f"with_options cannot change {', '.join(unknown)}; create a new client")
+        known = vars(self._config).keys() - {"max_connections"}
+        for name in sorted(options.keys() - known):
+            raise InvalidRequestError(_why_not_an_option(name, known))
         copy = object.__new__(type(self))
         copy.__dict__.update(self.__dict__)
         copy._config = self._config.replace(**options)
@@ -272,3 +273,13 @@ class BaseClient:
         from .usage import usage_from
 
         return usage_from(self._state.usage)
+
+
+def _why_not_an_option(name: str, known: Iterable[str]) -> str:
+    if name in ("environment", "httpx_client", "max_connections"):
+        return f"with_options cannot change {name}; create a new client"
+    from difflib import get_close_matches
+
+    close = get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]}?" if close else f"the options are {', '.join(sorted(known))}"
+    return f"with_options has no option {name!r}; {hint}"

@@ -100,3 +100,20 @@ def test_a_copy_for_another_local_scorer_is_answered_by_it():
     client.rerank(model="m", query="q", documents=["d"])
     with pytest.raises(errors.InvalidRequestError, match="nosuch"):
         client.with_options(base_url="local:nosuch").rerank(model="m", query="q", documents=["d"])
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("timout", "with_options has no option 'timout'; did you mean timeout?"),
+        ("zzz", "with_options has no option 'zzz'; the options are api_key, "),
+        ("max_connections", "with_options cannot change max_connections; create a new client"),
+        ("httpx_client", "with_options cannot change httpx_client; create a new client"),
+    ],
+)
+def test_an_option_that_cannot_be_changed_is_named(name, words):
+    """A misspelled name gets the name that it is close to."""
+    client = ClientV2(base_url="local:")
+    with pytest.raises(errors.InvalidRequestError) as caught:
+        client.with_options(**{name: 3})
+    assert words in str(caught.value)
