@@ -244,6 +244,7 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         n_bytes, digest = state["input"]["bytes"], state["input"]["blake2b"]
         hashes = [text for texts in state["written"].values() for text in texts]
         is_valid = type(n_bytes) is int and n_bytes >= 0 and isinstance(state["options"], dict)
+        is_valid = is_valid and all(isinstance(texts, list) for texts in state["written"].values())
         if not is_valid or not all(isinstance(text, str) for text in [digest, *hashes]):
             raise ValueError
         state["ended"] = None if state["ended"] is None else _as_report(state["ended"])

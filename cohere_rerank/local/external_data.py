@@ -80,6 +80,8 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[tuple[int, int, i
     """Yield the number, the start and the end of each field with a length; skip all others."""
     while start < end:
         tag, start = _varint(data, start, end)
+        if tag >> 32:  # onnxruntime ignores these bits and reads another field
+            raise ValueError("it is not an ONNX model")
         kind = tag & 7
         if kind == 0:
             _, start = _varint(data, start, end)

@@ -185,6 +185,7 @@ STATES = [
     b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": [], "written": {}, "ended": null}',
     b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": [], "ended": null}',
     b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {"output": 5}, "ended": null}',
+    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {"output": {}}, "ended": null}',
     b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {}, "ended": {"rows": 1}}',
     b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {}, "ended": 5}',
 ]

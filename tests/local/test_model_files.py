@@ -79,6 +79,16 @@ def test_external_data_outside_the_folder_is_rejected(folder, location, nested):
         OnnxScorer(folder)
 
 
+def test_a_field_number_with_too_many_bits_is_rejected(folder):
+    """onnxruntime ignores the bits above 32. A check that keeps them would skip the graph that onnxruntime reads."""
+    model = save_external(folder, "../secret")
+    content = model.read_bytes()
+    at = content.index(b"\x3a")  # model.graph, as a varint of one byte
+    model.write_bytes(content[:at] + b"\xba\x80\x80\x80\x10" + content[at + 1 :])
+    with pytest.raises(InvalidRequestError, match="it is not an ONNX model"):
+        OnnxScorer(folder)
+
+
 def test_external_data_in_the_folder_is_found(folder):
     """In the folder of the model or below it; a missing file is named."""
     (folder / "data").mkdir()
