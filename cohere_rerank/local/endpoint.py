@@ -37,7 +37,8 @@ class Limits:
         max_documents: Documents. Default: 10,000, as in the API.
         max_values: JSON values in the body, counted before it is parsed. Default: 100,000.
         max_work: Query characters times document characters. Default: 4 billion, which is about 4 s of CPU.
-        max_sentences: Sentences of the results that are searched for relevant spans. Default: 10,000.
+        max_sentences: Sentences of the results that are searched for relevant spans. Fewer are searched if the query
+            has more than 150 characters, because each sentence costs as much as the query is long. Default: 10,000.
     """
 
     max_documents: int | None = MAX_DOCUMENTS
@@ -46,6 +47,8 @@ class Limits:
     max_sentences: int | None = 10_000
 
 
+_MAX_SPAN_WORK = 1_500_000  # sentences times query characters, each about a microsecond
+_MIN_SENTENCES = 500  # are searched for a query of any length; the lexical scorer reads its first 1,000 characters
 API_LIMITS = Limits()
 """The limits for requests of other people."""
 
@@ -132,8 +135,10 @@ def _rank(request: Mapping[str, Any], scorer: Scorer, limits: Limits) -> dict[st
     if n_cut:
         warnings.append(f"{n_cut} documents were cut to {max_tokens} tokens each, as estimated offline")
     spans = request.get("relevant_spans")
-    if spans is not None and spans["mode"] == "enabled" and not _add_spans(results, query, texts, spans, limits):
-        warnings.append(f"relevant spans were searched in the first {limits.max_sentences} sentences of the results")
+    if spans is not None and spans["mode"] == "enabled":
+        max_sentences = _max_sentences(query, limits)
+        if not _add_spans(results, query, texts, spans, max_sentences):
+            warnings.append(f"relevant spans were searched in the first {max_sentences} sentences of the results")
     return {
         "results": results,
         "meta": {
@@ -175,12 +180,22 @@ def _score(scorer: Scorer, query: str, texts: Sequence[str]) -> list[float]:
     return check_scores(scorer, scores, len(texts))
 
 
+def _max_sentences(query: str, limits: Limits) -> int | None:
+    if limits.max_sentences is None:
+        return None
+    return min(limits.max_sentences, max(_MIN_SENTENCES, _MAX_SPAN_WORK // len(query)))
+
+
 def _add_spans(
-    results: Sequence[dict[str, Any]], query: str, texts: Sequence[str], options: Mapping[str, Any], limits: Limits
+    results: Sequence[dict[str, Any]],
+    query: str,
+    texts: Sequence[str],
+    options: Mapping[str, Any],
+    max_sentences: int | None,
 ) -> bool:
     """Add relevant spans to the results, best result first. Return False if the limit of sentences was reached."""
     threshold = options.get("threshold", DEFAULT_SPAN_THRESHOLD)
-    budget = SentenceBudget(limits.max_sentences)
+    budget = SentenceBudget(max_sentences)
     for result in results:
         check_deadline()
         index: int = result["index"]

@@ -227,3 +227,19 @@ def test_a_parsed_request_gets_the_same_reply_as_its_bytes():
     assert (status, {"id": by_bytes["id"], **reply}) == (200, by_bytes)
     assert json.dumps(request) == before
     assert handle_parsed([request], lexical) == (400, {"message": "invalid json syntax: the body must be an object"})
+
+
+def test_a_long_query_searches_fewer_sentences_for_spans():
+    """A sentence costs as much as the query is long, so their product is limited, and the reply says so."""
+    words = [f"word{number}" for number in range(140)]
+    request = {
+        "model": "m",
+        "query": " ".join(words),
+        "documents": [" ".join(words[number % 100 : number % 100 + 13]) for number in range(2000)],
+        "relevant_spans": {"mode": "enabled", "threshold": -1},
+    }
+    status, reply = handle_parsed(request, lexical)
+    n_sentences = sum("relevant_spans" in result for result in reply["results"])
+    assert status == 200
+    assert 500 <= n_sentences <= 1_500_000 // len(request["query"])
+    assert f"in the first {n_sentences} sentences of the results" in reply["meta"]["warnings"][-1]
