@@ -70,17 +70,19 @@ class AsyncRunner(BaseRunner):
                 failures.append(failure)
         raise fallback_failure(error, failures)
 
-    async def _send_all(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
+    async def _send_all(self, parts: Sequence[Part], deadline: Deadline, *, in_parallel: bool = True) -> list[Answer]:
         """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""
         if len(parts) > 1:
-            return await self._send_parts(parts, deadline)
+            if in_parallel:
+                return await self._send_parts(parts, deadline)
+            return [answer for part in parts for answer in await self._send_all([part], deadline, in_parallel=False)]
         try:
             return [(parts[0], *await self._send_with_retries(parts[0], deadline))]
         except ApiError as error:
             smaller = self._smaller_parts(parts[0], error)
             if smaller is None:
                 raise
-        return await self._send_all(smaller, deadline)
+        return await self._send_all(smaller, deadline, in_parallel=in_parallel)
 
     async def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
         answers: dict[int, list[Answer]] = {}
@@ -90,7 +92,7 @@ class AsyncRunner(BaseRunner):
         async def perform(part: Part) -> None:
             try:
                 async with limiter:
-                    answers[part.start] = await self._send_all([part], deadline)
+                    answers[part.start] = await self._send_all([part], deadline, in_parallel=False)
             except Exception as error:  # noqa: BLE001 - raised below, bare of the group's wrapping
                 failures.append(error)
                 group.cancel_scope.cancel()

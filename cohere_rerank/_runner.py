@@ -72,17 +72,19 @@ class Runner(BaseRunner):
                 failures.append(failure)
         raise fallback_failure(error, failures)
 
-    def _send_all(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
+    def _send_all(self, parts: Sequence[Part], deadline: Deadline, *, in_parallel: bool = True) -> list[Answer]:
         """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""
         if len(parts) > 1:
-            return self._send_parts(parts, deadline)
+            if in_parallel:
+                return self._send_parts(parts, deadline)
+            return [answer for part in parts for answer in self._send_all([part], deadline, in_parallel=False)]
         try:
             return [(parts[0], *self._send_with_retries(parts[0], deadline))]
         except ApiError as error:
             smaller = self._smaller_parts(parts[0], error)
             if smaller is None:
                 raise
-        return self._send_all(smaller, deadline)
+        return self._send_all(smaller, deadline, in_parallel=in_parallel)
 
     def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
         waiting = iter(parts)  # a list iterator is atomic, so each part goes to one thread
@@ -91,7 +93,7 @@ class Runner(BaseRunner):
         def perform() -> None:
             for part in waiting:
                 try:
-                    done.put((part, self._send_all([part], deadline)))
+                    done.put((part, self._send_all([part], deadline, in_parallel=False)))
                 except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
                     done.put((part, error))
                     break
