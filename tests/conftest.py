@@ -20,7 +20,12 @@ from tests.fake_server import Server
 ENVIRONMENT = ("CO_API_KEY", "COHERE_API_KEY", "CO_API_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "PYTHONUNBUFFERED")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
-hypothesis.settings.register_profile("repeatable", derandomize=True)  # the result depends on the change, not on chance
+# A busy machine is slow, which is not a failure: no test depends on the time that an example takes.
+PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.register_profile("patient", PATIENT)
+hypothesis.settings.load_profile("patient")
+# The result depends on the change, not on chance.
+hypothesis.settings.register_profile("repeatable", PATIENT, derandomize=True)
 # Files that Windows cannot even import. The path is relative to this folder.
 collect_ignore = [path.removeprefix("tests/") for path in skips.IMPORT_FAILS_ON_WINDOWS if skips.WINDOWS]
 

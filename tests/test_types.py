@@ -112,6 +112,7 @@ OUR_OWN = {
     "ClientOptions",
     "CommonArguments",
     "DocumentCollection",
+    "OnEvent",  # a class on Python 3.10
     "RerankArguments",
 }  # for type checkers; the official package has none
 
