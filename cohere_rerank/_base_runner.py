@@ -208,7 +208,11 @@ class BaseRunner:
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
         now = self.clock.time() if reply.status_code >= FIRST_ERROR else 0.0
-        response = decode(part, reply.status_code, reply.headers, reply.content, now, reply.hide)
+        try:
+            response = decode(part, reply.status_code, reply.headers, reply.content, now, reply.hide)
+        except InvalidResponseError as error:
+            error._reply = reply.to_httpx_response()
+            raise
         with_scale(response, self._score_scale(response))
         self._state.usage.add_billed(self.config.tag, response)
         return response

@@ -4,27 +4,48 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .errors import InvalidResponseError
+
 if TYPE_CHECKING:
     import httpx
     from typing_extensions import Unpack
 
     from ._calls import AsyncCalls, Calls
-    from ._transport.http import Reply
     from .types import RerankArguments, V2RerankResponse
 
 
 class RawResponse:
     """A response together with the HTTP response that it came from.
 
+    A reply with status 200 that breaks the contract is returned too. Then ``data`` raises the ``error``.
+
     Attributes:
-        data: The parsed response.
-        response: The ``httpx.Response``. If a long list was split, it is that of the first part. None if nothing was
-            sent, or if the fallback answered.
+        response: The ``httpx.Response``. If a long list was split, it is that of the first part, or of the part that
+            was refused. None if nothing was sent, or if the fallback answered.
+        error: Why the reply was refused. None if it was accepted.
     """
 
-    def __init__(self, data: V2RerankResponse, reply: Reply | None) -> None:
-        self.data = data
-        self.response: httpx.Response | None = None if reply is None else reply.to_httpx_response()
+    def __init__(
+        self,
+        data: V2RerankResponse | None,
+        response: httpx.Response | None,
+        error: InvalidResponseError | None = None,
+    ) -> None:
+        self._data = data
+        self.response = response
+        self.error = error
+
+    @property
+    def data(self) -> V2RerankResponse:
+        """The parsed response.
+
+        Raises:
+            InvalidResponseError: The reply was refused.
+        """
+        if self._data is None:
+            assert self.error is not None, "there is either a response or an error"
+            raise self.error
+        return self._data
 
     @property
     def headers(self) -> dict[str, str]:
@@ -37,7 +58,8 @@ class RawResponse:
         return None if self.response is None else self.response.status_code
 
     def __repr__(self) -> str:
-        return f"RawResponse(status_code={self.status_code}, data={self.data!r})"
+        content = f"data={self._data!r}" if self.error is None else f"error={self.error!r}"
+        return f"RawResponse(status_code={self.status_code}, {content})"
 
 
 class RawClientV2:
@@ -48,7 +70,14 @@ class RawClientV2:
 
     def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
         """As `ClientV2.rerank`. Returns the response together with its status and headers."""
-        return RawResponse(*self._calls.rerank(self._calls.encode(**arguments)))
+        call = self._calls.encode(**arguments)
+        try:
+            response, reply = self._calls.rerank(call)
+        except InvalidResponseError as error:
+            if error._reply is None:
+                raise
+            return RawResponse(None, error._reply, error)
+        return RawResponse(response, None if reply is None else reply.to_httpx_response())
 
 
 class AsyncRawClientV2:
@@ -59,4 +88,11 @@ class AsyncRawClientV2:
 
     async def rerank(self, **arguments: Unpack[RerankArguments]) -> RawResponse:
         """As `AsyncClientV2.rerank`. Returns the response together with its status and headers."""
-        return RawResponse(*await self._calls.rerank(self._calls.encode(**arguments)))
+        call = self._calls.encode(**arguments)
+        try:
+            response, reply = await self._calls.rerank(call)
+        except InvalidResponseError as error:
+            if error._reply is None:
+                raise
+            return RawResponse(None, error._reply, error)
+        return RawResponse(response, None if reply is None else reply.to_httpx_response())

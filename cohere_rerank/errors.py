@@ -82,8 +82,15 @@ class CohereRerankError(Exception):
         waited_s: Seconds of waits between these requests.
         retry_after: Seconds after which a retry may succeed, as the server said. None if it did not say so.
         part: The part of a split list that failed, such as ``"documents 1000 to 1999"``. None if there are no parts.
+        status_code: The HTTP status of the reply. None if there was no reply.
+        headers: The headers of the reply, with names in lower case. None if there was no reply.
+        body: The body of the reply: parsed if it is JSON, else its text. None if there was no reply, or if its body
+            could not be read.
     """
 
+    status_code: int | None = None
+    headers: dict[str, str] | None = None
+    body: Any = None
     request_id: str | None = None
     attempts: int = 0
     waited_s: float = 0.0
@@ -140,13 +147,7 @@ class ClientClosedError(CohereRerankError, RuntimeError):
 
 
 class ApiError(CohereRerankError):
-    """The server answered with an error status.
-
-    Attributes:
-        status_code: The HTTP status. None for an error without a reply.
-        headers: The headers of the reply, with names in lower case.
-        body: The body of the reply: parsed if it is JSON, else its text.
-    """
+    """The server answered with an error status."""
 
     def __init__(
         self,
@@ -296,11 +297,10 @@ class MissingApiKeyError(ApiError):
 class InvalidResponseError(CohereRerankError):
     """The status is a success, but the reply breaks the contract and cannot be trusted.
 
-    Attributes:
-        status_code: The HTTP status.
-        headers: The headers of the reply, with names in lower case.
-        body: The body of the reply, if it could be read: parsed if it is JSON, else its text.
+    ``client.with_raw_response`` returns such a reply instead of raising this error, if its body could be read.
     """
+
+    _reply: Any = None  # the httpx.Response, for with_raw_response
 
     def __init__(
         self,
@@ -321,6 +321,7 @@ class InvalidResponseError(CohereRerankError):
     def __reduce__(self) -> tuple[Any, ...]:
         # The body is not pickled, because it may be large and may echo the documents.
         rebuild, (cls, state) = super().__reduce__()
+        state = {name: value for name, value in state.items() if name != "_reply"}
         return rebuild, (cls, {**state, "body": None})
 
 

@@ -315,7 +315,7 @@ def test_unknown_values_are_not_shown():
 def test_text_shows_no_header_and_no_request(cls):
     """Neither str nor repr nor a traceback shows them."""
     error = made(cls)
-    if hasattr(error, "headers"):
+    if error.headers is not None:
         error.headers.update(SECRETS)
     try:
         raise error

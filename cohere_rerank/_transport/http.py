@@ -70,14 +70,16 @@ class Reply:
         return hide(value, key_text(self._key))
 
     def to_httpx_response(self) -> httpx.Response:
-        """Return an ``httpx.Response`` with its content, for ``with_raw_response``."""
+        """Return an ``httpx.Response`` with its content, for ``with_raw_response``. It does not show the key."""
         about_the_wire = ("content-encoding", "transfer-encoding", "content-length")
         return type(self._response)(  # httpx2 has its own class
             self.status_code,
             headers=[
-                (name, value) for name, value in self._response.headers.multi_items() if name not in about_the_wire
+                (name, self.hide(value))
+                for name, value in self._response.headers.multi_items()
+                if name not in about_the_wire
             ],
-            content=self.content,
+            content=self.hide(self.content),
             extensions={name: value for name, value in self._response.extensions.items() if name != "network_stream"},
         )
 

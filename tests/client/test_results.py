@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
 
 import httpx
@@ -10,7 +11,7 @@ import pytest
 from cohere_rerank import errors
 from tests.adapters import resolve
 from tests.client.calls import BEST_FIRST, CALL, ranking
-from tests.fake_server import error, hang_up, reply, score
+from tests.fake_server import error, hang_up, html, reply, score
 
 
 def test_a_raw_response_has_the_transports_side(server, make_either):
@@ -35,10 +36,76 @@ def test_v2_is_the_client(make_either, server):
 
 
 def test_raw_errors_are_the_same_errors(server, make_either):
-    """with_raw_response raises what rerank raises."""
-    server.default = error(401, "invalid api token")
+    """with_raw_response raises what rerank raises for an error status, and for a reply that it cannot read."""
+    server.script(error(401, "invalid api token"), reply(body=b"x", headers={"content-encoding": "gzip"}))
     with pytest.raises(errors.UnauthorizedError, match="invalid api token"):
         make_either().raw_rerank(**CALL)
+    with pytest.raises(errors.InvalidResponseError, match="compressed") as caught:
+        make_either().raw_rerank(**CALL)
+    assert caught.value.status_code == 200
+
+
+REFUSED = {
+    "an error inside": reply(json={"error": {"message": "model bge-x is not deployed"}}),
+    "too few results": reply(json={"results": []}),
+    "no finite score": reply(text='{"results": [{"index": 0, "relevance_score": NaN}]}'),
+    "a page": html(200),
+    "nothing": reply(200),
+    "201": reply(201, json={"job": 1}),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_refused_reply_is_returned_as_a_raw_response(server, make_either, name):
+    """The reply is there, and ``data`` raises what rerank raises."""
+    server.default = REFUSED[name]
+    raw = make_either().raw_rerank(**CALL)
+    assert raw.status_code == raw.error.status_code == (201 if name == "201" else 200)
+    assert raw.headers["content-type"] == raw.error.headers["content-type"]
+    with pytest.raises(errors.InvalidResponseError) as raised:
+        make_either().rerank(**CALL)
+    with pytest.raises(errors.InvalidResponseError) as caught:
+        _ = raw.data
+    assert caught.value is raw.error
+    assert str(raw.error) == str(raised.value)
+    assert repr(raw.error.body) == repr(raised.value.body)
+    assert repr(raw).startswith(f"RawResponse(status_code={raw.status_code}, error=InvalidResponseError(")
+    if name == "an error inside":
+        assert raw.response.json() == raw.error.body == {"error": {"message": "model bge-x is not deployed"}}
+
+
+def test_the_refused_part_of_a_split_list_is_returned(server, make_either):
+    """The message names its documents."""
+    server.default = reply(json={"results": []})
+    raw = make_either().raw_rerank(**CALL, max_documents_per_request=2)
+    assert "document" in str(raw.error)
+    assert raw.response.json() == {"results": []}
+
+
+def test_the_fallback_answers_in_place_of_a_refused_reply(server, make_either):
+    """A broken reply counts as an outage."""
+    server.default = html(200)
+    raw = make_either(fallback="keep-order").raw_rerank(**CALL)
+    assert (raw.response, raw.error, raw.data.is_fallback) == (None, None, True)
+
+
+def test_a_raw_response_does_not_show_the_key(server, make_either):
+    """Where the server quotes it, in a refused reply and in one that is accepted."""
+    results = [{"index": 0, "relevance_score": 0.5}]
+    for body in ({"error": "bad key a-long-key"}, {"results": results, "note": "a-long-key"}):
+        server.script(reply(json=body, headers={"x-seen": "a-long-key"}))
+        raw = make_either("a-long-key").raw_rerank(**{**CALL, "documents": ["a"]})
+        assert "[your key]" in raw.response.text
+        assert raw.response.headers["x-seen"] == "[your key]"
+        assert "a-long-key" not in raw.response.text
+
+
+def test_a_refused_reply_is_not_part_of_a_pickle(server, make_either):
+    """It may be large and may echo the documents."""
+    server.default = reply(json={"results": [], "echo": CALL["documents"]})
+    copied = pickle.loads(pickle.dumps(make_either().raw_rerank(**CALL).error))
+    assert "penguin" not in repr(vars(copied))
+    assert copied.status_code == 200
 
 
 @dataclass
