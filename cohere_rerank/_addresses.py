@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 PRODUCTION_URL = "https://api.cohere.com"
 LOCAL_SCHEME = "local:"
 _COHERE_DOMAINS = (".cohere.com", ".cohere.ai")
+_UNIT_DOMAINS = (*_COHERE_DOMAINS, ".jina.ai", ".voyageai.com")  # their references say that scores are in [0, 1]
 ENDPOINT_NAMES = ("rerank", "reranks", "reranking", "score")
 """A path that ends with one of these names is a full endpoint."""
 
@@ -40,8 +41,16 @@ def is_cohere(url: str) -> bool:
     >>> is_cohere("https://api.cohere.com/v2"), is_cohere("https://api.cohere.com.example")
     (True, False)
     """
-    host = url.partition("://")[2].partition("/")[0].partition(":")[0].lower()
-    return host.endswith(_COHERE_DOMAINS)
+    return _name_of(url).endswith(_COHERE_DOMAINS)
+
+
+def has_unit_scores(url: str) -> bool:
+    """Return whether the scores of an address are known to be in [0, 1]: the local engine, and some hosted APIs."""
+    return url.startswith(LOCAL_SCHEME) or _name_of(url).endswith(_UNIT_DOMAINS)
+
+
+def _name_of(url: str) -> str:
+    return url.partition("://")[2].partition("/")[0].partition(":")[0].lower()
 
 
 def checked_rerank_url(url: Any) -> str:

@@ -54,7 +54,7 @@ class ClientState:
         self._sender: dict[str, Any] = {}
         self.budget: RetryBudget | None = None  # created when it is first needed, as the sender is
         self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
-        self.score_scales: dict[str, ScoreScale] = {}  # by address, once a score has shown it
+        self.score_scales: dict[tuple[str, str | None], ScoreScale] = {}  # by address and model, once it is known
         self.size_limits: dict[str, SizeLimit] = {}  # by address; learned from refusals
         self.has_outage = False
         self.is_closed = False

@@ -8,7 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 from warnings import warn
 
-from ._addresses import host_of, is_cohere, rerank_url
+from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
 from ._error_bodies import request_id
@@ -118,6 +118,8 @@ class BaseRunner:
             answered_by=backend if trace.attempts else "cache",
         )
         set_call_info(response, info)
+        if not response.is_fallback and (scale := self._known_scale(call)) is not None:
+            with_scale(response, scale)  # the cache may be older than this knowledge
         if call.min_score is not None and call.min_score > 1 and self._has_unit_scores(response):
             text = f"min_score={call.min_score:g} is above 1, but the scores are in [0, 1], so there are no results"
             warn(text, UserWarning, stacklevel=4)
@@ -213,20 +215,23 @@ class BaseRunner:
         except InvalidResponseError as error:
             error._reply = reply.to_httpx_response()
             raise
-        with_scale(response, self._score_scale(response))
+        with_scale(response, self._score_scale(part.call, response))
         self._state.usage.add_billed(self.config.tag, response)
         return response
 
-    def _score_scale(self, response: V2RerankResponse) -> ScoreScale | None:
-        """Return the scale of the server: the setting, what a score has shown before, or what this response shows."""
-        address = self.config.base_url
-        known = self.config.score_scale or self._state.score_scales.get(address)
-        if known is not None:
-            return known
-        scale = scale_of(response, is_cohere=self.config.is_local or is_cohere(address))
-        if scale == "logit":  # also for later responses, whose scores may all be in [0, 1]
-            self._state.score_scales[address] = scale
-        return scale
+    def _score_scale(self, call: Call, response: V2RerankResponse) -> ScoreScale | None:
+        """Return the scale of the scores: what is known, else what this response shows, which is then known."""
+        known = self._known_scale(call)
+        if known is None and (shown := scale_of(response)) is not None:
+            known = self._state.score_scales.setdefault(self._scored_by(call), shown)
+        return known
+
+    def _known_scale(self, call: Call) -> ScoreScale | None:
+        known = self.config.score_scale or self._state.score_scales.get(self._scored_by(call))
+        return "unit" if known is None and has_unit_scores(self.config.base_url) else known
+
+    def _scored_by(self, call: Call) -> tuple[str, str | None]:
+        return self.config.base_url, call.body.get("model")
 
     def _parts(self, call: Call) -> list[Part]:
         """Return the requests to send, in the dialect of the server."""

@@ -115,8 +115,7 @@ def to_v2_reply(content: bytes, dialect: Dialect, top_n: int | None) -> bytes:
 
     Results are under ``results``, ``data`` or ``rankings``, or the reply is a bare array. A score has one of four
     names. Echoed documents are dropped, because results refer to the caller's own. Scores are not changed.
-    ``score_scale`` is "logit" if the server is known to send logits, else "unit". Results
-    beyond *top_n* are cut.
+    ``score_scale`` is added if the form of the reply or the kind of server shows it. Results beyond *top_n* are cut.
 
     Raises:
         ValueError: The reply is not JSON.
@@ -131,7 +130,7 @@ def to_v2_reply(content: bytes, dialect: Dialect, top_n: int | None) -> bytes:
         results = sorted(results, key=lambda item: -item["relevance_score"])[:top_n]
     rest = {} if isinstance(reply, list) else {k: v for k, v in reply.items() if k not in _RESULT_KEYS}
     is_logit = dialect is DIALECTS["llamacpp"] or any("logit" in item for item in found if isinstance(item, dict))
-    scale = LOGIT if is_logit else "unit"
+    scale = LOGIT if is_logit else "unit" if dialect is DIALECTS["tei"] else rest.get("score_scale")
     return to_json({**rest, "results": results, "meta": _to_v2_meta(rest), "score_scale": scale})
 
 

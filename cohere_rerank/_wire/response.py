@@ -76,6 +76,8 @@ def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
             if not _is_about_an_index(error):
                 raise
             response = parse_response(_with_whole_indices(content))
+        if part.dialect is not None:  # the dialect added it: it is not part of a dump
+            with_scale(response, vars(response).pop("score_scale", None))
     except ValidationError as error:
         return None, _describe_invalid(error, content)
     except (RecursionError, UnicodeDecodeError) as error:
@@ -259,15 +261,15 @@ def with_scale(response: V2RerankResponse, scale: str | None) -> V2RerankRespons
     return response
 
 
-def scale_of(response: V2RerankResponse, *, is_cohere: bool) -> ScoreScale | None:
-    """Return the scale that a sorted response shows, or None if it does not show one.
+def scale_of(response: V2RerankResponse) -> ScoreScale | None:
+    """Return the scale that a sorted response shows or states, or None.
 
-    A score outside [0, 1] is a logit. Scores inside may be either, unless the server is Cohere's or its dialect says.
+    A score outside [0, 1] is a logit. Scores inside may be either.
     """
     results = response.results
     if results and (results[0].relevance_score > 1 + _TOLERANCE or results[-1].relevance_score < -_TOLERANCE):
         return "logit"
-    return "unit" if is_cohere else response.score_scale
+    return response.score_scale
 
 
 def merge_meta(metas: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ from pydantic_core import from_json
 
 from cohere_rerank._result_base import replace
 from cohere_rerank._wire.call import dump_json
+from cohere_rerank._wire.response import with_scale
 from cohere_rerank.errors import CohereRerankError, ScorerError
 from cohere_rerank.types import ApiMeta, V2RerankResponse, attach, parse_response, unscored
 
@@ -45,7 +46,7 @@ def fallback_response(call: Call, error: CohereRerankError, member: Any) -> V2Re
         raise ScorerError(f"{error}; then the fallback failed: {failure}") from failure
     if status != 200:
         raise ScorerError(f"{error}; then the fallback rejected the request: {from_json(body)['message']}")
-    return adopt(parse_response(body), call, error, scorer.name)
+    return adopt(with_scale(parse_response(body), "unit"), call, error, scorer.name)
 
 
 def adopt(response: V2RerankResponse, call: Call, error: CohereRerankError, answered_by: str) -> V2RerankResponse:

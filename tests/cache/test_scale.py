@@ -25,13 +25,13 @@ def test_a_cached_response_has_the_scale_of_the_original(server, make_either, ca
     assert [answer.score_scale for answer in answers] == ["logit"] * 4
 
 
-def test_scores_between_0_and_1_keep_the_unit_scale(server, make_either, cache):
-    """Unless the same list has a document with another score."""
+def test_a_cached_response_has_the_scale_that_later_responses_showed(server, make_either, cache):
+    """The scale is not known before, because scores in [0, 1] may be logits."""
     server.script(logits(0.5), logits(7.0))
     client = make_either(cache=cache, dialect="v1", base_url=f"{server.url}/rerank")
     server.path = "/rerank"
     scales = [client.rerank(**CALL, documents=documents).score_scale for documents in (["a"], ["a"], ["a", "b"], ["a"])]
-    assert scales == ["unit", "unit", "logit", "unit"]
+    assert scales == [None, None, "logit", "logit"]
     assert sent(server) == [["a"], ["b"]]
 
 

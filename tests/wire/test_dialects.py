@@ -209,7 +209,7 @@ def test_logits_stay_as_they_are_and_the_scale_is_recorded():
         assert response.score_scale == "logit"
         assert response.results[-1].relevance_score == 8 * pairs(QUERY, DOCUMENTS)[-1][1] - 5
     with Vllm() as server, client_of(server, "sync", dialect="auto") as client:
-        assert client.rerank(**CALL).score_scale == "unit"
+        assert client.rerank(**CALL).score_scale is None
 
 
 def test_tokens_and_units_are_read_where_servers_say_them():
