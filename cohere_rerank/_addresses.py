@@ -91,6 +91,32 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
     return url
 
 
+_PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
+
+
+def checked_proxy(url: Any) -> str:
+    """Check the address of a proxy, and return it. Errors do not show its user name and password."""
+    if not isinstance(url, str):
+        raise InvalidRequestError(
+            f"proxy must be a URL as a string, such as 'http://user:password@host:3128', got {type(url).__name__}"
+        )
+    scheme, _, rest = url.partition("://")
+    host = rest.removesuffix("/").rpartition("@")[2]
+    is_valid = scheme.lower() in _PROXY_SCHEMES and host and _is_port(host) and not set(host) & set("/?# ")
+    if not is_valid or not url.isprintable() or host.startswith(":"):
+        raise InvalidRequestError(
+            f"proxy must look like scheme://host:port with one of the schemes {', '.join(_PROXY_SCHEMES)}, "
+            f"got {shown_proxy(url)!r}"
+        )
+    return url
+
+
+def shown_proxy(url: str) -> str:
+    """Return the address of a proxy without its user name and password."""
+    scheme, mark, rest = url.partition("://")
+    return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else _without_userinfo(url)
+
+
 def _suggestion(url: str) -> str:
     """Return a question for the two usual mistakes: local without its colon, and a host without a scheme."""
     word = url.strip().lower().rstrip(":")

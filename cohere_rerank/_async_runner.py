@@ -167,7 +167,7 @@ class AsyncRunner(BaseRunner):
 
     async def _key(self, deadline: Deadline) -> Secret | None:
         secret = self.config.api_key
-        if secret is None and not self.config.is_local:
+        if secret is None and self.config.needs_key:
             raise missing_key_error()
         if secret is None or isinstance(secret.value, str):
             return secret

@@ -11,8 +11,10 @@ from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from concurrent.futures import Executor
+    from os import PathLike
+    from ssl import SSLContext
     from typing import Any, TypeVar
 
     import httpx
@@ -38,6 +40,12 @@ _OTHER_ENDPOINTS = (
     *("embed", "embed_jobs", "embed_stream", "fetch_tokenizer", "finetuning", "generate", "generate_stream", "models"),
     *("summarize", "tokenize"),
 )
+
+_OF_CONNECTIONS = (
+    "max_connections",
+    "proxy",
+    "verify",
+)  # settings that copies cannot change, as they share connections
 
 
 def _backend_id(config: Config) -> tuple[Any, ...]:
@@ -85,6 +93,10 @@ class BaseClient:
         rerank_url: str | None = None,
         environment: ClientEnvironment | None = None,
         client_name: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        proxy: str | None = None,
+        verify: bool | str | PathLike[str] | SSLContext | None = None,
         timeout: float | None = None,
         max_retries: int | None = None,
         httpx_client: httpx.Client | httpx.AsyncClient | None = None,
@@ -121,6 +133,16 @@ class BaseClient:
                 priority over *base_url*. Default: None.
             environment: The official client's name for an address. Default: production, the only one.
             client_name: The value of the header X-Client-Name. Default: None, no header.
+            headers: Headers of every request, such as ``{"api-key": "..."}`` for Azure. They have priority over those
+                that the client sends by itself. With ``Authorization``, ``api-key`` or ``x-api-key`` among them, no
+                *api_key* is needed, and none is read from the environment. Default: None.
+            params: Query parameters of every request. They are added to those of *rerank_url*. Default: None.
+            proxy: The URL of a proxy (``http``, ``https``, ``socks5``, ``socks5h``), with a user name and a password if
+                it needs them. The variables HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY are then ignored.
+                Default: the proxy that these variables name, or none.
+            verify: How to check the server's certificate: the path of a file (PEM) or folder with the certificates of
+                authorities, or an ``ssl.SSLContext``. False checks nothing, so anyone on the way can read the key and
+                the documents. Default: True, SSL_CERT_FILE, SSL_CERT_DIR or the authorities of certifi.
             timeout: Seconds for one attempt, from connecting to the last byte of the reply. Default: 300 for each phase
                 (connect, write, each read); with an *httpx_client*, its own.
             max_retries: The number of retries after a temporary failure, >= 0. Default: 2.
@@ -175,6 +197,10 @@ class BaseClient:
             rerank_url=rerank_url,
             environment=environment,
             client_name=client_name,
+            headers=headers,
+            params=params,
+            proxy=proxy,
+            verify=verify,
             timeout=timeout,
             connect_timeout=connect_timeout,
             deadline=deadline,
@@ -199,6 +225,11 @@ class BaseClient:
         )
         self._check_fallbacks(self._config)
         self._httpx_client = self._checked_httpx_client(httpx_client)
+        for name, value in (("proxy", proxy), ("verify", verify)):
+            if httpx_client is not None and value is not None:
+                raise InvalidRequestError(
+                    f"{name} has no effect on your own httpx_client; pass {name} to the constructor of that client"
+                )
         self._state = ClientState()
 
     def _check_fallbacks(self, config: Config) -> None:
@@ -220,12 +251,13 @@ class BaseClient:
 
         Args:
             **options: Arguments of the constructor, except those of the connections (*httpx_client*,
-                *max_connections*), *environment*, and the two that have no effect. None keeps the setting.
+                *max_connections*, *proxy*, *verify*), *environment*, and the two that have no effect. None keeps the
+                setting. *headers* and *params* are added to those of this client; one whose value is None is removed.
 
         Raises:
             InvalidRequestError: An option does not exist, or its value is not valid.
         """
-        known = vars(self._config).keys() - {"max_connections"}
+        known = vars(self._config).keys() - {*_OF_CONNECTIONS}
         for name in sorted(options.keys() - known):
             raise InvalidRequestError(_why_not_an_option(name, known))
         copy = object.__new__(type(self))
@@ -276,7 +308,7 @@ class BaseClient:
 
 
 def _why_not_an_option(name: str, known: Iterable[str]) -> str:
-    if name in ("environment", "httpx_client", "max_connections"):
+    if name in ("environment", "httpx_client", *_OF_CONNECTIONS):
         return f"with_options cannot change {name}; create a new client"
     from difflib import get_close_matches
 

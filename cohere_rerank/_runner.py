@@ -176,7 +176,7 @@ class Runner(BaseRunner):
 
     def _key(self) -> Secret | None:
         secret = self.config.api_key
-        if secret is None and not self.config.is_local:
+        if secret is None and self.config.needs_key:
             raise missing_key_error()
         if secret is None or isinstance(secret.value, str):
             return secret

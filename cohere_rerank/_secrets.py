@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MASK = "[your key]"
+SECRET_NAME = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
+"""Found in the name of a header, parameter or field that probably contains a secret."""
 MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder, and may be a common word
 _MAX_DEPTH = 200  # of nested JSON; deeper values are masked without a search
 _MAX_ESCAPES = 2  # how often a text may have been escaped: JSON in JSON, HTML in JSON, ...

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import os
 
-from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url, checked_rerank_url
+from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url, checked_proxy, checked_rerank_url
 from ._validators import header_value, seconds, whole_number
 from ._wire.contract import MAX_DOCUMENTS
 from .errors import InvalidRequestError, MissingApiKeyError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Mapping
     from typing import Any
 
     from ._clock import Clock
@@ -29,6 +31,7 @@ DEFAULT_TIMEOUT_S = 300.0  # the official client's default, which it applies to 
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
+_AUTH_HEADERS = ("authorization", "api-key", "x-api-key")  # a client with one of them needs no api_key
 LIMIT_PRESETS = ("trial", "production", "auto")
 
 
@@ -61,6 +64,10 @@ class Config:
         rerank_url: str | None = None,
         environment: Any = None,
         client_name: str | None = None,
+        headers: Mapping[str, Any] | None = None,
+        params: Mapping[str, Any] | None = None,
+        proxy: str | None = None,
+        verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
         timeout: float | None = None,
         connect_timeout: float | None = None,
         deadline: float | None = None,
@@ -89,7 +96,11 @@ class Config:
             base_url or variable or getattr(environment, "value", environment) or PRODUCTION_URL,
             "the environment variable CO_API_URL" if variable else "base_url",
         )
-        self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.is_local)
+        self.headers: Mapping[str, str] | None = _checked_headers(headers)
+        self.params: Mapping[str, Any] | None = _checked_params(params)
+        self.proxy = None if proxy is None else checked_proxy(proxy)
+        self.verify = _checked_verify(verify)
+        self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.needs_key)
         self.client_name = None if client_name is None else header_value("client_name", client_name)
         self.timeout = seconds("timeout", timeout)
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
@@ -146,11 +157,22 @@ class Config:
         """Whether the local engine of this process answers."""
         return self.base_url.startswith(LOCAL_SCHEME)
 
+    @property
+    def needs_key(self) -> bool:
+        """Whether a request needs an API key: not for the local engine, and not if a header authenticates it."""
+        return not self.is_local and not has_auth(self.headers)
+
     def replace(self, **changes: Any) -> Config:
-        """Return a copy with these settings changed. None keeps a setting."""
+        """Return a copy with these settings changed. None keeps a setting.
+
+        Headers and parameters are added to those of this copy. One whose value is None is removed.
+        """
         changes = {name: value for name, value in changes.items() if value is not None}
         if "base_url" in changes:
             changes.setdefault("rerank_url", None)  # the new address replaces both
+        for name in ("headers", "params"):
+            if name in changes:
+                changes[name] = _merged(name, getattr(self, name), changes[name])
         return Config(**{**vars(self), **changes})
 
     def __repr__(self) -> str:
@@ -167,31 +189,37 @@ class Config:
         # Pickles are stored on disks and in brokers, so they do not contain the key. The process that loads the
         # pickle uses the key of its own environment. A function that returns the key is pickled by name.
         state = dict(vars(self))
+        _check_picklable(self)
         if self.api_key is not None and isinstance(self.api_key.value, str) and self.api_key.value:
             state["api_key"] = None
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.api_key is None:
+        if self.api_key is None and not has_auth(self.headers):
             key = key_from_environment()
             self.api_key = None if key is None else Secret(key)
 
 
-def _find_key(api_key: ApiKey | None, is_local: bool) -> Secret | None:
+def _find_key(api_key: ApiKey | None, needs_key: bool) -> Secret | None:
     """Return the key in the official order: the argument, CO_API_KEY, COHERE_API_KEY.
 
     An empty argument means that no key is sent.
     """
     if api_key is not None:
         return Secret(api_key)
-    key = key_from_environment()
-    if key is not None:
-        variable = "CO_API_KEY" if os.environ.get("CO_API_KEY") else "COHERE_API_KEY"
-        return Secret(key, f"the environment variable {variable}")
-    if is_local:
+    if not needs_key:
         return None
-    raise missing_key_error()
+    key = key_from_environment()
+    if key is None:
+        raise missing_key_error()
+    variable = "CO_API_KEY" if os.environ.get("CO_API_KEY") else "COHERE_API_KEY"
+    return Secret(key, f"the environment variable {variable}")
+
+
+def has_auth(headers: Mapping[str, str] | None) -> bool:
+    """Return whether one of the headers, names in lower case, authenticates a request without an API key."""
+    return any(name in _AUTH_HEADERS for name in headers or ())
 
 
 def key_from_environment() -> str | None:
@@ -212,6 +240,67 @@ def secret_from_callable(key: Any) -> Secret:
     if not isinstance(key, str):
         raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
     return Secret(key)
+
+
+def _checked_headers(headers: Any) -> Any:
+    if headers is None:
+        return None
+    from ._http_options import checked_headers, option_mapping
+
+    return checked_headers("headers", option_mapping("headers", headers))
+
+
+def _checked_params(params: Any) -> Any:
+    if params is None:
+        return None
+    from ._http_options import option_mapping, query_pairs
+
+    given = option_mapping("params", params)
+    query_pairs("params", given)
+    return given
+
+
+def _merged(option: str, old: Any, new: Any) -> dict[str, Any]:
+    """Return the old values with the new ones in their place. Names of headers do not depend on their case."""
+    from ._http_options import option_mapping
+
+    option_mapping(option, new)
+    return {**(old or {}), **{name.lower() if option == "headers" else name: value for name, value in new.items()}}
+
+
+def _checked_verify(verify: Any) -> Any:
+    if verify is None or isinstance(verify, bool) or hasattr(verify, "wrap_socket"):
+        return verify
+    if not isinstance(verify, (str, os.PathLike)):
+        raise InvalidRequestError(
+            f"verify must be True, False, an ssl.SSLContext, or the path of a file or folder with certificates of "
+            f"authorities, got {type(verify).__name__}"
+        )
+    path = os.fspath(verify)
+    if not os.path.exists(path):  # noqa: PTH110 - pathlib is too heavy for a constructor
+        raise InvalidRequestError(
+            f"verify names {path!r}, which does not exist; pass the path of a PEM file or a folder"
+        )
+    return path
+
+
+def _check_picklable(config: Config) -> None:
+    """Raise an error for a setting that would put a secret into a pickle, or that has no pickle."""
+    from ._secrets import SECRET_NAME
+
+    for name in (*(config.headers or ()), *(config.params or ())):
+        if SECRET_NAME.search(name):
+            raise TypeError(
+                f"a client with {name!r} in headers= or params= cannot be pickled, because the pickle would contain "
+                "its secret; create the client in the process that uses it"
+            )
+    if config.proxy is not None and "@" in config.proxy:
+        raise TypeError(
+            "a client with a password in proxy= cannot be pickled, because the pickle would contain it; "
+            "create the client in the process that uses it"
+        )
+    if hasattr(config.verify, "wrap_socket"):
+        raise TypeError("a client with an ssl.SSLContext in verify= cannot be pickled; pass the path of a PEM file")
 
 
 def _checked_policy(policy: Any) -> Any:

@@ -618,6 +618,8 @@ class ClientOptions(TypedDict, total=False):
     base_url: str | None
     rerank_url: str | None
     client_name: str | None
+    headers: Mapping[str, Any] | None
+    params: Mapping[str, Any] | None
     timeout: float | None
     connect_timeout: float | None
     deadline: float | None

@@ -32,6 +32,7 @@ LAYERS: list[tuple[set[str], str]] = [
             "_secrets",
             "_tokens",
             "_trace",
+            "_http_options",
             "_validators",
         },
         "Checks and helpers that know errors, and nothing of Cohere's API.",

@@ -25,6 +25,7 @@ from cohere_rerank.errors import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import TypeGuard
 
     from cohere_rerank._clock import Deadline
@@ -247,17 +248,35 @@ def drop_tracebacks(error: BaseException, outer: BaseException | None = None) ->
         pending += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
 
 
-def hide_key_in(error: Exception, key: Secret | None) -> None:
-    """Remove the key from the texts of an error, wherever a server or a library quotes it."""
-    from cohere_rerank._secrets import hide
+class Secrets:
+    """The key and the secret headers of one request, to remove them from the texts of its reply or its error."""
 
-    text = None if key is None else key.value
-    if not isinstance(text, str):
-        return
-    error.args = tuple(hide(argument, text) if isinstance(argument, str) else argument for argument in error.args)
+    __slots__ = ("_headers", "_key")
+
+    def __init__(self, key: Secret | None, headers: Mapping[str, str]) -> None:
+        self._key = key
+        self._headers = headers
+
+    def hide(self, value: Any) -> Any:
+        """Return a value without the secrets."""
+        from cohere_rerank._secrets import SECRET_NAME, hide
+
+        key = None if self._key is None else self._key.value
+        secrets = [key] if isinstance(key, str) else []
+        for name, text in self._headers.items():
+            if SECRET_NAME.search(name):  # such as "Bearer abc", of which a server may quote the second word
+                secrets += [text, text.rpartition(" ")[2]]
+        for secret in secrets:
+            value = hide(value, secret)
+        return value
+
+
+def hide_secrets_in(error: Exception, secrets: Secrets) -> None:
+    """Remove the secrets of a request from the texts of an error, wherever a server or a library quotes them."""
+    error.args = tuple(secrets.hide(argument) if isinstance(argument, str) else argument for argument in error.args)
     for name in ("message", "headers", "body", "location", "request_id"):
         if name in error.__dict__:
-            error.__dict__[name] = hide(error.__dict__[name], text)
+            error.__dict__[name] = secrets.hide(error.__dict__[name])
 
 
 def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
@@ -272,7 +291,8 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
     text = str(error).strip().rstrip(":") or type(error).__name__
     if "ConnectError" in names and _is_certificate(error):
         ours: type[ConnectionFailedError] = UntrustedCertificate
-        says = f"The server's certificate is not trusted ({text}); for a private authority set SSL_CERT_FILE"
+        advice = "for a private authority pass verify=, or set SSL_CERT_FILE"
+        says = f"The server's certificate is not trusted ({text}); {advice}"
     else:
         ours = next((_BY_HTTPX_NAME[name] for name in names if name in _BY_HTTPX_NAME), OtherConnectionError)
         host = request.url.netloc.decode() if request is not None else "the server"

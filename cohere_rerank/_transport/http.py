@@ -22,16 +22,17 @@ from cohere_rerank._wire.response import redirect_target
 from cohere_rerank.errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
 from .errors import (
+    Secrets,
     certificate_load_error,
     deadline_exceeded,
     drop_tracebacks,
-    hide_key_in,
+    hide_secrets_in,
     is_httpx_error,
     is_status_error,
     map_httpx_error,
 )
 from .originals import ASYNCHRONOUS, BLOCKING
-from .proxies import has_proxy
+from .proxies import has_proxy, tls_context_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
@@ -52,22 +53,20 @@ _MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 d
 class Reply:
     """One whole reply, read and decompressed. Header names are in lower case."""
 
-    __slots__ = ("_key", "_response", "content", "headers", "status_code")
+    __slots__ = ("_response", "_secrets", "content", "headers", "status_code")
 
     def __init__(
-        self, response: httpx.Response, headers: dict[str, str], content: bytes, key: Secret | None = None
+        self, response: httpx.Response, headers: dict[str, str], content: bytes, secrets: Secrets | None = None
     ) -> None:
         self.status_code = response.status_code
         self.headers = headers
         self.content = content
         self._response = response
-        self._key = key
+        self._secrets = secrets
 
     def hide(self, value: Any) -> Any:
-        """Return a value of this reply without the key, wherever the server quotes it."""
-        from cohere_rerank._secrets import hide
-
-        return hide(value, key_text(self._key))
+        """Return a value of this reply without the secrets of its request, wherever the server quotes them."""
+        return value if self._secrets is None else self._secrets.hide(value)
 
     def to_httpx_response(self) -> httpx.Response:
         """Return an ``httpx.Response`` with its content, for ``with_raw_response``. It does not show the key."""
@@ -92,7 +91,6 @@ class _BaseSender:
         self._client: Any = None if config.is_local else client
         self._address: tuple[str, httpx.URL] | None = None  # the last URL, parsed
         self._transport: Any = None
-        self._max_connections = config.max_connections
         self.owns_connections = self._client is None and not config.is_local
         self.is_closed = False
 
@@ -148,7 +146,7 @@ class _BaseSender:
             raise ClientClosedError("The httpx_client is closed; keep it open while this client is used")
 
     def _mapped(
-        self, error: Exception, deadline: Deadline, key: Secret | None, outer: BaseException | None
+        self, error: Exception, deadline: Deadline, secrets: Secrets, outer: BaseException | None
     ) -> Exception | None:
         """Return the error to raise for one that was raised below; None for one of a hook or a scorer.
 
@@ -167,13 +165,13 @@ class _BaseSender:
             mapped = certificate_load_error(error)  # failures of connections are httpx errors
         elif isinstance(error, ImportError) and "socksio" in str(error):
             mapped = InvalidRequestError(
-                'the environment sets a SOCKS proxy: pip install "httpx[socks]", or unset ALL_PROXY'
+                'a SOCKS proxy, of proxy= or the environment, needs a package: pip install "httpx[socks]"'
             )
         elif isinstance(error, RuntimeError) and "closed" in str(error) and self.is_closed:
             mapped = ClientClosedError("The client was closed while a request was in flight")
         if mapped is not None:
             drop_tracebacks(error, outer)
-            hide_key_in(mapped, key)
+            hide_secrets_in(mapped, secrets)
         return mapped
 
     def _next_hop(self, url: str, reply: Reply, n_hops: int) -> str | None:
@@ -209,7 +207,7 @@ class Sender(_BaseSender):
             try:
                 reply = self._exchange(config, part, key, target, deadline)
             except Exception as error:
-                mapped = self._mapped(error, deadline, key, outer)
+                mapped = self._mapped(error, deadline, Secrets(key, part.call.headers), outer)
                 if mapped is None:
                     raise
                 raise mapped from mapped.__cause__
@@ -223,7 +221,7 @@ class Sender(_BaseSender):
     ) -> Reply:
         limit = config.max_response_bytes or part.max_reply_bytes
         request = self._request(config, part, key, target, deadline, limit)
-        response = self._dispatch(request)
+        response = self._dispatch(config, request)
         try:
             headers = _lowercase_headers(response)
             body = BoundedBody(headers, response.status_code, limit)
@@ -235,13 +233,13 @@ class Sender(_BaseSender):
                     break
         finally:
             response.close()
-        return Reply(response, headers, body.content(), key)
+        return Reply(response, headers, body.content(), Secrets(key, part.call.headers))
 
-    def _dispatch(self, request: httpx.Request) -> httpx.Response:
+    def _dispatch(self, config: Config, request: httpx.Request) -> httpx.Response:
         transport = self._transport
         if transport is not None:
             if self.owns_connections and not BLOCKING.are_in_place():
-                transport = self._plain_transport()
+                transport = self._plain_transport(config)
             return cast("httpx.Response", transport.handle_request(request))
         try:
             response: httpx.Response = self._client.send(request, stream=True, follow_redirects=False)
@@ -251,11 +249,9 @@ class Sender(_BaseSender):
             response = error.response  # raised by an event hook; other code decides what the status means
         return response
 
-    def _plain_transport(self) -> PlainTransport:
+    def _plain_transport(self, config: Config) -> PlainTransport:
         if self._plain is None:
-            from .plain import PlainTransport
-
-            self._plain = PlainTransport(max_connections=self._max_connections)
+            self._plain = _new_plain_transport(config)
         return self._plain
 
     def close(self) -> None:
@@ -289,7 +285,7 @@ class AsyncSender(_BaseSender):
                 with move_on_after(remaining_or_raise(deadline) + grace_s):
                     reply = await self._exchange(config, part, key, target, deadline)
             except Exception as error:
-                mapped = self._mapped(error, deadline, key, outer)
+                mapped = self._mapped(error, deadline, Secrets(key, part.call.headers), outer)
                 if mapped is None:
                     raise
                 raise mapped from mapped.__cause__
@@ -305,7 +301,7 @@ class AsyncSender(_BaseSender):
     ) -> Reply:
         limit = config.max_response_bytes or part.max_reply_bytes
         request = self._request(config, part, key, target, deadline, limit)
-        response = await self._dispatch(request)
+        response = await self._dispatch(config, request)
         try:
             headers = _lowercase_headers(response)
             body = BoundedBody(headers, response.status_code, limit)
@@ -316,13 +312,13 @@ class AsyncSender(_BaseSender):
                     break
         finally:
             await response.aclose()
-        return Reply(response, headers, body.content(), key)
+        return Reply(response, headers, body.content(), Secrets(key, part.call.headers))
 
-    async def _dispatch(self, request: httpx.Request) -> httpx.Response:
+    async def _dispatch(self, config: Config, request: httpx.Request) -> httpx.Response:
         transport = self._transport
         if transport is not None:
             if self.owns_connections and not ASYNCHRONOUS.are_in_place():
-                transport = self._plain_transport()
+                transport = self._plain_transport(config)
             return cast("httpx.Response", await transport.handle_async_request(request))
         try:
             response: httpx.Response = await self._client.send(request, stream=True, follow_redirects=False)
@@ -332,11 +328,9 @@ class AsyncSender(_BaseSender):
             response = error.response
         return response
 
-    def _plain_transport(self) -> AsyncPlainTransport:
+    def _plain_transport(self, config: Config) -> AsyncPlainTransport:
         if self._plain is None:
-            from .plain import AsyncPlainTransport
-
-            self._plain = AsyncPlainTransport(max_connections=self._max_connections)
+            self._plain = _new_async_plain_transport(config)
         return self._plain
 
     async def aclose(self) -> None:
@@ -350,12 +344,6 @@ class AsyncSender(_BaseSender):
 async def _let_others_run() -> None:
 
     await anyio.lowlevel.checkpoint()
-
-
-def key_text(key: Secret | None) -> str | None:
-    """Return the key as text; None if there is none, or if a function returns it."""
-    value = None if key is None else key.value
-    return value if isinstance(value, str) else None
 
 
 def _url(config: Config, part: Part) -> str:
@@ -432,13 +420,17 @@ def _new_transport(config: Config) -> httpx.BaseTransport:
         from cohere_rerank.local.transport import LocalTransport
 
         return LocalTransport.from_config(config)
-    if has_proxy():
-        from .plain import PlainTransport
-
-        return PlainTransport(max_connections=config.max_connections)
+    if config.proxy is not None or has_proxy():
+        return _new_plain_transport(config)
     from .pooled import PooledTransport
 
-    return PooledTransport(max_connections=config.max_connections)
+    return PooledTransport(max_connections=config.max_connections, verify=tls_context_of(config))
+
+
+def _new_plain_transport(config: Config) -> PlainTransport:
+    from .plain import PlainTransport
+
+    return PlainTransport(max_connections=config.max_connections, proxy=config.proxy, verify=tls_context_of(config))
 
 
 def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
@@ -446,13 +438,19 @@ def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
         from cohere_rerank.local.transport import LocalTransport
 
         return LocalTransport.from_config(config)
-    if has_proxy():
-        from .plain import AsyncPlainTransport
-
-        return AsyncPlainTransport(max_connections=config.max_connections)
+    if config.proxy is not None or has_proxy():
+        return _new_async_plain_transport(config)
     from .pooled import AsyncPooledTransport
 
-    return AsyncPooledTransport(max_connections=config.max_connections)
+    return AsyncPooledTransport(max_connections=config.max_connections, verify=tls_context_of(config))
+
+
+def _new_async_plain_transport(config: Config) -> AsyncPlainTransport:
+    from .plain import AsyncPlainTransport
+
+    return AsyncPlainTransport(
+        max_connections=config.max_connections, proxy=config.proxy, verify=tls_context_of(config)
+    )
 
 
 def remaining_or_raise(deadline: Deadline) -> float:

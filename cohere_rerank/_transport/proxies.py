@@ -1,15 +1,21 @@
-"""The proxies that the environment sets."""
+"""The proxy and the trusted certificates of a client, and the proxies that the environment sets."""
 
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 from urllib.request import getproxies
 
 import httpx
 
+from cohere_rerank._addresses import shown_proxy
 from cohere_rerank.errors import InvalidRequestError
+
+if TYPE_CHECKING:
+    from cohere_rerank._settings import Config
 
 _VARIABLES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
@@ -18,6 +24,35 @@ def has_proxy() -> bool:
     """Return whether the environment (or the system, on Windows and macOS) sets a proxy. NO_PROXY alone does not."""
     proxies = getproxies()
     return any(scheme in proxies for scheme in ("http", "https", "all"))
+
+
+def proxy_for_message(proxy: str | None) -> str | None:
+    """Return how an error names the proxy in use, without its password; None if there is none."""
+    if proxy is not None:
+        return f"the proxy {shown_proxy(proxy)}"
+    return "the proxy from the environment" if has_proxy() else None
+
+
+def tls_context_of(config: Config) -> ssl.SSLContext | None:
+    """Return the TLS settings that ``verify=`` asks for, or None for the default.
+
+    Raises:
+        InvalidRequestError: The certificates cannot be read.
+    """
+    verify = config.verify
+    if verify is None or verify is True:
+        return None
+    if isinstance(verify, ssl.SSLContext):
+        return verify
+    if verify is False:
+        return httpx.create_ssl_context(verify=False)
+    path = os.fspath(verify)
+    try:
+        return ssl.create_default_context(**{"capath" if os.path.isdir(path) else "cafile": path})  # noqa: PTH112
+    except OSError as error:  # ssl.SSLError is one
+        raise InvalidRequestError(
+            f"verify names {path!r}, which contains no certificates that can be read ({error}); pass a PEM file"
+        ) from None
 
 
 @contextmanager

@@ -5,7 +5,8 @@ The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI fil
 
 from __future__ import annotations
 
-from cohere_rerank._validators import header_value, number, seconds, whole_number
+from cohere_rerank._http_options import checked_headers, option_mapping, query_pairs
+from cohere_rerank._validators import number, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 from .call import INTERACTIVE, MAX_CONCURRENT_PARTS, Call
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
         """The settings of a client that a call uses where its own arguments are not given."""
 
         deadline: float | None
+        headers: Mapping[str, str] | None
+        params: Mapping[str, Any] | None
         timeout: float | None
         max_documents_per_request: int
         max_request_bytes: int | None
@@ -63,8 +66,6 @@ _ADVICE = {  # for arguments of other rerank APIs
     **dict.fromkeys(("score_threshold", "threshold"), "min_score"),
     **dict.fromkeys(("extra_body", "extra_headers", "extra_query"), "request_options"),
 }
-_FRAMING_HEADERS = ("content-length", "transfer-encoding")  # the client sets them for the body that it sends
-_TCHAR = "!#$%&'*+-.^_`|~"  # allowed in header names besides letters and digits: RFC 9110, section 5.6.2
 
 
 def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call:
@@ -82,7 +83,7 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     call.is_strict = defaults.strict is not False
     given: dict[str, Any] = {
         **{name: arguments.get(name) for name in _BODY_ARGUMENTS},
-        **_option_mapping(options, "additional_body_parameters"),
+        **_additional(options, "body_parameters"),
     }
     _set_documents(call, given["documents"], arguments)
     call.top_n = whole_number("top_n", given["top_n"], 1 if call.texts else 0)
@@ -97,8 +98,7 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
         "priority": whole_number("priority", given["priority"], 0, MAX_PRIORITY),
     }
     call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
-    call.headers = _checked_headers(_option_mapping(options, "additional_headers"))
-    call.params = _checked_params(_option_mapping(options, "additional_query_parameters"))
+    _set_headers_and_params(call, defaults, options)
     timeout = options.get("timeout")
     call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
     call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
@@ -132,6 +132,21 @@ def _deadline_s(call: Call, defaults: CallDefaults) -> float:
         return defaults.deadline or DEFAULT_DEADLINE_S
     n_rounds = -(-call.n_parts // MAX_CONCURRENT_PARTS)
     return n_rounds * (timeout_s + defaults.retry_time_s(call.max_retries, timeout_s)) + _DEADLINE_MARGIN_S
+
+
+def _set_headers_and_params(call: Call, defaults: CallDefaults, options: Mapping[str, Any]) -> None:
+    """Add those of the call to those of the client. Where both have a name, the call's value counts."""
+    call.headers, call.params = defaults.headers or {}, []
+    if headers := _additional(options, "headers"):
+        call.headers = {**call.headers, **checked_headers("additional_headers", headers)}
+    params = _additional(options, "query_parameters")
+    if params or defaults.params:
+        call.params = query_pairs("additional_query_parameters", {**(defaults.params or {}), **params})
+
+
+def _additional(options: Mapping[str, Any], what: str) -> dict[str, Any]:
+    name = f"additional_{what}"
+    return option_mapping(name, options.get(name))
 
 
 def _set_documents(call: Call, documents: Any, arguments: Mapping[str, Any]) -> None:
@@ -180,61 +195,6 @@ def _checked_options(options: Any) -> Mapping[str, Any]:
             f"request_options has no option {', '.join(unknown)}; the options are {', '.join(sorted(REQUEST_OPTIONS))}"
         )
     return options  # type: ignore[no-any-return]
-
-
-def _option_mapping(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """Return one of the ``additional_`` options, without the values that are None."""
-    value = options.get(name)
-    if value is None:
-        return {}
-    if not hasattr(value, "items") or not all(isinstance(key, str) for key in value):
-        raise InvalidRequestError(f"{name} must be a mapping from names to values, got {type(value).__name__}")
-    return {key: item for key, item in value.items() if item is not None}
-
-
-def _checked_headers(headers: dict[str, Any]) -> dict[str, str]:
-    texts = {}
-    for name, value in headers.items():
-        if not name or not name.isascii() or not all(c.isalnum() or c in _TCHAR for c in name):
-            raise InvalidRequestError(f"additional_headers: {name!r} is not a valid header name")
-        if name.lower() in _FRAMING_HEADERS:
-            raise InvalidRequestError(
-                f"additional_headers must not contain {name}: the client sets it for the body that it sends"
-            )
-        texts[name] = header_value(f"additional_headers: the value of {name}", _as_text("additional_headers", value))
-    return texts
-
-
-def _as_text(option: str, value: Any) -> str:
-    try:
-        return value if isinstance(value, str) else str(value)
-    except ValueError:  # sys.set_int_max_str_digits
-        raise InvalidRequestError(f"{option}: an int has more digits than Python can write; pass it as a str") from None
-
-
-def _checked_params(params: dict[str, Any]) -> list[tuple[str, Any]]:
-    try:
-        pairs = _query_pairs(params)
-    except RecursionError:
-        raise InvalidRequestError("additional_query_parameters are nested too deeply, or contain themselves") from None
-    for name, value in pairs:
-        text = _as_text("additional_query_parameters", value)
-        if not (name + text).isascii() and any("\ud800" <= character <= "\udfff" for character in name + text):
-            raise InvalidRequestError(
-                f"additional_query_parameters: {name!a} contains a lone surrogate, which no URL can contain; remove it"
-            )
-    return pairs
-
-
-def _query_pairs(params: Any, name: str = "") -> list[tuple[str, Any]]:
-    """Encode as the official client does: a list repeats its name, a mapping puts its keys in brackets."""
-    if hasattr(params, "items"):
-        return [
-            pair for key, item in params.items() for pair in _query_pairs(item, f"{name}[{key}]" if name else f"{key}")
-        ]
-    if isinstance(params, (list, tuple)):
-        return [pair for item in params for pair in _query_pairs(item, name)]
-    return [(name, params)]
 
 
 def _checked_spans(spans: Any) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from cohere_rerank._addresses import rerank_url
+from cohere_rerank._secrets import SECRET_NAME
 from cohere_rerank._wire.call import dump_json
 
 if TYPE_CHECKING:
@@ -34,10 +35,11 @@ def score_keys(secret: bytes, scorer: str, call: Call) -> list[bytes]:
     Args:
         secret: The key of the digests. Without it, a guess of a text cannot be verified.
         scorer: The result of `scorer_id`.
-        call: Everything in it counts, except ``top_n``, ``priority``, timeouts and retries.
+        call: Everything in it counts, except ``top_n``, ``priority``, timeouts, retries, and headers with secrets.
     """
     body = {name: value for name, value in call.body.items() if name not in _NOT_IN_KEY}
-    common = dump_json({"where": scorer, "body": body, "params": call.params, "headers": call.headers})
+    headers = {name: value for name, value in call.headers.items() if not SECRET_NAME.search(name)}
+    common = dump_json({"where": scorer, "body": body, "params": call.params, "headers": headers})
     prefix = blake2b(common + b"\0", key=secret, digest_size=KEY_BYTES)
     return [_digest(prefix, text) for text in call.texts]
 

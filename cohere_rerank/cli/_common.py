@@ -29,7 +29,7 @@ from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
 from cohere_rerank.errors import MissingApiKeyError
 
 from ._failures import NO_KEY, UsageFailure, discard_output, one_line
-from ._values import DEFAULT_MODEL, DIALECT, MODELS, SCORERS, complete, not_blank
+from ._values import DEFAULT_MODEL, DIALECT, MODELS, SCORERS, complete, headers, not_blank
 
 if TYPE_CHECKING:
     from cohere_rerank.client import ClientV2
@@ -39,6 +39,7 @@ __all__ = [
     "client_options",
     "endpoint_options",
     "explain_missing_key",
+    "header_option",
     "is_loopback",
     "model_option",
     "notice",
@@ -139,6 +140,7 @@ def client_options(command: _Command) -> _Command:
         metavar="N",
         help="Number of retries of a call after a temporary failure.  [default: 2]",
     )
+    @header_option
     @wraps(command)
     def with_settings(
         *args: Any,
@@ -146,13 +148,28 @@ def client_options(command: _Command) -> _Command:
         dialect: str | None,
         timeout: float | None,
         max_retries: int | None,
+        headers: dict[str, str],
         **others: Any,
     ) -> Any:
         given = {"base_url": base_url, "dialect": dialect, "deadline": timeout, "max_retries": max_retries}
-        settings = {name: value for name, value in given.items() if value is not None}
+        settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        if headers:
+            settings["headers"] = headers
         return command(*args, settings=settings, **others)
 
     return with_settings
+
+
+def header_option(command: _Command) -> _Command:
+    """Add the option ``--header`` to a command, which gets a dict as ``headers=``."""
+    return click.option(
+        "--header",
+        "headers",
+        metavar="'NAME: VALUE'",
+        multiple=True,
+        callback=headers,
+        help="Header of every request. Can be repeated. In single quotes, a value $NAME is read from the environment.",
+    )(command)
 
 
 def endpoint_options(command: _Command) -> _Command:

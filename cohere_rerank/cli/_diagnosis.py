@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
 from cohere_rerank._addresses import rerank_url
-from cohere_rerank._settings import key_from_environment
+from cohere_rerank._settings import has_auth, key_from_environment
 from cohere_rerank._version import __version__
 from cohere_rerank.errors import CohereRerankError
 
@@ -35,13 +35,14 @@ class _Response:
     took_s: float
 
 
-def diagnose(base_url: str, model: str, timeout_s: float) -> Iterator[Finding]:
+def diagnose(base_url: str, model: str, timeout_s: float, headers: Mapping[str, str]) -> Iterator[Finding]:
     """Check a server step by step, from its name to its responses. A failed step ends the check.
 
     Args:
         base_url: An http or https address, as for a client.
         model: The name of the model.
         timeout_s: The limit of each request and of each step, except the look-up of the name.
+        headers: Further headers of each request.
     """
     root = rerank_url(base_url).removesuffix("/rerank").removesuffix("/v2")
     url = urlsplit(root)
@@ -50,7 +51,7 @@ def diagnose(base_url: str, model: str, timeout_s: float) -> Iterator[Finding]:
         yield finding
         if finding.status == "fail":
             return
-    yield from _send_probes(root, model, timeout_s)
+    yield from _send_probes(root, model, timeout_s, headers)
 
 
 def diagnose_local(base_url: str) -> Iterator[Finding]:
@@ -76,11 +77,15 @@ def _address(url: SplitResult) -> Finding:
     return Finding("address", "ok", shown)
 
 
-def _send_probes(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
+def _send_probes(root: str, model: str, timeout_s: float, further: Mapping[str, str]) -> Iterator[Finding]:
     import httpx
 
-    key = key_from_environment()
-    headers = {"user-agent": f"cohere-rerank/{__version__}", **({"authorization": f"Bearer {key}"} if key else {})}
+    key = None if has_auth(further) else key_from_environment()
+    headers = {
+        "user-agent": f"cohere-rerank/{__version__}",
+        **({"authorization": f"Bearer {key}"} if key else {}),
+        **further,
+    }
     with httpx.Client(headers=headers, timeout=timeout_s) as client:
         try:
             responses = [(probe, _post(client, root, probe, model, timeout_s)) for probe in PROBES]
@@ -89,7 +94,7 @@ def _send_probes(root: str, model: str, timeout_s: float) -> Iterator[Finding]:
                 for probe, response in responses
                 if response.status == 200 and (dialect := dialect_of(probe.path, response.body))
             ]
-            yield from _interpret_all(root, responses, ranking, bool(key))
+            yield from _interpret_all(root, responses, ranking, bool(key) or has_auth(further))
             if ranking:
                 yield _latency(_post(client, root, ranking[0][0], model, timeout_s))
         except httpx.HTTPError as error:

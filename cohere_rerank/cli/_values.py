@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,18 @@ import click
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
-__all__ = ["DEFAULT_MODEL", "DIALECT", "MODELS", "SCORERS", "complete", "counted", "examples", "finite", "not_blank"]
+__all__ = [
+    "DEFAULT_MODEL",
+    "DIALECT",
+    "MODELS",
+    "SCORERS",
+    "complete",
+    "counted",
+    "examples",
+    "finite",
+    "headers",
+    "not_blank",
+]
 
 # Cohere's rerank models in November 2026. They complete in a shell; a command accepts any other name.
 MODELS = (
@@ -51,6 +63,25 @@ def finite(ctx: click.Context, param: click.Parameter, value: float | None) -> f
     if value is not None and not math.isfinite(value):
         raise click.BadParameter(f"it must be a finite number, got {value}.", ctx, param)
     return value
+
+
+def headers(ctx: click.Context, param: click.Parameter, values: Sequence[str]) -> dict[str, str]:
+    """Return the headers of texts such as ``X-Team: search`` or ``api-key: $VARIABLE``.
+
+    A value that is the name of a variable is read from the environment here and not by the shell, so that no other user
+    of the machine can see it. Errors show no value.
+    """
+    named = {}
+    for text in values:
+        name, colon, value = (part.strip() for part in text.partition(":"))
+        if not colon or not name:
+            raise click.BadParameter("it must look like 'NAME: VALUE'.", ctx, param)
+        if value.startswith("$"):
+            if value[1:] not in os.environ:
+                raise click.BadParameter(f"the environment variable of {name} is not set.", ctx, param)
+            value = os.environ[value[1:]]
+        named[name] = value
+    return named
 
 
 def counted(n: float, noun: str, plural: str = "") -> str:

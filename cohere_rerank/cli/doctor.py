@@ -6,10 +6,9 @@ from dataclasses import asdict
 
 import click
 
-from cohere_rerank._addresses import LOCAL_SCHEME
 from cohere_rerank._settings import Config, key_from_environment
 
-from ._common import model_option, write_json
+from ._common import header_option, model_option, write_json
 from ._failures import FAILED, one_line
 from ._values import SCORERS, complete, examples
 
@@ -29,9 +28,12 @@ _COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
     show_default=True,
     help="Limit of each step and each request. The look-up of the name has no limit.",
 )
+@header_option
 @click.option("--json", "as_json", is_flag=True, help="Print each finding as a line of JSON.")
 @click.pass_context
-def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_json: bool) -> None:
+def doctor(
+    ctx: click.Context, url: str | None, model: str, timeout: float, headers: dict[str, str], as_json: bool
+) -> None:
     """Check the server at URL step by step.
 
     The steps are name, connection, TLS, key, API formats with their paths, limits and latency. Each line says ok, warn
@@ -44,9 +46,10 @@ def doctor(ctx: click.Context, url: str | None, model: str, timeout: float, as_j
     """
     from ._diagnosis import diagnose, diagnose_local
 
-    address = Config(api_key=key_from_environment() or "", base_url=url).base_url
-    has_failed = False
-    for finding in diagnose_local(address) if address.startswith(LOCAL_SCHEME) else diagnose(address, model, timeout):
+    config = Config(api_key=key_from_environment() or "", base_url=url, headers=headers)
+    address, has_failed = config.base_url, False
+    findings = diagnose_local(address) if config.is_local else diagnose(address, model, timeout, config.headers or {})
+    for finding in findings:
         has_failed |= finding.status == "fail"
         message = one_line(finding.message)
         if as_json:

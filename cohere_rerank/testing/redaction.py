@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from cohere_rerank._secrets import hide
+from cohere_rerank._secrets import SECRET_NAME, hide
 
 __all__ = ["Redaction"]
 
@@ -29,7 +29,6 @@ _RESPONSE_HEADERS = {
     "x-trial-endpoint-call-limit",
     "x-trial-endpoint-call-remaining",
 }
-_HOLDS_KEY = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s,;]+")
 
 _REQUEST_OPTIONS = {"model", "relevant_spans"}  # they contain no text of the user
@@ -58,7 +57,7 @@ class Redaction:
     def request(self, request: Any) -> Any:
         """Redact the headers, the address and the body of vcrpy's ``Request``."""
         for name, value in dict(request.headers).items():
-            if _HOLDS_KEY.search(name):
+            if SECRET_NAME.search(name):
                 self._add_keys(_text(value))
             if name.lower() not in _REQUEST_HEADERS:
                 del request.headers[name]
@@ -101,7 +100,7 @@ class Redaction:
         self._add_keys(unquote(userinfo.partition(":")[2]))
         parameters = parse_qsl(parts.query, keep_blank_values=True)
         for name, value in parameters:
-            if _HOLDS_KEY.search(name):
+            if SECRET_NAME.search(name):
                 self._add_keys(value)
         query = urlencode([(name, "redacted") for name, _ in parameters])
         return urlunsplit(parts._replace(netloc=netloc, path=self._without_keys(parts.path), query=query))

@@ -272,3 +272,13 @@ def test_only_headers_about_limits_are_shown():
     """Cookies and other headers are not printed."""
     headers = {"set-cookie": "s", "x-ratelimit-reset": "3", "ratelimit-policy": "p", "retry-after": "5", "date": "d"}
     assert limits(headers) == ["x-ratelimit-reset: 3", "ratelimit-policy: p", "retry-after: 5"]
+
+
+def test_headers_for_a_gateway_are_sent(diagnose, server, monkeypatch):
+    """A value $NAME comes from the environment. With a header that authenticates, the key for Cohere is not sent."""
+    monkeypatch.setenv("GATEWAY_KEY", "gateway-5ecret")
+    code, findings = diagnose(server.url, "--header", "api-key: $GATEWAY_KEY", "--header", "X-Team: search")
+    assert (code, findings["key"]["message"]) == (0, "accepted")
+    for request in server.requests:
+        sent = [request.header(name) for name in ("api-key", "x-team", "authorization")]
+        assert sent == ["gateway-5ecret", "search", None]

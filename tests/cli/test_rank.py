@@ -422,3 +422,14 @@ def test_ctrl_c_at_the_terminal_prints_nothing():
     assert code == 130
     assert "Traceback" not in shown
     assert "Abort" not in shown
+
+
+def test_headers_are_sent(run, server):
+    """``--header`` can be repeated. A variable that is not set, or a text without a colon, is an error."""
+    environment = {"CO_API_KEY": KEY, "CO_API_URL": server.url, "TEAM": "search"}
+    done = run("rank", "tea", "--header", "X-Team: $TEAM", "--header", "X-Zone:eu", input="one\n", env=environment)
+    assert done.exit_code == 0, done.stderr
+    assert [server.requests[0].header(name) for name in ("x-team", "x-zone")] == ["search", "eu"]
+    for header, says in (("X-Team: $OTHER", "environment variable of X-Team is not set"), (KEY, "'NAME: VALUE'")):
+        done = run("rank", "tea", "--header", header, input="one\n", env=environment)
+        assert (done.exit_code, says in done.stderr, KEY in done.stderr) == (2, True, False)

@@ -63,10 +63,12 @@ def test_common_arguments_of_a_batch_are_those_of_rerank():
 
 def test_client_options_are_the_settings():
     """``with_options`` names for type checkers what it takes: the constructor's settings that a copy can change."""
-    settings = vars(ClientV2("k")._config).keys() - {"max_connections"}
+    of_connections = {"max_connections": 1, "proxy": "http://127.0.0.1:9", "verify": False}
+    settings = vars(ClientV2("k")._config).keys() - of_connections.keys()
     assert ClientOptions.__annotations__.keys() == settings
-    with pytest.raises(InvalidRequestError, match="max_connections"):
-        ClientV2("k").with_options(max_connections=1)
+    for name, value in of_connections.items():
+        with pytest.raises(InvalidRequestError, match=f"cannot change {name}"):
+            ClientV2("k").with_options(**{name: value})
 
 
 def test_raw_responses_take_the_same_arguments():

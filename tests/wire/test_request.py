@@ -354,12 +354,12 @@ def test_a_name_that_no_header_has_is_refused(name):
 
 
 def test_additional_headers_are_texts_without_none():
-    """Numbers are written out."""
+    """Numbers are written out, and names are in lower case."""
     headers = {"X-A": "b", "x.n": 5, "X-None": None, "Authorization": "Bearer other"}
     assert with_options(additional_headers=headers).headers == {
-        "X-A": "b",
+        "x-a": "b",
         "x.n": "5",
-        "Authorization": "Bearer other",
+        "authorization": "Bearer other",
     }
 
 
