@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from cohere_rerank._extras import require
 
+from .blas_threads import one_blas_thread
 from .embedding_cache import EmbeddingCache
 from .lexical import raw_scores
 from .sentence_encoder import Embedding, SentenceEncoder
@@ -96,10 +97,11 @@ class SemanticScorer:
 
     def raw_scores(self, query: str, documents: Sequence[str]) -> RawScores:
         """Return the raw scores of at least one document."""
-        of_query, *embeddings = self._embeddings.get([query, *documents])
-        words, coverage = raw_scores(query, documents)
-        overlap = self._token_vectors.soft_overlap(of_query.words, [document.words for document in embeddings])
-        return fuse(np.array(words), coverage, of_query, embeddings, overlap)
+        with one_blas_thread():
+            of_query, *embeddings = self._embeddings.get([query, *documents])
+            overlap = self._token_vectors.soft_overlap(of_query.words, [document.words for document in embeddings])
+            words, coverage = raw_scores(query, documents)
+            return fuse(np.array(words), coverage, of_query, embeddings, overlap)
 
 
 def fuse(words: Any, coverage: float, query: Embedding, documents: Sequence[Embedding], overlap: Any) -> RawScores:

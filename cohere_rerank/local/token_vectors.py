@@ -6,7 +6,7 @@ The encoder adds up the vectors of tokens. The single vectors are a dictionary o
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cohere_rerank._extras import require
@@ -24,11 +24,12 @@ class TokenVectors:
     Args:
         model: The package's `NumpyBackend`. It has the quantized table of vectors.
         tokenizer: The package's `UseTokenizer`. It has the pieces and the logarithms of their frequencies.
+        encode: Returns the tokens of a text, as the tokenizer's method does.
     """
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
+    def __init__(self, model: Any, tokenizer: Any, encode: Callable[..., list[int]]) -> None:
         self._model = model
-        self._encode = tokenizer.encode
+        self._encode = encode
         self._log_inverse_frequency = -np.array(tokenizer._scores, dtype=np.float32)
         self._is_word_piece = np.array([any(map(str.isalnum, piece)) for piece in tokenizer._pieces])
         self._is_word_piece[:_FIRST_PIECE] = False
