@@ -14,8 +14,9 @@ from typing import Any
 
 import httpx
 
-from .pooled import current_loop_token, new_tls_context
+from .event_loops import current_loop_token
 from .proxies import proxy_for_message, valid_settings
+from .tls import new_tls_context
 
 
 class PlainTransport(httpx.BaseTransport):

@@ -1,99 +1,35 @@
-"""httpx transports over our own connection pool, in place of httpcore's pool.
+"""httpx transports over our own connections, in place of httpcore's pool.
 
 httpcore's pool looks at every connection for every request (encode/httpcore#1035), so it slows down as it grows. Here
 a request takes the connection that was used last and puts it back on top, which is constant work. Connections that
 were idle for longest are at the bottom and are closed there. If all slots are in use, requests wait in a FIFO queue.
 
-HTTP/1.1 only and no proxies. httpx's own transports do those.
+HTTP/1.1 only and no proxies. httpx's own transports do those. Our clients use the same connections without httpx; see
+`http`.
 """
 
 from __future__ import annotations
 
-import os
-import ssl
-import sys
-import threading
-import weakref
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
 
-import httpcore
+import h11
 import httpx
 
-from . import sockets
-from .pool import AsyncConnection, AsyncPool, Origin, SyncConnection, SyncPool
+from .connection_errors import ExchangeError, WriteError
+from .connections import DEFAULT_KEEPALIVE_EXPIRY_S, DEFAULT_MAX_CONNECTIONS, ThreadConnections
+from .loop_connections import LoopConnections
+from .outgoing import OutgoingRequest, Timeouts
+from .reply_reader import ReplyReader
 
-_PORTS = {b"http": 80, b"https": 443}
-_HTTPX_ERRORS: dict[type[BaseException], type[httpx.TransportError]] = {
-    getattr(httpcore, name): getattr(httpx, name)
-    for name in (
-        "ConnectError",
-        "ConnectTimeout",
-        "LocalProtocolError",
-        "PoolTimeout",
-        "ReadError",
-        "ReadTimeout",
-        "RemoteProtocolError",
-        "WriteError",
-        "WriteTimeout",
-    )
-}
-_CORE_ERRORS = tuple(_HTTPX_ERRORS)
+if TYPE_CHECKING:
+    import ssl
+
+_PORTS = {"http": 80, "https": 443}
+_JOIN_BYTES = 65_536  # copying a body of up to this size costs less than a second packet
 
 
-def new_tls_context() -> ssl.SSLContext:
-    """Return httpx's TLS settings, with the trusted certificates of SSL_CERT_FILE or SSL_CERT_DIR if one is set.
-
-    Raises:
-        OSError: SSL_CERT_FILE cannot be read.
-    """
-    if path := os.environ.get("SSL_CERT_FILE"):
-        # httpx before 0.28 ignores a file that is missing, and trusts certificates that the user did not choose.
-        Path(path).open("rb").close()
-    return httpx.create_ssl_context()
-
-
-class _TransportBase:
-    """The limits, and one TLS context for all connections."""
-
-    def __init__(self, max_connections: int, keepalive_expiry_s: float, verify: ssl.SSLContext | None) -> None:
-        if max_connections < 1:
-            raise ValueError(f"max_connections must be at least 1, got {max_connections}")
-        if keepalive_expiry_s < 0:
-            raise ValueError(f"keepalive_expiry_s must not be negative, got {keepalive_expiry_s}")
-        self._max_connections = max_connections
-        self._expiry_s = keepalive_expiry_s
-        self._tls = verify
-        self._tls_lock = threading.Lock()
-        _instances.add(self)
-
-    def _tls_for(self, origin: Origin) -> ssl.SSLContext | None:
-        if origin[0] != b"https":
-            return None
-        with self._tls_lock:  # a context costs 25 ms and 1 MB, so it is made once and only if needed
-            if self._tls is None:
-                self._tls = new_tls_context()
-            self._tls.set_alpn_protocols(["http/1.1"])
-            return self._tls
-
-    def _after_fork(self) -> None:
-        self._tls_lock = threading.Lock()  # a thread that does not exist in the child may hold the old one
-
-
-_instances: weakref.WeakSet[_TransportBase] = weakref.WeakSet()
-
-
-def _after_fork() -> None:
-    for transport in list(_instances):
-        transport._after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
-
-
-class PooledTransport(_TransportBase, httpx.BaseTransport):
+class PooledTransport(httpx.BaseTransport):
     """Send the requests of any number of threads over at most *max_connections* connections.
 
     A request's ``extensions["timeout"]`` bounds each phase as in httpx. ``extensions["deadline"]``, a function that
@@ -114,222 +50,212 @@ class PooledTransport(_TransportBase, httpx.BaseTransport):
     def __init__(
         self,
         *,
-        max_connections: int = 100,
-        keepalive_expiry_s: float = 30.0,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        keepalive_expiry_s: float = DEFAULT_KEEPALIVE_EXPIRY_S,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(max_connections, keepalive_expiry_s, verify)
-        self._pool = SyncPool(max_connections, keepalive_expiry_s)
+        self.connections = ThreadConnections(max_connections, keepalive_expiry_s, verify)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Its connection is free again when the response is closed."""
-        core, origin = _core_request(request)
-        pool = self._pool
+        writer = _RequestWriter(request)
         try:
-            connection = pool.acquire(core.extensions)
+            pool, connection = self.connections.acquire(writer.outgoing)
             try:
-                if connection is None or not pool.is_reusable(connection, origin):
-                    tls = self._tls_for(origin)
-                    connection = pool.connect(connection, origin, core.extensions, tls)
-                connection.stream.deadline = core.extensions.get("deadline")
-                connection.stream.max_bytes = core.extensions.get("max_bytes")
-                response = connection.http.handle_request(core)
-                return _httpx_response(response, _PooledByteStream(request, response.stream, pool, connection))
+                self._send(writer, request, connection)
+                reader = writer.reader()
+                is_complete = False
+                while not reader.status:
+                    is_complete = reader.feed(connection.receive(writer.outgoing))
             except BaseException:
                 pool.discard(connection)
                 raise
-        except _CORE_ERRORS as error:
-            raise _map_error(error, request) from error
+        except ExchangeError as error:
+            raise _httpx_error(error, request) from error
+        return _httpx_response(reader, _PooledByteStream(writer, reader, is_complete, pool, connection))
+
+    def _send(self, writer: _RequestWriter, request: httpx.Request, connection: Any) -> None:
+        try:
+            for part in request.stream:  # type: ignore[union-attr] # a blocking client sends blocking streams
+                for data in writer.writes(part):
+                    connection.write(data, writer.outgoing)
+            for data in writer.last_writes():
+                connection.write(data, writer.outgoing)
+        except WriteError:  # the server stopped reading; it may have answered already
+            return
 
     def close(self) -> None:
         """Close idle connections now, and the others after use. A later request opens a new connection."""
-        pool, self._pool = self._pool, SyncPool(self._max_connections, self._expiry_s)
-        pool.close()
-
-    def _after_fork(self) -> None:
-        super()._after_fork()
-        pool, self._pool = self._pool, SyncPool(self._max_connections, self._expiry_s)
-        pool.close_after_fork()
+        self.connections.close()
 
 
-class _PooledByteStream(httpx.SyncByteStream):
-    """The body of a response. Closing it releases the connection."""
-
-    def __init__(self, request: httpx.Request, parts: Any, pool: SyncPool, connection: SyncConnection) -> None:
-        self._request = request
-        self._parts = parts
-        self._pool = pool
-        self._connection: SyncConnection | None = connection
-
-    def __iter__(self) -> Iterator[bytes]:
-        try:
-            yield from self._parts
-        except BaseException as error:
-            self.close()
-            if isinstance(error, _CORE_ERRORS):
-                raise _map_error(error, self._request) from error
-            raise
-
-    def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        try:
-            self._parts.close()
-        finally:
-            self._pool.release(connection)
-
-
-class AsyncPooledTransport(_TransportBase, httpx.AsyncBaseTransport):
+class AsyncPooledTransport(httpx.AsyncBaseTransport):
     """As `PooledTransport`, for asyncio and trio, with *max_connections* for each event loop.
 
     Any number of loops may use it, one after another or at the same time in several threads. Idle connections are
-    closed when their loop ends. There is no deadline here: when the task or its scope is cancelled, the connection is
-    closed and its slot is free.
+    closed when their loop ends. When the task or its scope is cancelled, the connection is closed and its slot is free.
     """
 
     def __init__(
         self,
         *,
-        max_connections: int = 100,
-        keepalive_expiry_s: float = 30.0,
+        max_connections: int = DEFAULT_MAX_CONNECTIONS,
+        keepalive_expiry_s: float = DEFAULT_KEEPALIVE_EXPIRY_S,
         verify: ssl.SSLContext | None = None,
     ) -> None:
-        super().__init__(max_connections, keepalive_expiry_s, verify)
-        self._pools: dict[Any, AsyncPool] = {}  # by event loop
-        self._inherited: list[dict[Any, AsyncPool]] = []
+        self.connections = LoopConnections(max_connections, keepalive_expiry_s, verify)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send one request. Its connection is free again when the response is closed."""
-        core, origin = _core_request(request)
-        loop = current_loop_token()
-        pool = self._pools.get(loop) or await self._new_pool(loop)
+        writer = _RequestWriter(request)
         try:
-            connection = await pool.acquire(core.extensions)
+            pool, connection = await self.connections.acquire(writer.outgoing)
             try:
-                if connection is None or not pool.is_reusable(connection, origin):
-                    tls = self._tls_for(origin)
-                    connection = await pool.connect(connection, origin, core.extensions, tls)
-                connection.stream.max_bytes = core.extensions.get("max_bytes")
-                response = await connection.http.handle_async_request(core)
-                body = _AsyncPooledByteStream(request, response.stream, pool, connection)
-                return _httpx_response(response, body)
+                await self._send(writer, request, connection)
+                reader = writer.reader()
+                is_complete = False
+                while not reader.status:
+                    is_complete = reader.feed(await connection.receive(writer.outgoing))
             except BaseException:
-                await pool.discard(connection)
+                pool.discard(connection)
                 raise
-        except _CORE_ERRORS as error:
-            raise _map_error(error, request) from error
+        except ExchangeError as error:
+            raise _httpx_error(error, request) from error
+        return _httpx_response(reader, _AsyncPooledByteStream(writer, reader, is_complete, pool, connection))
+
+    async def _send(self, writer: _RequestWriter, request: httpx.Request, connection: Any) -> None:
+        try:
+            async for part in request.stream:  # type: ignore[union-attr]
+                for data in writer.writes(part):
+                    await connection.write(data, writer.outgoing)
+            for data in writer.last_writes():
+                await connection.write(data, writer.outgoing)
+        except WriteError:
+            return
 
     async def aclose(self) -> None:
         """Close idle connections now, and the others after use. A later request opens a new connection."""
-        pool = self._pools.pop(current_loop_token(), None)
-        if pool is not None:
-            await pool.loop_finalizer.aclose()
-        for loop in list(self._pools):
-            if hasattr(loop, "call_soon_threadsafe"):  # another run of trio closes its own
-                self._close_idle_on(loop)
+        await self.connections.aclose()
 
-    async def _new_pool(self, loop: Any) -> AsyncPool:
-        for other in list(self._pools):
-            if hasattr(other, "is_closed") and other.is_closed():
-                self._close_idle_on(other)
-        is_asyncio = hasattr(loop, "call_soon_threadsafe")
-        connect = sockets.connect_asyncio if is_asyncio else sockets.connect_trio
-        pool = self._pools[loop] = AsyncPool(self._max_connections, self._expiry_s, connect)
-        pool.loop_finalizer = self._close_with_loop(loop, pool)
-        await pool.loop_finalizer.__anext__()
-        return pool
 
-    async def _close_with_loop(self, loop: Any, pool: AsyncPool) -> AsyncGenerator[None, None]:
-        """Close idle connections when the loop ends. A loop closes its async generators before it stops."""
+class _RequestWriter:
+    """The bytes of a request of httpx, written by h11."""
+
+    def __init__(self, request: httpx.Request) -> None:
+        url, extensions = request.url, request.extensions
+        if url.scheme not in _PORTS:
+            raise httpx.UnsupportedProtocol(
+                f"the URL must begin with http:// or https://, got {url.scheme!r}", request=request
+            )
+        origin = (url.scheme, url.raw_host.decode("ascii"), url.port or _PORTS[url.scheme])
+        timeouts = Timeouts(**extensions.get("timeout", {}))
+        self.request = request
+        self.outgoing = OutgoingRequest(origin, b"", b"", timeouts, extensions.get("deadline"))
+        self._h11 = h11.Connection(h11.CLIENT)
         try:
-            yield
-        finally:
-            if self._pools.get(loop) is pool:
-                del self._pools[loop]
-            await pool.close()
+            event = h11.Request(method=request.method, target=url.raw_path, headers=request.headers.raw)
+            self._pending = self._h11.send(event) or b""  # the head leaves with the start of the body
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error), request=request) from None
 
-    def _close_idle_on(self, loop: Any) -> None:
-        """Close the idle connections of another asyncio loop, from any thread."""
-        pool = self._pools.pop(loop, None)
-        if pool is None:
-            return
+    def writes(self, part: bytes) -> tuple[memoryview, ...]:
+        """Return what to write for the next part of the body."""
+        return self._written(h11.Data(data=part))
+
+    def last_writes(self) -> tuple[memoryview, ...]:
+        """Return what to write after the body."""
+        return self._written(h11.EndOfMessage())
+
+    def _written(self, event: Any) -> tuple[memoryview, ...]:
         try:
-            loop.call_soon_threadsafe(pool.abort)
-        except RuntimeError:  # the loop is closed
-            pool.force_close()
+            data = self._h11.send(event) or b""
+        except h11.LocalProtocolError as error:
+            raise httpx.LocalProtocolError(str(error), request=self.request) from None
+        head, self._pending = self._pending, b""
+        if isinstance(event, h11.Data) and not data:
+            self._pending = head
+            return ()
+        if len(data) <= _JOIN_BYTES:
+            return (memoryview(head + data),) if head or data else ()
+        return (memoryview(head), memoryview(data)) if head else (memoryview(data),)
 
-    def _after_fork(self) -> None:
-        super()._after_fork()
-        # Kept, so that nothing touches the parent's loops, not even the garbage collector.
-        self._inherited.append(self._pools)
-        self._pools = {}
+    def reader(self) -> ReplyReader:
+        """Return the reader of the reply."""
+        is_last = self._h11.our_state is not h11.DONE
+        return ReplyReader(self.request.method, self.request.extensions.get("max_bytes"), is_last=is_last)
 
 
-class _AsyncPooledByteStream(httpx.AsyncByteStream):
-    """As `_PooledByteStream`."""
+class _BodyState:
+    """The body of a response, and the connection that closing it releases."""
 
-    def __init__(self, request: httpx.Request, parts: Any, pool: AsyncPool, connection: AsyncConnection) -> None:
-        self._request = request
-        self._parts = parts
+    def __init__(
+        self, writer: _RequestWriter, reader: ReplyReader, is_complete: bool, pool: Any, connection: Any
+    ) -> None:
+        self._writer = writer
+        self._reader = reader
+        self._is_complete = is_complete
+        self._is_read = False
         self._pool = pool
-        self._connection: AsyncConnection | None = connection
+        self._connection = connection
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        try:
-            async for part in self._parts:
-                yield part
-        except BaseException as error:
-            await self.aclose()
-            if isinstance(error, _CORE_ERRORS):
-                raise _map_error(error, self._request) from error
-            raise
-
-    async def aclose(self) -> None:
+    def _release(self) -> None:
         connection, self._connection = self._connection, None
         if connection is None:
             return
+        if self._is_read and self._reader.is_reusable:
+            self._pool.release(connection)
+        else:  # the rest of the body must not be read as the next reply
+            self._pool.discard(connection)
+
+
+class _PooledByteStream(_BodyState, httpx.SyncByteStream):
+    def __iter__(self) -> Iterator[bytes]:
+        reader, outgoing = self._reader, self._writer.outgoing
         try:
-            await self._parts.aclose()
-        except BaseException:
-            await self._pool.discard(connection)
+            if reader.body:
+                yield reader.body
+            while not self._is_complete:
+                self._is_complete = reader.feed(self._connection.receive(outgoing))
+                if reader.body:
+                    yield reader.body
+            self._is_read = True
+        except BaseException as error:
+            self.close()
+            if isinstance(error, ExchangeError):
+                raise _httpx_error(error, self._writer.request) from error
             raise
-        await self._pool.release(connection)
+
+    def close(self) -> None:
+        self._release()
 
 
-def current_loop_token() -> Any:
-    """Return the identity of the running event loop: asyncio's loop, or the token of trio's run."""
-    import asyncio
-
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        if "trio" not in sys.modules:
+class _AsyncPooledByteStream(_BodyState, httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        reader, outgoing = self._reader, self._writer.outgoing
+        try:
+            if reader.body:
+                yield reader.body
+            while not self._is_complete:
+                self._is_complete = reader.feed(await self._connection.receive(outgoing))
+                if reader.body:
+                    yield reader.body
+            self._is_read = True
+        except BaseException as error:
+            await self.aclose()
+            if isinstance(error, ExchangeError):
+                raise _httpx_error(error, self._writer.request) from error
             raise
-        return sys.modules["trio"].lowlevel.current_trio_token()
+
+    async def aclose(self) -> None:
+        self._release()
 
 
-def _core_request(request: httpx.Request) -> tuple[httpcore.Request, Origin]:
-    url = request.url
-    scheme = url.raw_scheme
-    if scheme not in _PORTS:
-        raise httpx.UnsupportedProtocol(
-            f"the URL must begin with http:// or https://, got {url.scheme!r}", request=request
-        )
-    origin = (scheme, url.raw_host, url.port or _PORTS[scheme])
-    core = httpcore.Request(
-        request.method,
-        httpcore.URL(scheme=scheme, host=origin[1], port=origin[2], target=url.raw_path),
-        content=request.stream,
-        extensions=request.extensions,
-    )
-    core.headers = request.headers.raw  # these are bytes already; the constructor would check each of them
-    return core, origin
+def _httpx_response(reader: ReplyReader, body: httpx.SyncByteStream | httpx.AsyncByteStream) -> httpx.Response:
+    headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reader.fields]
+    extensions = {"http_version": reader.http_version, "reason_phrase": reader.reason}
+    return httpx.Response(reader.status, headers=headers, stream=body, extensions=extensions)
 
 
-def _httpx_response(response: httpcore.Response, body: httpx.SyncByteStream | httpx.AsyncByteStream) -> httpx.Response:
-    return httpx.Response(response.status, headers=response.headers, stream=body, extensions=response.extensions)
-
-
-def _map_error(error: BaseException, request: httpx.Request) -> httpx.TransportError:
-    return _HTTPX_ERRORS[type(error)](str(error), request=request)
+def _httpx_error(error: ExchangeError, request: httpx.Request) -> httpx.TransportError:
+    made: httpx.TransportError = getattr(httpx, type(error).__name__)(str(error), request=request)
+    return made

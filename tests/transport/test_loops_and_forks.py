@@ -101,7 +101,7 @@ def test_a_child_does_not_wait_for_its_parents_locks(server):
     """Another thread may hold a lock during the fork, and that thread does not exist in the child."""
     with PooledTransport() as transport:
         send(transport, server.url)
-        with transport._pool._lock, transport._tls_lock:
+        with transport.connections._pool._lock, transport.connections._tls_lock:
             assert in_child(lambda: send(transport, server.url))
 
 

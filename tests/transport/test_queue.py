@@ -6,7 +6,6 @@ import asyncio
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import httpcore
 import httpx
 import pytest
 
@@ -76,7 +75,7 @@ def test_the_oldest_waiting_thread_goes_first(server):
             waiting = []
             for i in range(5):
                 waiting.append(threads.submit(send, transport, server.url, str(i)))
-                while len(transport._pool._queue) <= i:
+                while len(transport.connections._pool._queue) <= i:
                     time.sleep(0.001)
         for future in (first, *waiting):
             future.result()
@@ -111,7 +110,7 @@ def test_a_thread_waits_for_a_connection_no_longer_than_asked(server, limit):
         busy = transport.handle_request(rerank_request(server.url))
         with pytest.raises(httpx.PoolTimeout) as caught, in_time():
             send(transport, server.url, **limit)
-        assert isinstance(caught.value.__cause__, httpcore.PoolTimeout)
+        assert type(caught.value.__cause__).__name__ == "PoolTimeout"
         busy.read()
         busy.close()
         send(transport, server.url, pool=5)

@@ -1,0 +1,296 @@
+"""A connection of an asyncio loop: the protocol of its transport, with one future for a wait and one timer in all."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import sys
+from collections import deque
+from typing import TYPE_CHECKING
+
+from .connecting import connect_errors, per_address_timeout, set_options, with_remaining
+from .connection_errors import ReadError, ReadTimeout, WriteError, WriteTimeout
+from .outgoing import expires_at, remaining_until
+from .polling import poll_to_read
+
+if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Awaitable
+    from typing import Any, TypeVar
+
+    from .connection_errors import ExchangeTimeout
+    from .outgoing import Origin, OutgoingRequest
+    from .pool import Waiter
+
+    T = TypeVar("T")
+
+_READ_AHEAD_CHUNKS = 4  # of at most 256 KiB each; then asyncio stops reading
+
+
+class AsyncioConnection(asyncio.Protocol):
+    """One open connection, for one exchange at a time. Cancel scopes would be most of its cost.
+
+    Attributes:
+        origin: Where it leads.
+        idle_since_s: When it was released, on the monotonic clock.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, origin: Origin, sock: socket.socket) -> None:
+        self.origin = origin
+        self.idle_since_s = 0.0
+        self._loop = loop
+        self._socket = sock
+        self._poll = poll_to_read(sock)
+        self._chunks: deque[bytes] = deque()
+        self._eof = False  # no more data will come
+        self._is_closed = False  # asyncio has closed the socket
+        self._error: Exception | None = None
+        self._write_paused = False  # the peer reads too slowly
+        self._read_paused = False  # we read too slowly
+        self._is_spent = False  # a write failed
+        self._has_waited = True  # the last read waited for data
+        self._waiter: asyncio.Future[None] | None = None  # of the one read or write in progress
+        self._timeout: type[ExchangeTimeout] = ReadTimeout  # of that read or write
+        self._expires_s = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self._transport: Any = None
+        self._raw_transport: Any = None  # the transport below TLS, or the same transport
+
+    async def start_tls(self, tls: ssl.SSLContext, host: str) -> None:
+        """Do the TLS handshake. Data that came before it is an error."""
+        if self._chunks:
+            raise OSError("the server sent data before the TLS handshake")
+        try:
+            self._transport = await self._loop.start_tls(self._raw_transport, self, tls, server_hostname=host)
+        except BaseException:
+            # Cancelled late, older Pythons warn about a transport that they did not return.
+            if sys.version_info < (3, 11):
+                app_protocol = self._raw_transport.get_protocol()
+                self._transport = getattr(app_protocol, "_app_transport", None) or self._raw_transport
+            raise
+
+    async def send(self, request: OutgoingRequest) -> None:
+        """Write a whole request. If the server stopped reading, it may have answered already."""
+        try:
+            for data in request.writes():
+                self._write(data)
+            if self._write_paused:
+                await self._drain(request)
+        except WriteError:
+            return
+
+    async def write(self, data: memoryview, request: OutgoingRequest) -> None:
+        """Write the bytes."""
+        self._write(data)
+        if self._write_paused:
+            await self._drain(request)
+
+    def _write(self, data: memoryview) -> None:
+        if self._transport.is_closing():
+            self._is_spent = True
+            raise WriteError("the connection is closed") from self._error
+        self._transport.write(data)
+
+    async def _drain(self, request: OutgoingRequest) -> None:
+        await self._wait(request.wait_s(request.timeouts.write, WriteTimeout), WriteTimeout)
+        if self._write_paused:
+            self._is_spent = True
+            raise WriteError("the connection broke") from self._error
+
+    async def receive(self, request: OutgoingRequest) -> bytes:
+        """Return the next bytes, or none if the server closed the connection."""
+        if not self._chunks and not self._eof:
+            await self._wait(request.wait_s(request.timeouts.read, ReadTimeout), ReadTimeout)
+            self._has_waited = True
+        elif not self._has_waited:  # the second read without a wait: let other tasks and timers run
+            await asyncio.sleep(0)
+            request.wait_s(None, ReadTimeout)
+        else:
+            self._has_waited = False
+        if self._chunks:
+            data = self._chunks.popleft()
+            if self._read_paused and not self._chunks:
+                self._read_paused = False
+                self._transport.resume_reading()
+            return data
+        if self._error is not None:
+            raise ReadError(str(self._error)) from self._error
+        return b""
+
+    async def _wait(self, wait_s: float | None, timeout: type[ExchangeTimeout]) -> None:
+        """Wait until something happens. The timer stays for the next wait, because most waits are short."""
+        loop = self._loop
+        self._waiter = waiter = loop.create_future()
+        if wait_s is not None:
+            self._timeout = timeout
+            self._expires_s = expires_s = loop.time() + wait_s
+            timer = self._timer
+            if timer is None or timer.when() > expires_s:
+                if timer is not None:
+                    timer.cancel()
+                self._timer = loop.call_at(expires_s, self._on_timer)
+        else:
+            self._expires_s = float("inf")
+        try:
+            await waiter
+        finally:
+            self._waiter = None
+
+    def _on_timer(self) -> None:
+        self._timer = None
+        waiter = self._waiter
+        if waiter is None or waiter.done() or self._expires_s == float("inf"):
+            return
+        if self._loop.time() >= self._expires_s:
+            waiter.set_exception(self._timeout("timed out"))
+        else:
+            self._timer = self._loop.call_at(self._expires_s, self._on_timer)
+
+    def _wake(self) -> None:
+        waiter = self._waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    # Called by asyncio.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = self._raw_transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        chunks = self._chunks
+        chunks.append(data)
+        if len(chunks) >= _READ_AHEAD_CHUNKS and not self._read_paused:
+            self._read_paused = True
+            self._transport.pause_reading()
+        waiter = self._waiter
+        if waiter is not None and not self._write_paused and not waiter.done():
+            waiter.set_result(None)
+
+    def eof_received(self) -> None:
+        self._eof = True
+        if not self._write_paused:
+            self._wake()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._eof = self._is_closed = True
+        self._error = error
+        self._cancel_timer()
+        self._wake()
+
+    def pause_writing(self) -> None:
+        self._write_paused = True
+
+    def resume_writing(self) -> None:
+        self._write_paused = False
+        self._wake()
+
+    # Called by the pool.
+
+    def is_alive(self) -> bool:
+        """Return whether nothing came since the last reply."""
+        # The loop may not have run since the peer closed, so the socket is asked too.
+        return not (self._is_spent or self._chunks or self._eof or self._poll(0))
+
+    def close(self) -> None:
+        """Close the connection at once. Only the thread of the event loop may call this."""
+        self._cancel_timer()
+        # A transport without a connection has no loop either.
+        if self._transport is not None and not self._is_closed:
+            self._transport.abort()
+
+    def force_close(self) -> None:
+        """Close the socket after its event loop was closed, because that loop cannot close it any more."""
+        self._socket.close()
+        # The first two mark each layer as closed before they fail. No public function drops a transport's socket.
+        for close in (
+            self._transport.abort,
+            self._transport.close,
+            lambda: self._raw_transport._call_connection_lost(None),
+        ):
+            with contextlib.suppress(RuntimeError, AttributeError):
+                close()
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+async def open_connection(
+    request: OutgoingRequest, timeout_s: float | None, tls: ssl.SSLContext | None
+) -> AsyncioConnection:
+    """Connect to the first address that answers, within *timeout_s* seconds in total, TLS included."""
+    loop = asyncio.get_running_loop()
+    _, host, port = request.origin
+    expires_s = expires_at(timeout_s)
+    with connect_errors(host, port):
+        sock = await _connect_first(loop, host, port, expires_s)
+        connection = AsyncioConnection(loop, request.origin, sock)
+        try:
+            set_options(sock)
+            await loop.create_connection(lambda: connection, sock=sock)
+            if tls is not None:  # create_connection(ssl=...) leaves its transport open when it is cancelled early
+                await _within(remaining_until(expires_s), connection.start_tls(tls, host))
+        except BaseException:
+            connection.close()
+            sock.close()
+            raise
+    return connection
+
+
+async def let_others_run() -> None:
+    """Let other tasks and timers run."""
+    await asyncio.sleep(0)
+
+
+async def wait_for_slot(waiter: Waiter[Any], wait_s: float | None) -> None:
+    """Wait until a waiter of a pool is notified, or for *wait_s* seconds."""
+    loop = asyncio.get_running_loop()
+    notified = loop.create_future()
+
+    def notify() -> None:
+        if not notified.done():
+            notified.set_result(None)
+
+    waiter.notify = notify
+    timer = None if wait_s is None else loop.call_later(wait_s, notify)
+    try:
+        await notified
+    finally:
+        if timer is not None:
+            timer.cancel()
+
+
+async def _connect_first(
+    loop: asyncio.AbstractEventLoop, host: str, port: int, expires_s: float | None
+) -> socket.socket:
+    resolving = loop.getaddrinfo(host.encode("ascii"), port, type=socket.SOCK_STREAM)
+    addresses = await _within(remaining_until(expires_s), resolving)
+    for n_left, (family, kind, proto, _, address) in with_remaining(addresses):
+        try:
+            sock = socket.socket(family, kind, proto)
+            try:
+                sock.setblocking(False)
+                timeout_s = per_address_timeout(remaining_until(expires_s), n_left)
+                await _within(timeout_s, loop.sock_connect(sock, address))
+            except BaseException:
+                sock.close()
+                raise
+            return sock
+        except OSError:
+            if n_left == 1:
+                raise
+    raise OSError("the host name has no address")
+
+
+async def _within(timeout_s: float | None, awaitable: Awaitable[T]) -> T:
+    """Await something that is rare, such as a connection.
+
+    Raises:
+        TimeoutError: It took longer than *timeout_s* seconds.
+    """
+    from anyio import fail_after
+
+    with fail_after(timeout_s):
+        return await awaitable
