@@ -11,7 +11,7 @@ from warnings import warn
 from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
-from ._error_bodies import request_id
+from ._error_bodies import is_busy, request_id
 from ._trace import CallTrace
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
@@ -176,9 +176,11 @@ class BaseRunner:
     def _policy(self, call: Call) -> RetryPolicy:
         from dataclasses import replace
 
-        from ._retry import RetryPolicy
+        from ._retry import COHERE_WINDOW_S, RetryPolicy
 
         policy = self.config.retry_policy or RetryPolicy()
+        if policy.rate_limit_window_s is None and is_cohere(self.config.base_url):
+            policy = replace(policy, rate_limit_window_s=COHERE_WINDOW_S)
         max_retries = self.config.max_retries if call.max_retries is None else call.max_retries
         if max_retries is not None:
             policy = replace(policy, max_retries=max_retries)
@@ -206,7 +208,8 @@ class BaseRunner:
         policy = self._policy(part.call)
         if policy.max_retries == 0 or not policy.should_retry(error):
             return None
-        return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=self._limiter() is not None)
+        is_limited, can_wait = self._limiter() is not None, self.config.fallback is None
+        return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=is_limited, can_wait=can_wait)
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
         now = self.clock.time() if reply.status_code >= FIRST_ERROR else 0.0
@@ -308,8 +311,7 @@ class BaseRunner:
         except CohereRerankError as error:
             if isinstance(error, _BEFORE_SENDING):
                 raise
-            status = getattr(error, "status_code", None)
-            if self._policy(part.call).is_outage(error) and status != TOO_MANY_REQUESTS:
+            if self._policy(part.call).is_outage(error) and not is_overload(error):
                 from ._retry import for_log
 
                 self._emit_change(circuit.record_failure(self.clock.monotonic(), for_log(error)))
@@ -389,6 +391,12 @@ class BaseRunner:
         from .local.fallback import fallback_response
 
         return fallback_response(call, error, member)
+
+
+def is_overload(error: CohereRerankError) -> bool:
+    """Return whether the server works but takes no request now. That must not open a circuit."""
+    status = getattr(error, "status_code", None)
+    return status == TOO_MANY_REQUESTS or is_busy(status, getattr(error, "body", None))
 
 
 def is_client(member: object) -> bool:

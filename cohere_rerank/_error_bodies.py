@@ -12,6 +12,12 @@ _HINTS = {
     404: "; check base_url and the model's name",
     407: "; the proxy needs a user name and a password",
 }
+_BUSY_STATUSES = (429, 503)
+_BUSY_FORMS = (
+    r"\bmodel is overloaded\b"  # text-embeddings-inference, 429
+    r"|\bloading model\b"  # llama.cpp, 503
+    r"|\bmodel .{1,200} is (?:currently |still )?loading\b"  # Hugging Face's inference servers, 503
+)
 _NO_SUCH_PATH = (404, 405, 501)
 _PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
 _MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
@@ -25,6 +31,18 @@ def is_quota(body: Any) -> bool:
     error = body.get("error") if isinstance(body, dict) else None
     code = error.get("code") if isinstance(error, dict) else None
     return is_used_up_quota(f"{code} {_whole_message(body) or ''}")
+
+
+def is_busy(status_code: int | None, body: Any) -> bool:
+    """Return whether a reply says that the model is still loading, or has more requests than it can take now.
+
+    Such a server has no quota. It answers as soon as it can.
+    """
+    if status_code not in _BUSY_STATUSES:
+        return False
+    import re
+
+    return re.search(_BUSY_FORMS, (_whole_message(body) or "")[:2000], re.IGNORECASE) is not None
 
 
 def server_message(body: Any) -> str | None:

@@ -11,6 +11,7 @@ import random
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from ._error_bodies import is_busy
 from ._wire.contract import FIRST_SERVER_ERROR, TOO_MANY_REQUESTS, is_request_id
 from .errors import (
     ApiError,
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from ._clock import Clock, Deadline
 
 
+COHERE_WINDOW_S = 60.0
+"""The period of Cohere's rate limits."""
+
 _OUTAGES = (424, TOO_MANY_REQUESTS)  # 424: a model behind the server failed
 
 
@@ -48,8 +52,9 @@ class RetryPolicy:
         wait_max_s: The longest of these waits, in seconds. Default: 30.
         jitter: Random share added to or taken from a wait, 0 to 1. It keeps clients from retrying at the same moment.
             Default: 0.2.
-        rate_limit_window_s: Seconds over which the retries of a 429 without a hint are spread. Cohere counts requests
-            per minute, so earlier retries are mostly wasted. Default: 60.
+        rate_limit_window_s: Seconds over which the retries of a 429 without a hint are spread, for a server that counts
+            requests per period. Default: None, which means 60 on Cohere's own addresses, because Cohere counts per
+            minute, and the usual backoff with every other server.
         retry_statuses: Statuses that are retried besides 5xx. Default: 408, 409, 425, 429.
         no_retry_statuses: Statuses among 5xx that are not retried. Default: 501.
         remote_protocol_errors: Whether to retry after the server closed the connection early. Default: True.
@@ -64,7 +69,7 @@ class RetryPolicy:
     wait_initial_s: float = 0.5
     wait_max_s: float = 30.0
     jitter: float = 0.2
-    rate_limit_window_s: float = 60.0
+    rate_limit_window_s: float | None = None
     retry_statuses: frozenset[int] = frozenset({408, 409, 425, 429})
     no_retry_statuses: frozenset[int] = frozenset({501})
     remote_protocol_errors: bool = True
@@ -77,6 +82,8 @@ class RetryPolicy:
                 raise InvalidRequestError(f"{name} must be a whole number, at least 0, got {value!r}")
         for name in ("wait_initial_s", "wait_max_s", "rate_limit_window_s", "jitter"):
             value, most = getattr(self, name), 1 if name == "jitter" else math.inf
+            if value is None and name == "rate_limit_window_s":
+                continue
             if not isinstance(value, (int, float)) or not 0 <= value <= most:
                 raise InvalidRequestError(f"{name} must be a number between 0 and {most}, got {value!r}")
 
@@ -113,7 +120,8 @@ class RetryPolicy:
         if hint is not None:
             # A hint of 0, or a time in the past, must not make all clients retry at once.
             return max(float(hint), self.wait_initial_s * (1 + self.jitter * (2 * draw() - 1)))
-        if isinstance(error, ApiError) and error.status_code == TOO_MANY_REQUESTS:
+        is_rate_limit = isinstance(error, ApiError) and error.status_code == TOO_MANY_REQUESTS
+        if is_rate_limit and self.rate_limit_window_s is not None:
             n_left = max(1, self.max_retries - n_failed + 1)
             share = self.rate_limit_window_s / max(1, self.max_retries) * (1 + self.jitter * draw())
             return min(share, max(0.0, left_s) / (n_left + 1))
@@ -153,7 +161,17 @@ class RetryBudget:
 
 
 class RetryLoop:
-    """The retries of one call, from its first failure on."""
+    """The retries of one call, from its first failure on.
+
+    Args:
+        policy: The rules.
+        budget: Of the client.
+        deadline: Of the call.
+        first: The first failure.
+        is_limited: Whether a limiter already delays a request after a 429.
+        can_wait: Whether to wait until the deadline for a model that is loading or overloaded, beyond the number of
+            retries of the policy.
+    """
 
     def __init__(
         self,
@@ -163,8 +181,10 @@ class RetryLoop:
         first: CohereRerankError,
         *,
         is_limited: bool = False,
+        can_wait: bool = False,
     ) -> None:
         self._is_limited = is_limited
+        self._can_wait = can_wait
         self._policy = policy
         self._budget = budget
         self._deadline = deadline
@@ -210,11 +230,20 @@ class RetryLoop:
         error = _failure(state)
         if self._is_limited and error.retry_after is None and getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
             return 0.0  # the shared limiter pauses all its requests, this one too
-        return self._policy.backoff_s(error, state.attempt_number, self._deadline.remaining())
+        left_s = self._deadline.remaining()
+        wait_s = self._policy.backoff_s(error, state.attempt_number, left_s)
+        if error.retry_after is None and self._waits_for_model(error):
+            # So that the last requests come near the deadline, and not one long wait before it.
+            return min(wait_s, max(left_s / 2, self._policy.wait_initial_s))
+        return wait_s
+
+    def _waits_for_model(self, error: CohereRerankError) -> bool:
+        return self._can_wait and isinstance(error, ApiError) and is_busy(error.status_code, error.body)
 
     def _stop(self, state: RetryCallState) -> bool:
         error = _failure(state)
-        if state.attempt_number > self._policy.max_retries:
+        waits_for_model = self._waits_for_model(error)
+        if state.attempt_number > self._policy.max_retries and not waits_for_model:
             return True
         wait_s, left_s = state.upcoming_sleep, self._deadline.remaining()
         if wait_s >= left_s:
@@ -222,8 +251,10 @@ class RetryLoop:
                 error.message += (
                     f"; the server asks to wait {wait_s:g} s, but only {max(0.0, left_s):.3g} s of the deadline remain"
                 )
+            elif waits_for_model:
+                error.message += f"; the model was not ready within the deadline of {self._deadline.seconds:.3g} s"
             return True
-        if getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
+        if waits_for_model or getattr(error, "status_code", None) == TOO_MANY_REQUESTS:
             return False
         if not self._budget.try_acquire():
             error.message += "; not retried, because this client's retry budget is used up"

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from cohere_rerank import errors
 from cohere_rerank._clock import Deadline, SystemClock
-from cohere_rerank._retry import RetryBudget, RetryLoop, RetryPolicy
+from cohere_rerank._error_bodies import is_busy
+from cohere_rerank._retry import COHERE_WINDOW_S, RetryBudget, RetryLoop, RetryPolicy
 from cohere_rerank._transport import errors as transport_errors
 from cohere_rerank._wire.retry_after import retry_after_s
 from cohere_rerank.testing import FakeClock
@@ -270,7 +271,8 @@ def test_a_policy_is_a_frozen_value():
     ("name", "value"),
     [
         *itertools.product(["max_retries", "budget"], [-1, 1.5, "2", None, math.nan]),
-        *itertools.product(["wait_initial_s", "wait_max_s", "rate_limit_window_s"], [-0.1, math.nan, "1", None]),
+        *itertools.product(["wait_initial_s", "wait_max_s"], [-0.1, math.nan, "1", None]),
+        *itertools.product(["rate_limit_window_s"], [-0.1, math.nan, "1"]),
         *itertools.product(["jitter"], [-0.1, 1.1, math.nan, "0", None]),
     ],
 )
@@ -349,7 +351,7 @@ def waits_of(policy, error, deadline_s, draws):
 @given(max_retries=st.integers(1, 6), draws=st.lists(DRAWS, min_size=1, max_size=6))
 def test_a_429_without_a_hint_is_spread_over_the_minute(max_retries, draws):
     """With enough time all retries are sent, the last one after Cohere's window has passed."""
-    waits = waits_of(RetryPolicy(max_retries=max_retries), failed(429), 300, draws)
+    waits = waits_of(RetryPolicy(max_retries=max_retries, rate_limit_window_s=COHERE_WINDOW_S), failed(429), 300, draws)
     assert len(waits) == max_retries
     assert 60 <= sum(waits) <= 75
     assert max(waits) <= 1.25 * min(waits)
@@ -361,6 +363,26 @@ def test_a_429_without_a_hint_uses_the_remaining_time(policy, deadline_s, draws)
     waits = waits_of(policy, failed(429), deadline_s, draws)
     assert len(waits) == policy.max_retries
     assert sum(waits) < deadline_s
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "is_model_busy"),
+    [
+        (429, {"error": "Model is overloaded", "error_type": "overloaded"}, True),
+        (503, {"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}}, True),
+        (503, {"error": "Model BAAI/bge-reranker-base is currently loading", "estimated_time": 20.0}, True),
+        (503, "Model BAAI/bge-reranker-base is still loading", True),
+        (500, {"error": "Model is overloaded"}, False),
+        (503, {"message": "overloaded"}, False),
+        (429, {"message": "Please wait and try again later"}, False),
+        (503, {"error": "the model failed while loading its weights"}, False),
+        (503, "Loading" * 100_000, False),
+        (503, None, False),
+    ],
+)
+def test_a_busy_model_is_recognized(status, body, is_model_busy):
+    """By the texts of text-embeddings-inference, llama.cpp and Hugging Face's servers, with their statuses."""
+    assert is_busy(status, body) is is_model_busy
 
 
 # Budget and deadline -----------------------------------------------------------------------------

@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+import httpx
 import pytest
 
 from cohere_rerank import RetryPolicy, errors
-from tests.adapters import resolve
+from cohere_rerank.limits import CircuitBreaker
+from tests.adapters import client_with_handler, resolve
 from tests.fake_server import error, good_reply, hang_up, reply
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a train"]}
 EXACT = RetryPolicy(jitter=0)  # waits that can be written down
+PER_MINUTE = RetryPolicy(rate_limit_window_s=60)
 
 
 def fails(client, kind=errors.ApiError, **call):
@@ -222,11 +225,11 @@ def test_a_hint_longer_than_what_is_left_fails_at_once(server, clock, make_eithe
 
 
 def test_a_429_without_a_hint_is_spread_over_the_minute(server, clock, make_either):
-    """Cohere counts requests per minute, so the last retry comes after a minute."""
+    """A server that counts requests per minute gets the last retry after a minute."""
     server.default = error(429, "slow down")
     for n in (1, 2, 4):
         clock.sleeps.clear()
-        fails(make_either(clock=clock, max_retries=n), errors.TooManyRequestsError)
+        fails(make_either(clock=clock, max_retries=n, retry_policy=PER_MINUTE), errors.TooManyRequestsError)
         assert len(clock.sleeps) == n
         assert 60 <= sum(clock.sleeps) <= 72
         assert max(clock.sleeps) < 2 * min(clock.sleeps)
@@ -235,9 +238,69 @@ def test_a_429_without_a_hint_is_spread_over_the_minute(server, clock, make_eith
 def test_a_429_without_a_hint_makes_do_with_the_deadline(server, clock, make_either):
     """All retries are sent, also if less than a minute remains."""
     server.default = error(429, "slow down")
-    failure = fails(make_either(clock=clock, deadline=9), errors.TooManyRequestsError)
+    failure = fails(make_either(clock=clock, deadline=9, retry_policy=PER_MINUTE), errors.TooManyRequestsError)
     assert failure.attempts == 3
     assert clock.sleeps == [pytest.approx(3), pytest.approx(3)]
+
+
+@pytest.mark.parametrize(
+    ("url", "longest_s", "total_s"),
+    [("https://api.cohere.com", 36, 72), ("https://api.cohere.ai/v1", 36, 72), ("http://127.0.0.1:8080", 1.2, 1.8)],
+)
+def test_only_cohere_is_given_a_minute(clock, make_either, url, longest_s, total_s):
+    """A 429 of another server is retried with the usual backoff, because nothing is known about its periods."""
+    client = client_with_handler(
+        make_either, lambda request: httpx.Response(429, json={"message": "slow down"}), base_url=url, clock=clock
+    )
+    fails(client, errors.TooManyRequestsError)
+    assert max(clock.sleeps) <= longest_s
+    assert total_s / 2 <= sum(clock.sleeps) <= total_s
+
+
+# A model that is not ready -----------------------------------------------------------------------
+
+OVERLOADED = reply(429, json={"error": "Model is overloaded", "error_type": "overloaded"})
+LOADING = reply(503, json={"error": {"code": 503, "message": "Loading model", "type": "unavailable_error"}})
+
+
+@pytest.mark.parametrize("busy", [OVERLOADED, LOADING], ids=["overloaded", "loading"])
+def test_a_busy_model_is_waited_for_beyond_the_retries(server, clock, make_either, busy):
+    """It is asked again, with a growing wait, until it is ready."""
+    server.script(*[busy] * 7)
+    response = make_either(clock=clock, retry_policy=EXACT).rerank(**CALL)
+    assert (response.attempts, clock.sleeps) == (8, [0.5, 1, 2, 4, 8, 16, 30])
+
+
+@pytest.mark.parametrize("busy", [OVERLOADED, LOADING], ids=["overloaded", "loading"])
+def test_a_busy_model_is_waited_for_until_the_deadline(server, clock, make_either, busy):
+    """The last request comes near the deadline. The error is that of the server, and says that time ran out."""
+    server.default = busy
+    failure = fails(make_either(clock=clock, retry_policy=EXACT), deadline=60)
+    assert 59 <= sum(clock.sleeps) < 60
+    assert failure.attempts == len(server.requests) > 7
+    assert "the model was not ready within the deadline of 60 s" in str(failure)
+
+
+@pytest.mark.parametrize(
+    "options", [{"max_retries": 0}, {"fallback": "local"}, {"fallback": "local", "max_retries": 1}]
+)
+def test_a_busy_model_is_not_waited_for_in_vain(server, clock, make_either, options):
+    """Without retries the error is raised at once. A fallback answers after the usual number of retries."""
+    server.default = LOADING
+    client = make_either(clock=clock, **options)
+    if "fallback" in options:
+        assert client.rerank(**CALL).answered_by == "local-lexical"
+    else:
+        fails(client, errors.ServiceUnavailableError)
+    assert len(server.requests) == 1 + options.get("max_retries", 2)
+
+
+def test_a_busy_model_opens_no_circuit_and_uses_no_budget(server, clock, make_either):
+    """The server works. It answers as soon as it can."""
+    server.script(*[LOADING] * 6)
+    breaker = CircuitBreaker(max_failures=2)
+    client = make_either(clock=clock, circuit_breaker=breaker, retry_policy=RetryPolicy(budget=0))
+    assert client.rerank(**CALL).attempts == 7
 
 
 # The deadline ------------------------------------------------------------------------------------
