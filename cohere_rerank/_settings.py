@@ -338,7 +338,10 @@ def _checked_on_event(function: Any) -> Any:
 
 
 def _is_async(function: Any) -> bool:
-    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & _IS_COROUTINE)
+    function = getattr(function, "func", function)  # of functools.partial
+    method = type(function).__dict__.get("__call__")  # of an object
+    code = getattr(function, "__code__", None) or getattr(method, "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & _IS_COROUTINE)
 
 
 def _checked_limit(limit: Any) -> Any:

@@ -1,7 +1,8 @@
 """The events of a call, which the client passes to the function in ``on_event``.
 
 An event shows no key, no query and no document. The function is called in the thread or task of the call, so it must
-be quick. An exception that it raises is logged, and the call continues.
+be quick. An exception that it raises is logged, and the call continues. Only KeyboardInterrupt, SystemExit and a
+cancellation end the call.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ class FallbackEvent(Event):
 
 @dataclass(frozen=True)
 class BreakerEvent(Event):
-    """The circuit breaker of an address changed its state.
+    """The circuit breaker of an address changed its state, because of a request of this client.
 
     Attributes:
         address: The base URL.

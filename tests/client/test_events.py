@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import pickle
+from functools import partial
 
 import pytest
 
-from cohere_rerank import ClientV2, RateLimit, ScoreCache, events
+from cohere_rerank import CircuitBreaker, ClientV2, RateLimit, ScoreCache, events
 from cohere_rerank.errors import InvalidRequestError, ServiceUnavailableError
 from tests.client.calls import CALL
 from tests.fake_server import error, reply
@@ -105,14 +107,37 @@ def test_events_tell_of_the_fallback(server, make_either, seen):
     assert isinstance(seen[-1].error, ServiceUnavailableError)
 
 
-def test_an_error_in_the_function_breaks_no_call(make_either, caplog):
-    """It is logged."""
+def test_an_error_in_the_function_breaks_no_call(server, make_either, clock, caplog):
+    """It is logged, for each kind of event."""
 
     def broken(event):
         raise RuntimeError("broken")
 
-    assert len(make_either(on_event=broken).rerank(**CALL).results) == 3
-    assert "on_event failed for a RequestEvent" in caplog.text
+    options = {"on_event": broken, "clock": clock, "circuit_breaker": CircuitBreaker(max_failures=2)}
+    server.script(error(503, "down"))
+    assert len(make_either(**options).rerank(**CALL).results) == 3
+    server.default = error(503, "down")
+    assert make_either(**options, fallback="local").rerank(**CALL).is_fallback
+    kinds = [events.RequestEvent, events.ResponseEvent, events.RetryEvent, events.FallbackEvent, events.BreakerEvent]
+    assert all(f"on_event failed for a {kind.__name__}" in caplog.text for kind in kinds)
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit, asyncio.CancelledError])
+def test_an_interruption_in_the_function_ends_the_call(server, make_either, kind):
+    """The client works afterwards, and its connection, limit and circuit are free."""
+    interrupting = [events.RequestEvent, events.ResponseEvent]
+
+    def interrupt(event):
+        if interrupting and type(event) is interrupting[0]:
+            interrupting.pop(0)
+            raise kind
+
+    limit = RateLimit(per_minute=1000, concurrency=1, name=f"interrupted {kind} {server.port}")
+    client = make_either(on_event=interrupt, limit=limit, circuit_breaker=CircuitBreaker())
+    for _ in range(2):
+        with pytest.raises(kind):
+            client.rerank(**CALL)
+    assert len(client.rerank(**CALL).results) == 3
 
 
 def test_events_show_no_texts(make_either, seen):
@@ -125,7 +150,13 @@ async def asynchronous(event):
     """Not allowed."""
 
 
-@pytest.mark.parametrize("function", [3, asynchronous])
+class AsynchronousObject:
+    """Not allowed either."""
+
+    async def __call__(self, event): ...
+
+
+@pytest.mark.parametrize("function", [3, asynchronous, AsynchronousObject(), partial(asynchronous)])
 def test_what_is_not_a_plain_function_is_refused(function):
     """When the client is created."""
     with pytest.raises(InvalidRequestError, match="on_event must be a function of one event"):
