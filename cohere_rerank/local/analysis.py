@@ -107,7 +107,7 @@ _CHANGED = re.compile(
 
 
 # A few characters fold to many, up to 18. A text of such characters is cut, so that the work grows with its length.
-_MAX_GROWTH = 3
+_MAX_GROWTH = 2
 _MIN_GROWTH = 20
 
 # Characters that can be part of a run of combining marks. No mark is a letter or number for `re`, except the two

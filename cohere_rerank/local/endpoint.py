@@ -38,7 +38,7 @@ class Limits:
         max_values: JSON values in the body, counted before it is parsed. Default: 100,000.
         max_work: Query characters times document characters. Default: 4 billion, which is about 4 s of CPU.
         max_sentences: Sentences of the results that are searched for relevant spans. Fewer are searched if the query
-            has more than 150 characters, because each sentence costs as much as the query is long. Default: 10,000.
+            has more than 100 characters, because each sentence costs as much as the query is long. Default: 10,000.
     """
 
     max_documents: int | None = MAX_DOCUMENTS
@@ -47,7 +47,7 @@ class Limits:
     max_sentences: int | None = 10_000
 
 
-_MAX_SPAN_WORK = 1_500_000  # sentences times query characters, each about a microsecond
+_MAX_SPAN_WORK = 1_000_000  # sentences times query characters, each about a microsecond
 _MIN_SENTENCES = 500  # are searched for a query of any length; the lexical scorer reads its first 1,000 characters
 API_LIMITS = Limits()
 """The limits for requests of other people."""

@@ -8,14 +8,14 @@ Python versions.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
-from collections.abc import Collection, Iterable, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 from .analysis import fold, query_grams, word_starts
 from .calibration import calibrate
-from .gram_counts import gram_counts
+from .gram_counts import Grams, gram_counts
 from .longest_run import RunFinder
 from .phonetics import consonant_grams, consonants, scripts
 from .work import MAX_QUERY_CHARS, check_deadline
@@ -32,12 +32,11 @@ _CHARS_PER_CHANCE_GRAM = 200  # this number of consonants contains one more gram
 _MIN_REFINED = 12  # the best 12 documents by grams are refined, or the best eighth if that is more
 _REFINED_SHARE = 8
 _PREFIX_CHARS = 4  # words are compared by their beginning
-_MAX_PAIR_DISTANCE = 3  # in words
 
 _Pair = tuple[str, str]
 
 
-class _Grams(dict[str, float]):
+class _Grams(Grams):
     """The weights of grams, and their sum."""
 
     @cached_property
@@ -103,7 +102,7 @@ class _Query:
         self.scripts = scripts(self.folded)
         self.pairs, self.n_words = _neighbours(self.folded), len(self.folded.split())
         self.pair_order = {pair: position for position, pair in enumerate(self.pairs)}
-        self.pair_stems = {stem for pair in self.pairs for stem in pair}
+        self.neighbours = _neighbours_of(self.pairs)
         self._text = text
 
     @cached_property
@@ -205,7 +204,10 @@ def _indices_to_refine(scores: Sequence[float]) -> list[int]:
 
 def _pair_scores(query: _Query, texts: Sequence[str]) -> list[float]:
     """Return for each text the weight of neighbouring query words that are close together in it, per query word."""
-    found = [_close_pairs(query.pairs, query.pair_stems, text) for text in texts]
+    found = []
+    for text in texts:
+        check_deadline()
+        found.append(_close_pairs(query.neighbours, text))
     df = Counter(pair for in_text in found for pair in in_text)
     gains = {pair: query.pairs[pair] * _ln(_odds(n, len(texts))) for pair, n in df.items()}
     scores = []
@@ -228,22 +230,31 @@ def _neighbours(folded: str) -> dict[_Pair, float]:
     return pairs
 
 
+def _neighbours_of(pairs: Iterable[_Pair]) -> dict[str, set[str]]:
+    neighbours: dict[str, set[str]] = {}
+    for a, b in pairs:
+        neighbours.setdefault(a, set()).add(b)
+        neighbours.setdefault(b, set()).add(a)
+    return neighbours
+
+
 def _pair(a: str, b: str) -> _Pair:
     return (a, b) if a < b else (b, a)
 
 
-def _close_pairs(pairs: Collection[_Pair], stems: Collection[str], text: str) -> set[_Pair]:
+def _close_pairs(neighbours: Mapping[str, Collection[str]], text: str) -> set[_Pair]:
+    """Return the pairs of *neighbours* whose words are at most three words apart in the text."""
     found = set()
-    recent: deque[tuple[int, str]] = deque(maxlen=_MAX_PAIR_DISTANCE)
-    for position, word in enumerate(text.split()):
+    first = second = third = ""  # the beginnings of the three words before, the nearest one first
+    for word in text.split():
         stem = word[:_PREFIX_CHARS]
-        if stem not in stems:
-            continue
-        for other_position, other in recent:
-            if position - other_position <= _MAX_PAIR_DISTANCE and (pair := _pair(stem, other)) in pairs:
-                found.add(pair)
-        recent.append((position, stem))
-    return found
+        others = neighbours.get(stem)
+        if others is not None:
+            for other in (first, second, third):
+                if other in others:
+                    found.add((stem, other))
+        first, second, third = stem, first, second
+    return {_pair(a, b) for a, b in found}
 
 
 def _odds(df: int, n: int) -> float:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank._clock import Deadline
 from cohere_rerank.local.endpoint import UNLIMITED, Limits, handle, handle_parsed
-from cohere_rerank.local.gram_counts import gram_counts
+from cohere_rerank.local.gram_counts import Grams, gram_counts
 from cohere_rerank.local.longest_run import RunFinder
 from cohere_rerank.local.registry import as_scorer, get_scorer
 from cohere_rerank.local.request import _STRING
@@ -125,7 +125,7 @@ def test_searches_in_a_text_do_not_depend_on_the_length_of_the_query(name):
     starts = [i for i, char in enumerate(query) if not char.isalpha() or char >= "\u3000"]
     CountingText.work = 0
     RunFinder(query, starts).longest_share(text)
-    grams = dict.fromkeys((query[i : i + 4] for i in range(len(query) - 3)), 1.0)
+    grams = Grams.fromkeys((query[i : i + 4] for i in range(len(query) - 3)), 1.0)
     list(gram_counts(grams, [text]))
     assert CountingText.work <= 1_000 * len(text)
 
@@ -146,7 +146,7 @@ def test_the_longest_run_is_that_of_a_simple_search(query, text):
 @given(st.lists(texts, min_size=1, max_size=4), st.sets(texts.filter(lambda text: 0 < len(text) <= 4), min_size=1))
 def test_grams_are_counted_as_str_count_does(documents, some_grams):
     """With few grams and with many, occurrences that overlap count once."""
-    grams = dict.fromkeys(sorted(some_grams), 1.0)
+    grams = Grams.fromkeys(sorted(some_grams), 1.0)
     counts = {gram: [(i, text.count(gram)) for i, text in enumerate(documents) if gram in text] for gram in grams}
     assert dict(gram_counts(grams, documents)) == {gram: found for gram, found in counts.items() if found}
 
@@ -241,5 +241,5 @@ def test_a_long_query_searches_fewer_sentences_for_spans():
     status, reply = handle_parsed(request, lexical)
     n_sentences = sum("relevant_spans" in result for result in reply["results"])
     assert status == 200
-    assert 500 <= n_sentences <= 1_500_000 // len(request["query"])
+    assert 500 <= n_sentences <= 1_000_000 // len(request["query"])
     assert f"in the first {n_sentences} sentences of the results" in reply["meta"]["warnings"][-1]
