@@ -28,7 +28,8 @@ from .errors import (
     RateLimitWaitError,
     ScorerError,
 )
-from .types import CallInfo, set_call_info
+from .types.parsing import set_call_info
+from .types.response import CallInfo
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -54,5 +54,5 @@ class UsageCounters:
 
 def _amounts(units: Any) -> list[tuple[str, float]]:
     """Return each kind of unit with its amount, also kinds that this release does not know."""
-    declared = [(name, getattr(units, name)) for name in type(units).__dataclass_fields__]
+    declared = [(name, getattr(units, name)) for name in type(units)._field_names]
     return [(name, value) for name, value in (*declared, *vars(units).items()) if isinstance(value, (int, float))]

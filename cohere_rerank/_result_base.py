@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from inspect import getattr_static
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from pydantic_core import SchemaSerializer, core_schema
+from pydantic_core import ArgsKwargs, SchemaSerializer, core_schema
 
 if TYPE_CHECKING:
     import builtins
     from collections.abc import Callable
     from typing import ClassVar
 
+    from pydantic_core import SchemaValidator
     from typing_extensions import Self
 
 _serializer = SchemaSerializer(core_schema.any_schema())
@@ -27,28 +27,32 @@ class ResultBase:
 
     if TYPE_CHECKING:
         __dataclass_fields__: ClassVar[builtins.dict[str, Any]]
-        __pydantic_validator__: ClassVar[Any]
+        _field_names: ClassVar[tuple[str, ...]]
+        _validator: ClassVar[SchemaValidator]
 
     def __init_subclass__(cls) -> None:
         # An unknown field may have the name of a property or method of ours (some servers echo `document`):
         # it is stored and dumped like any other, and the attribute remains ours.
         for name in {name for base in cls.__mro__[:-1] for name in vars(base)} - {"__dict__", "__weakref__"}:
-            member = getattr_static(cls, name)
+            member = next(vars(base)[name] for base in cls.__mro__ if name in vars(base))
             if isinstance(member, property):
                 setattr(cls, name, member.setter(_set_extra(name)))
             elif not name.startswith("_") and isinstance(member, (FunctionType, classmethod)):
                 setattr(cls, name, _Method(name, member))
 
+    def __init__(self, *args: Any, **fields: Any) -> None:
+        type(self)._validator.validate_python(ArgsKwargs(args, fields), self_instance=self)
+
     @classmethod
     def model_validate(cls, obj: Any) -> Self:
         """Validate a mapping and return a value of this type. A value of this type is returned as it is."""
-        value: Self = cls.__pydantic_validator__.validate_python(obj)
+        value: Self = cls._validator.validate_python(obj)
         return value
 
     @classmethod
     def model_validate_json(cls, json_data: str | bytes) -> Self:
         """Validate JSON text and return a value of this type."""
-        value: Self = cls.__pydantic_validator__.validate_json(json_data)
+        value: Self = cls._validator.validate_json(json_data)
         return value
 
     def model_dump(
@@ -113,9 +117,14 @@ class ResultBase:
         return hash(tuple(tuple(v) if isinstance(v, list) else v for v in _declared(self)))
 
     def __repr__(self) -> str:
-        fields = zip(type(self).__dataclass_fields__, _declared(self))
+        fields = zip(type(self)._field_names, _declared(self))
         given = ", ".join(f"{name}={value!r}" for name, value in fields if value is not None)
         return f"{type(self).__name__}({given})"
+
+    def __replace__(self, /, **changes: Any) -> Self:
+        from dataclasses import replace as replace_fields
+
+        return replace_fields(self, **changes)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), _state(self))
@@ -144,7 +153,7 @@ def _set_extra(name: str) -> Callable[[ResultBase, object], None]:
 
 
 def _declared(value: ResultBase) -> list[Any]:
-    return [getattr(value, name) for name in type(value).__dataclass_fields__]
+    return [getattr(value, name) for name in type(value)._field_names]
 
 
 def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any:
@@ -156,7 +165,7 @@ def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any
         if not isinstance(value, ResultBase):
             return value
         fields: dict[str, Any] = {}
-        for name in type(value).__dataclass_fields__:
+        for name in type(value)._field_names:
             item = getattr(value, name)
             if item is not None:
                 fields[name] = plain(item) if isinstance(item, (list, ResultBase)) else item
@@ -172,7 +181,7 @@ def _plain(value: Any, *, without_none: bool, without_unknown_none: bool) -> Any
 
 def _state(value: ResultBase) -> dict[str, Any]:
     """Return all attributes of a value by name. Internal slots are included if they are set."""
-    names = (*type(value).__dataclass_fields__, *type(value)._internal_slots)
+    names = (*type(value)._field_names, *type(value)._internal_slots)
     state = {name: getattr(value, name) for name in names if hasattr(value, name)}
     if value.__dict__:
         state["__dict__"] = dict(value.__dict__)

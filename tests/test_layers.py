@@ -28,6 +28,7 @@ LAYERS: list[tuple[set[str], str]] = [
             "_json_lines",
             "_progress",
             "_result_base",
+            "_result_type",
             "_safe_files",
             "_secrets",
             "_tokens",

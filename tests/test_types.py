@@ -24,10 +24,9 @@ from cohere_rerank.types import (
     RerankRelevantSpans,
     V2RerankResponse,
     V2RerankResponseResultsItem,
-    attach,
-    parse_response,
-    set_call_info,
 )
+from cohere_rerank.types.parsing import attach, parse_response, set_call_info
+from cohere_rerank.types.response import CallInfo
 
 SPAN = {"start": 4, "end": 7, "score": 0.8}
 REPLY = {
@@ -517,10 +516,10 @@ class TestShown:
     def test_repr_shows_another_engine(self, host, shown):
         """A host that is not Cohere's, and the local scorer whatever the host."""
         response = parse_response(reply())
-        set_call_info(response, types.CallInfo(answered_by=host))
+        set_call_info(response, CallInfo(answered_by=host))
         assert (f"answered_by={host}" in repr(response)) is shown
         local = parse_response(reply(meta={"warnings": ["answered by the local scorer local-lexical 1, not by"]}))
-        set_call_info(local, types.CallInfo(answered_by=host))
+        set_call_info(local, CallInfo(answered_by=host))
         assert local.answered_by == "local-lexical"
         assert "answered_by=local-lexical" in repr(local)
 
@@ -549,7 +548,7 @@ class TestShown:
     def test_html_of_no_results(self):
         """It says so, and names the engine."""
         response = V2RerankResponse(results=[])
-        set_call_info(response, types.CallInfo(answered_by="<b>"))
+        set_call_info(response, CallInfo(answered_by="<b>"))
         assert _Tags(response._repr_html_()).texts == ["no results, answered by <b>"]
 
     def test_html_marks_relevant_spans(self):

@@ -64,7 +64,7 @@ def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
     """Return the response, or None and what is wrong with the reply."""
     from pydantic_core import ValidationError
 
-    from cohere_rerank.types import parse_response
+    from cohere_rerank.types.parsing import parse_response
 
     content = content.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some servers send
     try:
@@ -217,7 +217,7 @@ def _port(parts: Any) -> int:
 
 def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
     """Merge, sort and cut the results of all parts, and attach the caller's documents."""
-    from cohere_rerank.types import attach
+    from cohere_rerank.types.parsing import attach
 
     responses = list(responses)
     response = responses[0] if len(responses) == 1 else _merge(call, parts, responses)
@@ -227,7 +227,8 @@ def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2Rera
 
 def empty_response(call: Call) -> V2RerankResponse:
     """Return the response for a call without documents. Nothing is sent for it."""
-    from cohere_rerank.types import V2RerankResponse, attach
+    from cohere_rerank.types.parsing import attach
+    from cohere_rerank.types.response import V2RerankResponse
 
     return attach(V2RerankResponse(results=[]), call.documents, call.texts, call.indices)
 

@@ -17,8 +17,8 @@ from cohere_rerank.types import (
     RerankRelevantSpanResponse,
     V2RerankResponse,
     V2RerankResponseResultsItem,
-    attach,
 )
+from cohere_rerank.types.parsing import attach
 
 from .keys import score_keys, scorer_id
 from .stores import Entry

@@ -10,7 +10,8 @@ from cohere_rerank._result_base import replace
 from cohere_rerank._wire.call import dump_json
 from cohere_rerank._wire.response import with_scale
 from cohere_rerank.errors import CohereRerankError, ScorerError
-from cohere_rerank.types import ApiMeta, V2RerankResponse, attach, parse_response, unscored
+from cohere_rerank.types import ApiMeta, V2RerankResponse
+from cohere_rerank.types.parsing import attach, parse_response, unscored
 
 from .endpoint import UNLIMITED, handle
 from .registry import as_scorer, get_scorer

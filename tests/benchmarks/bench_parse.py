@@ -16,7 +16,7 @@ N_RESULTS = (5, 100, 1000)
 N_PARSED = 20_000  # results in total, for each figure
 
 # What each client does with the body of a response.
-OUR_PARSE = "from cohere_rerank.types import parse_response as parse"
+OUR_PARSE = "from cohere_rerank.types.parsing import parse_response as parse"
 THEIR_PARSE = """
 import cohere
 from cohere.core.unchecked_base_model import construct_type
