@@ -36,7 +36,7 @@ Batch = Generator[Outcome, None, None]
 AsyncBatch = AsyncGenerator[Outcome, None]
 
 ARGUMENTS = RerankArguments.__required_keys__ | RerankArguments.__optional_keys__
-_REQUIRED = ("model", "query", "documents")
+_REQUIRED = dict.fromkeys(("model", "query", "documents"))
 _OUTSTANDING_PER_WORKER = 2  # one row in flight and one that waits
 # These concern the client: every further row would fail in the same way, or would cost money for nothing.
 FATAL_ERRORS = (
@@ -122,13 +122,12 @@ class BatchRules:
         if not isinstance(row, Mapping):
             raise InvalidRequestError(f"a request must be a mapping of rerank's arguments, got {type(row).__name__}")
         own = {name: value for name, value in row.items() if value is not None and name != "id"}
-        check_names(own)
+        if not own.keys() <= ARGUMENTS:
+            check_names(own)
         arguments = {**self._common, **own}
-        missing = [name for name in _REQUIRED if name not in arguments]
-        if missing:
-            raise InvalidRequestError(
-                f"the request has no {' and no '.join(missing)}; add it to the request or pass it to rerank_many"
-            )
+        if not arguments.keys() >= _REQUIRED.keys():
+            missing = " and no ".join(name for name in _REQUIRED if name not in arguments)
+            raise InvalidRequestError(f"the request has no {missing}; add it to the request or pass it to rerank_many")
         return arguments
 
     def buffer(self) -> OrderedBuffer | AsCompleted:

@@ -58,11 +58,11 @@ def _openblas_functions() -> tuple[Callable[[], int], Callable[[int], object]]:
     numpy = require("numpy", "semantic", "local:semantic")
     core = sys.modules.get("numpy._core._multiarray_umath") or sys.modules.get("numpy.core._multiarray_umath")
     # A symbol is also found in the libraries that this one depends on, except on Windows.
-    paths = [core.__file__] if core is not None else []
-    paths += Path(numpy.__file__).parent.with_name("numpy.libs").glob("*openblas*.dll")
-    for path, (prefix, suffix) in product(filter(None, paths), _AFFIXES):
+    paths = [] if core is None else [str(core.__file__)]
+    paths += map(str, Path(numpy.__file__).parent.with_name("numpy.libs").glob("*openblas*.dll"))
+    for path, (prefix, suffix) in product(paths, _AFFIXES):
         try:
-            library = ctypes.CDLL(str(path))
+            library = ctypes.CDLL(path)
             get = getattr(library, f"{prefix}openblas_get_num_threads{suffix}")
             return get, getattr(library, f"{prefix}openblas_set_num_threads{suffix}")
         except (OSError, AttributeError):

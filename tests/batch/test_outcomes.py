@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextvars import ContextVar
+
 from tests.batch.helpers import is_right, row, rows, until
 
 
@@ -59,3 +61,17 @@ def test_no_rows_or_no_documents_send_nothing(server, driver):
     assert driver.run([]) == []
     [(row_id, response)] = driver.run([row(0, documents=[])])
     assert (row_id, response.results, server.requests) == ("row 0", [], [])
+
+
+def test_a_source_runs_in_one_context(driver):
+    """A context variable that the source sets for one row has this value in the next row."""
+    number = ContextVar("number", default=-1)
+
+    def source():
+        for position in range(20):
+            assert number.get() == position - 1
+            number.set(position)
+            yield row(position)
+
+    driver.run(source(), concurrency=4)
+    assert driver.ids == [f"row {position}" for position in range(20)]

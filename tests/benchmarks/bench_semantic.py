@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 from cohere_rerank.local import semantic
 
@@ -44,8 +45,8 @@ def per_second(scorer: semantic.SemanticScorer, texts: list[str], seconds: float
 
 def main(seconds: float) -> None:
     """Print a row for each language and length."""
-    scorer, one_thread, numbers = semantic.SemanticScorer(), semantic.one_blas_thread, itertools.count()
-    encoder = scorer._embeddings._embed.__self__
+    scorer, one_thread, numbers = semantic.SemanticScorer(), vars(semantic)["one_blas_thread"], itertools.count()
+    encoder: Any = vars(scorer._embeddings)["_embed"].__self__
     package_limit = encoder._model._threadpool
     articles = {}
     for line in UDHR.read_text(encoding="utf-8").splitlines():
@@ -57,7 +58,8 @@ def main(seconds: float) -> None:
         for _ in range(N_ROUNDS):
             values = []
             for limit, inner in ((one_thread, package_limit), (nullcontext, None)):
-                semantic.one_blas_thread, encoder._model._threadpool = limit, inner
+                vars(semantic)["one_blas_thread"] = limit
+                encoder._model._threadpool = inner
                 values.append(per_second(scorer, texts, seconds, numbers))
             rounds.append(values)
         ours, default = (statistics.median(values) for values in zip(*rounds, strict=True))
