@@ -83,7 +83,9 @@ class AsyncPlainTransport(httpx.AsyncBaseTransport):
         finally:
             self._clients.pop(key, None)
             self._loop_finalizers.pop(key, None)
-            await client.aclose()
+            is_running = getattr(key[1], "is_running", lambda: True)  # trio closes its generators while it runs
+            if is_running():  # a loop of nest_asyncio stops without closing its generators
+                await client.aclose()
 
 
 @contextmanager

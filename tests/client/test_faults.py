@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from cohere_rerank import errors
+from tests.adapters import is_async
 from tests.fake_server import (
     Server,
     deep_json,
@@ -43,6 +44,26 @@ def ranking(response):
     return [item.index for item in response.results]
 
 
+@pytest.fixture(
+    params=[
+        "own connections",
+        pytest.param("httpx", marks=pytest.mark.exhaustive),
+        pytest.param("httpx2", marks=pytest.mark.exhaustive),
+    ]
+)
+def make_any(request, make_either):
+    """As ``make_either``. The clients use their own connections, or a client of httpx or httpx2 that sends for them."""
+    if request.param == "own connections":
+        return make_either
+    library = pytest.importorskip(request.param)
+    kind = library.AsyncClient if is_async(make_either(base_url="local:")) else library.Client
+
+    def make(*args, **options):
+        return make_either(*args, httpx_client=kind(timeout=300), **options)
+
+    return make
+
+
 def patience(fault):
     """A short timeout where nothing will come; else the default, which no busy machine exceeds."""
     return TIMEOUT_S if fault == "no reply in time" else None
@@ -63,9 +84,9 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_connection_is_tried_again(server, clock, make_either, fault):
+def test_a_broken_connection_is_tried_again(server, clock, make_any, fault):
     """Rerank only reads, so a request whose reply was lost is sent again, after one wait."""
-    client = make_either(clock=clock, timeout=patience(fault))
+    client = make_any(clock=clock, timeout=patience(fault))
     server.script(BROKEN[fault][0]())
     assert ranking(client.rerank(**CALL)) == BEST_FIRST
     first, second = server.requests
@@ -74,10 +95,10 @@ def test_a_broken_connection_is_tried_again(server, clock, make_either, fault):
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_connection_that_stays_broken_is_a_typed_error(server, clock, make_either, fault):
+def test_a_connection_that_stays_broken_is_a_typed_error(server, clock, make_any, fault):
     """The error is ours and the httpx one of what happened, counts its attempts, and is one sentence."""
     server.default, as_httpx = BROKEN[fault][0](), BROKEN[fault][1]
-    client = make_either(clock=clock, timeout=patience(fault), max_retries=1)
+    client = make_any(clock=clock, timeout=patience(fault), max_retries=1)
     with pytest.raises(errors.ConnectionFailedError) as caught:
         client.rerank(**CALL)
     failure = caught.value
@@ -90,9 +111,9 @@ def test_a_connection_that_stays_broken_is_a_typed_error(server, clock, make_eit
 
 
 @pytest.mark.parametrize("fault", BROKEN)
-def test_a_broken_connection_is_not_kept(server, clock, make_either, fault):
+def test_a_broken_connection_is_not_kept(server, clock, make_any, fault):
     """After a failure no connection stays open, and the next call gets its own reply."""
-    client = make_either(clock=clock, timeout=patience(fault), max_retries=0)
+    client = make_any(clock=clock, timeout=patience(fault), max_retries=0)
     server.script(BROKEN[fault][0]())
     with pytest.raises(errors.ConnectionFailedError):
         client.rerank(**CALL)
@@ -100,10 +121,10 @@ def test_a_broken_connection_is_not_kept(server, clock, make_either, fault):
     assert ranking(client.rerank(**CALL)) == BEST_FIRST
 
 
-def test_a_refused_connection_is_a_connect_error(clock, make_either):
+def test_a_refused_connection_is_a_connect_error(clock, make_any):
     """A closed port is retried with waits on the clock. Then the error is ours and httpx's connect error."""
     with refusing_url() as url:
-        client = make_either(base_url=url, clock=clock)
+        client = make_any(base_url=url, clock=clock)
         started = time.monotonic()
         with pytest.raises(errors.ConnectionFailedError) as caught:
             client.rerank(**CALL)
@@ -113,9 +134,9 @@ def test_a_refused_connection_is_a_connect_error(clock, make_either):
     assert time.monotonic() - started < PROMPT_S
 
 
-def test_retry_remote_protocol_errors_can_be_turned_off(server, clock, make_either):
+def test_retry_remote_protocol_errors_can_be_turned_off(server, clock, make_any):
     """The official option keeps its meaning: False raises an early close at once."""
-    client = make_either(clock=clock)
+    client = make_any(clock=clock)
     server.default = hang_up()
     with pytest.raises(errors.ConnectionFailedError):
         client.rerank(**CALL, request_options={"retry_remote_protocol_errors": False})
@@ -123,25 +144,25 @@ def test_retry_remote_protocol_errors_can_be_turned_off(server, clock, make_eith
 
 
 @pytest.mark.parametrize("none", [{"max_retries": None}, {"timeout": None, "timeout_in_seconds": None}])
-def test_none_in_request_options_means_not_given(server, clock, make_either, none):
+def test_none_in_request_options_means_not_given(server, clock, make_any, none):
     """None is the client's default, not a TypeError."""
-    client = make_either(clock=clock, max_retries=1)
+    client = make_any(clock=clock, max_retries=1)
     server.script(hang_up())
     assert ranking(client.rerank(**CALL, request_options=none)) == BEST_FIRST
 
 
-def test_documents_of_a_generator_survive_a_retry(server, clock, make_either):
+def test_documents_of_a_generator_survive_a_retry(server, clock, make_any):
     """An iterator is read once; every attempt sends all of it."""
-    client = make_either(clock=clock)
+    client = make_any(clock=clock)
     server.script(hang_up(), error(503, "later"))
     documents = (text for text in CALL["documents"])
     assert ranking(client.rerank(**{**CALL, "documents": documents})) == BEST_FIRST
     assert [request.json["documents"] for request in server.requests] == [CALL["documents"]] * 3
 
 
-def test_a_connection_is_used_again(server, clock, make_either):
+def test_a_connection_is_used_again(server, clock, make_any):
     """Calls in a row need one connection, error replies and compressed ones included."""
-    client = make_either(clock=clock, strict=False)
+    client = make_any(clock=clock, strict=False)
     server.script(reply(json={"results": []}, encoding="gzip"), error(400, "no"), html(503))
     client.rerank(**CALL)
     with pytest.raises(errors.BadRequestError):
@@ -150,9 +171,9 @@ def test_a_connection_is_used_again(server, clock, make_either):
     assert server.n_connections == 1
 
 
-def test_a_connection_that_the_server_closed_is_replaced(server, clock, make_either):
+def test_a_connection_that_the_server_closed_is_replaced(server, clock, make_any):
     """A keep-alive that ran out while idle costs neither an error nor a wait."""
-    client = make_either(clock=clock)
+    client = make_any(clock=clock)
     client.rerank(**CALL)
     server.drop_connections()
     assert ranking(client.rerank(**CALL)) == BEST_FIRST
@@ -161,9 +182,9 @@ def test_a_connection_that_the_server_closed_is_replaced(server, clock, make_eit
 
 
 @pytest.mark.parametrize("race", [hang_up, reset])
-def test_a_connection_dropped_just_as_it_is_reused_is_replaced(server, clock, make_either, race):
+def test_a_connection_dropped_just_as_it_is_reused_is_replaced(server, clock, make_any, race):
     """The server hangs up on the second request of a connection: the call succeeds on a new one."""
-    client = make_either(clock=clock)
+    client = make_any(clock=clock)
     client.rerank(**CALL)
     server.script(race())
     assert ranking(client.rerank(**CALL)) == BEST_FIRST
@@ -231,12 +252,12 @@ def test_a_timeout_ends_an_attempt_that_drips(server, make_either, fault):
     assert "timeout" in str(caught.value)
 
 
-def test_the_deadline_of_a_call_outranks_the_clients(server, make_either):
+def test_the_deadline_of_a_call_outranks_the_clients(server, make_any):
     """``deadline=`` can be given with the call, also in request_options."""
     server.default = hang()
     with pytest.raises(errors.DeadlineExceededError, match=r"0\.05 s"):
-        make_either(deadline=0.05).rerank(**CALL)
-    client = make_either(deadline=60)
+        make_any(deadline=0.05).rerank(**CALL)
+    client = make_any(deadline=60)
     with pytest.raises(errors.DeadlineExceededError, match=r"0\.05 s"):
         client.rerank(**CALL, request_options={"deadline": 0.05})
 
@@ -245,9 +266,9 @@ def test_the_deadline_of_a_call_outranks_the_clients(server, make_either):
     ("options", "kind"),
     [({"timeout": TIMEOUT_S}, httpx.WriteTimeout), ({"deadline": TIMEOUT_S}, errors.DeadlineExceededError)],
 )
-def test_a_request_that_nobody_reads_is_given_up(server, clock, make_either, options, kind):
+def test_a_request_that_nobody_reads_is_given_up(server, clock, make_any, options, kind):
     """A server that takes no more bytes is a write timeout, or the deadline if that is sooner."""
-    client = make_either(max_retries=0, **options)
+    client = make_any(max_retries=0, **options)
     server.reply_before_body = stall()
     with pytest.raises(errors.TimeoutExceededError) as caught:
         client.rerank(**{**CALL, "documents": ["x" * 10_000_000] * 2})
@@ -268,9 +289,9 @@ def test_a_dripped_error_is_ended_too(server, make_either):
 
 
 @pytest.mark.parametrize("headers", [{"retry-after": "301"}, {"retry-after-ms": "301000"}])
-def test_a_wait_beyond_the_deadline_fails_at_once(server, clock, make_either, headers):
+def test_a_wait_beyond_the_deadline_fails_at_once(server, clock, make_any, headers):
     """A hint is never shortened: what cannot be waited for is raised with the hint on it."""
-    client = make_either(clock=clock)
+    client = make_any(clock=clock)
     server.default = error(429, "slow down", headers=headers)
     with pytest.raises(errors.TooManyRequestsError, match="301 s") as caught:
         client.rerank(**CALL)
@@ -315,9 +336,9 @@ BODIES = {
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_the_status_decides_the_class(server, clock, make_either, status):
+def test_the_status_decides_the_class(server, clock, make_any, status):
     """Each status has one class, whatever the body is. Only failures that may pass are retried."""
-    client = make_either(clock=clock, max_retries=1)
+    client = make_any(clock=clock, max_retries=1)
     for content, expected in BODIES.values():
         server.default = reply(status, body=content, headers={"x-request-id": "r1"})
         server.requests.clear()
@@ -334,18 +355,18 @@ def test_the_status_decides_the_class(server, clock, make_either, status):
         assert failure.request_id in str(failure)
 
 
-def test_a_deep_error_body_is_text(server, clock, make_either):
+def test_a_deep_error_body_is_text(server, clock, make_any):
     """An error body that no parser can take does not hide the status."""
     server.default = reply(400, body=b"[" * 100_000)
     with pytest.raises(errors.BadRequestError):
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
 
 
-def test_a_monthly_quota_is_not_repeated(server, clock, make_either):
+def test_a_monthly_quota_is_not_repeated(server, clock, make_any):
     """No sane wait clears it."""
     server.default = error(429, "You are using a Trial key, which is limited to 1000 API calls / month.")
     with pytest.raises(errors.QuotaExceededError):
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
     assert (len(server.requests), clock.sleeps) == (1, [])
 
 
@@ -397,9 +418,9 @@ INVALID = {
 
 
 @pytest.mark.parametrize("fault", INVALID)
-def test_an_invalid_answer_is_never_handed_out(server, clock, make_either, fault):
+def test_an_invalid_answer_is_never_handed_out(server, clock, make_any, fault):
     """A 200 that breaks the contract is a typed error. It is not retried and quotes no document."""
-    client = make_either(clock=clock)
+    client = make_any(clock=clock)
     server.default = INVALID[fault]()
     with pytest.raises(errors.InvalidResponseError) as caught:
         client.rerank(**CALL)
@@ -409,47 +430,47 @@ def test_an_invalid_answer_is_never_handed_out(server, clock, make_either, fault
     assert len(str(caught.value)) < 500
 
 
-def test_results_beyond_top_n_are_cut(server, clock, make_either):
+def test_results_beyond_top_n_are_cut(server, clock, make_any):
     """Some servers ignore top_n."""
     server.default = answering((0, 0.4), (1, 0.5))
-    assert ranking(make_either(clock=clock).rerank(**CALL, top_n=1)) == [1]
+    assert ranking(make_any(clock=clock).rerank(**CALL, top_n=1)) == [1]
 
 
-def test_an_index_that_is_a_whole_float_is_read(server, clock, make_either):
+def test_an_index_that_is_a_whole_float_is_read(server, clock, make_any):
     """Some servers compute indices as floats. 0.5 is not an index."""
     server.default = answering((1.0, 0.1), (0.0, 0.4))
-    assert ranking(make_either(clock=clock).rerank(**CALL)) == [0, 1]
+    assert ranking(make_any(clock=clock).rerank(**CALL)) == [0, 1]
     server.default = answering((0.5, 0.1))
     with pytest.raises(errors.InvalidResponseError, match="index"):
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
 
 
 NOT_DEPLOYED = "model bge-x is not deployed"
 
 
 @pytest.mark.parametrize("body", [{"error": {"message": NOT_DEPLOYED}}, {"detail": NOT_DEPLOYED}])
-def test_a_success_with_an_error_inside_shows_the_servers_words(server, clock, make_either, body):
+def test_a_success_with_an_error_inside_shows_the_servers_words(server, clock, make_any, body):
     """The message, the body, the status and the headers are on the error."""
     server.default = reply(json=body)
     with pytest.raises(errors.InvalidResponseError, match=f"answered 200 with an error: {NOT_DEPLOYED}") as caught:
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
     assert (caught.value.body, caught.value.status_code) == (body, 200)
     assert caught.value.headers["content-type"] == "application/json"
 
 
-def test_results_out_of_order_are_sorted(server, clock, make_either):
+def test_results_out_of_order_are_sorted(server, clock, make_any):
     """Best first, ties by index, whatever order they came in."""
     server.default = answering((2, 0.5), (0, 0.1), (3, 0.9), (1, 0.5))
-    response = make_either(clock=clock).rerank(**{**CALL, "documents": list("abcd")})
+    response = make_any(clock=clock).rerank(**{**CALL, "documents": list("abcd")})
     assert ranking(response) == [3, 1, 2, 0]
 
 
-def test_an_echoed_document_stays_out_of_the_error(server, clock, make_either):
+def test_an_echoed_document_stays_out_of_the_error(server, clock, make_any):
     """The text of the error does not contain what the reply says about documents."""
     item = {"index": 0, "relevance_score": SECRET_DOCUMENT, "document": {"text": SECRET_DOCUMENT}}
     server.default = reply(json={"results": [item]})
     with pytest.raises(errors.InvalidResponseError) as caught:
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
     assert SECRET_DOCUMENT not in f"{caught.value}{caught.value!r}"
 
 
@@ -475,9 +496,9 @@ def _with_status(status, inner):
 
 
 @pytest.mark.parametrize("fault", TOO_LARGE)
-def test_a_reply_past_the_cap_is_refused(server, clock, make_either, fault):
+def test_a_reply_past_the_cap_is_refused(server, clock, make_any, fault):
     """Neither a huge body nor a bomb is read to its end, and memory stays near the cap."""
-    client = make_either(clock=clock, max_response_bytes=CAP, strict=False)
+    client = make_any(clock=clock, max_response_bytes=CAP, strict=False)
     client.rerank(**CALL)
     server.default = TOO_LARGE[fault]()
     tracemalloc.start()
@@ -495,21 +516,21 @@ def test_a_reply_past_the_cap_is_refused(server, clock, make_either, fault):
     assert ranking(client.rerank(**CALL)) == []
 
 
-def test_a_reply_within_the_cap_is_read(server, clock, make_either):
+def test_a_reply_within_the_cap_is_read(server, clock, make_any):
     """The cap counts decompressed bytes, and a reply just below it passes."""
-    client = make_either(clock=clock, max_response_bytes=CAP, strict=False)
+    client = make_any(clock=clock, max_response_bytes=CAP, strict=False)
     server.script(huge(CAP - 70_000), huge(CAP - 70_000, chunked=True), gzip_bomb(0))
     for _ in range(3):
         assert ranking(client.rerank(**CALL)) == []
 
 
-def test_compressed_answers_are_read(server, clock, make_either):
+def test_compressed_answers_are_read(server, clock, make_any):
     """gzip and deflate, whole and in chunks, also when deflate is the bare stream."""
     import zlib
 
     packer = zlib.compressobj(wbits=-15)
     bare = packer.compress(b'{"results": []}') + packer.flush()
-    client = make_either(clock=clock, strict=False)
+    client = make_any(clock=clock, strict=False)
     empty = {"results": []}
     server.script(
         reply(json=empty, encoding="gzip"),
@@ -527,12 +548,12 @@ def test_compressed_answers_are_read(server, clock, make_either):
 
 @pytest.mark.parametrize("status", [307, 308])
 @pytest.mark.parametrize("form", ["absolute", "path", "relative"])
-def test_a_redirect_within_the_origin_is_followed(server, clock, make_either, status, form):
+def test_a_redirect_within_the_origin_is_followed(server, clock, make_any, status, form):
     """Method, body and key are kept."""
     server.path = "/v2/rerank-moved"
     where = {"absolute": server.url + server.path, "path": server.path, "relative": "rerank-moved"}
     server.script(redirect(status, where[form]))
-    assert ranking(make_either(clock=clock).rerank(**CALL)) == BEST_FIRST
+    assert ranking(make_any(clock=clock).rerank(**CALL)) == BEST_FIRST
     first, second = server.requests
     assert (second.method, second.path) == ("POST", "/v2/rerank-moved")
     assert second.body == first.body
@@ -541,11 +562,11 @@ def test_a_redirect_within_the_origin_is_followed(server, clock, make_either, st
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305])
-def test_a_redirect_that_would_drop_the_body_is_an_error(server, clock, make_either, status):
+def test_a_redirect_that_would_drop_the_body_is_an_error(server, clock, make_any, status):
     """The error names the target. No other request is sent."""
     server.default = redirect(status, "/v2/moved")
     with pytest.raises(errors.RedirectError, match="/v2/moved") as caught:
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
     assert (caught.value.status_code, caught.value.location) == (status, "/v2/moved")
     assert len(server.requests) == 1
 
@@ -561,12 +582,12 @@ def test_a_redirect_that_would_drop_the_body_is_an_error(server, clock, make_eit
         "http://user:word@127.0.0.1:{port}/v2/rerank",
     ],
 )
-def test_the_key_never_crosses_origins(server, clock, make_either, status, target):
+def test_the_key_never_crosses_origins(server, clock, make_any, status, target):
     """Another port, host, scheme or user is another origin. It is an error, and nothing is sent there."""
     with Server() as other:
         server.default = redirect(status, target.format(other=other.port, port=server.port))
         with pytest.raises(errors.RedirectError) as caught:
-            make_either(clock=clock).rerank(**CALL)
+            make_any(clock=clock).rerank(**CALL)
         assert other.n_connections == 0
     assert (caught.value.attempts, len(server.requests)) == (1, 1)
 
@@ -574,12 +595,12 @@ def test_the_key_never_crosses_origins(server, clock, make_either, status, targe
 @pytest.mark.parametrize(
     "target", ["http:\\\\127.0.0.1:{other}/v2", "\\\\127.0.0.1:{other}/v2", "http:127.0.0.1:{other}/"]
 )
-def test_a_disguised_target_gets_no_key(server, clock, make_either, target):
+def test_a_disguised_target_gets_no_key(server, clock, make_any, target):
     """A location that a browser may read as another host is a path here, or an error. Nothing is sent elsewhere."""
     with Server() as other:
         server.default = redirect(307, target.format(other=other.port))
         with pytest.raises(errors.CohereRerankError):
-            make_either(clock=clock).rerank(**CALL)
+            make_any(clock=clock).rerank(**CALL)
         assert other.n_connections == 0
 
 
@@ -603,53 +624,53 @@ def test_a_redirect_to_what_httpx_takes_for_no_address_is_an_error(server, clock
     assert len(server.requests) == 1
 
 
-def test_a_redirect_loop_ends(server, clock, make_either):
+def test_a_redirect_loop_ends(server, clock, make_any):
     """A few hops are followed, then the redirect is the error."""
     server.default = redirect(307, "/v2/rerank")
     with pytest.raises(errors.RedirectError):
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
     assert 2 <= len(server.requests) <= 10
 
 
 # Certificates ------------------------------------------------------------------------------------
 
 
-def test_a_self_signed_certificate_fails_at_once(clock, make_either):
+def test_a_self_signed_certificate_fails_at_once(clock, make_any):
     """One handshake, no wait, no request; ours and httpx's connect error."""
     with Server(tls="self-signed") as server:
-        client = make_either(base_url=server.url, clock=clock)
+        client = make_any(base_url=server.url, clock=clock)
         with pytest.raises(errors.CertificateError, match="certificate") as caught:
             client.rerank(**CALL)
         assert isinstance(caught.value, httpx.ConnectError)
         assert (caught.value.attempts, clock.sleeps, server.requests) == (1, [], [])
 
 
-def test_a_private_authority_is_trusted_when_named(clock, make_either, monkeypatch, tmp_path):
+def test_a_private_authority_is_trusted_when_named(clock, make_any, monkeypatch, tmp_path):
     """SSL_CERT_FILE is used, and a certificate for another host is still rejected."""
     with Server(tls="trusted") as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.write_authority(tmp_path / "ca.pem")))
-        assert ranking(make_either(base_url=server.url, clock=clock).rerank(**CALL)) == BEST_FIRST
-        elsewhere = make_either(base_url=server.url.replace("127.0.0.1", "localhost"), clock=clock)
+        assert ranking(make_any(base_url=server.url, clock=clock).rerank(**CALL)) == BEST_FIRST
+        elsewhere = make_any(base_url=server.url.replace("127.0.0.1", "localhost"), clock=clock)
         with pytest.raises(errors.CertificateError):
             elsewhere.rerank(**CALL)
 
 
 @pytest.mark.parametrize("fault", ["hang up", "reset inside the body", "truncated body"])
-def test_a_broken_tls_connection_is_tried_again(clock, make_either, monkeypatch, tmp_path, fault):
+def test_a_broken_tls_connection_is_tried_again(clock, make_any, monkeypatch, tmp_path, fault):
     """Faults inside TLS are the same faults."""
     with Server(tls="trusted") as server:
         monkeypatch.setenv("SSL_CERT_FILE", str(server.write_authority(tmp_path / "ca.pem")))
         server.script(BROKEN[fault][0]())
-        assert ranking(make_either(base_url=server.url, clock=clock).rerank(**CALL)) == BEST_FIRST
+        assert ranking(make_any(base_url=server.url, clock=clock).rerank(**CALL)) == BEST_FIRST
         assert len(server.requests) == 2
 
 
-def test_the_wrong_scheme_is_a_typed_error(server, clock, make_either):
+def test_the_wrong_scheme_is_a_typed_error(server, clock, make_any):
     """https to an http port, and http to an https port."""
     with pytest.raises(errors.ConnectionFailedError):
-        make_either(base_url=f"https://127.0.0.1:{server.port}", clock=clock, timeout=2).rerank(**CALL)
+        make_any(base_url=f"https://127.0.0.1:{server.port}", clock=clock, timeout=2).rerank(**CALL)
     with Server(tls="trusted") as secure, pytest.raises(errors.ConnectionFailedError):
-        make_either(base_url=f"http://127.0.0.1:{secure.port}", clock=clock, timeout=2).rerank(**CALL)
+        make_any(base_url=f"http://127.0.0.1:{secure.port}", clock=clock, timeout=2).rerank(**CALL)
 
 
 def test_a_callers_own_httpx_client_gives_the_same_errors(server, clock):
@@ -665,36 +686,36 @@ def test_a_callers_own_httpx_client_gives_the_same_errors(server, clock):
             ClientV2("k", base_url=secure.url, httpx_client=own, clock=clock).rerank(**CALL)
 
 
-def test_the_target_of_a_redirect_keeps_its_own_query(server, make_either):
+def test_the_target_of_a_redirect_keeps_its_own_query(server, make_any):
     """The parameters of the call belong to the first address."""
     server.script(redirect(307, "/v2/rerank?token=1"))
-    make_either().rerank(**CALL, request_options={"additional_query_parameters": {"a": 1}})
+    make_any().rerank(**CALL, request_options={"additional_query_parameters": {"a": 1}})
     assert [request.path for request in server.requests] == ["/v2/rerank?a=1", "/v2/rerank?token=1"]
 
 
-def test_a_mark_before_the_json_is_passed_over(server, make_either):
+def test_a_mark_before_the_json_is_passed_over(server, make_any):
     """Some servers begin UTF-8 with a byte order mark."""
     server.default = reply(body=b"\xef\xbb\xbf" + b'{"results": [{"index": 0, "relevance_score": 0.5}]}')
-    assert make_either(strict=False).rerank(**CALL).results[0].index == 0
+    assert make_any(strict=False).rerank(**CALL).results[0].index == 0
 
 
 @pytest.mark.parametrize("status", [200, 404, 405, 501])
-def test_a_page_of_html_asks_to_check_base_url(server, clock, make_either, status):
+def test_a_page_of_html_asks_to_check_base_url(server, clock, make_any, status):
     """A website or a catch-all page is at this address, and not an API."""
     server.default = html(status)
     with pytest.raises(errors.CohereRerankError, match=r"HTML page.*check base_url.*doctor") as caught:
-        make_either(clock=clock).rerank(**CALL)
+        make_any(clock=clock).rerank(**CALL)
     assert caught.value.status_code == status
     assert caught.value.attempts == 1
 
 
-def test_tls_and_plain_http_are_told_apart(server, clock, make_either):
+def test_tls_and_plain_http_are_told_apart(server, clock, make_any):
     """Each mistake has its own hint."""
     secure = server.url.replace("http://", "https://")
     with pytest.raises(errors.ConnectionFailedError, match="does not speak TLS on this port; check base_url: http://"):
-        make_either(clock=clock, base_url=secure, max_retries=0).rerank(**CALL)
+        make_any(clock=clock, base_url=secure, max_retries=0).rerank(**CALL)
     with Server(tls="self-signed") as encrypted:
         plain = encrypted.url.replace("https://", "http://")
         with pytest.raises(errors.ConnectionFailedError, match="check base_url") as caught:
-            make_either(clock=clock, base_url=plain, max_retries=0).rerank(**CALL)
+            make_any(clock=clock, base_url=plain, max_retries=0).rerank(**CALL)
     assert caught.value.is_disconnect
