@@ -128,30 +128,40 @@ class AsyncRunner(BaseRunner):
     async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         circuit = self._circuit()
         if circuit is None:
-            return await self._attempt_limited(part, deadline)
+            return await self._attempt_with_keys(part, deadline)
         with self._guarded(circuit, part):
-            return await self._attempt_limited(part, deadline)
+            return await self._attempt_with_keys(part, deadline)
 
-    async def _attempt_limited(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        limiter = self._limiter()
-        if limiter is None:
-            reply = await self._send(part, deadline)
-        else:
-            self._sender()  # the imports of the first call must not delay a request that has its permit
-            start_s = self.clock.monotonic()
-            await limiter.acquire_async(self.clock, deadline, part.call.traffic_class)
-            part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
-            try:
-                reply = await self._send(part, deadline)
-                self._report_response(limiter, reply)
-            finally:
-                limiter.release()
-        return self._decode(part, reply), reply
-
-    async def _send(self, part: Part, deadline: Deadline) -> Reply:
+    async def _attempt_with_keys(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        """Send the request with one key after another, until one does not get a 429."""
         while True:
-            start_s = self._start_request(part)
-            reply = await self._sender().send(self.config, part, await self._key(deadline), deadline)
+            index, secret = self._next_key()
+            reply = await self._send_limited(part, deadline, secret, index)
+            try:
+                return self._decode(part, reply), reply
+            except ApiError as error:
+                if not self._try_next_key(index, error):
+                    raise
+
+    async def _send_limited(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
+        limiter = self._limiter(secret)
+        if limiter is None:
+            return await self._send(part, deadline, secret, index)
+        self._sender()  # the imports of the first call must not delay a request that has its permit
+        start_s = self.clock.monotonic()
+        await limiter.acquire_async(self.clock, deadline, part.call.traffic_class)
+        part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
+        try:
+            reply = await self._send(part, deadline, secret, index)
+            self._report_response(limiter, reply)
+        finally:
+            limiter.release()
+        return reply
+
+    async def _send(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
+        while True:
+            start_s = self._start_request(part, index)
+            reply = await self._sender().send(self.config, part, await self._key(secret, deadline), deadline)
             self._end_request(reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
@@ -165,8 +175,8 @@ class AsyncRunner(BaseRunner):
             sender = self._state.set_sender_once(AsyncSender(self.config, self._httpx_client))
         return sender
 
-    async def _key(self, deadline: Deadline) -> Secret | None:
-        secret = self.config.api_key
+    async def _key(self, secret: Secret | None, deadline: Deadline) -> Secret | None:
+        """Return the key as text. A function of the caller makes it anew for each request."""
         if secret is None and self.config.needs_key:
             raise missing_key_error()
         if secret is None or isinstance(secret.value, str):

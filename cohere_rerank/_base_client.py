@@ -6,12 +6,12 @@ A client is constructed when a program starts, so this module imports little. `_
 from __future__ import annotations
 
 from ._counters import UsageCounters
-from ._settings import Config, Secret
+from ._settings import Config, checked_key
 from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Executor
     from os import PathLike
     from ssl import SSLContext
@@ -87,7 +87,7 @@ class BaseClient:
 
     def __init__(
         self,
-        api_key: ApiKey | None = None,
+        api_key: ApiKey | Sequence[ApiKey] | None = None,
         *,
         base_url: str | None = None,
         rerank_url: str | None = None,
@@ -126,7 +126,8 @@ class BaseClient:
 
         Args:
             api_key: The key, or a function that returns it and is called before every request. An empty string sends
-                no Authorization header. Default: the variable CO_API_KEY, then COHERE_API_KEY.
+                no Authorization header. A list of keys: each has its own *limit*, and a request that gets a 429 is sent
+                again with the next one. Default: the variable CO_API_KEY, then COHERE_API_KEY.
             base_url: ``https://host``, with a prefix, a version or the full endpoint; or ``local:`` for the engine
                 inside this process. Default: the variable CO_API_URL, then *environment*.
             rerank_url: The full address of the endpoint, used exactly as it is, with a query if it has one. It has
@@ -192,7 +193,7 @@ class BaseClient:
             InvalidRequestError: A setting has the wrong type or is out of its range.
         """
         self._config = Config(
-            api_key=None if api_key is None else Secret(api_key),
+            api_key=checked_key(api_key),
             base_url=base_url,
             rerank_url=rerank_url,
             environment=environment,

@@ -12,6 +12,7 @@ from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
 from ._error_bodies import is_busy, request_id
+from ._settings import SecretList
 from ._trace import CallTrace
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
@@ -25,8 +26,10 @@ from .errors import (
     ConnectionFailedError,
     InvalidResponseError,
     MissingApiKeyError,
+    QuotaExceededError,
     RateLimitWaitError,
     ScorerError,
+    TooManyRequestsError,
 )
 from .types.parsing import set_call_info
 from .types.response import CallInfo
@@ -41,7 +44,7 @@ if TYPE_CHECKING:
     from ._base_client import ClientState
     from ._clock import Clock
     from ._retry import RetryBudget, RetryLoop, RetryPolicy
-    from ._settings import Config
+    from ._settings import Config, Secret
     from ._transport.http import Reply
     from ._wire.call import Call, Part
     from .limits.circuit_breaker import SharedCircuit
@@ -150,12 +153,13 @@ class BaseRunner:
         except Exception:  # noqa: BLE001 - the caller's function must not break a call
             _log.exception("on_event failed for a %s; the call continues", event)
 
-    def _start_request(self, part: Part) -> float:
+    def _start_request(self, part: Part, key_index: int | None) -> float:
         """Count a request, and return the time when it starts."""
         self.count("requests")
         attempt = part.call.trace.start_request()
         if self.config.on_event is not None:
-            self._emit("RequestEvent", address=self.config.base_url, attempt=attempt, n_documents=part.n_documents)
+            fields = {"attempt": attempt, "n_documents": part.n_documents, "key_index": key_index}
+            self._emit("RequestEvent", address=self.config.base_url, **fields)
         return self.clock.monotonic()
 
     def _end_request(self, reply: Reply, start_s: float) -> None:
@@ -209,7 +213,8 @@ class BaseRunner:
         policy = self._policy(part.call)
         if policy.max_retries == 0 or not policy.should_retry(error):
             return None
-        is_limited, can_wait = self._limiter() is not None, self.config.fallback is None
+        is_limited = self.config.limit is not None and not self.config.is_local
+        can_wait = self.config.fallback is None
         return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=is_limited, can_wait=can_wait)
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
@@ -325,8 +330,37 @@ class BaseRunner:
         if state is not None:
             self._emit("BreakerEvent", address=self.config.base_url, state=state)
 
-    def _limiter(self) -> Limiter | None:
-        """Return the limiter of the client, or None without a limit."""
+    def _next_key(self) -> tuple[int | None, Secret | None]:
+        """Return the key for the next request, with its position if the client has several."""
+        keys = self.config.api_key
+        if not isinstance(keys, SecretList):
+            return None, keys
+        now_s = self.clock.monotonic()
+        limiters = map(self._limiter, keys.secrets)
+        index = keys.ring.choose(now_s, [0.0 if each is None else each.expected_wait_s(now_s) for each in limiters])
+        return index, keys.secrets[index]
+
+    def _try_next_key(self, index: int | None, error: ApiError) -> bool:
+        """Return whether to send the request again with another key, because this one got a 429.
+
+        The error says which key was sent. It asks to wait no longer than until the first key may be used again.
+        """
+        keys = self.config.api_key
+        if index is None or not isinstance(keys, SecretList):
+            return False
+        error.key_index = index
+        if not isinstance(error, TooManyRequestsError) or is_busy(error.status_code, error.body):
+            return False
+        now_s, is_used_up = self.clock.monotonic(), isinstance(error, QuotaExceededError)
+        if keys.ring.record_rejection(index, now_s, error.retry_after, is_used_up=is_used_up):
+            _log.info("status 429 for api_key[%d]: sending with another key", index)
+            return True
+        if error.retry_after is not None:
+            error.retry_after = min(error.retry_after, max(0.0, keys.ring.wait_s(now_s)))
+        return False
+
+    def _limiter(self, key: Secret | None) -> Limiter | None:
+        """Return the limiter of a key, or None without a limit."""
         config = self.config
         if config.limit is None or config.is_local:
             return None
@@ -336,7 +370,7 @@ class BaseRunner:
         return limiter_for(
             config.limit,
             address=rerank_url(config.base_url),
-            key=getattr(config.api_key, "value", None),
+            key=None if key is None else key.value,
             clock=config.clock,
             is_cohere=is_cohere(config.base_url),
             wait_error=rate_limit_wait_error,

@@ -137,30 +137,40 @@ class Runner(BaseRunner):
     def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
         circuit = self._circuit()
         if circuit is None:
-            return self._attempt_limited(part, deadline)
+            return self._attempt_with_keys(part, deadline)
         with self._guarded(circuit, part):
-            return self._attempt_limited(part, deadline)
+            return self._attempt_with_keys(part, deadline)
 
-    def _attempt_limited(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
-        limiter = self._limiter()
-        if limiter is None:
-            reply = self._send(part, deadline)
-        else:
-            self._sender()  # the imports of the first call must not delay a request that has its permit
-            start_s = self.clock.monotonic()
-            limiter.acquire(self.clock, deadline, part.call.traffic_class)
-            part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
-            try:
-                reply = self._send(part, deadline)
-                self._report_response(limiter, reply)
-            finally:
-                limiter.release()
-        return self._decode(part, reply), reply
-
-    def _send(self, part: Part, deadline: Deadline) -> Reply:
+    def _attempt_with_keys(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        """Send the request with one key after another, until one does not get a 429."""
         while True:
-            start_s = self._start_request(part)
-            reply = self._sender().send(self.config, part, self._key(), deadline)
+            index, secret = self._next_key()
+            reply = self._send_limited(part, deadline, secret, index)
+            try:
+                return self._decode(part, reply), reply
+            except ApiError as error:
+                if not self._try_next_key(index, error):
+                    raise
+
+    def _send_limited(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
+        limiter = self._limiter(secret)
+        if limiter is None:
+            return self._send(part, deadline, secret, index)
+        self._sender()  # the imports of the first call must not delay a request that has its permit
+        start_s = self.clock.monotonic()
+        limiter.acquire(self.clock, deadline, part.call.traffic_class)
+        part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
+        try:
+            reply = self._send(part, deadline, secret, index)
+            self._report_response(limiter, reply)
+        finally:
+            limiter.release()
+        return reply
+
+    def _send(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
+        while True:
+            start_s = self._start_request(part, index)
+            reply = self._sender().send(self.config, part, self._key(secret), deadline)
             self._end_request(reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
@@ -174,8 +184,8 @@ class Runner(BaseRunner):
             sender = self._state.set_sender_once(Sender(self.config, self._httpx_client))
         return sender
 
-    def _key(self) -> Secret | None:
-        secret = self.config.api_key
+    def _key(self, secret: Secret | None) -> Secret | None:
+        """Return the key as text. A function of the caller makes it anew for each request."""
         if secret is None and self.config.needs_key:
             raise missing_key_error()
         if secret is None or isinstance(secret.value, str):

@@ -16,7 +16,7 @@ from .errors import InvalidRequestError, MissingApiKeyError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from typing import Any
 
     from ._clock import Clock
@@ -53,13 +53,54 @@ class Secret:
         return "<secret>"
 
 
+class SecretList:
+    """Several keys, and the state that all copies of a client share: which of them sends the next request.
+
+    Raises:
+        InvalidRequestError: There is no key, or one is not valid, or two are equal.
+    """
+
+    __slots__ = ("ring", "secrets")
+
+    def __init__(self, values: Sequence[ApiKey]) -> None:
+        from ._key_ring import KeyRing
+
+        if not values:
+            raise InvalidRequestError("api_key must not be an empty list; pass at least one key")
+        self.secrets = tuple(Secret(value, f"api_key[{index}]") for index, value in enumerate(values))
+        for index, value in enumerate(values):
+            if value == "":
+                raise InvalidRequestError(f"api_key[{index}] is empty; remove it from the list")
+            if value in values[:index]:
+                raise InvalidRequestError(
+                    f"api_key[{index}] is the same key as api_key[{values.index(value)}]; remove one of them"
+                )
+        self.ring = KeyRing(len(values))
+
+    def __repr__(self) -> str:
+        return f"<{len(self.secrets)} secrets>"
+
+
+def checked_key(api_key: ApiKey | Sequence[ApiKey] | None) -> Secret | SecretList | None:
+    """Return the key or the keys that the caller passed."""
+    if api_key is None:
+        return None
+    if isinstance(api_key, (list, tuple)):
+        return SecretList(api_key) if len(api_key) != 1 else Secret(api_key[0])
+    if not isinstance(api_key, str) and not callable(api_key):
+        raise InvalidRequestError(
+            f"api_key must be a string, a function that returns one, or a list of these, got {type(api_key).__name__}"
+        )
+    return Secret(api_key)
+
+
 class Config:
     """The checked settings of a client. Immutable by convention; `replace` returns a changed copy."""
 
     def __init__(
         self,
         *,
-        api_key: ApiKey | Secret | None,
+        api_key: ApiKey | Sequence[ApiKey] | Secret | SecretList | None,
         base_url: str | None,
         rerank_url: str | None = None,
         environment: Any = None,
@@ -100,7 +141,9 @@ class Config:
         self.params: Mapping[str, Any] | None = _checked_params(params)
         self.proxy = None if proxy is None else checked_proxy(proxy)
         self.verify = _checked_verify(verify)
-        self.api_key = api_key if isinstance(api_key, Secret) else _find_key(api_key, self.needs_key)
+        self.api_key: Secret | SecretList | None = (
+            api_key if isinstance(api_key, (Secret, SecretList)) else _find_key(api_key, self.needs_key)
+        )
         self.client_name = None if client_name is None else header_value("client_name", client_name)
         self.timeout = seconds("timeout", timeout)
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
@@ -122,6 +165,11 @@ class Config:
             raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
         self.scorer = scorer
         self.limit: Limit | None = _checked_limit(limit)
+        if isinstance(self.api_key, SecretList) and getattr(limit, "store", None) is not None:
+            raise InvalidRequestError(
+                f"limit has a store, which counts the requests of one key, but api_key has {len(self.api_key.secrets)} "
+                "keys; use one client with a store of its own for each key"
+            )
         self.cache: ScoreCache | None = _checked_cache(cache)
         self.tag: str | None = _checked_tag(tag)
         self.dialect: DialectName | None = _checked_dialect(dialect)
@@ -190,7 +238,8 @@ class Config:
         # pickle uses the key of its own environment. A function that returns the key is pickled by name.
         state = dict(vars(self))
         _check_picklable(self)
-        if self.api_key is not None and isinstance(self.api_key.value, str) and self.api_key.value:
+        secrets = self.api_key.secrets if isinstance(self.api_key, SecretList) else (self.api_key,)
+        if any(secret is not None and isinstance(secret.value, str) and secret.value for secret in secrets):
             state["api_key"] = None
         return state
 
@@ -201,13 +250,13 @@ class Config:
             self.api_key = None if key is None else Secret(key)
 
 
-def _find_key(api_key: ApiKey | None, needs_key: bool) -> Secret | None:
+def _find_key(api_key: Any, needs_key: bool) -> Secret | SecretList | None:
     """Return the key in the official order: the argument, CO_API_KEY, COHERE_API_KEY.
 
     An empty argument means that no key is sent.
     """
     if api_key is not None:
-        return Secret(api_key)
+        return checked_key(api_key)
     if not needs_key:
         return None
     key = key_from_environment()

@@ -96,6 +96,7 @@ class CohereRerankError(Exception):
     waited_s: float = 0.0
     retry_after: float | None = None
     part: str | None = None
+    key_index: int | None = None
 
     def __init__(self, message: str = "") -> None:
         Exception.__init__(self, message)
@@ -109,6 +110,8 @@ class CohereRerankError(Exception):
             details.append(f"request id {self.request_id}")
         if self.attempts > 1:
             details.append(f"{self.attempts} attempts")
+        if self.key_index is not None:
+            details.append(f"sent with api_key[{self.key_index}]")
         return f"{self.message} ({', '.join(details)})" if details else self.message
 
     def __repr__(self) -> str:

@@ -35,11 +35,13 @@ class RequestEvent(Event):
         address: The base URL of the client.
         attempt: The number of the request within its call, from 1. Parts of a split list count too.
         n_documents: The number of documents in the request.
+        key_index: The position of the key in ``api_key=[...]``. None if the client has one key.
     """
 
     address: str
     attempt: int
     n_documents: int
+    key_index: int | None = None
 
 
 @dataclass(frozen=True)

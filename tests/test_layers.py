@@ -26,6 +26,7 @@ LAYERS: list[tuple[set[str], str]] = [
             "_extras",
             "_file_lock",
             "_json_lines",
+            "_key_ring",
             "_progress",
             "_result_base",
             "_result_type",

@@ -121,6 +121,13 @@ class Limiter:
         if self._memory is not None:
             self._memory.on_complete(self._limit, now_s)
 
+    def expected_wait_s(self, now_s: float) -> float:
+        """Return how long a request that comes now would wait at least, in seconds."""
+        with self._lock:
+            position, is_full = len(self._queue), self._is_full()
+        wait_s = self._wait_s(now_s, position)
+        return max(wait_s, (position + 1) * max(self._completion_interval_s, _POLL_MIN_S)) if is_full else wait_s
+
     def on_response(self, clock: Clock, status: int, headers: Mapping[str, str], retry_after_s: float | None) -> None:
         """Learn from a response. A 429 pauses all requests under this limit.
 

@@ -144,7 +144,7 @@ class CommonArguments(_OptionalArguments, total=False):
 class ClientOptions(TypedDict, total=False):
     """The settings that ``ClientV2.with_options`` can change. None keeps the client's own."""
 
-    api_key: ApiKey | None
+    api_key: ApiKey | Sequence[ApiKey] | None
     base_url: str | None
     rerank_url: str | None
     client_name: str | None

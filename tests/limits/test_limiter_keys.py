@@ -15,7 +15,12 @@ from cohere_rerank.testing import FakeClock
 
 
 def limiter_of(key="k", url="https://api.example", limit="trial", client=ClientV2, **options):
-    return calls_of(client(key, base_url=url, limit=limit, **options))._limiter()
+    return own_limiter(client(key, base_url=url, limit=limit, **options))
+
+
+def own_limiter(client):
+    calls = calls_of(client)
+    return calls._limiter(calls.config.api_key)
 
 
 def test_clients_with_the_same_key_limit_and_address_share_a_limiter():
@@ -85,7 +90,7 @@ def test_the_presets_are_the_documented_limits():
 
 def _child(client, queue):
     clock = SystemClock()
-    limiter = calls_of(client)._limiter()
+    limiter = own_limiter(client)
     limiter.acquire(clock, Deadline(clock, 5), 0)
     limiter.release()
     queue.put(os.getpid())
@@ -96,7 +101,7 @@ def _child(client, queue):
 def test_a_forked_process_has_a_limiter_of_its_own():
     """Even if a thread of the parent holds the lock at the moment of the fork."""
     client = ClientV2("fork", base_url="https://api.example", limit=RateLimit(per_minute=1))
-    clock, limiter = SystemClock(), calls_of(client)._limiter()
+    clock, limiter = SystemClock(), own_limiter(client)
     limiter.acquire(clock, Deadline(clock, 5), 0)
     limiter.release()
     context = multiprocessing.get_context("fork")
