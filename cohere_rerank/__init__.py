@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ._raw_response import RawClientV2 as RawClientV2
     from ._raw_response import RawResponse as RawResponse
     from ._retry import RetryPolicy as RetryPolicy
-    from ._transport.http import DefaultAioHttpClient as DefaultAioHttpClient
-    from ._transport.http import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
+    from ._transport.default_clients import DefaultAioHttpClient as DefaultAioHttpClient
+    from ._transport.default_clients import DefaultAsyncHttpxClient as DefaultAsyncHttpxClient
     from .async_client import AsyncClientV2 as AsyncClientV2
     from .batch import BatchProgress as BatchProgress
     from .cache import ScoreCache as ScoreCache
@@ -76,7 +76,7 @@ if TYPE_CHECKING:
     from .v1 import Client as Client
 
 _MODULES = {
-    "_transport.http": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
+    "_transport.default_clients": ("DefaultAioHttpClient", "DefaultAsyncHttpxClient"),
     "_retry": ("RetryPolicy",),
     "async_client": ("AsyncClientV2",),
     "_clock": ("Clock",),

@@ -44,3 +44,7 @@ class WriteTimeout(ExchangeTimeout):
 
 class PoolTimeout(ExchangeTimeout):
     """No connection became free in time."""
+
+
+class LocalProtocolError(ExchangeError):
+    """The request cannot be sent as HTTP."""

@@ -25,11 +25,12 @@ from cohere_rerank.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import TypeGuard
 
     from cohere_rerank._clock import Deadline
-    from cohere_rerank._settings import Secret
+
+    from .connection_errors import ExchangeError
+    from .request_secrets import Secrets
 
 _Error = TypeVar("_Error", bound=ConnectionFailedError)
 _Class = TypeVar("_Class", bound=type[ConnectionFailedError])
@@ -200,6 +201,26 @@ def deadline_exceeded(deadline: Deadline) -> ConnectionFailedError:
     return _with_request(AttemptTimeout(message), None)
 
 
+def remaining_or_raise(deadline: Deadline) -> float:
+    """Return the seconds that remain of the deadline.
+
+    Raises:
+        CallDeadlineExceeded: No time remains.
+    """
+    left_s = deadline.remaining()
+    if left_s <= 0:
+        raise deadline_exceeded(deadline)
+    return left_s
+
+
+def as_httpx_error(error: ExchangeError, request: httpx.Request) -> httpx.TransportError:
+    """Return the exception of httpx for a failure of an exchange, with its request and its cause."""
+    cls: Any = getattr(httpx, type(error).__name__)
+    made: httpx.TransportError = cls(str(error), request=request)
+    made.__cause__ = error
+    return made
+
+
 def rate_limit_wait_error(wait_s: float, deadline: Deadline) -> RateLimitWait:
     """Return the error for a request that the client's own limit delays beyond the deadline."""
     left_s = max(0.0, deadline.remaining())
@@ -246,29 +267,6 @@ def drop_tracebacks(error: BaseException, outer: BaseException | None = None) ->
         seen.add(id(one))
         one.__traceback__ = None
         pending += [one.__cause__, one.__context__, *getattr(one, "exceptions", ())]
-
-
-class Secrets:
-    """The key and the secret headers of one request, to remove them from the texts of its reply or its error."""
-
-    __slots__ = ("_headers", "_key")
-
-    def __init__(self, key: Secret | None, headers: Mapping[str, str]) -> None:
-        self._key = key
-        self._headers = headers
-
-    def hide(self, value: Any) -> Any:
-        """Return a value without the secrets."""
-        from cohere_rerank._secrets import SECRET_NAME, hide
-
-        key = None if self._key is None else self._key.value
-        secrets = [key] if isinstance(key, str) else []
-        for name, text in self._headers.items():
-            if SECRET_NAME.search(name):  # such as "Bearer abc", of which a server may quote the second word
-                secrets += [text, text.rpartition(" ")[2]]
-        for secret in secrets:
-            value = hide(value, secret)
-        return value
 
 
 def hide_secrets_in(error: Exception, secrets: Secrets) -> None:

@@ -1,143 +1,72 @@
 """Send one request, read the whole reply, and raise every failure as one of our errors.
 
-The sync and the async sender share everything but the await. Requests go directly to our transport, which saves a
-fifth of the cost of a call. An httpx client that the caller passes is used as it is.
+This is the boundary between the runners and the transport: a runner calls `Sender.send`, and gets a `Reply`. Requests
+go over our own connections, and httpx is imported only if something fails. `httpx_requests` sends through httpx: if
+the caller passes a client, through a proxy, and while a tool has replaced a function of httpx.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-import anyio.lowlevel
-import httpx
-
-from cohere_rerank._addresses import rerank_url
-from cohere_rerank._extras import importing
-from cohere_rerank._settings import DEFAULT_CONNECT_TIMEOUT_S, DEFAULT_TIMEOUT_S
-from cohere_rerank._version import __version__
-from cohere_rerank._wire.contract import is_redirect
-from cohere_rerank._wire.decompress import ACCEPT_ENCODING, BoundedBody
+from cohere_rerank._wire.contract import FIRST_ERROR, FIRST_REDIRECT, is_redirect
 from cohere_rerank._wire.response import redirect_target
 from cohere_rerank.errors import ClientClosedError, CohereRerankError, InvalidRequestError
 
-from .errors import (
-    Secrets,
-    certificate_load_error,
-    deadline_exceeded,
-    drop_tracebacks,
-    hide_secrets_in,
-    is_httpx_error,
-    is_status_error,
-    map_httpx_error,
-)
 from .originals import ASYNCHRONOUS, BLOCKING
+from .outgoing import OutgoingRequest
 from .proxies import has_proxy, tls_context_of
+from .reply import Reply
+from .request_head import RequestHead, phase_timeouts, request_url
+from .whole_reply import WholeReply
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable
+    import httpx
 
     from cohere_rerank._clock import Deadline
     from cohere_rerank._settings import Config, Secret
     from cohere_rerank._wire.call import Part
 
-    from .plain import AsyncPlainTransport, PlainTransport
+    from .connections import ThreadConnections
+    from .loop_connections import LoopConnections
+    from .outgoing import Timeouts
+
+__all__ = ["AsyncSender", "Reply", "Sender"]
 
 _MAX_REDIRECTS = 5
 _MAX_HEAD_BYTES = 128 * 1024  # of a reply, with the informational replies before it
-_LOCAL_URL = "http://local.invalid/v2/rerank"  # it is never sent; .invalid is never a real host (RFC 2606)
 _PHASE_GRACE_S = 0.2  # a phase that times out together with its attempt gives the better error
-_MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 days
-
-
-class Reply:
-    """One whole reply, read and decompressed. Header names are in lower case."""
-
-    __slots__ = ("_response", "_secrets", "content", "headers", "status_code")
-
-    def __init__(
-        self, response: httpx.Response, headers: dict[str, str], content: bytes, secrets: Secrets | None = None
-    ) -> None:
-        self.status_code = response.status_code
-        self.headers = headers
-        self.content = content
-        self._response = response
-        self._secrets = secrets
-
-    def hide(self, value: Any) -> Any:
-        """Return a value of this reply without the secrets of its request, wherever the server quotes them."""
-        return value if self._secrets is None else self._secrets.hide(value)
-
-    def to_httpx_response(self) -> httpx.Response:
-        """Return an ``httpx.Response`` with its content, for ``with_raw_response``. It does not show the key."""
-        about_the_wire = ("content-encoding", "transfer-encoding", "content-length")
-        return type(self._response)(  # httpx2 has its own class
-            self.status_code,
-            headers=[
-                (name, self.hide(value))
-                for name, value in self._response.headers.multi_items()
-                if name not in about_the_wire
-            ],
-            content=self.hide(self.content),
-            extensions={name: value for name, value in self._response.extensions.items() if name != "network_stream"},
-        )
 
 
 class _BaseSender:
-    """Build requests with their headers and timeouts, and follow redirects, for both senders."""
+    """Prepare requests, and decide about redirects and failures, for both senders."""
 
     def __init__(self, config: Config, client: Any) -> None:
         # CO_API_URL=local: keeps any program off the network, also one that passes its own httpx client.
         self._client: Any = None if config.is_local else client
-        self._address: tuple[str, httpx.URL] | None = None  # the last URL, parsed
-        self._transport: Any = None
-        self.owns_connections = self._client is None and not config.is_local
+        self._is_local = config.is_local
+        self._head: RequestHead | None = None  # of the last request
+        self._timeouts: tuple[float | None, Config, Timeouts] | None = None  # of the last request
+        self._connections: Any = None  # our own; None if requests go through httpx
+        self._through: Any = None  # a client or a transport of httpx; made when it is first used
         self.is_closed = False
 
-    def _request(
-        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline, limit: int
-    ) -> httpx.Request:
+    def _prepared(
+        self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
+    ) -> OutgoingRequest:
         """Return the request to the client's address, or to the *target* of a redirect, which has its own query."""
-        url = target or _url(config, part)
-        timeouts = self._timeouts(config, part, remaining_or_raise(deadline))
-        # The last two are for our own connections, which bound each read and write by them.
-        extensions = {
-            "timeout": timeouts,
-            "deadline": deadline.remaining,
-            "max_bytes": limit + limit // 4 + _MAX_HEAD_BYTES,
-        }
-        headers = _headers(config, part, key)
-        params = None if target else part.call.params or None
-        if params and "?" in url:  # httpx would replace the query
-            url, params = str(httpx.URL(url).copy_merge_params(params)), None
-        if self._client is not None:
-            request: httpx.Request = self._client.build_request(
-                "POST", url, content=part.content, headers=headers, params=params, extensions=extensions
-            )
-            return request
-        if self._address is None or self._address[0] != url:
-            self._address = (url, httpx.URL(url))
-        address = self._address[1]
-        head = [(name.encode("ascii"), value.encode("utf-8")) for name, value in headers.items()]
-        head.append((b"content-length", b"%d" % len(part.content)))
-        if "host" not in headers:
-            head.append((b"host", address.netloc))
-        stream = httpx.ByteStream(part.content)
-        return httpx.Request("POST", address, headers=head, params=params, stream=stream, extensions=extensions)
-
-    def _timeouts(self, config: Config, part: Part, left_s: float) -> dict[str, float | None]:
-        """Return the seconds for each phase: the settings, and never more than remain of the deadline."""
-        phase = part.call.timeout_s or config.timeout
-        if phase is None and self._client is not None:
-            asked = self._client.timeout.as_dict()
-        else:
-            phase = phase or DEFAULT_TIMEOUT_S
-            connect = min(phase, DEFAULT_CONNECT_TIMEOUT_S)
-            asked = {"connect": connect, "read": phase, "write": phase, "pool": phase}
-        if config.connect_timeout is not None:
-            asked["connect"] = config.connect_timeout
-        longest = min(left_s, _MAX_TIMEOUT_S)
-        return {name: longest if value is None else min(value, longest) for name, value in asked.items()}
+        head = self._head
+        if target is not None:
+            head = RequestHead(config, part, key, target)
+        elif head is None or not head.fits(config, part, key):
+            head = self._head = RequestHead(config, part, key)
+        asked = part.call.timeout_s
+        known = self._timeouts
+        if known is None or known[0] != asked or known[1] is not config:
+            known = self._timeouts = (asked, config, phase_timeouts(config, part.call))
+        content = part.content
+        return OutgoingRequest(head.origin, head.with_length(len(content)), content, known[2], deadline.remaining)
 
     def _check_open(self) -> None:
         if self.is_closed:
@@ -146,23 +75,38 @@ class _BaseSender:
             raise ClientClosedError("The httpx_client is closed; keep it open while this client is used")
 
     def _mapped(
-        self, error: Exception, deadline: Deadline, secrets: Secrets, outer: BaseException | None
+        self,
+        error: Exception,
+        config: Config,
+        part: Part,
+        key: Secret | None,
+        target: str | None,
+        deadline: Deadline,
+        outer: BaseException | None,
     ) -> Exception | None:
         """Return the error to raise for one that was raised below; None for one of a hook or a scorer.
 
         The frames below have headers and bodies in their local variables, which error reporters collect, so their
         tracebacks are dropped. *outer* is an exception that the caller was handling; its traceback is kept.
         """
-        if self._transport is not None and not self.owns_connections:
-            return None  # local: nothing is sent
+        if self._is_local:
+            return None  # nothing is sent
+        from . import errors
+        from .connection_errors import ExchangeError
+        from .request_secrets import Secrets
+
+        if isinstance(error, ExchangeError):
+            from .httpx_requests import httpx_request
+
+            error = errors.as_httpx_error(error, httpx_request(config, part, key, target))
         mapped: Exception | None = None
         if isinstance(error, CohereRerankError):
             mapped = error
-        elif is_httpx_error(error):
-            mapped = map_httpx_error(error, deadline)
+        elif errors.is_httpx_error(error):
+            mapped = errors.map_httpx_error(error, deadline)
             mapped.__cause__ = error
-        elif isinstance(error, OSError) and self.owns_connections:
-            mapped = certificate_load_error(error)  # failures of connections are httpx errors
+        elif isinstance(error, OSError) and self._client is None:
+            mapped = errors.certificate_load_error(error)  # failures of connections are other errors
         elif isinstance(error, ImportError) and "socksio" in str(error):
             mapped = InvalidRequestError(
                 'a SOCKS proxy, of proxy= or the environment, needs a package: pip install "httpx[socks]"'
@@ -170,16 +114,21 @@ class _BaseSender:
         elif isinstance(error, RuntimeError) and "closed" in str(error) and self.is_closed:
             mapped = ClientClosedError("The client was closed while a request was in flight")
         if mapped is not None:
-            drop_tracebacks(error, outer)
-            hide_secrets_in(mapped, secrets)
+            errors.drop_tracebacks(error, outer)
+            errors.hide_secrets_in(mapped, Secrets(key, part.call.headers))
         return mapped
 
-    def _next_hop(self, url: str, reply: Reply, n_hops: int) -> str | None:
-        if not is_redirect(reply.status_code) or n_hops >= _MAX_REDIRECTS:
+    def _next_hop(self, config: Config, part: Part, target: str | None, reply: Reply, n_hops: int) -> str | None:
+        """Return where to send the request again after a redirect, or None."""
+        if self._is_local or not is_redirect(reply.status_code) or n_hops >= _MAX_REDIRECTS:
             return None
-        target = redirect_target(url, reply.status_code, reply.headers.get("location"))
+        url = redirect_target(target or request_url(config, part), reply.status_code, reply.headers.get("location"))
+        if url is None:
+            return None
+        import httpx
+
         try:
-            return None if target is None else str(httpx.URL(target))
+            return str(httpx.URL(url))
         except httpx.InvalidURL:  # the server's mistake, not base_url's
             return None
 
@@ -189,8 +138,15 @@ class Sender(_BaseSender):
 
     def __init__(self, config: Config, client: httpx.Client | None) -> None:
         super().__init__(config, client)
-        self._transport = None if self._client is not None else _new_transport(config)
-        self._plain: PlainTransport | None = None  # while a tool has replaced a function of httpx
+        self._connections: ThreadConnections | None = None
+        if config.is_local:
+            from .local_answers import LocalAnswers
+
+            self._local = LocalAnswers(config)
+        elif client is None and config.proxy is None and not has_proxy():
+            from .connections import ThreadConnections
+
+            self._connections = ThreadConnections(config.max_connections, verify=tls_context_of(config))
 
     def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """Send the request and read the whole reply, within the deadline.
@@ -207,11 +163,13 @@ class Sender(_BaseSender):
             try:
                 reply = self._exchange(config, part, key, target, deadline)
             except Exception as error:
-                mapped = self._mapped(error, deadline, Secrets(key, part.call.headers), outer)
+                mapped = self._mapped(error, config, part, key, target, deadline, outer)
                 if mapped is None:
                     raise
                 raise mapped from mapped.__cause__
-            target = self._next_hop(target or _url(config, part), reply, n_hops)
+            if not FIRST_REDIRECT <= reply.status_code < FIRST_ERROR:
+                return reply
+            target = self._next_hop(config, part, target, reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
@@ -219,47 +177,39 @@ class Sender(_BaseSender):
     def _exchange(
         self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
     ) -> Reply:
+        if deadline.remaining() <= 0:
+            from .errors import deadline_exceeded
+
+            raise deadline_exceeded(deadline)
         limit = config.max_response_bytes or part.max_reply_bytes
-        request = self._request(config, part, key, target, deadline, limit)
-        response = self._dispatch(config, request)
-        try:
-            headers = _lowercase_headers(response)
-            body = BoundedBody(headers, response.status_code, limit)
-            for chunk in _chunks(response):
-                for _ in body.steps(chunk):
-                    remaining_or_raise(deadline)
-                remaining_or_raise(deadline)
-                if body.is_discarded:
-                    break
-        finally:
-            response.close()
-        return Reply(response, headers, body.content(), Secrets(key, part.call.headers))
+        connections = self._connections
+        if connections is not None and BLOCKING.are_in_place():
+            reply = WholeReply(limit, limit + limit // 4 + _MAX_HEAD_BYTES)
+            connections.exchange(self._prepared(config, part, key, target, deadline), reply)
+            return Reply(reply, reply.status, reply.headers, reply.content, key, part.call.headers)
+        if self._is_local:
+            return self._local.reply(part)
+        from .httpx_requests import send
 
-    def _dispatch(self, config: Config, request: httpx.Request) -> httpx.Response:
-        transport = self._transport
-        if transport is not None:
-            if self.owns_connections and not BLOCKING.are_in_place():
-                transport = self._plain_transport(config)
-            return cast("httpx.Response", transport.handle_request(request))
-        try:
-            response: httpx.Response = self._client.send(request, stream=True, follow_redirects=False)
-        except Exception as error:
-            if not is_status_error(error):
-                raise
-            response = error.response  # raised by an event hook; other code decides what the status means
-        return response
+        return send(self._httpx(config), config, part, key, target, deadline, limit)
 
-    def _plain_transport(self, config: Config) -> PlainTransport:
-        if self._plain is None:
-            self._plain = _new_plain_transport(config)
-        return self._plain
+    def _httpx(self, config: Config) -> Any:
+        """Return the client or the transport of httpx to send through."""
+        if self._client is not None:
+            return self._client
+        if self._through is None:
+            from .plain import PlainTransport
+
+            tls = tls_context_of(config)
+            self._through = PlainTransport(max_connections=config.max_connections, proxy=config.proxy, verify=tls)
+        return self._through
 
     def close(self) -> None:
         """Close the connections. A client that the caller passed is closed too, as the official client does."""
         self.is_closed = True
-        if self._plain is not None:
-            self._plain.close()
-        (self._transport or self._client).close()
+        for one in (self._connections, self._through, self._client):
+            if one is not None:
+                one.close()
 
 
 class AsyncSender(_BaseSender):
@@ -267,31 +217,33 @@ class AsyncSender(_BaseSender):
 
     def __init__(self, config: Config, client: httpx.AsyncClient | None) -> None:
         super().__init__(config, client)
-        self._transport = None if self._client is not None else _new_async_transport(config)
-        self._plain: AsyncPlainTransport | None = None
+        self._connections: LoopConnections | None = None
+        if config.is_local:
+            from .local_answers import LocalAnswers
+
+            self._local = LocalAnswers(config)
+        elif client is None and config.proxy is None and not has_proxy():
+            from .loop_connections import LoopConnections
+
+            self._connections = LoopConnections(config.max_connections, verify=tls_context_of(config))
 
     async def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """As `Sender.send`."""
-        from anyio import move_on_after
-
         self._check_open()
         deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
         outer = sys.exc_info()[1]
         target, n_hops = None, 0
         while True:
-            reply = None
-            grace_s = 0.0 if deadline.call is None else _PHASE_GRACE_S
             try:
-                with move_on_after(remaining_or_raise(deadline) + grace_s):
-                    reply = await self._exchange(config, part, key, target, deadline)
+                reply = await self._exchange(config, part, key, target, deadline)
             except Exception as error:
-                mapped = self._mapped(error, deadline, Secrets(key, part.call.headers), outer)
+                mapped = self._mapped(error, config, part, key, target, deadline, outer)
                 if mapped is None:
                     raise
                 raise mapped from mapped.__cause__
-            if reply is None:
-                raise deadline_exceeded(deadline)
-            target = self._next_hop(target or _url(config, part), reply, n_hops)
+            if not FIRST_REDIRECT <= reply.status_code < FIRST_ERROR:
+                return reply
+            target = self._next_hop(config, part, target, reply, n_hops)
             if target is None:
                 return reply
             n_hops += 1
@@ -299,167 +251,40 @@ class AsyncSender(_BaseSender):
     async def _exchange(
         self, config: Config, part: Part, key: Secret | None, target: str | None, deadline: Deadline
     ) -> Reply:
+        left_s = deadline.remaining()
         limit = config.max_response_bytes or part.max_reply_bytes
-        request = self._request(config, part, key, target, deadline, limit)
-        response = await self._dispatch(config, request)
-        try:
-            headers = _lowercase_headers(response)
-            body = BoundedBody(headers, response.status_code, limit)
-            async for chunk in _async_chunks(response):
-                for _ in body.steps(chunk):
-                    await _let_others_run()
-                if body.is_discarded:
-                    break
-        finally:
-            await response.aclose()
-        return Reply(response, headers, body.content(), Secrets(key, part.call.headers))
+        connections = self._connections
+        if left_s > 0 and connections is not None and ASYNCHRONOUS.are_in_place():
+            reply = WholeReply(limit, limit + limit // 4 + _MAX_HEAD_BYTES)
+            await connections.exchange(self._prepared(config, part, key, target, deadline), reply)
+            return Reply(reply, reply.status, reply.headers, reply.content, key, part.call.headers)
+        if left_s > 0:
+            from anyio import move_on_after
 
-    async def _dispatch(self, config: Config, request: httpx.Request) -> httpx.Response:
-        transport = self._transport
-        if transport is not None:
-            if self.owns_connections and not ASYNCHRONOUS.are_in_place():
-                transport = self._plain_transport(config)
-            return cast("httpx.Response", await transport.handle_async_request(request))
-        try:
-            response: httpx.Response = await self._client.send(request, stream=True, follow_redirects=False)
-        except Exception as error:
-            if not is_status_error(error):
-                raise
-            response = error.response
-        return response
+            with move_on_after(left_s + (0.0 if deadline.call is None else _PHASE_GRACE_S)):
+                if self._is_local:
+                    return await self._local.reply_async(part)
+                from .httpx_requests import send_async
 
-    def _plain_transport(self, config: Config) -> AsyncPlainTransport:
-        if self._plain is None:
-            self._plain = _new_async_plain_transport(config)
-        return self._plain
+                return await send_async(self._httpx(config), config, part, key, target, deadline, limit)
+        from .errors import deadline_exceeded
+
+        raise deadline_exceeded(deadline)
+
+    def _httpx(self, config: Config) -> Any:
+        """As `Sender._httpx`."""
+        if self._client is not None:
+            return self._client
+        if self._through is None:
+            from .plain import AsyncPlainTransport
+
+            tls = tls_context_of(config)
+            self._through = AsyncPlainTransport(max_connections=config.max_connections, proxy=config.proxy, verify=tls)
+        return self._through
 
     async def aclose(self) -> None:
         """As `Sender.close`."""
         self.is_closed = True
-        if self._plain is not None:
-            await self._plain.aclose()
-        await (self._transport or self._client).aclose()
-
-
-async def _let_others_run() -> None:
-
-    await anyio.lowlevel.checkpoint()
-
-
-def _url(config: Config, part: Part) -> str:
-    if config.is_local:
-        return _LOCAL_URL
-    if config.rerank_url is not None:
-        return config.rerank_url
-    return rerank_url(config.base_url) if part.dialect is None else part.dialect.url(config.base_url)
-
-
-def _headers(config: Config, part: Part, key: Secret | None) -> dict[str, str]:
-    headers = {
-        "accept": "*/*",
-        "accept-encoding": ACCEPT_ENCODING,
-        "content-type": "application/json",
-        "user-agent": f"cohere-rerank/{__version__}",
-    }
-    if config.client_name is not None:
-        headers["x-client-name"] = config.client_name
-    if key is not None and key.value:
-        headers["authorization"] = f"Bearer {key.value}"
-    for name, value in part.call.headers.items():
-        headers[name.lower()] = str(value)
-    return headers
-
-
-def _lowercase_headers(response: httpx.Response) -> dict[str, str]:
-    # httpx.Headers scans its list for each name. This dict is read several times for each reply.
-    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers.raw}
-    if response.is_stream_consumed:  # an event hook has read and decompressed the body
-        headers.pop("content-encoding", None)
-    return headers
-
-
-def _chunks(response: httpx.Response) -> Iterable[bytes]:
-    if response.is_closed:  # an event hook has read it, or raised before it was read
-        return [response.content] if response.is_stream_consumed else []
-    return response.stream  # type: ignore[return-value] # a blocking client returns blocking streams
-
-
-async def _async_chunks(response: httpx.Response) -> AsyncIterator[bytes]:
-    if response.is_closed:
-        yield response.content if response.is_stream_consumed else b""
-        return
-    async for chunk in response.stream:  # type: ignore[union-attr]
-        yield chunk
-
-
-class DefaultAsyncHttpxClient(httpx.AsyncClient):
-    """A plain ``httpx.AsyncClient`` with the official client's name and timeout. It takes the arguments of httpx."""
-
-    def __init__(self, **kwargs: Any) -> None:
-        kwargs.setdefault("timeout", DEFAULT_TIMEOUT_S)
-        super().__init__(**kwargs)
-
-
-def DefaultAioHttpClient(**kwargs: Any) -> httpx.AsyncClient:  # noqa: N802 - the official name of a class
-    """Return an ``httpx.AsyncClient`` that sends through aiohttp, for programs that already use it.
-
-    Use it as ``AsyncClientV2(httpx_client=DefaultAioHttpClient())``. Keyword arguments are those of httpx.
-
-    Raises:
-        ImportError: The extra is not installed.
-    """
-    with importing("aiohttp", "DefaultAioHttpClient"):
-        from httpx_aiohttp import HttpxAiohttpClient
-    kwargs.setdefault("timeout", DEFAULT_TIMEOUT_S)
-    client: httpx.AsyncClient = HttpxAiohttpClient(**kwargs)
-    return client
-
-
-def _new_transport(config: Config) -> httpx.BaseTransport:
-    if config.is_local:
-        from cohere_rerank.local.transport import LocalTransport
-
-        return LocalTransport.from_config(config)
-    if config.proxy is not None or has_proxy():
-        return _new_plain_transport(config)
-    from .pooled import PooledTransport
-
-    return PooledTransport(max_connections=config.max_connections, verify=tls_context_of(config))
-
-
-def _new_plain_transport(config: Config) -> PlainTransport:
-    from .plain import PlainTransport
-
-    return PlainTransport(max_connections=config.max_connections, proxy=config.proxy, verify=tls_context_of(config))
-
-
-def _new_async_transport(config: Config) -> httpx.AsyncBaseTransport:
-    if config.is_local:
-        from cohere_rerank.local.transport import LocalTransport
-
-        return LocalTransport.from_config(config)
-    if config.proxy is not None or has_proxy():
-        return _new_async_plain_transport(config)
-    from .pooled import AsyncPooledTransport
-
-    return AsyncPooledTransport(max_connections=config.max_connections, verify=tls_context_of(config))
-
-
-def _new_async_plain_transport(config: Config) -> AsyncPlainTransport:
-    from .plain import AsyncPlainTransport
-
-    return AsyncPlainTransport(
-        max_connections=config.max_connections, proxy=config.proxy, verify=tls_context_of(config)
-    )
-
-
-def remaining_or_raise(deadline: Deadline) -> float:
-    """Return the seconds that remain of the deadline.
-
-    Raises:
-        CallDeadlineExceeded: No time remains.
-    """
-    left_s = deadline.remaining()
-    if left_s <= 0:
-        raise deadline_exceeded(deadline)
-    return left_s
+        for one in (self._connections, self._through, self._client):
+            if one is not None:
+                await one.aclose()

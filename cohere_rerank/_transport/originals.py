@@ -6,21 +6,22 @@ own connections would go past them, so that a mocked test would send real reques
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
 from types import FunctionType
-from typing import Any
 
-import httpcore
-import httpx
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
-Functions = Callable[[], tuple[Any, ...]]
+    Functions = Callable[[Any, Any], tuple[Any, ...]]
 
 
 class Originals:
     """The functions that tools replace, for blocking or for asynchronous requests.
 
     Args:
-        functions: Returns the functions as they are now.
+        functions: Returns the functions as they are now, from the modules httpx and httpcore.
     """
 
     def __init__(self, functions: Functions) -> None:
@@ -29,7 +30,13 @@ class Originals:
 
     def are_in_place(self) -> bool:
         """Return whether no tool has replaced one of the functions: one comparison for a request."""
-        functions = self._functions()
+        modules = sys.modules
+        if "httpx" not in modules and "httpcore" not in modules:
+            return True  # a tool imports what it replaces
+        import httpcore
+        import httpx
+
+        functions = self._functions(httpx, httpcore)
         if self._known:
             return functions == self._known
         if not all(map(_is_original, functions)):
@@ -46,7 +53,7 @@ def _is_original(function: Any) -> bool:
 
 
 BLOCKING = Originals(
-    lambda: (
+    lambda httpx, httpcore: (
         httpx.Client.send,
         httpx.Client._send_single_request,
         httpx.Client._transport_for_url,
@@ -55,7 +62,7 @@ BLOCKING = Originals(
     )
 )
 ASYNCHRONOUS = Originals(
-    lambda: (
+    lambda httpx, httpcore: (
         httpx.AsyncClient.send,
         httpx.AsyncClient._send_single_request,
         httpx.AsyncClient._transport_for_url,

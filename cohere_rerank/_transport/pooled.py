@@ -18,6 +18,7 @@ import httpx
 
 from .connection_errors import ExchangeError, WriteError
 from .connections import DEFAULT_KEEPALIVE_EXPIRY_S, DEFAULT_MAX_CONNECTIONS, ThreadConnections
+from .errors import as_httpx_error
 from .loop_connections import LoopConnections
 from .outgoing import OutgoingRequest, Timeouts
 from .reply_reader import ReplyReader
@@ -71,7 +72,7 @@ class PooledTransport(httpx.BaseTransport):
                 pool.discard(connection)
                 raise
         except ExchangeError as error:
-            raise _httpx_error(error, request) from error
+            raise as_httpx_error(error, request) from error
         return _httpx_response(reader, _PooledByteStream(writer, reader, is_complete, pool, connection))
 
     def _send(self, writer: _RequestWriter, request: httpx.Request, connection: Any) -> None:
@@ -120,7 +121,7 @@ class AsyncPooledTransport(httpx.AsyncBaseTransport):
                 pool.discard(connection)
                 raise
         except ExchangeError as error:
-            raise _httpx_error(error, request) from error
+            raise as_httpx_error(error, request) from error
         return _httpx_response(reader, _AsyncPooledByteStream(writer, reader, is_complete, pool, connection))
 
     async def _send(self, writer: _RequestWriter, request: httpx.Request, connection: Any) -> None:
@@ -222,7 +223,7 @@ class _PooledByteStream(_BodyState, httpx.SyncByteStream):
         except BaseException as error:
             self.close()
             if isinstance(error, ExchangeError):
-                raise _httpx_error(error, self._writer.request) from error
+                raise as_httpx_error(error, self._writer.request) from error
             raise
 
     def close(self) -> None:
@@ -243,7 +244,7 @@ class _AsyncPooledByteStream(_BodyState, httpx.AsyncByteStream):
         except BaseException as error:
             await self.aclose()
             if isinstance(error, ExchangeError):
-                raise _httpx_error(error, self._writer.request) from error
+                raise as_httpx_error(error, self._writer.request) from error
             raise
 
     async def aclose(self) -> None:
@@ -254,8 +255,3 @@ def _httpx_response(reader: ReplyReader, body: httpx.SyncByteStream | httpx.Asyn
     headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in reader.fields]
     extensions = {"http_version": reader.http_version, "reason_phrase": reader.reason}
     return httpx.Response(reader.status, headers=headers, stream=body, extensions=extensions)
-
-
-def _httpx_error(error: ExchangeError, request: httpx.Request) -> httpx.TransportError:
-    made: httpx.TransportError = getattr(httpx, type(error).__name__)(str(error), request=request)
-    return made

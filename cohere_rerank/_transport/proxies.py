@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
-from urllib.request import getproxies
-
-import httpx
 
 from cohere_rerank._addresses import shown_proxy
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:
+    import ssl
+
     from cohere_rerank._settings import Config
 
 _VARIABLES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
@@ -22,6 +21,10 @@ _VARIABLES = ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 
 def has_proxy() -> bool:
     """Return whether the environment (or the system, on Windows and macOS) sets a proxy. NO_PROXY alone does not."""
+    if sys.platform not in ("darwin", "win32") and not any(name.lower().endswith("_proxy") for name in os.environ):
+        return False  # most programs; the import below takes 10 ms
+    from urllib.request import getproxies
+
     proxies = getproxies()
     return any(scheme in proxies for scheme in ("http", "https", "all"))
 
@@ -42,9 +45,13 @@ def tls_context_of(config: Config) -> ssl.SSLContext | None:
     verify = config.verify
     if verify is None or verify is True:
         return None
+    import ssl
+
     if isinstance(verify, ssl.SSLContext):
         return verify
     if verify is False:
+        import httpx
+
         return httpx.create_ssl_context(verify=False)
     path = os.fspath(verify)
     try:
@@ -58,6 +65,8 @@ def tls_context_of(config: Config) -> ssl.SSLContext | None:
 @contextmanager
 def valid_settings() -> Iterator[None]:
     """Raise an error that names the environment, not base_url. It shows no value, because a value may be a password."""
+    import httpx
+
     try:
         yield
     except (ValueError, httpx.InvalidURL) as error:  # ValueError: an unknown scheme, or a byte that is not UTF-8

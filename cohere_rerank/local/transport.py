@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import httpx
 
-from .endpoint import API_LIMITS, UNLIMITED, Limits, handle
-from .registry import scorer_resolver
+from .endpoint import API_LIMITS, Limits, handle
 from .scorer import Scorer
-
-if TYPE_CHECKING:
-    from cohere_rerank._settings import Config
 
 
 class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -28,12 +23,6 @@ class LocalTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     def __init__(self, scorer_for: Callable[[str], Scorer], limits: Limits = API_LIMITS) -> None:
         self._scorer_for = scorer_for
         self._limits = limits
-
-    @classmethod
-    def from_config(cls, config: Config) -> LocalTransport:
-        """Return the transport for a client with a ``local:`` address."""
-        # A client does not split long lists here, because a scorer may compare all documents of a list.
-        return cls(scorer_resolver(config.base_url, config.scorer), UNLIMITED)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request in this thread."""
