@@ -172,9 +172,9 @@ class AsyncioConnection(asyncio.Protocol):
         if not self._write_paused:
             self._wake()
 
-    def connection_lost(self, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
         self._eof = self._is_closed = True
-        self._error = error
+        self._error = exc
         self._cancel_timer()
         self._wake()
 

@@ -197,7 +197,7 @@ class _BodyState:
         self._is_complete = is_complete
         self._is_read = False
         self._pool = pool
-        self._connection = connection
+        self._connection: Any = connection
 
     def _release(self) -> None:
         connection, self._connection = self._connection, None
