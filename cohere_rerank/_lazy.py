@@ -1,4 +1,8 @@
-"""Import public names when they are first used (PEP 562)."""
+"""Import public names when they are first used (PEP 562).
+
+A package must not import its own modules while it is imported. Threads would wait for each other if one imports the
+package and another one imports such a module directly. Python ends this with an error or a half-imported module.
+"""
 
 from __future__ import annotations
 

@@ -196,3 +196,15 @@ def test_every_name_in_the_layers_is_a_module():
     named = [name for names, _ in LAYERS for name in names]
     assert len(named) == len(set(named))
     assert sorted(set(named) - set(MODULES)) == []
+
+
+def test_no_package_imports_its_own_modules():
+    """Threads can import a package and its modules at the same time. Otherwise they may wait for each other."""
+    eager = []
+    for path in sorted(HOME.glob("*/__init__.py")):
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.ImportFrom):
+                full = f"{ROOT}.{path.parent.name}"
+                if (node.level == 1) or (node.module or "").startswith(f"{full}."):
+                    eager.append(f"{full} imports {node.module}")
+    assert eager == []

@@ -5,6 +5,16 @@
 
 from __future__ import annotations
 
-from .score_cache import ScoreCache
+from cohere_rerank._lazy import lazy_exports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .score_cache import ScoreCache as ScoreCache
+
+_EXPORTS = {
+    "ScoreCache": "score_cache",
+}
 __all__ = ["ScoreCache"]
+
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

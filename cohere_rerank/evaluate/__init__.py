@@ -8,12 +8,43 @@
 
 from __future__ import annotations
 
-from .comparison import Comparison, Report, evaluate
-from .lists import LabelledList, load_lists
-from .metrics import average_precision, measure, ndcg, recall, reciprocal_rank
-from .resampling import Interval
-from .threshold import OperatingPoint, Threshold, borderline_threshold, recommend_threshold
+from cohere_rerank._lazy import lazy_exports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .comparison import Comparison as Comparison
+    from .comparison import Report as Report
+    from .comparison import evaluate as evaluate
+    from .lists import LabelledList as LabelledList
+    from .lists import load_lists as load_lists
+    from .metrics import average_precision as average_precision
+    from .metrics import measure as measure
+    from .metrics import ndcg as ndcg
+    from .metrics import recall as recall
+    from .metrics import reciprocal_rank as reciprocal_rank
+    from .resampling import Interval as Interval
+    from .threshold import OperatingPoint as OperatingPoint
+    from .threshold import Threshold as Threshold
+    from .threshold import borderline_threshold as borderline_threshold
+    from .threshold import recommend_threshold as recommend_threshold
+
+_EXPORTS = {
+    "Comparison": "comparison",
+    "Interval": "resampling",
+    "LabelledList": "lists",
+    "OperatingPoint": "threshold",
+    "Report": "comparison",
+    "Threshold": "threshold",
+    "average_precision": "metrics",
+    "borderline_threshold": "threshold",
+    "evaluate": "comparison",
+    "load_lists": "lists",
+    "measure": "metrics",
+    "ndcg": "metrics",
+    "recall": "metrics",
+    "reciprocal_rank": "metrics",
+    "recommend_threshold": "threshold",
+}
 __all__ = [
     "Comparison",
     "Interval",
@@ -31,3 +62,6 @@ __all__ = [
     "reciprocal_rank",
     "recommend_threshold",
 ]
+
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -7,12 +7,28 @@ a job needs and what it will cost.
 
 from __future__ import annotations
 
-from .errors import JobError as JobError
-from .errors import JobStoppedError as JobStoppedError
-from .plan import JobPlan as JobPlan
-from .plan import plan_job as plan_job
-from .report import JobReport as JobReport
-from .run import run_job as run_job
-from .run import run_job_async as run_job_async
+from cohere_rerank._lazy import lazy_exports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import JobError as JobError
+    from .errors import JobStoppedError as JobStoppedError
+    from .plan import JobPlan as JobPlan
+    from .plan import plan_job as plan_job
+    from .report import JobReport as JobReport
+    from .run import run_job as run_job
+    from .run import run_job_async as run_job_async
+
+_EXPORTS = {
+    "JobError": "errors",
+    "JobPlan": "plan",
+    "JobReport": "report",
+    "JobStoppedError": "errors",
+    "plan_job": "plan",
+    "run_job": "run",
+    "run_job_async": "run",
+}
 __all__ = ["JobError", "JobPlan", "JobReport", "JobStoppedError", "plan_job", "run_job", "run_job_async"]
+
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -9,20 +9,24 @@ A `RateLimit` states the limit, a store counts the requests, and the client wait
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from cohere_rerank._lazy import lazy_exports
 
-from .circuit_breaker import CircuitBreaker
-from .rate_limit import RateLimit, Store
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .file import FileStore
-    from .redis import RedisStore
+    from .circuit_breaker import CircuitBreaker as CircuitBreaker
+    from .file import FileStore as FileStore
+    from .rate_limit import RateLimit as RateLimit
+    from .rate_limit import Store as Store
+    from .redis import RedisStore as RedisStore
 
+_EXPORTS = {
+    "CircuitBreaker": "circuit_breaker",
+    "FileStore": "file",
+    "RateLimit": "rate_limit",
+    "RedisStore": "redis",
+    "Store": "rate_limit",
+}
 __all__ = ["CircuitBreaker", "FileStore", "RateLimit", "RedisStore", "Store"]
-
-_EXPORTS = {"FileStore": "file", "RedisStore": "redis"}
 
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
     __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
