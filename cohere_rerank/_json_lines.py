@@ -2,11 +2,12 @@
 
 The rule is RFC 8259 in UTF-8. It has no NaN and no Infinity. A byte order mark is allowed at the start of a file and
 nowhere else. A number that a float cannot hold and an unpaired surrogate are refused too, because neither can be
-written again.
+written again, and so is an object with a field that is there twice.
 """
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterable, Iterator
@@ -19,6 +20,7 @@ from .errors import InvalidRequestError
 __all__ = ["UTF8_BOM", "numbered_lines", "parse_json"]
 
 UTF8_BOM = b"\xef\xbb\xbf"
+_KEY_END = re.compile(r'"\s*:')
 _MAY_OVERFLOW = re.compile(r"\d[eE]\+?\d{3}|\d{300}")
 
 
@@ -51,9 +53,31 @@ def parse_json(data: bytes | str) -> Any:
     except (ValueError, RecursionError) as error:
         reason = str(error).replace(" at line 1 column ", " at column ")
         raise InvalidRequestError(f"not JSON: {reason}") from None
+    if len(_KEY_END.findall(text)) != _n_keys(value):  # a string may contain such marks too
+        json.loads(text, object_pairs_hook=_unique)
     if _MAY_OVERFLOW.search(text) and _has_infinity(value):
         raise InvalidRequestError("a number is beyond 1.8e308; write it as a string or null")
     return value
+
+
+def _n_keys(value: object) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_n_keys, value.values()))
+    return sum(map(_n_keys, value)) if isinstance(value, list) else 0
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON.
+
+    Raises:
+        InvalidRequestError: A field is there twice, and one of its values would be lost.
+    """
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidRequestError(f"the field {twice[:60]} is there twice")
+    return fields
 
 
 def _has_infinity(value: object) -> bool:

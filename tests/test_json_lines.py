@@ -10,14 +10,15 @@ from cohere_rerank._json_lines import numbered_lines
 from cohere_rerank.cli._read import read_items
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.evaluate import load_lists
-from cohere_rerank.jobs.formats import open_reader
+from cohere_rerank.files import ReadOptions
+from cohere_rerank.files.opening import open_records
 
 GOOD = b'{"query": "q", "documents": ["a"], "relevant": [0]}'
 BOM = b"\xef\xbb\xbf"
 
 
 def read_as_job(path):
-    reader = open_reader(path)
+    reader = open_records(path, ReadOptions())
     return [reader.parse(raw) for _, raw in reader]
 
 

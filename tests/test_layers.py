@@ -56,6 +56,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"_counters", "_html", "core", "events", "types", "usage", "v2"}, "What a call takes and returns."),
     ({"_settings"}, "All options of a client, validated."),
     ({"_wire"}, "Pure rules: arguments to requests, responses to results."),
+    ({"files"}, "Files of retrieval results, read as queries with their documents."),
     ({"cost"}, "Pure estimates on the same rules."),
     ({"local"}, "The offline engine answers requests as a pure function."),
     ({"_transport"}, "The I/O of one request: to a server, or to the local engine."),

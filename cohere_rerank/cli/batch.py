@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
+import sys
+import tempfile
 from collections.abc import Sequence
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +18,12 @@ from cohere_rerank._calls import calls_of
 
 from ._common import Endpoint, endpoint_options, explain_missing_key, notice
 from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure, in_options
+from ._reading import STDIN, reading_options, regular_files
 from ._values import examples, finite
 
 if TYPE_CHECKING:
     from cohere_rerank.client import AsyncClientV2
+    from cohere_rerank.files import ReadOptions
     from cohere_rerank.jobs import JobPlan, JobReport
 
 __all__ = ["batch"]
@@ -40,17 +47,22 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     epilog=examples(
         "batch rows.jsonl -o ranked.jsonl --limit production --resume",
         "batch rows.csv -o ranked.csv --local --dry-run",
+        "batch --run bm25.trec --corpus corpus.jsonl --queries queries.tsv -o ranked.trec",
     )
 )
-@click.argument("source", metavar="INPUT", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("sources", metavar="[INPUT]...", nargs=-1, type=click.Path(exists=True, allow_dash=True))
+@click.option("--run", "runs", multiple=True, type=click.Path(), metavar="FILE", help="The same as INPUT.")
 @click.option(
     "-o",
     "--output",
     metavar="OUTPUT",
     type=click.Path(path_type=Path),
-    help="File for the results. Required, except with --dry-run.",
+    help="File for the results, or - for standard output. Required, except with --dry-run.",
 )
 @endpoint_options
+@reading_options()
+@click.option("--with-ids", is_flag=True, help="Write the id of the document into each result.")
+@click.option("--with-documents", is_flag=True, help="Write the document into each result.")
 @click.option("--resume", is_flag=True, help="Resume a job that was stopped, or start a new one.")
 @click.option("--retry-errors", is_flag=True, help="Resume, and send the rows with an error again.")
 @click.option(
@@ -119,8 +131,10 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.option("--spans", is_flag=True, help="Write the relevant passages (Rerank v5 and newer, and --local).")
 @click.option("--dry-run", is_flag=True, help="Read the input and print the cost and time of the job. Send nothing.")
 def batch(
-    source: Path,
+    sources: Sequence[str],
+    runs: Sequence[str],
     output: Path | None,
+    read: ReadOptions,
     endpoint: Endpoint,
     limit: Any,
     fields: Sequence[str],
@@ -133,9 +147,13 @@ def batch(
 ) -> None:
     """Rank the documents of each row of INPUT, and write a row of results to OUTPUT.
 
-    Both files are JSON Lines (.jsonl) or CSV (.csv), which can be compressed (.gz, from Python 3.14 also .zst), or
-    Parquet (.parquet). A row has a query and documents. It can have an id, and its own value for any argument of
-    rerank. JSON Lines without compression grow while the job runs. Other files appear at the end.
+    An INPUT is JSON Lines, JSON, a table (.csv, .tsv), Parquet, Arrow IPC, a run of TREC, a folder of such files, or -
+    for standard input; also compressed (.gz, .bz2, .xz, .zst). A row has a query and documents, or a query and one
+    document. Rows of other tools are recognized by their fields, and a message says how they are read. A row can have
+    an id, and its own value for any argument of rerank.
+
+    OUTPUT is JSON Lines (.jsonl), a JSON array (.json), CSV, Parquet or a run (.trec). JSON Lines without compression
+    grow while the job runs. Other files appear at the end.
 
     --resume continues a job that was interrupted or killed. Rows that are in the output are not sent again. The file
     OUTPUT.job identifies the job.
@@ -158,15 +176,46 @@ def batch(
         client = AsyncClientV2(key, **settings)
     if options["processes"] is not None and not calls_of(client).config.is_local:
         raise click.UsageError("--processes needs --local; use --concurrency to set the number of requests in flight.")
-    if dry_run:
-        _print_plan(source, client, options["ignore_unknown"], common)
-    elif output is None:
+    if not sources and not runs:
+        raise click.UsageError("Missing argument 'INPUT'.")
+    if not dry_run and output is None:
         raise click.UsageError("Missing option '-o' / '--output'.")
-    else:
-        _run(source, output, client, {**options, **common})
+    read = replace(read, has_raw_documents=bool(fields))
+    with regular_files([*sources, *runs]) as paths:
+        _notice_shape(paths, read)
+        if dry_run or output is None:
+            _print_plan(paths, client, {"ignore_unknown": options["ignore_unknown"], "read": read, **common})
+        elif str(output) == STDIN:
+            _run_to_stdout(paths, client, {"read": read, **options, **common})
+        else:
+            _run(paths, output, client, {"read": read, **options, **common})
 
 
-def _run(source: Path, output: Path, client: AsyncClientV2, options: dict[str, Any]) -> None:
+def _notice_shape(paths: Sequence[str], read: ReadOptions) -> None:
+    """Print how the input is read, if it is not in the own format."""
+    from cohere_rerank.files.rows import open_rows
+
+    with closing(open_rows(paths, read)) as rows:
+        for note in rows.notes:
+            notice(note)
+
+
+def _run_to_stdout(paths: Sequence[str], client: AsyncClientV2, options: dict[str, Any]) -> None:
+    """Run a job that cannot be resumed, and write its JSON Lines to standard output."""
+    if options["resume"] or options["retry_errors"]:
+        raise click.UsageError("--resume and --retry-errors need a file as OUTPUT.")
+    with tempfile.TemporaryDirectory(prefix="cohere-rerank-") as folder:
+        output = Path(folder, "out.jsonl")
+        try:
+            _run(paths, output, client, options)
+        finally:
+            if output.exists():
+                with output.open("rb") as file:
+                    shutil.copyfileobj(file, sys.stdout.buffer)
+                sys.stdout.buffer.flush()
+
+
+def _run(source: Sequence[str], output: Path, client: AsyncClientV2, options: dict[str, Any]) -> None:
     from cohere_rerank.jobs import JobError, JobStoppedError, run_job
 
     from ._job_progress import progress_display, summary
@@ -211,10 +260,10 @@ def _report_failed_rows(report: JobReport) -> None:
         notice(f"{which} with an error: {n_others:,}; send them again with the same command and --retry-errors")
 
 
-def _print_plan(source: Path, client: AsyncClientV2, ignore_unknown: bool, common: dict[str, Any]) -> None:
+def _print_plan(source: Sequence[str], client: AsyncClientV2, options: dict[str, Any]) -> None:
     from cohere_rerank.jobs import plan_job
 
-    plan = plan_job(source, client=client, ignore_unknown=ignore_unknown, **common)
+    plan = plan_job(source, client=client, **options)
     click.echo(f"rows          {plan.rows:,}" + (f" ({plan.failed:,} cannot be sent)" if plan.failed else ""))
     click.echo(f"requests      {plan.requests:,}")
     click.echo(f"search units  about {plan.search_units:,.0f}")

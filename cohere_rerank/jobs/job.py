@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from cohere_rerank.errors import InvalidRequestError
@@ -25,7 +26,7 @@ _RECENT_ROWS = 1000  # a job that starts well may fail later
 
 
 def pending_rows(
-    reader: Reader[Any],
+    reader: Reader,
     seen: SeenIds,
     common: Mapping[str, Any],
     *,
@@ -71,7 +72,7 @@ class Job:
     def __init__(
         self,
         settings: JobSettings,
-        reader: Reader[Any],
+        reader: Reader,
         journal: Journal,
         seen: SeenIds,
         common: Mapping[str, Any],
@@ -108,7 +109,14 @@ class Job:
             if self.stopped or not self._is_within_budget(row):
                 return
             self._reserve_space()
-            yield row
+            yield self._for_output(row)
+
+    def _for_output(self, row: Row) -> Row:
+        """Return the row with what its record repeats of the input."""
+        ids = row.document_ids if self._settings.has_ids else None
+        if ids is row.document_ids and not self._settings.with_documents:
+            return row
+        return replace(row, document_ids=ids, has_documents=self._settings.with_documents)
 
     def _reserve_space(self) -> None:
         """Reserve disk space before the first row is sent. A finished job needs none.

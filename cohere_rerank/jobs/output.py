@@ -16,9 +16,10 @@ from typing import IO, Any
 from pydantic_core import from_json, to_json
 
 from cohere_rerank._safe_files import create_temporary, publish, sync_folder
+from cohere_rerank.files.sources import compressed, require_pyarrow
 
 from .errors import JobError
-from .files import compressed, format_of, journal_is_output, require_pyarrow
+from .files import format_of, journal_is_output
 from .journal import Journal
 from .state import JobState
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._calls import calls_of
@@ -15,13 +14,15 @@ from .formats import open_reader
 from .job import pending_rows
 from .rows import estimated_units
 from .seen import SeenIds
-from .settings import checked_client, checked_common, common_arguments
+from .settings import checked_client, checked_common, checked_paths, checked_read, common_arguments
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from os import PathLike
 
     from typing_extensions import Unpack
 
+    from cohere_rerank.files import ReadOptions
     from cohere_rerank.limits import RateLimit
     from cohere_rerank.types import CommonArguments
 
@@ -53,9 +54,10 @@ _MAX_FIRST_ERRORS = 10
 
 
 def plan_job(
-    input: str | PathLike[str],
+    input: str | PathLike[str] | Sequence[str | PathLike[str]],
     *,
     client: AsyncClientV2 | None = None,
+    read: ReadOptions | None = None,
     ignore_unknown: bool = False,
     **common: Unpack[CommonArguments],
 ) -> JobPlan:
@@ -63,6 +65,7 @@ def plan_job(
 
     Args:
         input: As for `run_job`.
+        read: As for `run_job`.
         client: Its limit and address are used. Default: a client with the environment's settings; no key is needed.
         ignore_unknown: As for `run_job`. Default: False.
         **common: As for `run_job`.
@@ -76,7 +79,8 @@ def plan_job(
     calls, shared = calls_of(client), common_arguments(common, client)
     n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0
     errors: list[str] = []
-    with closing(SeenIds()) as seen, closing(open_reader(Path(input))) as reader:
+    with closing(SeenIds()) as seen, closing(open_reader(checked_paths(input), checked_read(read))) as reader:
+        reader.prepare()
         for row in pending_rows(reader, seen, shared, ignore_unknown=ignore_unknown):
             n_rows += 1
             try:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank.cost import estimate_search_units
 from cohere_rerank.errors import ApiError, CohereRerankError, InvalidRequestError
+from cohere_rerank.files.shapes import FileRow
 from cohere_rerank.types import RerankArguments
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
 
-__all__ = ["ARGUMENTS", "Row", "estimated_units", "invalid_row", "outcome_record", "read_row"]
+__all__ = [
+    "ARGUMENTS",
+    "Row",
+    "estimated_units",
+    "invalid_row",
+    "outcome_record",
+    "read_row",
+    "unknown_fields",
+    "unknown_message",
+]
 
 _NOT_DATA = frozenset({"request_options", "deadline"})  # how a request is sent is not a matter of a row
 ARGUMENTS = tuple(name for name in RerankArguments.__annotations__ if name not in _NOT_DATA)
@@ -30,6 +40,9 @@ class Row:
         id: The caller's id, or the number if the record has no id. None if the id is invalid or taken.
         request: Arguments for ``rerank``. Empty if there is an error.
         error: Why it cannot be sent.
+        document_ids: The ids of the documents, if the output has them.
+        has_documents: Whether the output has the documents.
+        kept: Fields of the input that the output repeats.
     """
 
     number: int
@@ -37,49 +50,52 @@ class Row:
     id: str | int | None
     request: Mapping[str, Any]
     error: InvalidRequestError | None = None
+    document_ids: Sequence[str | int | None] | None = None
+    has_documents: bool = False
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:  # never the query or the documents
         return f"<Row {self.number}>"
 
 
-def read_row(number: int, place: str, record: object, common: Mapping[str, Any], *, ignore_unknown: bool) -> Row:
-    """Make a row from a record. A record that cannot be sent becomes a row with an error.
+def read_row(number: int, place: str, found: FileRow, common: Mapping[str, Any], *, ignore_unknown: bool) -> Row:
+    """Make a row of a job from a row of a file. One that cannot be sent becomes a row with an error.
 
     Args:
         number: Its number from 1.
         place: How an error message names it.
-        record: The parsed record.
+        found: The row of the file.
         common: Arguments for rows that do not set them.
         ignore_unknown: Whether fields that ``rerank`` does not know are left out instead of refused.
     """
-    if not isinstance(record, Mapping):
-        message = f"a row must be an object with query and documents, got {_json_type(record)}"
-        return invalid_row(number, place, None, message)
-    row_id = number if record.get("id") is None else record["id"]
-    if isinstance(row_id, bool) or not isinstance(row_id, (str, int)):
-        return invalid_row(number, place, None, f"id must be a string or a whole number, got {_json_type(row_id)}")
-    unknown = [] if ignore_unknown else sorted(str(key) for key in record.keys() - {"id", *ARGUMENTS})
+    row_id = number if found.id is None else found.id
+    unknown = [] if ignore_unknown else unknown_fields(found)
     if unknown:
-        message = (
-            f"unknown field {', '.join(unknown)}; a row may have id, {', '.join(ARGUMENTS)}; "
-            "to leave out unknown fields, set ignore_unknown=True (--ignore-unknown)"
-        )
-        return invalid_row(number, place, row_id, message)
+        return invalid_row(number, place, row_id, unknown_message(unknown))
+    values = {"query": found.query, "documents": found.documents, **found.arguments}
     for name in ("query", "documents"):
-        if record.get(name) is None:
+        if values[name] is None:
             return invalid_row(number, place, row_id, f"the row has no {name}")
-    own = {key: record[key] for key in ARGUMENTS if record.get(key) is not None}
-    return Row(number, place, row_id, {**common, **own})
+    own = {key: values[key] for key in ARGUMENTS if values.get(key) is not None}
+    return Row(number, place, row_id, {**common, **own}, document_ids=found.document_ids, kept=found.kept)
+
+
+def unknown_fields(found: FileRow) -> list[str]:
+    """Return the fields of a row that ``rerank`` does not know, sorted."""
+    return sorted(str(key) for key in found.arguments.keys() - set(ARGUMENTS)) if found.is_native else []
+
+
+def unknown_message(unknown: Sequence[str]) -> str:
+    """Return the message for unknown fields."""
+    return (
+        f"unknown field {', '.join(unknown)}; a row may have id, {', '.join(ARGUMENTS)}; "
+        "to leave out unknown fields, set ignore_unknown=True (--ignore-unknown)"
+    )
 
 
 def invalid_row(number: int, place: str, row_id: str | int | None, message: str) -> Row:
     """Return a row that cannot be sent."""
     return Row(number, place, row_id, {}, InvalidRequestError(message))
-
-
-def _json_type(value: object) -> str:
-    types = {dict: "an object", list: "a list", str: "a string", bool: "a boolean", type(None): "null"}
-    return types.get(type(value), "a number")
 
 
 def outcome_record(row: Row, outcome: V2RerankResponse | CohereRerankError) -> dict[str, Any]:
@@ -89,13 +105,18 @@ def outcome_record(row: Row, outcome: V2RerankResponse | CohereRerankError) -> d
 
 def _results_record(row: Row, response: V2RerankResponse) -> dict[str, Any]:
     results = []
+    documents = row.request["documents"] if row.has_documents else ()
     for item in response.results:
         result: dict[str, Any] = {"index": item.index, "relevance_score": item.relevance_score}
+        if row.document_ids is not None:
+            result["id"] = row.document_ids[item.index]
+        if row.has_documents:
+            result["document"] = documents[item.index]
         if item.relevant_spans is not None:
             spans = item.relevant_spans
             result["relevant_spans"] = [{"start": span.start, "end": span.end, "score": span.score} for span in spans]
         results.append(result)
-    record = {"id": row.id, "row": row.number, "results": results}
+    record = {"id": row.id, "row": row.number, **row.kept, "results": results}
     if response.is_fallback:
         return {**record, "is_fallback": True}
     units = response.meta.billed_units if response.meta else None
@@ -122,7 +143,7 @@ def _error_record(row: Row, error: CohereRerankError) -> dict[str, Any]:
         fields["request_id"] = error.request_id
     if error.attempts:
         fields["attempts"] = error.attempts
-    return {"id": row.id, "row": row.number, "error": fields}
+    return {"id": row.id, "row": row.number, **row.kept, "error": fields}
 
 
 def estimated_units(row: Row) -> float:

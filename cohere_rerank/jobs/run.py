@@ -13,7 +13,7 @@ The sequence of a run:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from functools import partial
@@ -25,16 +25,16 @@ from anyio import to_thread
 from cohere_rerank._calls import calls_of
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.batch.tasks import rerank_many_async
-from cohere_rerank.errors import CohereRerankError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
 from .errors import JobError, JobStoppedError
-from .formats import check_readable, open_reader
+from .formats import Reader, open_reader
 from .job import Job
 from .journal import Journal
 from .local import check_not_worker, check_picklable, local_outcomes
 from .output import finish
 from .report import JobReport
-from .rows import Row, outcome_record
+from .rows import Row, outcome_record, unknown_fields, unknown_message
 from .seen import SeenIds
 from .settings import JobSettings, checked_client, common_arguments
 from .signals import SignalHandler, handling_signals
@@ -47,16 +47,20 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from cohere_rerank._calls import AsyncCalls
+    from cohere_rerank.files import ReadOptions
     from cohere_rerank.types import CommonArguments
 
 __all__ = ["run_job", "run_job_async"]
 
 
 def run_job(
-    input: str | PathLike[str],
+    input: str | PathLike[str] | Sequence[str | PathLike[str]],
     output: str | PathLike[str],
     *,
     client: AsyncClientV2 | None = None,
+    read: ReadOptions | None = None,
+    with_ids: bool = False,
+    with_documents: bool = False,
     resume: bool = False,
     retry_errors: bool = False,
     errors: str | PathLike[str] | None = None,
@@ -77,11 +81,16 @@ def run_job(
     third one kills the process.
 
     Args:
-        input: JSON Lines or CSV (also ``.gz``, and ``.zst`` from Python 3.14), or Parquet (extra ``arrow``). A row has
-            a query and documents. It may have an id and any other argument of ``rerank``.
-        output: In any of these formats. Uncompressed JSON Lines grow while the job runs. Other files appear at its end.
+        input: A file, a folder, or several of them: JSON Lines, JSON, CSV and other tables, Parquet and Arrow IPC
+            (extra ``arrow``) or runs of TREC, also compressed. A row has a query and documents. It may have an id and
+            any other argument of ``rerank``. Rows of other tools are recognized by their fields.
+        output: JSON Lines, a JSON array (``.json``), CSV, Parquet, or a run of TREC (``.trec`` or ``.run``).
+            Uncompressed JSON Lines grow while the job runs. Other files appear at its end.
         client: Sends the requests. Default: a client with the environment's settings and ``limit="auto"``. With a
             ``local:`` address and more than one process, its settings are copied to worker processes.
+        read: How the input is read. Default: its format and shape are detected.
+        with_ids: Write the id of each document into its result. Default: False.
+        with_documents: Write each document into its result. Default: False.
         resume: Continue a job that stopped early, or start a new one. A job that is done does nothing. Default: False.
         retry_errors: Continue a job, and send the rows again that have an error. Default: False.
         errors: A file for the rows that have an error. The output then has none of them. Default: None.
@@ -112,6 +121,9 @@ def run_job(
     settings = JobSettings.from_arguments(
         input,
         output,
+        read=read,
+        with_ids=with_ids,
+        with_documents=with_documents,
         resume=resume,
         retry_errors=retry_errors,
         errors=errors,
@@ -139,10 +151,13 @@ def _check_no_loop() -> None:
 
 
 async def run_job_async(
-    input: str | PathLike[str],
+    input: str | PathLike[str] | Sequence[str | PathLike[str]],
     output: str | PathLike[str],
     *,
     client: AsyncClientV2 | None = None,
+    read: ReadOptions | None = None,
+    with_ids: bool = False,
+    with_documents: bool = False,
     resume: bool = False,
     retry_errors: bool = False,
     errors: str | PathLike[str] | None = None,
@@ -164,6 +179,9 @@ async def run_job_async(
     settings = JobSettings.from_arguments(
         input,
         output,
+        read=read,
+        with_ids=with_ids,
+        with_documents=with_documents,
         resume=resume,
         retry_errors=retry_errors,
         errors=errors,
@@ -193,8 +211,7 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
         if settings.processes > 1:
             check_picklable(client)
         settings = replace(settings, budget_units=None)  # a local: address costs nothing
-    await to_thread.run_sync(check_readable, settings.input)
-    reader = open_reader(settings.input)
+    reader = await to_thread.run_sync(_open, settings)
     options = settings.fingerprint_options(client)
     fingerprint = await to_thread.run_sync(make_fingerprint, settings.input, options)
     with open_locked(settings, fingerprint) as state, closing(SeenIds()) as seen, closing(reader):
@@ -211,6 +228,23 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
             job.finalize()
             await to_thread.run_sync(_finish, settings, job, journal, state)
         return job.report()
+
+
+def _open(settings: JobSettings) -> Reader:
+    """Open the input, and check its shape before anything is written."""
+    reader = open_reader(settings.inputs, settings.read)
+    try:
+        reader.prepare()
+        for _, raw in reader:
+            with suppress(InvalidRequestError):
+                unknown = [] if settings.ignore_unknown else unknown_fields(reader.parse(raw))
+                if unknown:
+                    raise JobError(f"{settings.input}: {unknown_message(unknown)}")
+            break
+    except BaseException:
+        reader.close()
+        raise
+    return reader
 
 
 def _check_files_exist(settings: JobSettings) -> None:

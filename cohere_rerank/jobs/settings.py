@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,16 +16,19 @@ from cohere_rerank._calls import calls_of
 from cohere_rerank._validators import number, whole_number
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.files.options import ReadOptions
+from cohere_rerank.files.sources import require_pyarrow, require_zstd
 
 from .errors import JobError
-from .files import check_writable, format_of, journal_is_output, require_pyarrow, require_zstd
+from .files import check_writable, format_of, journal_is_output
+from .formats import expand
 from .report import JobReport
 from .rows import ARGUMENTS
 
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["JobSettings", "checked_client", "checked_common", "common_arguments"]
+__all__ = ["JobSettings", "checked_client", "checked_common", "checked_paths", "checked_read", "common_arguments"]
 
 
 def n_cores() -> int:
@@ -43,6 +46,30 @@ def _path(name: str, value: object) -> Path:
     return Path(value)
 
 
+def checked_paths(value: object) -> list[Path]:
+    """Return the files of an input: a path, or a list of paths.
+
+    Raises:
+        InvalidRequestError: It is neither.
+        JobError: A path does not exist, or a folder has no files.
+    """
+    values = value if isinstance(value, (list, tuple)) else [value]
+    if not values:
+        raise InvalidRequestError("input must have at least one path, got an empty list")
+    return expand([_path("input", each) for each in values])
+
+
+def checked_read(read: object) -> ReadOptions:
+    """Return the options of the reader.
+
+    Raises:
+        InvalidRequestError: They are not ReadOptions.
+    """
+    if read is not None and not isinstance(read, ReadOptions):
+        raise InvalidRequestError(f"read must be ReadOptions, got {type(read).__name__}")
+    return read or ReadOptions()
+
+
 def _is_same_file(one: Path, other: Path) -> bool:
     """Whether two paths lead to one file: by links, by hard links, or by letter case where the system ignores it."""
     names = [str(path.resolve()) for path in (one, other)]
@@ -55,6 +82,9 @@ def _no_progress(report: JobReport) -> None:
     """The default for ``progress``."""
 
 
+_OUTPUT_FIELDS = frozenset(
+    ("id", "row", "results", "error", "is_fallback", "billed_units", "search_units", "estimated_search_units")
+)
 _COMMON = frozenset(ARGUMENTS) - {"query", "documents"}
 
 
@@ -68,8 +98,11 @@ class JobSettings:
         ImportError: A format needs an extra that is not installed.
     """
 
-    input: Path
+    inputs: Sequence[Path]
     output: Path
+    read: ReadOptions = field(default_factory=ReadOptions)
+    with_ids: bool = False
+    with_documents: bool = False
     resume: bool = False
     retry_errors: bool = False
     errors: Path | None = None
@@ -86,20 +119,22 @@ class JobSettings:
     @classmethod
     def from_arguments(
         cls,
-        input: str | PathLike[str],
+        input: str | PathLike[str] | Sequence[str | PathLike[str]],
         output: str | PathLike[str],
         *,
+        read: ReadOptions | None = None,
         errors: str | PathLike[str] | None = None,
         processes: int | None = None,
         progress: Callable[[JobReport], object] | None = None,
         **options: Any,
     ) -> JobSettings:
         """Make settings from the arguments of `run_job`. Options that are not the job's are common to all rows."""
-        own = {field.name for field in fields(cls)}
+        own = {each.name for each in fields(cls)}
         options["resume"] = options.get("resume", False) or options.get("retry_errors", False)
         return cls(
-            input=_path("input", input),
+            inputs=checked_paths(input),
             output=_path("output", output),
+            read=checked_read(read),
             errors=None if errors is None else _path("errors", errors),
             processes=n_cores() if processes is None else processes,
             progress=_no_progress if progress is None else progress,
@@ -118,22 +153,36 @@ class JobSettings:
             raise InvalidRequestError(f"budget_units must be at least 0, got {budget}")
         if not callable(self.progress):
             raise InvalidRequestError(f"progress must be a function, got {type(self.progress).__name__}")
+        taken = sorted(_OUTPUT_FIELDS & set(self.read.keep))
+        if taken:
+            raise InvalidRequestError(f"keep cannot have {', '.join(taken)}: the output has fields of these names")
         checked_common(self.common)
         self._check_files()
 
     def _check_files(self) -> None:
-        paths = [self.input, self.output, *([self.errors] if self.errors else [])]
-        for path in paths[1:]:
+        outputs = [self.output, *([self.errors] if self.errors else [])]
+        for path in outputs:
             file_format, compression = format_of(path)
             if file_format == "parquet":
                 require_pyarrow()
             if compression == ".zst":
                 require_zstd()
             check_writable(path)
-        if any(map(_is_same_file, *zip(*combinations(paths, 2)))):
+        pairs = [*combinations(outputs, 2), *((path, output) for path in self.inputs for output in outputs)]
+        if any(_is_same_file(one, other) for one, other in pairs):
             raise JobError(f"{self.output}: input, output and errors must be different files")
-        if self.csv_safe and not any(format_of(path)[0] == "csv" for path in paths[1:]):
+        if self.csv_safe and not any(format_of(path)[0] == "csv" for path in outputs):
             raise InvalidRequestError("csv_safe needs an output or an errors file in CSV; leave it out")
+
+    @property
+    def input(self) -> Path:
+        """The first file of the input."""
+        return self.inputs[0]
+
+    @property
+    def has_ids(self) -> bool:
+        """Whether the results have the ids of the documents. A run of TREC cannot be written without them."""
+        return self.with_ids or format_of(self.output)[0] == "trec"
 
     @property
     def journal(self) -> Path:
@@ -162,6 +211,8 @@ class JobSettings:
             "ordered": self.ordered,
             "csv_safe": self.csv_safe,
             "errors": None if self.errors is None else self.errors.name,
+            **{f"read.{name}": value for name, value in self.read.as_dict().items()},
+            **{name: True for name in ("with_ids", "with_documents") if getattr(self, name)},
             **{name: value for name, value in self.common.items() if value is not None},
         }
         plain: dict[str, Any] = from_json(to_json(options))

@@ -130,7 +130,7 @@ def test_a_job_with_too_many_errors_says_which_command_continues_it(write, batch
     done = batch("in.jsonl", "-o", "out.jsonl", "--limit", "none")
     assert done.returncode == 1
     assert done.stderr.endswith("(resume with the same command and --retry-errors)\n")
-    write(['{"query": "q", "documents": ["d"], "page": 7}'] * 150)
+    write(['{"query": "q", "documents": ["d"]}', *['{"query": "q", "documents": ["d"], "page": 7}'] * 149])
     done = batch("in.jsonl", "-o", "other.jsonl")
     assert done.returncode == 1
     assert done.stderr.endswith("(resume with the same command and --retry-errors)\n")

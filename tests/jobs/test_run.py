@@ -87,12 +87,14 @@ def test_a_duplicate_id_is_an_error_without_the_id(write, run, server, tmp_path)
 
 
 def test_unknown_fields_can_be_ignored(write, run, server, tmp_path):
-    """The option also works together with retry_errors."""
+    """In the first row they refuse the file, and nothing is written. In another row they are an error of that row."""
     source = write([{"query": "q", "documents": ["a"], "page": 3}])
+    with pytest.raises(JobError, match=r"unknown field page; .* set ignore_unknown=True \(--ignore-unknown\)"):
+        run(source)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+    source = write([{"query": "q", "documents": ["a"]}, {"query": "q", "documents": ["a"], "page": 3}])
     assert run(source).failed == 1
-    message = rows_of(tmp_path / "out.jsonl")[0]["error"]["message"]
-    assert "unknown field page" in message
-    assert "set ignore_unknown=True (--ignore-unknown)" in message
+    assert "line 2: unknown field page" in rows_of(tmp_path / "out.jsonl")[1]["error"]["message"]
     report = run(source, ignore_unknown=True, retry_errors=True)
     assert report.failed == 0
     assert "page" not in server.requests[0].json
