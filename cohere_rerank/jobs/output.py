@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from functools import partial
-from itertools import chain, islice
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
-from pydantic_core import from_json, to_json
+from pydantic_core import from_json
 
 from cohere_rerank._safe_files import create_temporary, publish, sync_folder
-from cohere_rerank.files.sources import compressed, require_pyarrow
+from cohere_rerank.files.sources import compressed
 
 from .errors import JobError
 from .files import format_of, journal_is_output
 from .journal import Journal
 from .state import JobState
+from .writers import write_rows
 
 __all__ = ["finish", "rows_of"]
 
-_BATCH_ROWS = 1024
-_COLUMNS = ("id", "row", "results", "error", "search_units", "estimated_search_units")
-# Spreadsheets run a cell that starts with one of these as a formula. The last four are their full-width forms.
-_FORMULA_STARTS = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")
 Record = dict[str, Any]
 
 
@@ -107,12 +101,7 @@ def _write_atomically(
     try:
         with os.fdopen(fd, "wb") as raw_file:
             with compressed(raw_file, compression, "wb") as content:
-                if file_format == "jsonl":
-                    content.writelines(to_json(row) + b"\n" for row in rows())
-                elif file_format == "csv":
-                    _write_csv(content, rows(), csv_safe=csv_safe)
-                else:
-                    _write_parquet(content, rows, with_spans=with_spans)
+                write_rows(content, file_format, rows, with_spans=with_spans, csv_safe=csv_safe)
             raw_file.flush()
             os.fsync(raw_file.fileno())
         is_replacing = claim(temporary)
@@ -124,64 +113,3 @@ def _write_atomically(
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
-
-
-def _flat_row(row: Mapping[str, Any]) -> Record:
-    units = row.get("billed_units", {}).get("search_units")
-    return {**{name: row.get(name) for name in _COLUMNS}, "search_units": units}
-
-
-def _write_csv(content: IO[bytes], rows: Iterable[Record], *, csv_safe: bool) -> None:
-    text = io.TextIOWrapper(content, encoding="utf-8", newline="")
-    writer = csv.writer(text)
-    writer.writerow(_COLUMNS)
-    for row in rows:
-        flat = _flat_row(row)
-        if csv_safe and isinstance(flat["id"], str):  # the only cell that a user chooses freely; the others are JSON
-            flat["id"] = _escape_formula(flat["id"])
-        for name in ("results", "error"):
-            if flat[name] is not None:
-                flat[name] = to_json(flat[name]).decode()
-        writer.writerow(flat.values())
-    text.detach()
-
-
-def _escape_formula(cell: str) -> str:
-    """Return a cell that a spreadsheet shows as text."""
-    return f"'{cell}" if cell.lstrip(" ").startswith(_FORMULA_STARTS) else cell
-
-
-def _write_parquet(content: IO[bytes], rows: Callable[[], Iterable[Record]], *, with_spans: bool) -> None:
-    pyarrow = require_pyarrow()
-    are_numbers = all(row["id"] is None or _is_int64(row["id"]) for row in rows())
-    schema = _schema(pyarrow, pyarrow.int64() if are_numbers else pyarrow.string(), with_spans)
-    flat_rows = map(_flat_row, rows())
-    with pyarrow.parquet.ParquetWriter(content, schema) as writer:
-        for first in flat_rows:
-            batch = [*chain([first], islice(flat_rows, _BATCH_ROWS - 1))]
-            for row in batch:
-                if not are_numbers and row["id"] is not None:
-                    row["id"] = str(row["id"])
-            writer.write_table(pyarrow.Table.from_pylist(batch, schema=schema))
-
-
-def _is_int64(row_id: object) -> bool:
-    return isinstance(row_id, int) and -(1 << 63) <= row_id < 1 << 63
-
-
-def _schema(pyarrow: Any, id_type: Any, with_spans: bool) -> Any:
-    result = {"index": pyarrow.int32(), "relevance_score": pyarrow.float64()}
-    if with_spans:
-        span = {"start": pyarrow.int32(), "end": pyarrow.int32(), "score": pyarrow.float64()}
-        result["relevant_spans"] = pyarrow.list_(pyarrow.struct(span))
-    texts = dict.fromkeys(("type", "message", "request_id"), pyarrow.string())
-    error = {**texts, **dict.fromkeys(("status_code", "attempts"), pyarrow.int32())}
-    types = {
-        "id": id_type,
-        "row": pyarrow.int64(),
-        "results": pyarrow.list_(pyarrow.struct(result)),
-        "error": pyarrow.struct(error),
-        "search_units": pyarrow.float64(),
-        "estimated_search_units": pyarrow.float64(),
-    }
-    return pyarrow.schema(types)

@@ -138,7 +138,7 @@ def test_a_value_that_a_format_cannot_hold_loses_no_result(write, run, server, t
     source = write(2)
     for failure in (OverflowError("too large"), pyarrow.ArrowNotImplementedError("too large")):
         with monkeypatch.context() as patched:
-            patched.setattr("cohere_rerank.jobs.output._flat_row", Mock(side_effect=failure))
+            patched.setattr("cohere_rerank.jobs.writers._flat_row", Mock(side_effect=failure))
             with pytest.raises(JobStoppedError, match=r"out\.parquet: cannot be written: too large; all rows are done"):
                 run(source, "out.parquet", resume=True)
     assert run(source, "out.parquet", resume=True).rows == 2
@@ -156,3 +156,55 @@ def test_relevant_spans_are_in_every_format(write, run, tmp_path):
     spans = rows_of(tmp_path / "out.jsonl")[0]["results"][0]["relevant_spans"]
     assert [(span["start"], span["end"]) for span in spans] == [(0, 3)]
     assert parquet.read_table(tmp_path / "out.parquet").to_pylist()[0]["results"][0]["relevant_spans"] == spans
+
+
+PASSAGES = [
+    {"qid": "7", "query": "one", "docno": "d1", "text": "two", "source": "wiki", "year": 2020},
+    {"qid": "7", "query": "one", "docno": "d2", "text": "one", "source": "wiki", "year": 2020},
+    {"qid": "8", "query": "two", "docno": "d3", "text": "two", "source": "news", "year": 2021.5},
+]
+
+
+def test_a_json_output_is_an_array(write, run, tmp_path):
+    """Its items are the lines of a JSON Lines output."""
+    for name in ("out.json", "out.jsonl"):
+        run(write(3), name)
+    assert json.loads((tmp_path / "out.json").read_bytes()) == rows_of(tmp_path / "out.jsonl")
+    run(write([]), "empty.json")
+    assert json.loads((tmp_path / "empty.json").read_bytes()) == []
+
+
+def test_a_run_has_the_ids_of_queries_and_documents(write, run, tmp_path):
+    """One line for each result, best first, with the score of the response."""
+    run(write(PASSAGES, "pairs.jsonl"), "out.trec")
+    lines = [line.split() for line in (tmp_path / "out.trec").read_text().splitlines()]
+    assert [line[:2] + line[3:4] for line in lines] == [["7", "Q0", "1"], ["7", "Q0", "2"], ["8", "Q0", "1"]]
+    assert {line[2] for line in lines[:2]} == {"d1", "d2"}
+    assert float(lines[0][4]) >= float(lines[1][4])
+    run(write([{"id": "a b", "query": "q", "documents": ["d"]}]), "plain.jsonl")
+    with pytest.raises(JobStoppedError, match="a run cannot hold the id 'a b'; choose another format"):
+        run(write([{"id": "a b", "query": "q", "documents": ["d"]}]), "spaces.trec")
+
+
+def test_ids_documents_and_other_fields_are_written_on_request(write, run, tmp_path):
+    """Each result has its id and its document. Parquet has a type for each kept field."""
+    pytest.importorskip("pyarrow")
+    import pyarrow.parquet as parquet
+
+    from cohere_rerank.files import ReadOptions
+
+    source = write(PASSAGES, "pairs.jsonl")
+    options = {"read": ReadOptions(keep=["source", "year"]), "with_ids": True, "with_documents": True}
+    for name in ("out.jsonl", "out.parquet", "out.csv"):
+        run(source, name, **options)
+    rows = rows_of(tmp_path / "out.jsonl")
+    assert [(row["id"], row["source"], row["year"]) for row in rows] == [("7", "wiki", 2020), ("8", "news", 2021.5)]
+    texts = {"d1": "two", "d2": "one", "d3": "two"}
+    assert all(texts[result["id"]] == result["document"] for row in rows for result in row["results"])
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert str(table.schema.field("year").type) == "double"
+    assert [row["results"] for row in table.to_pylist()] == [row["results"] for row in rows]
+    with (tmp_path / "out.csv").open(newline="") as file:
+        assert [(row["source"], row["year"]) for row in csv.DictReader(file)] == [("wiki", "2020"), ("news", "2021.5")]
+    with pytest.raises(InvalidRequestError, match="keep cannot have results"):
+        run(source, "other.jsonl", read=ReadOptions(keep=["results"]))
