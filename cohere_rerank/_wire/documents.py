@@ -29,7 +29,8 @@ def to_texts(
             sends those that it has. Strings are sent whole. None: all fields are sent.
         text: Where the text of a structured document is: a field's name, a dotted path, or a function of the document
             that returns it. None: the documents of common frameworks are recognized.
-        on_empty: What to do with a document without content: ``"error"`` raises, ``"skip"`` returns ``""`` for it.
+        on_empty: What to do with a document without content, such as a missing value of a column: ``"error"`` raises,
+            ``"skip"`` returns ``""`` for it.
 
     Returns:
         n documents (the caller's own objects, unchanged, in a new list) and n texts.
@@ -46,7 +47,7 @@ def to_texts(
     if set(map(type, items)) <= {str}:
         texts: list[str] = items[:]  # type: ignore[assignment]  # every item is a str
     else:
-        texts = _texts(items, rank_fields, text)
+        texts = _texts(items, rank_fields, text, on_empty)
     if not all(texts) or any(map(str.isspace, texts)):
         texts = ["" if each.isspace() else each for each in texts]
         if on_empty == "error":
@@ -55,7 +56,7 @@ def to_texts(
 
 
 def _texts(
-    items: list[object], rank_fields: Sequence[str] | None, text: str | Callable[[Any], str] | None
+    items: list[object], rank_fields: Sequence[str] | None, text: str | Callable[[Any], str] | None, on_empty: str
 ) -> list[str]:
     from .yaml_values import has_content
 
@@ -67,6 +68,9 @@ def _texts(
             item = item.as_py()
         if isinstance(item, str):
             texts.append(str.__str__(item))  # encoders of JSON differ on subclasses
+            continue
+        if on_empty == "skip" and (item is None or item != item):  # None, or NaN as pandas has it
+            texts.append("")
             continue
         if text is not None:
             texts.append(_chosen_text(item, text, f"document at index {index}"))
@@ -104,8 +108,13 @@ def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence
 def _as_list(documents: Any) -> list[object]:
     if type(documents) is list or type(documents) is tuple:
         return list(documents)
+    from .framework_documents import documents_inside
     from .yaml_values import fields_of, type_name
 
+    if (inside := documents_inside(documents)) is not None:
+        raise InvalidRequestError(
+            f"documents must be a list of documents, got {type_name(documents)}; pass documents{inside}"
+        )
     if isinstance(documents, (str, bytes, bytearray, memoryview)) or fields_of(documents) is not None:
         raise InvalidRequestError(
             f"documents must be a list of documents, got one {type_name(documents)}; for a single one pass [document]"
@@ -128,10 +137,15 @@ def rows_of_table(table: object) -> str | None:
 
     Iterating over such a table yields its columns.
     """
-    if not hasattr(table, "columns"):
+    if not hasattr(type(table), "columns"):  # of the class: a LazyFrame of polars would compute its columns
         return None
-    calls = {"to_dicts": "to_dicts()", "to_pylist": "to_pylist()", "to_dict": "to_dict('records')"}
-    return next((call for name, call in calls.items() if hasattr(table, name)), None)
+    calls = {
+        "to_dicts": "to_dicts()",
+        "to_pylist": "to_pylist()",
+        "to_dict": "to_dict('records')",
+        "collect_schema": "collect().to_dicts()",
+    }
+    return next((call for name, call in calls.items() if hasattr(type(table), name)), None)
 
 
 def _check_rank_fields(rank_fields: Any) -> None:

@@ -41,12 +41,32 @@ def unwrap(document: object) -> object:
 
 
 def _from_object(document: Any) -> object | None:
-    if isinstance(document, (str, bytes, int, float, list, tuple, type(None))):
+    if isinstance(document, tuple):
+        return _from_pair(document)
+    if isinstance(document, (str, bytes, int, float, list, type(None))):
         return None
     if callable(get_content := _attribute(document, "get_content")):  # LlamaIndex
         content = get_content()
         return content if isinstance(content, str) else None
-    return _inner(_OBJECTS, lambda name: _attribute(document, name))
+    if isinstance(_attribute(document, "meta"), Mapping) and getattr(document, "blob", document) is not document:
+        return _attribute(document, "content") or ""  # Haystack; None if it has a blob, such as an image
+    inner = _inner(_OBJECTS, lambda name: _attribute(document, name))
+    kind = type(document)
+    if inner is None and hasattr(kind, "to_dict") and not _has_declared_fields(kind):
+        return document.to_dict() if _attribute(document, "meta") is not None else None  # elasticsearch.dsl
+    return inner
+
+
+def _has_declared_fields(kind: type) -> bool:
+    return hasattr(kind, "__dataclass_fields__") or hasattr(kind, "__attrs_attrs__") or hasattr(kind, "model_fields")
+
+
+def _from_pair(pair: tuple[Any, ...]) -> object | None:
+    """Return the document of a pair of a document and its score, as a search with scores of LangChain returns it."""
+    if len(pair) != 2 or not _is_number(pair[1]) or isinstance(pair[0], (str, tuple)):
+        return None
+    inner = unwrap(pair[0])
+    return None if inner is pair[0] else inner
 
 
 def _attribute(document: object, name: str) -> object:
@@ -74,6 +94,8 @@ _OBJECTS: tuple[_Shape, ...] = (
     ("page_content", str, "metadata", ()),  # LangChain
     ("content", str, "meta", ()),  # Haystack
     ("text", str, "metadata", ()),
+    ("document", str, "metadata", ("score",)),  # Qdrant with fastembed
+    ("body", Mapping, None, ("meta",)),  # the response of Elasticsearch to `get`
     ("payload", Mapping, None, ("id",)),  # Qdrant
     ("properties", Mapping, None, ("uuid",)),  # Weaviate
     ("metadata", Mapping, None, ("values", "score")),  # Pinecone
@@ -88,11 +110,31 @@ _MAPPINGS: tuple[_Shape, ...] = (
     ("content", str, None, ("id", "embedding")),  # Haystack, flattened
     ("payload", Mapping, None, ("id", "score")),  # Qdrant
     ("payload", Mapping, None, ("id", "vector")),
+    ("entity", Mapping, None, ("id", "distance")),  # Milvus
+    ("document", Mapping, None, ("text_match",)),  # Typesense
     ("fields", Mapping, None, ("relevance",)),  # Vespa
     ("properties", Mapping, None, ("uuid",)),  # Weaviate
     ("properties", Mapping, None, ("vector",)),
     ("metadata", Mapping, None, ("id", "score", "values")),  # Pinecone
 )
+
+
+def documents_inside(response: Any) -> str | None:
+    """Return what leads from the whole response of a search to its documents, such as ``.points``, or None."""
+    body = _attribute(response, "body")  # Elasticsearch
+    mapping = body if isinstance(body, Mapping) else response
+    if isinstance(mapping, Mapping):
+        hits = mapping.get("hits")
+        if isinstance(hits, Mapping) and isinstance(hits.get("hits"), list):
+            return "['hits']['hits']"
+        lists = (name for name in ("documents", "matches", "points") if isinstance(mapping.get(name), list))
+        name = next(lists, None)
+        if name is None:
+            return None
+        is_nested = bool(mapping[name]) and isinstance(mapping[name][0], list)  # Chroma: one list for each query
+        return f"[{name!r}][0]" if is_nested else f"[{name!r}]"
+    names = ("points", "matches", "objects", "source_nodes")  # Qdrant, Pinecone, Weaviate, LlamaIndex
+    return next((f".{name}" for name in names if isinstance(_attribute(response, name), list)), None)
 
 
 def vector_paths(fields: Mapping[Any, Any], path: str = "", depth: int = 0) -> Iterator[tuple[str, int]]:
@@ -102,20 +144,32 @@ def vector_paths(fields: Mapping[Any, Any], path: str = "", depth: int = 0) -> I
         if isinstance(value, Mapping):
             if depth < _MAX_DEPTH:
                 yield from vector_paths(value, here, depth + 1)
-        elif is_vector(value):
-            yield here, len(value)
+        elif (length := vector_length(value)) is not None:
+            yield here, length
 
 
-def is_vector(value: Any, depth: int = 0) -> bool:
-    """Return whether a value is a long list of numbers: a list, a tuple or an array, or a list of these."""
+def vector_length(value: Any, depth: int = 0) -> int | None:
+    """Return the length of a long list of numbers: a list, a tuple or an array, or the first of a list of these.
+
+    None for anything else.
+    """
     if isinstance(value, (str, bytes, bytearray, Mapping, set, frozenset)) or not hasattr(value, "__getitem__"):
-        return False
+        return None
     try:
         n_items = len(value)
-        if n_items and not isinstance(first := value[0], (str, int, float)) and hasattr(first, "__getitem__"):
-            return depth < _MAX_DEPTH and is_vector(first, depth + 1)
-        return n_items >= MIN_VECTOR_LENGTH and all(_is_number(value[i]) for i in range(MIN_VECTOR_LENGTH))
+        if n_items and _has_length(first := value[0]):
+            return vector_length(first, depth + 1) if depth < _MAX_DEPTH else None
+        is_long = n_items >= MIN_VECTOR_LENGTH
+        return n_items if is_long and all(_is_number(value[i]) for i in range(MIN_VECTOR_LENGTH)) else None
     except (TypeError, KeyError, IndexError):  # an unusual type; the caller decides what to do with it
+        return None
+
+
+def _has_length(value: Any) -> bool:
+    """Return whether a value has items. Numbers of numpy and torch can be indexed too, but they have no length."""
+    try:
+        return len(value) >= 0
+    except TypeError:
         return False
 
 
@@ -129,6 +183,6 @@ def without_vectors(fields: Mapping[Any, object], depth: int = 0) -> dict[Any, o
     for name, value in fields.items():
         if isinstance(value, Mapping) and depth < _MAX_DEPTH:
             kept[name] = without_vectors(value, depth + 1)
-        elif not is_vector(value):
+        elif vector_length(value) is None:
             kept[name] = value
     return kept

@@ -25,7 +25,8 @@ def fields_of(value: Any, *, any_row: bool = False) -> dict[Any, object] | None:
     Args:
         value: Anything.
         any_row: Whether a row of a database or a table counts too: an object with ``_mapping`` (SQLAlchemy), with
-            ``keys()`` and item access (`sqlite3.Row`, dspy, pandas), or with ``to_dict()`` (elasticsearch).
+            ``keys()`` and item access (`sqlite3.Row`, dspy, pandas), with ``to_dict()`` (elasticsearch), or an
+            object of a mapped class (SQLAlchemy, Django).
     """
     kind: type[Any] = type(value)
     if kind is dict:
@@ -61,7 +62,16 @@ def _row_fields(value: Any) -> dict[Any, object] | None:
         return dict(fields) if isinstance(fields, Mapping) else None
     if hasattr(type(value), "keys") and hasattr(type(value), "__getitem__"):
         return {key: value[key] for key in value.keys()}  # noqa: SIM118 - iterating a row may yield its values
-    return None
+    names = _columns_of(type(value))
+    return None if names is None else {name: getattr(value, name) for name in names}
+
+
+def _columns_of(kind: Any) -> list[str] | None:
+    """Return the names of the columns of a mapped class, or None for any other class."""
+    if (attributes := getattr(getattr(kind, "__mapper__", None), "column_attrs", None)) is not None:  # SQLAlchemy
+        return list(attributes.keys())
+    fields = getattr(getattr(kind, "_meta", None), "concrete_fields", None)  # Django
+    return None if fields is None else [field.attname for field in fields]
 
 
 MISSING = object()

@@ -13,6 +13,7 @@ import pyarrow
 import pytest
 
 from cohere_rerank._wire.documents import to_texts
+from cohere_rerank._wire.framework_documents import vector_paths, without_vectors
 from cohere_rerank.errors import InvalidRequestError
 
 VECTOR = [0.25] * 384
@@ -61,13 +62,32 @@ class Example:
 
 
 class Hit:
-    """The part of elasticsearch.dsl.Document that is used."""
+    """The part of elasticsearch.dsl.Document and of its Hit that is used."""
 
     def __init__(self, **fields):
         self._fields_of_hit = fields
+        self.meta = SimpleNamespace(id="1", score=2.5)
 
     def to_dict(self):
         return self._fields_of_hit
+
+
+class Mapped:
+    """The part of a mapped class of SQLAlchemy that is used."""
+
+    __mapper__ = SimpleNamespace(column_attrs={"title": None, "n": None})
+
+    def __init__(self, **fields):
+        self.__dict__.update(fields, _sa_instance_state=object())
+
+
+class Model:
+    """The part of a model of Django that is used."""
+
+    _meta = SimpleNamespace(concrete_fields=[SimpleNamespace(attname="title"), SimpleNamespace(attname="n")])
+
+    def __init__(self, **fields):
+        self.__dict__.update(fields, _state=object())
 
 
 def sqlite_row():
@@ -90,6 +110,9 @@ TEXTS = {
         "score": 0.5,
         "class_name": "NodeWithScore",
     },
+    "langchain with a score": (SimpleNamespace(page_content="tea", metadata={}), 0.7),
+    "llama_index with a score": (Node(), numpy.float32(0.7)),
+    "qdrant with fastembed": SimpleNamespace(id=1, embedding=VECTOR, metadata={}, document="tea", score=0.5),
     "haystack": HaystackDocument(),
     "haystack dict": {"id": "1", "content": "tea", "meta": {"page": 3}, "embedding": VECTOR},
     "haystack flat dict": {"id": "1", "content": "tea", "blob": None, "score": None, "embedding": VECTOR, "page": 3},
@@ -114,10 +137,15 @@ FIELDS = {
     "weaviate dict": {"uuid": "1", "properties": {"title": "tea", "n": 2}, "vector": {"default": VECTOR}},
     "vespa": {"id": "1", "relevance": 0.5, "fields": {"title": "tea", "n": 2, "embedding": {"values": VECTOR}}},
     "pinecone": {"id": "1", "score": 0.5, "values": VECTOR, "metadata": {"title": "tea", "n": 2}},
+    "milvus": {"id": 1, "distance": 0.5, "entity": {"title": "tea", "n": 2, "vector": VECTOR}},
+    "typesense": {"document": {"title": "tea", "n": 2}, "text_match": 3, "highlights": []},
+    "elasticsearch get": SimpleNamespace(body={"_id": "1", "_source": {"title": "tea", "n": 2}}, meta=object()),
     "sqlalchemy": Row(title="tea", n=2),
+    "sqlalchemy mapped": Mapped(title="tea", n=2),
+    "django": Model(title="tea", n=2),
     "sqlite3": sqlite_row(),
     "dspy": Example(title="tea", n=2),
-    "elasticsearch dsl": Hit(title="tea", n=2),
+    "elasticsearch dsl": Hit(title="tea", n=2, vector=VECTOR),
     "arrow struct": pyarrow.scalar({"title": "tea", "n": 2}, ARROW_STRUCT),
 }
 
@@ -147,12 +175,44 @@ def test_an_ordinary_mapping_is_sent_whole(document):
     assert all(name in to_texts([document])[1][0] for name in document)
 
 
-@pytest.mark.parametrize("vector", [VECTOR, tuple(VECTOR), numpy.array(VECTOR), [VECTOR, VECTOR], [1] * 64])
-def test_a_long_list_of_numbers_is_reported(vector):
-    """It is named once in a call, with what helps, and is sent as the caller asked."""
-    document = {"text": "tea", "deep": {"vector": vector}}
+class Tensor:
+    """The part of a tensor of torch that is used: its items are tensors without a length."""
+
+    def __init__(self, numbers):
+        self._numbers = numbers
+
+    def __len__(self):
+        if isinstance(self._numbers, float):
+            raise TypeError("len() of a 0-d tensor")
+        return len(self._numbers)
+
+    def __getitem__(self, index):
+        return Tensor(self._numbers[index])
+
+    def __float__(self):
+        return self._numbers
+
+    def tolist(self):
+        return self._numbers
+
+
+VECTORS = {
+    "list": VECTOR,
+    "tuple": tuple(VECTOR),
+    "lists": [VECTOR, VECTOR],
+    "numpy lists": numpy.zeros((2, 384), "f4"),
+    **{f"numpy {kind}": numpy.zeros(384, kind) for kind in ("f8", "f4", "f2", "i1", "u8")},
+}
+
+
+@pytest.mark.parametrize("name", VECTORS)
+def test_a_long_list_of_numbers_is_reported(name):
+    """It is named once in a call, with its length and what helps, and is sent as the caller asked."""
+    document = {"text": "tea", "deep": {"vector": VECTORS[name]}}
+    assert list(vector_paths({"vector": Tensor(VECTOR)})) == [("vector", 384)]
+    assert without_vectors(document) == {"text": "tea", "deep": {}}
     with pytest.warns(
-        UserWarning, match=r"document at index 1: the field 'deep.vector' is a list of \d+ numbers"
+        UserWarning, match=r"document at index 1: the field 'deep.vector' is a list of 384 numbers"
     ) as seen:
         to_texts(["a", document, document])
     assert len(seen) == 1
@@ -242,6 +302,7 @@ EMPTY = [
     {"a": {"b": " "}},
     {},
     HaystackDocument(content=" "),
+    SimpleNamespace(content=None, meta={"page": 3}, blob=b"an image", id="1"),  # Haystack
 ]
 
 
@@ -255,6 +316,52 @@ def test_one_rule_says_which_documents_are_empty(document):
     assert documents[1] is document
 
 
+@pytest.mark.parametrize("missing", [None, float("nan"), numpy.float64("nan")])
+def test_a_missing_value_of_a_column_can_be_skipped(missing):
+    """As an empty document. Otherwise it is an error that names its place."""
+    assert to_texts(["tea", missing], on_empty="skip")[1] == ["tea", ""]
+    with pytest.raises(InvalidRequestError, match="document at index 1 is "):
+        to_texts(["tea", missing])
+
+
+@pytest.mark.parametrize("pair", [("tea", 0.5), ({"a": 1}, 0.5), (Node(), "x"), (Node(), Node()), (Node(),), ()])
+def test_other_tuples_are_not_documents(pair):
+    """Only a framework's document with its score is one."""
+    with pytest.raises(InvalidRequestError, match="document at index 0 is of type tuple"):
+        to_texts([pair])
+
+
+class Response:
+    """The response of a search, which holds its hits in an attribute."""
+
+    def __init__(self, **fields):
+        self.__dict__.update(fields)
+
+
+HITS = {"took": 1, "hits": {"total": 1, "hits": [FIELDS["elasticsearch"]]}}
+
+
+@pytest.mark.parametrize(
+    ("response", "inside"),
+    [
+        (HITS, "['hits']['hits']"),
+        (Response(body=HITS, meta=object(), __iter__=None), "['hits']['hits']"),
+        (Response(points=[FIELDS["qdrant"]]), ".points"),
+        (Response(matches=[FIELDS["pinecone"]]), ".matches"),
+        (Response(objects=[FIELDS["weaviate"]]), ".objects"),
+        (Response(source_nodes=[Node()]), ".source_nodes"),
+        ({"matches": [FIELDS["pinecone"]]}, "['matches']"),
+        ({"documents": [HaystackDocument()]}, "['documents']"),
+        ({"ids": [["1"]], "documents": [["tea"]], "metadatas": [[None]]}, "['documents'][0]"),  # Chroma
+    ],
+)
+def test_a_whole_response_of_a_search_gets_advice(response, inside):
+    """What leads to its documents. Iterating over a response of Elasticsearch would yield the names of its fields."""
+    with pytest.raises(InvalidRequestError) as caught:
+        to_texts(response)
+    assert str(caught.value).endswith(f"; pass documents{inside}")
+
+
 @pytest.mark.parametrize("document", [{"a": 0}, {"a": False}, {"text": "", "n": 1}, "\u200b"])
 def test_a_document_with_a_value_is_not_empty(document):
     """A number or a truth value is something to rank by."""
@@ -266,12 +373,18 @@ def test_no_documents_take_an_empty_list_of_fields():
     assert to_texts([], []) == ([], [])
 
 
+def table(*names):
+    """A table whose class has these members."""
+    return type("Table", (), dict.fromkeys(names, lambda self, *arguments: []))()
+
+
 @pytest.mark.parametrize(
     ("table", "call"),
     [
         (pyarrow.table({"a": [1]}), "documents.to_pylist()"),
-        (SimpleNamespace(columns=["a"], to_dict=dict), "documents.to_dict('records')"),
-        (SimpleNamespace(columns=["a"], to_dict=dict, to_dicts=list), "documents.to_dicts()"),  # polars
+        (table("columns", "to_dict"), "documents.to_dict('records')"),  # pandas
+        (table("columns", "to_dict", "to_dicts"), "documents.to_dicts()"),  # polars
+        (table("columns", "collect", "collect_schema", "__getitem__"), "documents.collect().to_dicts()"),  # polars
     ],
 )
 def test_a_table_gets_advice_that_is_true_for_its_library(table, call):
