@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     T = TypeVar("T")
 
+_NEVER_S = float("inf")
 _READ_AHEAD_CHUNKS = 4  # of at most 256 KiB each; then asyncio stops reading
 
 
@@ -52,8 +53,9 @@ class AsyncioConnection(asyncio.Protocol):
         self._has_waited = True  # the last read waited for data
         self._waiter: asyncio.Future[None] | None = None  # of the one read or write in progress
         self._timeout: type[ExchangeTimeout] = ReadTimeout  # of that read or write
-        self._expires_s = 0.0
+        self._expires_s = _NEVER_S
         self._timer: asyncio.TimerHandle | None = None
+        self._timer_s = _NEVER_S  # when it fires
         self._transport: Any = None
         self._raw_transport: Any = None  # the transport below TLS, or the same transport
 
@@ -72,28 +74,29 @@ class AsyncioConnection(asyncio.Protocol):
 
     async def send(self, request: OutgoingRequest) -> None:
         """Write a whole request. If the server stopped reading, it may have answered already."""
-        try:
-            for data in request.writes():
-                self._write(data)
-            if self._write_paused:
+        for data in request.writes():
+            self._transport.write(data)  # a connection that has just been alive; a failure ends the next read
+        if self._write_paused:
+            try:
                 await self._drain(request)
-        except WriteError:
-            return
+            except WriteError:
+                return
 
     async def write(self, data: memoryview, request: OutgoingRequest) -> None:
         """Write the bytes."""
-        self._write(data)
-        if self._write_paused:
-            await self._drain(request)
-
-    def _write(self, data: memoryview) -> None:
         if self._transport.is_closing():
             self._is_spent = True
             raise WriteError("the connection is closed") from self._error
         self._transport.write(data)
+        if self._write_paused:
+            await self._drain(request)
 
     async def _drain(self, request: OutgoingRequest) -> None:
-        await self._wait(request.wait_s(request.timeouts.write, WriteTimeout), WriteTimeout)
+        waiter = self._new_waiter(request.wait_s(request.timeouts.write, WriteTimeout), WriteTimeout)
+        try:
+            await waiter
+        finally:
+            self._waiter = None
         if self._write_paused:
             self._is_spent = True
             raise WriteError("the connection broke") from self._error
@@ -101,7 +104,11 @@ class AsyncioConnection(asyncio.Protocol):
     async def receive(self, request: OutgoingRequest) -> bytes:
         """Return the next bytes, or none if the server closed the connection."""
         if not self._chunks and not self._eof:
-            await self._wait(request.wait_s(request.timeouts.read, ReadTimeout), ReadTimeout)
+            waiter = self._new_waiter(request.wait_s(request.timeouts.read, ReadTimeout), ReadTimeout)
+            try:
+                await waiter
+            finally:
+                self._waiter = None
             self._has_waited = True
         elif not self._has_waited:  # the second read without a wait: let other tasks and timers run
             await asyncio.sleep(0)
@@ -118,34 +125,37 @@ class AsyncioConnection(asyncio.Protocol):
             raise ReadError(str(self._error)) from self._error
         return b""
 
-    async def _wait(self, wait_s: float | None, timeout: type[ExchangeTimeout]) -> None:
-        """Wait until something happens. The timer stays for the next wait, because most waits are short."""
+    def _new_waiter(self, wait_s: float | None, timeout: type[ExchangeTimeout]) -> asyncio.Future[None]:
+        """Return a future that ends when something happens, or fails after *wait_s* seconds.
+
+        The timer stays for the next wait, because most waits are short.
+        """
         loop = self._loop
         self._waiter = waiter = loop.create_future()
-        if wait_s is not None:
-            self._timeout = timeout
-            self._expires_s = expires_s = loop.time() + wait_s
-            timer = self._timer
-            if timer is None or timer.when() > expires_s:
-                if timer is not None:
-                    timer.cancel()
-                self._timer = loop.call_at(expires_s, self._on_timer)
-        else:
-            self._expires_s = float("inf")
-        try:
-            await waiter
-        finally:
-            self._waiter = None
+        if wait_s is None:
+            self._expires_s = _NEVER_S
+            return waiter
+        self._timeout = timeout
+        self._expires_s = expires_s = loop.time() + wait_s
+        if expires_s < self._timer_s:
+            self._set_timer(expires_s)
+        return waiter
+
+    def _set_timer(self, expires_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(expires_s, self._on_timer)
+        self._timer_s = expires_s
 
     def _on_timer(self) -> None:
-        self._timer = None
+        self._timer, self._timer_s = None, _NEVER_S
         waiter = self._waiter
-        if waiter is None or waiter.done() or self._expires_s == float("inf"):
+        if waiter is None or waiter.done() or self._expires_s == _NEVER_S:
             return
         if self._loop.time() >= self._expires_s:
             waiter.set_exception(self._timeout("timed out"))
         else:
-            self._timer = self._loop.call_at(self._expires_s, self._on_timer)
+            self._set_timer(self._expires_s)
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -214,7 +224,7 @@ class AsyncioConnection(asyncio.Protocol):
     def _cancel_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-            self._timer = None
+            self._timer, self._timer_s = None, _NEVER_S
 
 
 async def open_connection(
@@ -244,19 +254,22 @@ async def let_others_run() -> None:
     await asyncio.sleep(0)
 
 
-async def wait_for_slot(waiter: Waiter[Any], wait_s: float | None) -> None:
-    """Wait until a waiter of a pool is notified, or for *wait_s* seconds."""
-    loop = asyncio.get_running_loop()
-    notified = loop.create_future()
+def prepare(waiter: Waiter[Any]) -> None:
+    """Set what a new waiter waits for, and how it is notified."""
+    waiter.notified = notified = asyncio.get_running_loop().create_future()
 
     def notify() -> None:
         if not notified.done():
             notified.set_result(None)
 
     waiter.notify = notify
-    timer = None if wait_s is None else loop.call_later(wait_s, notify)
+
+
+async def wait_for_slot(waiter: Waiter[Any], wait_s: float | None) -> None:
+    """Wait until a waiter of a pool is notified, or for *wait_s* seconds."""
+    timer = None if wait_s is None else waiter.notified.get_loop().call_later(wait_s, waiter.notify)
     try:
-        await notified
+        await waiter.notified
     finally:
         if timer is not None:
             timer.cancel()

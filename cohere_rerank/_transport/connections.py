@@ -8,7 +8,7 @@ import weakref
 from typing import TYPE_CHECKING
 
 from .connection_errors import ConnectTimeout, ReadTimeout
-from .pool import ThreadPool
+from .pool import ThreadPool, Waiter
 from .socket_connection import SocketConnection
 
 if TYPE_CHECKING:
@@ -87,7 +87,8 @@ class ThreadConnections(BaseConnections):
             ResponseTooLargeError, InvalidResponseError: The reply is too large or cannot be decompressed.
         """
         pool = self._pool
-        connection = pool.acquire(request)
+        taken = pool.acquire()
+        connection = pool.wait(taken, request) if isinstance(taken, Waiter) else taken
         try:
             if connection is None or not pool.is_reusable(connection, request.origin):
                 connection = self._replace(connection, request)
@@ -108,7 +109,8 @@ class ThreadConnections(BaseConnections):
     def acquire(self, request: OutgoingRequest) -> tuple[ThreadPool[SocketConnection], SocketConnection]:
         """Return a connection that is ready for a request, and the pool that gets it back."""
         pool = self._pool
-        connection = pool.acquire(request)
+        taken = pool.acquire()
+        connection = pool.wait(taken, request) if isinstance(taken, Waiter) else taken
         try:
             if connection is None or not pool.is_reusable(connection, request.origin):
                 connection = self._replace(connection, request)

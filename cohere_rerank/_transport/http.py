@@ -65,8 +65,7 @@ class _BaseSender:
         known = self._timeouts
         if known is None or known[0] != asked or known[1] is not config:
             known = self._timeouts = (asked, config, phase_timeouts(config, part.call))
-        content = part.content
-        return OutgoingRequest(head.origin, head.with_length(len(content)), content, known[2], deadline.remaining)
+        return OutgoingRequest(head.origin, head.start, part.content, known[2], deadline.remaining)
 
     def _check_open(self) -> None:
         if self.is_closed:
@@ -155,8 +154,11 @@ class Sender(_BaseSender):
             ConnectionFailedError: No complete reply came.
             InvalidResponseError: The reply is too large or cannot be decompressed.
         """
-        self._check_open()
-        deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
+        if self.is_closed or self._client is not None:
+            self._check_open()
+        timeout_s = part.call.timeout_s or config.timeout
+        if timeout_s is not None:
+            deadline = deadline.for_attempt(timeout_s)
         outer = sys.exc_info()[1]
         target, n_hops = None, 0
         while True:
@@ -229,8 +231,11 @@ class AsyncSender(_BaseSender):
 
     async def send(self, config: Config, part: Part, key: Secret | None, deadline: Deadline) -> Reply:
         """As `Sender.send`."""
-        self._check_open()
-        deadline = deadline.for_attempt(part.call.timeout_s or config.timeout)
+        if self.is_closed or self._client is not None:
+            self._check_open()
+        timeout_s = part.call.timeout_s or config.timeout
+        if timeout_s is not None:
+            deadline = deadline.for_attempt(timeout_s)
         outer = sys.exc_info()[1]
         target, n_hops = None, 0
         while True:

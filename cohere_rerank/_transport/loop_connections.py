@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .connection_errors import ConnectTimeout, ReadTimeout
 from .connections import DEFAULT_KEEPALIVE_EXPIRY_S, DEFAULT_MAX_CONNECTIONS, BaseConnections
 from .event_loops import backend_of, current_loop_token, is_asyncio
-from .pool import LoopPool
+from .pool import LoopPool, Waiter
 
 if TYPE_CHECKING:
     import ssl
@@ -35,16 +35,17 @@ class LoopConnections(BaseConnections):
         """As `ThreadConnections.exchange`."""
         loop = current_loop_token()
         pool = self._pools.get(loop) or await self._new_pool(loop)
-        connection = await pool.acquire(request)
+        taken = pool.acquire()
+        connection = await pool.wait(taken, request) if isinstance(taken, Waiter) else taken
         try:
             if connection is None or not pool.is_reusable(connection, request.origin):
-                connection = await self._replace(connection, request, loop)
+                connection = await self._replace(connection, request, pool)
             await connection.send(request)
             while not reply.is_complete:
                 steps = reply.collect(await connection.receive(request))
                 if steps is not None:
                     for _ in steps:
-                        await backend_of(loop).let_others_run()
+                        await pool.backend.let_others_run()
                         request.wait_s(None, ReadTimeout)
         except BaseException:
             pool.discard(connection)
@@ -58,22 +59,23 @@ class LoopConnections(BaseConnections):
         """As `ThreadConnections.acquire`."""
         loop = current_loop_token()
         pool = self._pools.get(loop) or await self._new_pool(loop)
-        connection = await pool.acquire(request)
+        taken = pool.acquire()
+        connection = await pool.wait(taken, request) if isinstance(taken, Waiter) else taken
         try:
             if connection is None or not pool.is_reusable(connection, request.origin):
-                connection = await self._replace(connection, request, loop)
+                connection = await self._replace(connection, request, pool)
         except BaseException:
             pool.discard(connection)
             raise
         return pool, connection
 
-    async def _replace(self, connection: Any, request: OutgoingRequest, loop: Any) -> Any:
+    async def _replace(self, connection: Any, request: OutgoingRequest, pool: LoopPool[Any]) -> Any:
         """As `ThreadConnections._replace`."""
         if connection is not None:
             connection.close()
         tls = self._tls_for(request.origin)
         timeout_s = request.wait_s(request.timeouts.connect, ConnectTimeout)
-        return await backend_of(loop).open_connection(request, timeout_s, tls)
+        return await pool.backend.open_connection(request, timeout_s, tls)
 
     async def aclose(self) -> None:
         """Close idle connections now, and the others after use. A later request opens a new connection."""
@@ -88,7 +90,7 @@ class LoopConnections(BaseConnections):
         for other in list(self._pools):
             if is_asyncio(other) and other.is_closed():
                 self._close_idle_on(other)
-        pool: LoopPool[Any] = LoopPool(self._max_connections, self._expiry_s, backend_of(loop).wait_for_slot)
+        pool: LoopPool[Any] = LoopPool(self._max_connections, self._expiry_s, backend_of(loop))
         self._pools[loop] = pool
         pool.loop_finalizer = self._close_with_loop(loop, pool)
         await pool.loop_finalizer.__anext__()

@@ -41,7 +41,7 @@ class OutgoingRequest:
 
     Args:
         origin: The scheme, the host and the port.
-        head: The request line and all headers, with the empty line at the end.
+        head: The request line and the headers, up to the value of Content-Length, which comes last.
         body: The complete body.
         timeouts: The seconds for each phase.
         remaining: Returns the seconds that remain for all phases together. Default: None, no limit.
@@ -65,9 +65,10 @@ class OutgoingRequest:
 
     def writes(self) -> tuple[memoryview, ...]:
         """Return what to write. A small body leaves in one packet with its head."""
-        if len(self.body) <= _JOIN_BYTES:
-            return (memoryview(self.head + self.body),)
-        return memoryview(self.head), memoryview(self.body)
+        n_bytes = len(self.body)
+        if n_bytes <= _JOIN_BYTES:
+            return (memoryview(b"%b%d\r\n\r\n%b" % (self.head, n_bytes, self.body)),)
+        return memoryview(b"%b%d\r\n\r\n" % (self.head, n_bytes)), memoryview(self.body)
 
     def wait_s(self, phase_s: float | None, error: type[ExchangeTimeout]) -> float | None:
         """Return the seconds that one wait may take: those of its phase, and never more than remain.

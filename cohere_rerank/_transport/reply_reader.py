@@ -45,42 +45,26 @@ class ReplyReader:
         is_reusable: Whether the connection can be used again. False until the reply is complete.
     """
 
-    __slots__ = (
-        "_buffer",
-        "_h11",
-        "_head",
-        "_is_last",
-        "_left",
-        "_lines",
-        "_max_bytes",
-        "_method",
-        "_n_bytes",
-        "_state",
-        "body",
-        "headers",
-        "http_version",
-        "is_reusable",
-        "reason",
-        "status",
-    )
+    status = 0
+    reason = b""
+    http_version = b"HTTP/1.1"
+    headers: dict[str, str] = {}  # noqa: RUF012 - replaced, never changed
+    body = b""
+    is_reusable = False
+    _method = "POST"
+    _is_last = False
+    _n_bytes = 0
+    _state = _IN_HEAD
+    _buffer: bytearray | None = None
+    _head = b""  # of a reply in chunks
+    _left = 0
+    _lines: list[str] = []  # noqa: RUF012
+    _h11: H11Reader | None = None
 
     def __init__(self, method: str = "POST", max_bytes: int | None = None, *, is_last: bool = False) -> None:
         self._method = method
         self._max_bytes = max_bytes
         self._is_last = is_last
-        self._n_bytes = 0
-        self._state = _IN_HEAD
-        self._buffer: bytearray | None = None
-        self._head = b""
-        self._left = 0
-        self._h11: H11Reader | None = None
-        self.status = 0
-        self.reason = b""
-        self.http_version = b"HTTP/1.1"
-        self._lines: list[str] = []
-        self.headers: dict[str, str] = {}
-        self.body = b""
-        self.is_reusable = False
 
     @property
     def fields(self) -> list[tuple[str, str]]:
@@ -101,7 +85,8 @@ class ReplyReader:
                 "The server sent more than this request can need. If that is expected, set max_response_bytes."
             )
         if self._state == _IN_HEAD:
-            return self._read_head(data)
+            found = _HEAD.match(data) if self._buffer is None else None
+            return self._read_partial_head(data) if found is None else self._start(data, found)
         self.body = b""
         if self._state == _IN_H11:
             return self._read_by_h11(data)
@@ -109,21 +94,12 @@ class ReplyReader:
             raise RemoteProtocolError("peer closed connection without sending complete message body")
         return self._read_length(data) if self._state == _IN_LENGTH else self._read_chunks(data)
 
-    def _read_head(self, data: bytes) -> bool:
-        if self._buffer is None:
-            found = _HEAD.match(data)
-            if found is None:
-                self._buffer = bytearray()
-                return self._read_partial_head(data)
-        else:
-            return self._read_partial_head(data)
-        return self._start(data, found)
-
     def _read_partial_head(self, data: bytes) -> bool:
         if not data:
             raise RemoteProtocolError("Server disconnected without sending a response.")
+        if self._buffer is None:
+            self._buffer = bytearray()
         buffer = self._buffer
-        assert buffer is not None, "the caller made it"
         n_before = len(buffer)
         buffer += data
         is_plain_start = buffer.startswith(b"HTTP/1.1 "[: len(buffer)])
@@ -171,8 +147,13 @@ class ReplyReader:
             self._left = _AT_SIZE
             self._head = data[:end]
             return self._read_chunks(rest)
+        left = int(length)
+        if len(rest) == left:
+            self.body = rest
+            self.is_reusable = not self._is_last
+            return True
         self._state = _IN_LENGTH
-        self._left = int(length)
+        self._left = left
         return self._read_length(rest)
 
     def _read_length(self, data: bytes) -> bool:

@@ -38,9 +38,10 @@ class RequestHead:
 
     Attributes:
         origin: The scheme, the host and the port.
+        start: The request line and the headers, up to the value of Content-Length, which comes last.
     """
 
-    __slots__ = ("_call_headers", "_call_params", "_config", "_dialect", "_key", "_start", "origin")
+    __slots__ = ("_call_headers", "_call_params", "_config", "_dialect", "_key", "origin", "start")
 
     def __init__(self, config: Config, part: Part, key: Secret | None, target: str | None = None) -> None:
         self._config = config
@@ -54,7 +55,7 @@ class RequestHead:
         lines = [f"POST {path} HTTP/1.1".encode("ascii")]
         for name, value in headers.items():
             lines.append(b"%b: %b" % (_checked_name(name), _checked_value(name, value)))
-        self._start = b"\r\n".join([*lines, b"content-length: "])
+        self.start = b"\r\n".join([*lines, b"content-length: "])
 
     def fits(self, config: Config, part: Part, key: Secret | None) -> bool:
         """Return whether a request has the same address and headers."""
@@ -65,10 +66,6 @@ class RequestHead:
             and self._call_headers == part.call.headers
             and self._call_params == part.call.params
         )
-
-    def with_length(self, n_bytes: int) -> bytes:
-        """Return the head of a request whose body has this number of bytes."""
-        return b"%b%d\r\n\r\n" % (self._start, n_bytes)
 
 
 def request_url(config: Config, part: Part) -> str:

@@ -49,7 +49,12 @@ class SocketConnection:
         """Write a whole request. If the server stopped reading, it may have answered already."""
         try:
             for data in request.writes():
-                self.write(data, request)
+                try:
+                    n_sent = self._socket.send(data)
+                except OSError:
+                    n_sent = 0  # not yet, or never: the next attempt tells
+                if n_sent < len(data):
+                    self.write(data[n_sent:], request)
         except WriteError:
             return
 
@@ -57,8 +62,6 @@ class SocketConnection:
         """Write the bytes."""
         try:
             n_sent = self._try_to_send(data)
-            if n_sent == len(data):
-                return
             expires_s = expires_at(request.timeouts.write)
             while n_sent < len(data):
                 data = data[n_sent:]
@@ -89,9 +92,10 @@ class SocketConnection:
         read_s = request.timeouts.read
         try:
             while True:
-                is_decrypted = self._pending is not None and self._pending()
-                if not is_decrypted and not self._poll(_milliseconds(request.wait_s(read_s, ReadTimeout))):
-                    raise ReadTimeout("timed out")
+                if self._pending is None or not self._pending():
+                    wait_s = request.wait_s(read_s, ReadTimeout)
+                    if not self._poll(None if wait_s is None else min(wait_s, _MAX_WAIT_S) * 1000):
+                        raise ReadTimeout("timed out")
                 try:
                     return self._socket.recv(_READ_BYTES)
                 except BlockingIOError:

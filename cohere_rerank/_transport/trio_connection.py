@@ -103,11 +103,17 @@ async def let_others_run() -> None:
     await trio.lowlevel.checkpoint()
 
 
+def prepare(waiter: Waiter[Any]) -> None:
+    """Set what a new waiter waits for, and how it is notified."""
+    import trio
+
+    waiter.notified = trio.Event()
+    waiter.notify = waiter.notified.set
+
+
 async def wait_for_slot(waiter: Waiter[Any], wait_s: float | None) -> None:
     """Wait until a waiter of a pool is notified, or for *wait_s* seconds."""
     import trio
 
-    notified = trio.Event()
-    waiter.notify = notified.set
     with trio.move_on_after(float("inf") if wait_s is None else wait_s):
-        await notified.wait()
+        await waiter.notified.wait()

@@ -23,14 +23,13 @@ class WholeReply(ReplyReader):
         content: The body, once ``is_complete`` is True.
     """
 
-    __slots__ = ("_bounded", "_max_body_bytes", "content", "is_complete")
+    content = b""
+    is_complete = False
+    _bounded: BoundedBody | None = None
 
     def __init__(self, max_body_bytes: int, max_bytes: int | None) -> None:
-        super().__init__("POST", max_bytes)
+        self._max_bytes = max_bytes
         self._max_body_bytes = max_body_bytes
-        self._bounded: BoundedBody | None = None
-        self.content = b""
-        self.is_complete = False
 
     def collect(self, data: bytes) -> Iterator[None] | None:
         """Read the next bytes from the connection. Return the steps that remain to be done, if they may take long.
