@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -37,7 +38,8 @@ if TYPE_CHECKING:
 
 __all__ = ["check_not_worker", "check_picklable", "local_outcomes"]
 
-_CHUNK_ROWS = 16  # rows that a worker receives at once: enough to make the transfer cheap
+_CHUNK_ROWS = 16  # rows that a worker or a thread receives at once: enough to make the transfer cheap
+_CHUNK_S = 0.05  # with one process, chunks shrink if they take longer, so that a stop is handled soon
 _CHUNKS_PER_WORKER = 3  # one is scored, one is queued, one is being written
 _MAIN_GUARD = (
     'each worker imports the script, which must be a file and must run its job under if __name__ == "__main__": '
@@ -98,10 +100,15 @@ def local_outcomes(
 
 
 async def _in_process(client: AsyncClientV2, rows: Iterator[Row]) -> AsyncGenerator[tuple[Row, Record], None]:
+    size = 1
     with _blocking(client) as blocking_client:
-        for row in rows:
+        while chunk := [*islice(rows, size)]:
+            start_s = time.monotonic()
             # In a thread, so that checkpoints and signals are handled meanwhile.
-            yield row, await to_thread.run_sync(_rank, blocking_client, row)
+            records = await to_thread.run_sync(_rank_rows, blocking_client, chunk)
+            size = max(1, size // 2) if time.monotonic() - start_s > _CHUNK_S else min(2 * size, _CHUNK_ROWS)
+            for row_and_record in zip(chunk, records, strict=True):
+                yield row_and_record
 
 
 async def _from_workers(
@@ -192,7 +199,11 @@ def _exit_with_job(lifeline: Connection) -> None:
 
 
 def _rank_chunk(rows: list[Row]) -> list[Record]:
-    return [_rank(_worker_client, row) for row in rows]
+    return _rank_rows(_worker_client, rows)
+
+
+def _rank_rows(client: ClientV2, rows: list[Row]) -> list[Record]:
+    return [_rank(client, row) for row in rows]
 
 
 def _rank(client: ClientV2, row: Row) -> Record:
