@@ -29,11 +29,10 @@ def truncate(text: str, max_tokens: int) -> str:
     if len(text) <= max_tokens:
         return text
     room = _CHARS_PER_TOKEN * max_tokens
-    text = text[:room]
     if text.isascii():
-        return text
-    n_dense, end = 0, len(text)
-    for match in _DENSE.finditer(text):
+        return text[:room]
+    n_dense, end = 0, min(room, len(text))
+    for match in _DENSE.finditer(text, 0, room):
         # A dense character counts as much as four others.
         if match.end() + (_CHARS_PER_TOKEN - 1) * (n_dense + 1) > room:
             end = match.start()

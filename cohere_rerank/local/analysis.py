@@ -40,6 +40,7 @@ _SAME_LETTER = str.maketrans(
     "\u0622\u0623\u0625\u0671\u0649\u06cc\u06d0\u06a9\u0629\u06c1\u06c3\u0451",
     "\u0627\u0627\u0627\u0627\u064a\u064a\u064a\u0643\u0647\u0647\u0647\u0435",
 )
+_FIRST_EMOJI, _FIRST_PRIVATE = 0x1F000, 0xE000
 _FOLDABLE_MARK = re.compile(  # of Latin, Greek, Hebrew, Arabic; never Indic or Thai vowel signs
     "[\u0300-\u036f\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\ufe00-\ufe0f\u20d0-\u20ff]"
 )
@@ -66,7 +67,7 @@ class _FoldRuns(dict[str, str]):
 def _fold_character(char: str) -> str:
     category = unicodedata.category(char)
     if category == "So":
-        return f" {char} "  # an emoji is a word
+        return f" {_narrow(char)} "  # an emoji is a word
     if category == "Cf" or _FOLDABLE_MARK.match(char):
         return ""
     if category == "Nd":
@@ -77,6 +78,15 @@ def _fold_character(char: str) -> str:
     composed = _COMPOSED.match(folded)
     folded = unicodedata.normalize("NFKC" if composed else "NFKD", folded)
     return "".join(map(_word_part, folded)).translate(_SAME_LETTER)
+
+
+def _narrow(char: str) -> str:
+    """Return a private character for an emoji. Python needs 4 bytes for each character of a text with an emoji, not 2.
+
+    No folded text contains private characters, because they are not letters.
+    """
+    is_emoji = _FIRST_EMOJI <= ord(char) < _FIRST_EMOJI + 0x1000
+    return chr(ord(char) - _FIRST_EMOJI + _FIRST_PRIVATE) if is_emoji else char
 
 
 def _word_part(char: str) -> str:
@@ -110,6 +120,9 @@ _CHANGED = re.compile(
 _MAX_GROWTH = 2
 _MIN_GROWTH = 20
 
+_CHUNK_CHARS = 10_000
+_CUT = re.compile("[\\s!-~\u3041-\u3096\u30a1-\u30fa\u4e00-\u9fff\uac00-\ud7a3\U0001f300-\U0001faff]")
+
 # Characters that can be part of a run of combining marks. No mark is a letter or number for `re`, except the two
 # half-width voicing marks of kana. Other signs match too, so `_cut_marks` checks each character.
 _MAX_MARKS = 30  # UAX #15, section 13, stream-safe text
@@ -138,20 +151,45 @@ def _cut_marks(match: re.Match[str]) -> str:
     return "".join(kept)
 
 
+def chunks(text: str) -> Iterator[str]:
+    """Yield the parts of *text*, each of at most 20,000 characters, because lists of words take a lot of memory.
+
+    A cut is before white space or a character that never combines with the one before, where there is one.
+    """
+    start = 0
+    while len(text) - start > 2 * _CHUNK_CHARS:
+        cut = _CUT.search(text, start + _CHUNK_CHARS, start + 2 * _CHUNK_CHARS)
+        end = cut.start() if cut else start + 2 * _CHUNK_CHARS
+        yield text[start:end]
+        start = end
+    yield text[start:]
+
+
 def fold(text: str) -> str:
     """Return the words of *text*, case and accents removed, as ``" word word "``.
 
     A word is a run of letters, marks and numbers, or one sign such as an emoji. A text without any word becomes two
     spaces.
     """
+    must_compose = not text.isascii() and any(_COMPOSING.search(chunk.lower()) for chunk in chunks(text))
+    folded: list[str] = []
+    is_in_word = False
+    for chunk in chunks(text):
+        raw = _fold_chunk(chunk, must_compose=must_compose)
+        if words := " ".join(raw.split())[: _MAX_GROWTH * len(chunk) + _MIN_GROWTH].rstrip():
+            folded.append(words if is_in_word and raw[0] != " " else f" {words}")
+        is_in_word = raw[-1] != " " if raw else is_in_word
+    folded.append(" " if folded else "  ")
+    return "".join(folded)
+
+
+def _fold_chunk(text: str, *, must_compose: bool) -> str:
+    """Return the folded text with spaces between the words, several where signs were."""
     if text.isascii():
-        return f" {' '.join(text.translate(_FOLD).split())} "
-    parts = _CHANGED.split(text.lower())
-    if _COMPOSING.search("".join(parts[1::2])):
-        parts = _CHANGED.split(unicodedata.normalize("NFKC", stream_safe(text)).lower())
+        return text.translate(_FOLD)
+    parts = _CHANGED.split((unicodedata.normalize("NFKC", stream_safe(text)) if must_compose else text).lower())
     parts[1::2] = map(_FOLD_RUNS.__getitem__, parts[1::2])
-    folded = " ".join("".join(parts).split())
-    return f" {folded[: _MAX_GROWTH * len(text) + _MIN_GROWTH].rstrip()} "
+    return "".join(parts)
 
 
 def _word_grams(word: str) -> Iterator[tuple[str, float]]:

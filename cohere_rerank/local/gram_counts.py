@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from array import array
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 
 from .work import check_deadline
@@ -56,13 +57,23 @@ def _scan(grams: Mapping[str, float], texts: Sequence[str]) -> Iterator[tuple[st
 
 
 def _index(grams: Grams, texts: Sequence[str]) -> Iterator[tuple[str, Counts]]:
-    found: dict[str, Counts] = {}
+    # A text can contain as many grams as characters, and a list of tuples takes 64 bytes for each of them.
+    index_type = "H" if len(texts) < 1 << 16 else "Q"
+    once: defaultdict[str, array[int]] = defaultdict(partial(array, index_type))
+    repeated: defaultdict[str, Counts] = defaultdict(list)
     for i, text in enumerate(texts):
         check_deadline()
         for grams_of_size in grams.by_size:
             for gram, n in _occurrences(grams_of_size, text):
-                found.setdefault(gram, []).append((i, n))
-    yield from ((gram, found[gram]) for gram in sorted(found, key=grams.positions.__getitem__))
+                if n == 1:
+                    once[gram].append(i)
+                else:
+                    repeated[gram].append((i, n))
+    for gram in sorted(once.keys() | repeated.keys(), key=grams.positions.__getitem__):
+        counts = [(i, 1) for i in once.pop(gram, ())]
+        if gram in repeated:
+            counts = sorted(counts + repeated.pop(gram))
+        yield gram, counts
 
 
 def _occurrences(grams: Mapping[tuple[str, ...], str], text: str) -> Iterator[tuple[str, int]]:

@@ -8,12 +8,14 @@ Python versions.
 from __future__ import annotations
 
 import math
+from array import array
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
+from itertools import chain
 from typing import NamedTuple
 
-from .analysis import fold, query_grams, word_starts
+from .analysis import chunks, fold, query_grams, word_starts
 from .calibration import calibrate
 from .gram_counts import Grams, gram_counts
 from .longest_run import RunFinder
@@ -101,8 +103,7 @@ class _Query:
             self.grams, self.folded = _Grams(dict.fromkeys(text.split(), 1.0)), text
         self.scripts = scripts(self.folded)
         self.pairs, self.n_words = _neighbours(self.folded), len(self.folded.split())
-        self.pair_order = {pair: position for position, pair in enumerate(self.pairs)}
-        self.neighbours = _neighbours_of(self.pairs)
+        self.pair_numbers = _pair_numbers(self.pairs)
         self._text = text
 
     @cached_property
@@ -207,16 +208,11 @@ def _pair_scores(query: _Query, texts: Sequence[str]) -> list[float]:
     found = []
     for text in texts:
         check_deadline()
-        found.append(_close_pairs(query.neighbours, text))
-    df = Counter(pair for in_text in found for pair in in_text)
-    gains = {pair: query.pairs[pair] * _ln(_odds(n, len(texts))) for pair, n in df.items()}
-    scores = []
-    for in_text in found:
-        score = 0.0
-        for pair in sorted(in_text, key=query.pair_order.__getitem__):
-            score += gains[pair]
-        scores.append(score / max(1, query.n_words))
-    return scores
+        found.append(_close_pairs(query.pair_numbers, text))
+    weights = list(query.pairs.values())
+    df = Counter(chain.from_iterable(found))
+    gains = {number: weights[number] * _ln(_odds(n, len(texts))) for number, n in df.items()}
+    return [_sum(map(gains.__getitem__, numbers)) / max(1, query.n_words) for numbers in found]
 
 
 def _neighbours(folded: str) -> dict[_Pair, float]:
@@ -230,31 +226,32 @@ def _neighbours(folded: str) -> dict[_Pair, float]:
     return pairs
 
 
-def _neighbours_of(pairs: Iterable[_Pair]) -> dict[str, set[str]]:
-    neighbours: dict[str, set[str]] = {}
-    for a, b in pairs:
-        neighbours.setdefault(a, set()).add(b)
-        neighbours.setdefault(b, set()).add(a)
-    return neighbours
+def _pair_numbers(pairs: Iterable[_Pair]) -> dict[str, dict[str, int]]:
+    """Return the number of each pair by its two words, in both orders."""
+    numbers: dict[str, dict[str, int]] = {}
+    for number, (a, b) in enumerate(pairs):
+        numbers.setdefault(a, {})[b] = number
+        numbers.setdefault(b, {})[a] = number
+    return numbers
 
 
 def _pair(a: str, b: str) -> _Pair:
     return (a, b) if a < b else (b, a)
 
 
-def _close_pairs(neighbours: Mapping[str, Collection[str]], text: str) -> set[_Pair]:
-    """Return the pairs of *neighbours* whose words are at most three words apart in the text."""
+def _close_pairs(pair_numbers: Mapping[str, Mapping[str, int]], text: str) -> array[int]:
+    """Return the numbers of the pairs whose words are at most three words apart in the text, ascending."""
     found = set()
     first = second = third = ""  # the beginnings of the three words before, the nearest one first
-    for word in text.split():
+    for word in chain.from_iterable(map(str.split, chunks(text))):
         stem = word[:_PREFIX_CHARS]
-        others = neighbours.get(stem)
-        if others is not None:
+        numbers = pair_numbers.get(stem)
+        if numbers is not None:
             for other in (first, second, third):
-                if other in others:
-                    found.add((stem, other))
+                if other in numbers:
+                    found.add(numbers[other])
         first, second, third = stem, first, second
-    return {_pair(a, b) for a, b in found}
+    return array("H", sorted(found))  # a set takes many times as much memory
 
 
 def _odds(df: int, n: int) -> float:

@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterator
 
-from .analysis import query_grams
+from .analysis import chunks, query_grams
 
 # The first letter of a letter's name -> its sound. Vowels, W and Y have none: some scripts write them, others do not.
 _SOUNDS = dict(zip("BCDFGHJKLMNPQRSTVXZ", "BSDFGHSKLMNPKRSTFKS"))
@@ -112,8 +112,9 @@ def scripts(folded: str) -> set[str]:
 
 def consonants(folded: str) -> str:
     """Return the consonants of the words of *folded*, such as ``" TSL MTRS "``."""
-    spelling = _SILENT_H.sub("", _SOFT_C.sub("s", folded))
-    return f" {' '.join(spelling.translate(_CONSONANTS).split())} "
+    spelled = (_SILENT_H.sub("", _SOFT_C.sub("s", chunk)) for chunk in chunks(folded))
+    words = (" ".join(chunk.translate(_CONSONANTS).split()) for chunk in spelled)
+    return f" {' '.join(filter(None, words))} "
 
 
 def consonant_grams(query: str) -> dict[str, float]:

@@ -63,8 +63,8 @@ def parse_v2(request: Mapping[str, Any], _model: str, is_strict: bool) -> V2Requ
         return V2Request(dict(request), _identity)  # the endpoint is as strict as the API
     body, ignored = _select_fields(request, JINA_FIELDS, is_strict)
     returns_documents = _pop_flag(body, "return_documents", default=False)
-    documents = [{"text": text} for text in _as_list(body.get("documents"))]
-    return V2Request(body, _with_documents(documents) if returns_documents else _identity, ignored)
+    to_dialect = _with_documents(_as_objects(_as_list(body.get("documents")))) if returns_documents else _identity
+    return V2Request(body, to_dialect, ignored)
 
 
 def parse_v1(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Request:
@@ -77,12 +77,12 @@ def parse_v1(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Reque
     rank_fields = _check_rank_fields(body.pop("rank_fields", None))
     if 0 < len(documents) <= MAX_DOCUMENTS:  # the endpoint rejects longer lists
         body["documents"] = [_v1_text(document, index, rank_fields) for index, document in enumerate(documents)]
-    add_documents = _with_documents([{"text": item} if isinstance(item, str) else item for item in documents])
+    add_documents = _with_documents(_as_objects(documents)) if returns_documents else _identity
 
     def to_dialect(reply: ReplyData) -> ReplyData:
         if "meta" in reply:
             reply["meta"]["api_version"] = {"version": "1"}
-        return add_documents(reply) if returns_documents else reply
+        return add_documents(reply)
 
     return V2Request(body, to_dialect, ignored)
 
@@ -98,13 +98,13 @@ def parse_jina(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Req
     if isinstance(body.get("documents"), list):
         body["documents"] = [_text_of(document) for document in body["documents"]]
     texts = _as_list(body.get("documents"))
-    add_documents = _with_documents([{"text": text} for text in texts])
+    add_documents = _with_documents(_as_objects(texts)) if returns_documents else _identity
 
     def to_dialect(reply: ReplyData) -> ReplyData:
         n_tokens = sum(map(estimate_tokens, texts)) + len(texts) * estimate_tokens(body["query"])
         head = {"model": body["model"], "object": "list"}
         usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
-        return {**head, **(add_documents(reply) if returns_documents else reply), "usage": usage}
+        return {**head, **add_documents(reply), "usage": usage}
 
     return V2Request(body, to_dialect, ignored)
 
@@ -178,6 +178,10 @@ def _pop_flag(body: dict[str, Any], name: str, *, default: bool) -> bool:
 
 def _as_list(documents: Any) -> Sequence[Any]:
     return documents if isinstance(documents, list) else ()
+
+
+def _as_objects(documents: Sequence[Any]) -> list[Any]:
+    return [{"text": item} if isinstance(item, str) else item for item in documents]
 
 
 def _identity(reply: ReplyData) -> ReplyData:

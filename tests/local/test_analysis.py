@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cohere_rerank.local import analysis
-from cohere_rerank.local.analysis import fold, query_grams, word_starts
+from cohere_rerank.local.analysis import chunks, fold, query_grams, word_starts
 
 TEXTS = [
     "Ökonomie’s Straße in İstanbul: naïve ﬁns, ½ x²",
@@ -69,8 +69,8 @@ def test_the_fast_path_agrees_with_the_table():
         ("ERR_CONN_RESET", "err conn reset"),
         ("getUserById()", "getuserbyid"),
         ("٣٤ २०१० １２", "34 2010 12"),
-        ("I ❤️ 🍕pizza", "i ❤ 🍕 pizza"),
-        ("👨‍👩‍👧", "👨 👩 👧"),
+        ("I ❤️ 🍕pizza", "i ❤ \ue355 pizza"),
+        ("👨‍👩‍👧", "\ue468 \ue469 \ue467"),
         ("أحمد إلى مدرسة", "احمد الي مدرسه"),
         ("شـــكرا", "شكرا"),
         ("co\u00adoperate", "cooperate"),
@@ -79,7 +79,7 @@ def test_the_fast_path_agrees_with_the_table():
     ],
 )
 def test_words(text, words):
-    """A word has letters, marks and digits of any script. An emoji is a word."""
+    """A word has letters, marks and digits of any script. An emoji is a word, written as one private character."""
     assert fold(text).strip() == words
 
 
@@ -156,3 +156,23 @@ def test_long_runs_of_marks_are_cut_before_normalization(text):
 def test_text_without_a_long_run_of_marks_is_not_changed(text):
     """Natural text, long lines of signs included, is not cut."""
     assert analysis.stream_safe(text) == text
+
+
+@given(
+    st.text(st.sampled_from("abÀé ,\n\u03a3\u0439\u6f22\u304c\uac00\u0e01\u0e34\u0635\u00bd\U0001f355"), max_size=400)
+)
+def test_a_long_text_is_folded_like_a_short_one(text):
+    """A long text is folded in parts, and the result is the same."""
+    whole = fold(text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(analysis, "_MIN_GROWTH", 10_000)  # each part may grow
+        patch.setattr(analysis, "_CHUNK_CHARS", 5)
+        assert fold(text)[: len(whole) - 1] == whole[:-1]
+
+
+def test_a_text_without_spaces_is_cut_too():
+    """No part is longer than 20,000 characters, and nothing is lost."""
+    text = "\u0e01" * 50_000
+    parts = list(chunks(text))
+    assert "".join(parts) == text
+    assert max(map(len, parts)) <= 20_000
