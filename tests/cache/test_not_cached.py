@@ -6,7 +6,6 @@ import pytest
 
 from cohere_rerank import errors
 from cohere_rerank.cache import ScoreCache
-from tests.adapters import client_with_handler
 from tests.cache.helpers import ABC, CALL, Pointwise, pairs, sent
 from tests.fake_server import error
 
@@ -93,15 +92,11 @@ def test_clear_forgets(server, make_either, cache):
     assert sent(server) == [ABC, ABC]
 
 
-def test_unknown_fields_of_a_reply_are_not_cached(make_either):
+def test_unknown_fields_of_a_reply_are_not_cached(make_either, respx_mock):
     """They could contain anything, such as an echo of the document."""
-    import httpx
-
-    def handler(request):
-        results = [{"index": 0, "relevance_score": 0.5, "extra": 1}]
-        return httpx.Response(200, json={"id": "x", "results": results, "more": 2})
-
-    client = client_with_handler(make_either, handler, cache=ScoreCache())
+    results = [{"index": 0, "relevance_score": 0.5, "extra": 1}]
+    respx_mock.post().respond(json={"id": "x", "results": results, "more": 2})
+    client = make_either(cache=ScoreCache())
     first, again = (client.rerank(**CALL, documents=["a"]) for _ in range(2))
     assert (first.results[0].extra, first.more, first.id) == (1, 2, "x")
     assert not hasattr(again.results[0], "extra")

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-import httpx
 import pytest
 
 from cohere_rerank import RetryPolicy, errors
 from cohere_rerank.limits import CircuitBreaker
-from tests.adapters import client_with_handler, resolve
+from tests.adapters import resolve
 from tests.fake_server import error, good_reply, hang_up, reply
 
 CALL: dict[str, Any] = {"model": "rerank-v3.5", "query": "birds", "documents": ["a penguin", "a train"]}
@@ -247,12 +246,10 @@ def test_a_429_without_a_hint_makes_do_with_the_deadline(server, clock, make_eit
     ("url", "longest_s", "total_s"),
     [("https://api.cohere.com", 36, 72), ("https://api.cohere.ai/v1", 36, 72), ("http://127.0.0.1:8080", 1.2, 1.8)],
 )
-def test_only_cohere_is_given_a_minute(clock, make_either, url, longest_s, total_s):
+def test_only_cohere_is_given_a_minute(clock, make_either, respx_mock, url, longest_s, total_s):
     """A 429 of another server is retried with the usual backoff, because nothing is known about its periods."""
-    client = client_with_handler(
-        make_either, lambda request: httpx.Response(429, json={"message": "slow down"}), base_url=url, clock=clock
-    )
-    fails(client, errors.TooManyRequestsError)
+    respx_mock.post(f"{url.removesuffix('/v1')}/v2/rerank").respond(429, json={"message": "slow down"})
+    fails(make_either(base_url=url, clock=clock), errors.TooManyRequestsError)
     assert max(clock.sleeps) <= longest_s
     assert total_s / 2 <= sum(clock.sleeps) <= total_s
 

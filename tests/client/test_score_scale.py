@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import httpx
 import pytest
 
 from cohere_rerank import ClientV2, ScoreCache, errors
 from cohere_rerank._addresses import has_unit_scores
-from tests.adapters import client_with_handler
 from tests.fake_server import error, reply
 
 DOCUMENTS = ["a", "b"]
@@ -100,14 +98,10 @@ def test_the_fallback_has_a_scale_of_its_own(server, make_either):
         ("https://cohere.services.ai.azure.example", None),
     ],
 )
-def test_hosted_apis_have_unit_scores(make_either, url, scale):
+def test_hosted_apis_have_unit_scores(make_either, respx_mock, url, scale):
     """Those whose reference says so. A name that only looks like theirs is not theirs."""
-    client = client_with_handler(
-        make_either,
-        lambda request: httpx.Response(200, json={"results": [{"index": 0, "relevance_score": 0.5}]}),
-        base_url=url,
-    )
-    assert client.rerank(**{**CALL, "documents": ["a"]}).score_scale == scale
+    respx_mock.post().respond(json={"results": [{"index": 0, "relevance_score": 0.5}]})
+    assert make_either(base_url=url).rerank(**{**CALL, "documents": ["a"]}).score_scale == scale
     assert has_unit_scores(url) is (scale == "unit")
 
 

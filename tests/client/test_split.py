@@ -139,11 +139,12 @@ def test_split_equals_whole(documents, limit, top_n, min_score):
     assert [item.document for item in split.results] == [item.document for item in whole.results]
 
 
-def test_ties_across_shares_go_by_index(make_either):
+def test_ties_across_shares_go_by_index(make_either, respx_mock):
     """However the shares come back."""
-    same = httpx.Response(200, json={"results": [{"index": i, "relevance_score": 0.5} for i in (1, 0)]})
-    client = client_with_handler(make_either, lambda request: same)
-    assert ranking(client.rerank(**CALL, documents=list("abcdef"), max_documents_per_request=2)) == list(range(6))
+    respx_mock.post().respond(json={"results": [{"index": i, "relevance_score": 0.5} for i in (1, 0)]})
+    assert ranking(make_either().rerank(**CALL, documents=list("abcdef"), max_documents_per_request=2)) == list(
+        range(6)
+    )
 
 
 def test_top_n_is_applied_to_the_merged_list(server, make_either):
@@ -183,10 +184,10 @@ def test_meta_is_that_of_all_shares(make_either):
     assert [item.new for item in response.results] == [0, 1, 2, 0, 1, 2, 0, 1, 2, 3]
 
 
-def test_shares_without_meta_are_merged_too(make_either):
+def test_shares_without_meta_are_merged_too(make_either, respx_mock):
     """Some servers send none."""
-    client = client_with_handler(make_either, lambda request: httpx.Response(200, json={"results": []}), strict=False)
-    assert client.rerank(**CALL, documents=TEN, max_documents_per_request=4).meta is None
+    respx_mock.post().respond(json={"results": []})
+    assert make_either(strict=False).rerank(**CALL, documents=TEN, max_documents_per_request=4).meta is None
 
 
 def test_the_raw_response_is_the_first_shares(server, make_either):
@@ -255,12 +256,11 @@ def test_a_share_that_fails_after_repeats_says_which(clock, make_either):
     assert (caught.value.part, caught.value.attempts) == ("documents 6 to 7", 3)
 
 
-def test_an_invalid_answer_to_a_share_fails_the_call(make_either):
+def test_an_invalid_answer_to_a_share_fails_the_call(make_either, respx_mock):
     """The contract is checked share by share: an index past its end is not taken for another share's."""
-    wrong = httpx.Response(200, json={"results": [{"index": 2, "relevance_score": 0.5}]})
-    client = client_with_handler(make_either, lambda request: wrong)
+    respx_mock.post().respond(json={"results": [{"index": 2, "relevance_score": 0.5}]})
     with pytest.raises(errors.InvalidResponseError, match="index 2") as caught:
-        client.rerank(**CALL, documents=TEN, max_documents_per_request=2)
+        make_either().rerank(**CALL, documents=TEN, max_documents_per_request=2)
     assert caught.value.part is not None
 
 
