@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from cohere_rerank.errors import InvalidRequestError
+from .json_body import dump_body, dump_json, json_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,9 @@ class Call:
 
     def parts(self) -> list[Part]:
         """Return the requests to send: one, or several if the list is longer than one request may be."""
+        n = len(self.texts)
+        if self.max_request_bytes is None and n <= self.max_documents_per_request:
+            return [Part(self, 0, n)]
         return [Part(self, start, end) for start, end in pairwise(self._edges())]
 
     def keep_whole(self) -> None:
@@ -115,24 +118,42 @@ class Call:
 
 
 class Part:
-    """The documents of a call that are sent as one request: ``call.texts[start:end]``."""
+    """The documents of a call that are sent as one request: ``call.texts[start:end]``.
 
-    __slots__ = ("call", "content", "dialect", "end", "start")
+    Attributes:
+        dialect: The dialect of the request body. None means Cohere's own.
+    """
+
+    __slots__ = ("_content", "call", "dialect", "end", "n_documents", "start")
 
     def __init__(self, call: Call, start: int, end: int) -> None:
         self.call = call
         self.start = start
         self.end = end
-        self.encode_as(call.dialect)
+        self.n_documents = end - start
+        self.dialect: Dialect | None = call.dialect
+        self._content: bytes | None = None
 
     def encode_as(self, dialect: Dialect | None) -> None:
-        """Write the request body in this dialect. None means Cohere's own."""
+        """Write the request body in this dialect."""
         self.dialect = dialect
-        self.content = self._content()
+        self._content = None
 
     @property
-    def n_documents(self) -> int:
-        return self.end - self.start
+    def content(self) -> bytes:
+        """The request body. It is written when it is first needed: a long list has many parts, and few are in flight.
+
+        Raises:
+            InvalidRequestError: A value has no JSON form.
+        """
+        content = self._content
+        if content is None:
+            content = self._content = self._encoded()
+        return content
+
+    def discard_content(self) -> None:
+        """Free the memory of the request body. It is written again if it is needed again."""
+        self._content = None
 
     @property
     def top_n(self) -> int | None:
@@ -166,50 +187,15 @@ class Part:
         first, last = self.start, self.end - 1
         return f"document {first}" if first == last else f"documents {first} to {last}"
 
-    def _content(self) -> bytes:
+    def _encoded(self) -> bytes:
         body = self.call.body
         if self.n_documents < len(self.call.texts):
             body = {**body, "documents": self.call.body["documents"][self.start : self.end]}
             if "top_n" in body:
                 # The API accepts a top_n above the number of documents. A smaller one makes the reply shorter.
                 body["top_n"] = min(body["top_n"], self.n_documents)
-        return dump_json(body if self.dialect is None else self.dialect.body(body))
+        return dump_body(body) if self.dialect is None else dump_json(self.dialect.body(body))
 
 
 def _max_spans(text: str) -> int:
     return 8 + len(text) // 8
-
-
-def json_size(text: str) -> int:
-    """Return the number of bytes of a text in a JSON body."""
-    return len(dump_json({"": text})) - 5
-
-
-def dump_json(body: Mapping[str, Any]) -> bytes:
-    """Return a body as JSON in UTF-8. A lone surrogate has no form in UTF-8 and becomes U+FFFD, with a warning.
-
-    Raises:
-        InvalidRequestError: A value has no JSON form.
-    """
-    from pydantic_core import to_json
-
-    try:
-        return to_json(body)
-    except ValueError as error:
-        if "surrogates not allowed" not in str(error):
-            raise InvalidRequestError(f"additional_body_parameters have no JSON form: {error}") from None
-    from warnings import warn
-
-    warn("a lone surrogate in the query or a document was sent as U+FFFD", UnicodeWarning, stacklevel=2)
-    return dump_json(_without_surrogates(body))
-
-
-def _without_surrogates(value: Any) -> Any:
-    """Replace lone surrogates one by one, so that the positions of spans stay right."""
-    if isinstance(value, str):
-        return "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in value)
-    if isinstance(value, dict):
-        return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_surrogates(item) for item in value]
-    return value

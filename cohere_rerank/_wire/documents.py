@@ -38,10 +38,11 @@ def to_texts(
     Raises:
         InvalidRequestError: For a document that is empty or of another kind, or a value without a YAML form.
     """
-    items = _as_list(documents)
-    if items or rank_fields != []:  # no documents have no fields to choose from
+    items: list[object] = list(documents) if type(documents) in (list, tuple) else _as_list(documents)
+    if rank_fields is not None and (items or rank_fields != []):  # no documents have no fields to choose from
         _check_rank_fields(rank_fields)
-    _check_text(text, rank_fields)
+    if text is not None:
+        _check_text(text, rank_fields)
     if on_empty not in EMPTY_CHOICES:
         raise InvalidRequestError(f"on_empty must be 'error' or 'skip', got {on_empty!r}")
     if set(map(type, items)) <= {str}:
@@ -96,7 +97,8 @@ def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence
     Raises:
         InvalidRequestError: There are no fields, or a value has no YAML form. The message names the path of the value.
     """
-    _check_rank_fields(rank_fields)
+    if rank_fields is not None:
+        _check_rank_fields(rank_fields)
     fields = _fields(document, index, rank_fields)
     if isinstance(fields, str):
         return fields
@@ -106,8 +108,6 @@ def to_yaml(document: object, *, index: int | None = None, rank_fields: Sequence
 
 
 def _as_list(documents: Any) -> list[object]:
-    if type(documents) is list or type(documents) is tuple:
-        return list(documents)
     from .framework_documents import documents_inside
     from .yaml_values import fields_of, type_name
 
@@ -149,8 +149,6 @@ def rows_of_table(table: object) -> str | None:
 
 
 def _check_rank_fields(rank_fields: Any) -> None:
-    if rank_fields is None:
-        return
     from .yaml_values import type_name
 
     if not isinstance(rank_fields, (list, tuple)) or not all(isinstance(name, str) for name in rank_fields):
@@ -162,8 +160,6 @@ def _check_rank_fields(rank_fields: Any) -> None:
 
 
 def _check_text(text: Any, rank_fields: Any) -> None:
-    if text is None:
-        return
     if not isinstance(text, str) and not callable(text):
         from .yaml_values import type_name
 

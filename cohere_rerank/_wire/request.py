@@ -58,7 +58,13 @@ REQUEST_OPTIONS = frozenset(
         "timeout_in_seconds",
     }
 )
-_BODY_ARGUMENTS = ("model", "query", "documents", "top_n", "max_tokens_per_doc", "relevant_spans", "priority")
+# The names of the arguments, as in `RerankArguments`, whose import a first call does without.
+_REQUIRED_NAMES = frozenset({"model", "query", "documents"})
+_NAMES = _REQUIRED_NAMES | {
+    *("top_n", "max_tokens_per_doc", "relevant_spans", "priority", "request_options", "rank_fields", "text"),
+    *("on_empty", "min_score", "max_documents_per_request", "deadline"),
+}
+_NO_OPTIONS: Mapping[str, Any] = {}
 _ADVICE = {  # for arguments of other rerank APIs
     **dict.fromkeys(("k", "limit", "num_results", "top_k", "topk"), "top_n"),
     **dict.fromkeys(("docs", "passages", "texts"), "documents"),
@@ -75,40 +81,71 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
         InvalidRequestError: An argument has the wrong type or is out of its range.
         TypeError: An argument is missing, or ``ClientV2.rerank`` has none of this name.
     """
-    _check_names(arguments)
-    options = _checked_options(arguments.get("request_options"))
+    if not _REQUIRED_NAMES <= arguments.keys() <= _NAMES:
+        _check_names(arguments)
+    options: Mapping[str, Any] = _NO_OPTIONS
+    if arguments.get("request_options") is not None:
+        options = _checked_options(arguments["request_options"])
     call = Call()
     call.traffic_class = INTERACTIVE
     call.dialect = None
     call.is_strict = defaults.strict is not False
-    given: dict[str, Any] = {
-        **{name: arguments.get(name) for name in _BODY_ARGUMENTS},
-        **_additional(options, "body_parameters"),
-    }
+    _set_body(call, arguments, _additional(options, "body_parameters") if options else _NO_OPTIONS)
+    if options or defaults.headers or defaults.params:
+        _set_headers_and_params(call, defaults, options)
+    else:
+        call.headers, call.params = _NO_OPTIONS, []
+    _set_retries(call, options)
+    deadline = arguments.get("deadline")
+    if deadline is None:
+        deadline = options.get("deadline")
+    _set_sizes(call, defaults, arguments.get("max_documents_per_request"))
+    call.deadline_s = (deadline is not None and seconds("deadline", deadline)) or _deadline_s(call, defaults)
+    return call
+
+
+def _set_body(call: Call, arguments: Mapping[str, Any], additional: Mapping[str, Any]) -> None:
+    """Check the fields of the body. Where *additional* has one, it counts instead of the argument."""
+    given = {**arguments, **additional} if additional else arguments
     _set_documents(call, given["documents"], arguments)
-    call.top_n = whole_number("top_n", given["top_n"], 1 if call.texts else 0)
-    call.min_score = number("min_score", arguments.get("min_score"))
-    checked = {
+    body: dict[str, Any] = {
         "model": _checked_text("model", given["model"]),
         "query": _checked_text("query", given["query"]),
         "documents": call.texts,
-        "top_n": call.top_n,
-        "max_tokens_per_doc": whole_number("max_tokens_per_doc", given["max_tokens_per_doc"], 1),
-        "relevant_spans": _checked_spans(given["relevant_spans"]),
-        "priority": whole_number("priority", given["priority"], 0, MAX_PRIORITY),
     }
-    call.body = {name: value for name, value in {**given, **checked}.items() if value is not None}
-    _set_headers_and_params(call, defaults, options)
-    timeout = options.get("timeout")
-    call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
-    call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
-    call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
-    deadline = arguments.get("deadline")
-    per_call = options.get("deadline") if deadline is None else deadline
-    call.max_documents_per_request = (
-        whole_number("max_documents_per_request", arguments.get("max_documents_per_request"), 1, MAX_DOCUMENTS)
-        or defaults.max_documents_per_request
-    )
+    top_n, spans = given.get("top_n"), given.get("relevant_spans")
+    max_tokens, priority = given.get("max_tokens_per_doc"), given.get("priority")
+    call.top_n = None
+    if top_n is not None:
+        call.top_n = body["top_n"] = whole_number("top_n", top_n, 1 if call.texts else 0)
+    if max_tokens is not None:
+        body["max_tokens_per_doc"] = whole_number("max_tokens_per_doc", max_tokens, 1)
+    if spans is not None:
+        body["relevant_spans"] = _checked_spans(spans)
+    if priority is not None:
+        body["priority"] = whole_number("priority", priority, 0, MAX_PRIORITY)
+    for name, value in additional.items():
+        body.setdefault(name, value)
+    call.body = body
+    min_score = arguments.get("min_score")
+    call.min_score = None if min_score is None else number("min_score", min_score)
+
+
+def _set_retries(call: Call, options: Mapping[str, Any]) -> None:
+    call.timeout_s, call.max_retries, call.retry_remote_protocol_errors = None, None, True
+    if options:
+        timeout = options.get("timeout")
+        call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
+        call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
+        call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
+
+
+def _set_sizes(call: Call, defaults: CallDefaults, max_documents: Any) -> None:
+    """Set how many documents and bytes one request of the call may have."""
+    call.max_documents_per_request = defaults.max_documents_per_request
+    if max_documents is not None:
+        checked = whole_number("max_documents_per_request", max_documents, 1, MAX_DOCUMENTS)
+        call.max_documents_per_request = checked or defaults.max_documents_per_request
     call.max_request_bytes = defaults.max_request_bytes
     if defaults.is_local:  # some scorers need the whole list
         call.keep_whole()
@@ -121,8 +158,6 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
                 f"the list of {n} documents is sent in one request, because pointwise=False", UserWarning, stacklevel=2
             )
         call.keep_whole()
-    call.deadline_s = seconds("deadline", per_call) or _deadline_s(call, defaults)
-    return call
 
 
 def _deadline_s(call: Call, defaults: CallDefaults) -> float:
@@ -161,11 +196,9 @@ def _set_documents(call: Call, documents: Any, arguments: Mapping[str, Any]) -> 
 
 
 def _check_names(arguments: Mapping[str, Any]) -> None:
-    from cohere_rerank.types import RerankArguments
-
-    for name in RerankArguments.__required_keys__ - arguments.keys():
+    for name in sorted(_REQUIRED_NAMES - arguments.keys()):
         raise TypeError(f"rerank() missing a required keyword argument: {name!r}")
-    for name in arguments.keys() - RerankArguments.__annotations__.keys():
+    for name in arguments.keys() - _NAMES:
         if name != "return_documents":
             advice = f". Use {_ADVICE[name]}" if name in _ADVICE else ""
             raise TypeError(f"rerank() got an unexpected keyword argument {name!r}{advice}")
@@ -197,10 +230,8 @@ def _checked_options(options: Any) -> Mapping[str, Any]:
     return options  # type: ignore[no-any-return]
 
 
-def _checked_spans(spans: Any) -> dict[str, Any] | None:
+def _checked_spans(spans: Any) -> dict[str, Any]:
     """Return the wire form of ``relevant_spans``, which is our class, the official class or a mapping."""
-    if spans is None:
-        return None
     names = ("mode", "threshold", "max_spans")
     given = spans if hasattr(spans, "keys") else {name: getattr(spans, name, None) for name in names}
     mode = getattr(given.get("mode"), "value", given.get("mode"))

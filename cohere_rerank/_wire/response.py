@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from operator import attrgetter, gt
+
+from pydantic_core import ValidationError
+
 from cohere_rerank._error_bodies import server_message
+from cohere_rerank._result_base import replace
 from cohere_rerank.errors import (
     InvalidResponseError,
     QuotaExceededError,
     RedirectError,
     error_from_response,
 )
+from cohere_rerank.types.meta import ApiMeta
+from cohere_rerank.types.parsing import attach, parse_response, set_index
+from cohere_rerank.types.response import V2RerankResponse
 
 from .contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 
@@ -17,16 +25,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
-    from pydantic_core import ValidationError
-
     from cohere_rerank.errors import ApiError, CohereRerankError
-    from cohere_rerank.types import ScoreScale, V2RerankResponse
+    from cohere_rerank.types import ScoreScale
 
     from .call import Call, Part
 
 _MANY_ERRORS = 1000  # describing each of them would need much memory
 _TOLERANCE = 1e-3  # servers that compute in half precision send 1.0005
 _MAX_NAME_CHARS = 60  # of a field's name in a message
+_index_of, _score_of = attrgetter("index"), attrgetter("relevance_score")
 
 
 def _unchanged(value: Any) -> Any:
@@ -62,11 +69,8 @@ def decode(
 
 def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
     """Return the response, or None and what is wrong with the reply."""
-    from pydantic_core import ValidationError
-
-    from cohere_rerank.types.parsing import parse_response
-
-    content = content.removeprefix(b"\xef\xbb\xbf")  # the byte order mark that some servers send
+    if content.startswith(b"\xef\xbb\xbf"):  # the byte order mark that some servers send
+        content = content[3:]
     try:
         if part.dialect is not None:
             content = _to_v2_reply(content, part)
@@ -114,24 +118,30 @@ def _with_whole_indices(content: bytes) -> bytes:
 def _check_and_sort(response: V2RerankResponse, part: Part) -> str | None:
     """Sort the results, best first and ties by index, and cut them to top_n. Return what is wrong, or None."""
     results = response.results
-    indices = [item.index for item in results]
-    if indices and max(indices) >= part.n_documents:
-        return f"index {max(indices)} is out of range for {part.n_documents} documents"
-    if len(set(indices)) < len(indices):
+    n_expected, top_n = part.n_documents, part.call.body.get("top_n")
+    indices = set(map(_index_of, results))
+    if indices and max(indices) >= n_expected:
+        return f"index {max(indices)} is out of range for {n_expected} documents"
+    if len(indices) < len(results):
         return "an index appears twice in the results"
-    scores = [item.relevance_score for item in results]
-    if scores != sorted(scores, reverse=True) or len(set(scores)) < len(scores):
-        results.sort(key=lambda item: (-item.relevance_score, item.index))
-    n_expected = part.n_documents
-    if part.top_n is not None:
-        del results[part.top_n :]  # some servers ignore top_n
-        n_expected = min(part.top_n, n_expected)
+    scores = list(map(_score_of, results))
+    if not all(map(gt, scores, scores[1:])):
+        _sort(results)
+    if top_n is not None:
+        del results[top_n:]  # some servers ignore top_n
+        n_expected = min(top_n, n_expected)
     if len(results) < n_expected:
         if part.call.is_strict:
             problem = f"{len(results)} results came where {n_expected} belong"
             return f"{problem}; strict=False accepts a partial response"
         object.__setattr__(response, "_is_partial", True)
     return None
+
+
+def _sort(results: list[Any]) -> None:
+    """Sort results, best first and ties by index. Two sorts by one value are faster than one by two."""
+    results.sort(key=_index_of)
+    results.sort(key=_score_of, reverse=True)
 
 
 def _invalid_response(problem: str, status: int, headers: Mapping[str, str], body: Any) -> InvalidResponseError:
@@ -216,9 +226,7 @@ def _port(parts: Any) -> int:
 
 
 def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
-    """Merge, sort and cut the results of all parts, and attach the caller's documents."""
-    from cohere_rerank.types.parsing import attach
-
+    """Merge, sort and cut the results of all parts, and attach the caller's documents. The responses are used up."""
     responses = list(responses)
     response = responses[0] if len(responses) == 1 else _merge(call, parts, responses)
     attach(response, call.documents, call.texts, call.indices)
@@ -227,21 +235,17 @@ def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2Rera
 
 def empty_response(call: Call) -> V2RerankResponse:
     """Return the response for a call without documents. Nothing is sent for it."""
-    from cohere_rerank.types.parsing import attach
-    from cohere_rerank.types.response import V2RerankResponse
-
     return attach(V2RerankResponse(results=[]), call.documents, call.texts, call.indices)
 
 
 def _merge(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
-    from cohere_rerank._result_base import replace
-
-    results = [
-        replace(item, index=item.index + part.start)
-        for part, response in zip(parts, responses)
-        for item in response.results
-    ]
-    results.sort(key=lambda item: (-item.relevance_score, item.index))
+    results = []
+    for part, response in zip(parts, responses):
+        if start := part.start:
+            for item in response.results:  # no caller has seen them, so they can still be changed
+                set_index(item, item.index + start)
+        results += response.results
+    _sort(results)
     meta = merge_meta([response.meta for response in responses])
     merged: V2RerankResponse = replace(responses[0], results=results[: call.top_n], meta=meta)
     if any(response.is_partial for response in responses):
@@ -273,33 +277,27 @@ def scale_of(response: V2RerankResponse) -> ScoreScale | None:
     return response.score_scale
 
 
-def merge_meta(metas: Sequence[Any]) -> Any:
+def merge_meta(metas: Sequence[ApiMeta | None]) -> ApiMeta | None:
     """Add up billed units and token counts, join the warnings (each once), and take the rest from the first part."""
-    from cohere_rerank._result_base import replace
-
-    metas = [meta for meta in metas if meta is not None]
-    if not metas:
+    known = [meta for meta in metas if meta is not None]
+    if not known:
         return None
-    warnings = dict.fromkeys(warning for meta in metas for warning in meta.warnings or ())
-    return replace(
-        metas[0],
-        billed_units=_sum_counts([meta.billed_units for meta in metas]),
-        tokens=_sum_counts([meta.tokens for meta in metas]),
-        cached_tokens=_sum(meta.cached_tokens for meta in metas),
+    warnings = dict.fromkeys(warning for meta in known for warning in meta.warnings or ())
+    merged: ApiMeta = replace(
+        known[0],
+        billed_units=_sum_counts([meta.billed_units for meta in known]),
+        tokens=_sum_counts([meta.tokens for meta in known]),
+        cached_tokens=_sum(meta.cached_tokens for meta in known),
         warnings=list(warnings) or None,
     )
+    return merged
 
 
 def _sum_counts(counts: Sequence[Any]) -> Any:
-    from dataclasses import fields
-
-    from cohere_rerank._result_base import replace
-
     counts = [count for count in counts if count is not None]
     if not counts:
         return None
-    declared = [field.name for field in fields(counts[0])]
-    names = dict.fromkeys(name for count in counts for name in (*declared, *vars(count)))
+    names = dict.fromkeys(name for count in counts for name in (*count._field_names, *vars(count)))
     totals = {name: _sum(getattr(count, name, None) for count in counts) for name in names}
     return replace(counts[0], **{name: total for name, total in totals.items() if total is not None})
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from cohere_rerank._addresses import rerank_url
 from cohere_rerank._secrets import SECRET_NAME
-from cohere_rerank._wire.call import dump_json
+from cohere_rerank._wire.json_body import dump_json
 
 if TYPE_CHECKING:
     from cohere_rerank._settings import Config

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from cohere_rerank._result_base import replace
-from cohere_rerank._wire.call import dump_json
+from cohere_rerank._wire.json_body import dump_json
 from cohere_rerank._wire.response import with_scale
 from cohere_rerank.errors import CohereRerankError, ScorerError
 from cohere_rerank.types import ApiMeta, V2RerankResponse

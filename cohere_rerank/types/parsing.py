@@ -19,6 +19,9 @@ def _slot_setter(name: str) -> Callable[[object, object], None]:
     return setter
 
 
+set_index = _slot_setter("index")  # of a result, which is frozen; for results that no caller has seen
+
+
 _validate_json = V2RerankResponse._validator.validate_json
 _set_document = _slot_setter("_caller_document")
 _set_text = _slot_setter("_sent_text")
@@ -82,7 +85,7 @@ def attach(
         _set_text(item, texts[index])
         if indices is not None:
             index = indices[index]
-            _set(item, "index", index)
+            set_index(item, index)
         _set_document(item, documents[index])
     _set(response, "_n_documents_sent", len(documents))
     _set(response, "_from_fallback", is_fallback)

@@ -19,8 +19,9 @@ from hypothesis import strategies as st
 
 from cohere_rerank import errors
 from cohere_rerank._settings import Config
+from cohere_rerank._wire import request
 from cohere_rerank._wire.request import REQUEST_OPTIONS, encode
-from cohere_rerank.types import RequestOptions, RerankRelevantSpans
+from cohere_rerank.types import RequestOptions, RerankArguments, RerankRelevantSpans
 
 CONFIG = Config(api_key="key", base_url=None)
 MINIMAL = {"model": "rerank-v3.5", "query": "birds", "documents": ["about penguins", "about trains"]}
@@ -524,3 +525,9 @@ def test_a_value_that_cannot_be_sent_is_a_typed_error(arguments, words):
         encoded(**arguments)
     assert words in str(caught.value)
     assert str(caught.value).isascii()
+
+
+def test_the_names_are_those_of_the_public_type():
+    """`RerankArguments` and the check of a call name the same arguments."""
+    assert RerankArguments.__annotations__.keys() == request._NAMES
+    assert RerankArguments.__required_keys__ == request._REQUIRED_NAMES
