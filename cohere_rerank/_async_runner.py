@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from anyio import CapacityLimiter, create_task_group, move_on_after, to_thread
 
 from ._base_runner import BaseRunner, fallback_failure, is_client
+from ._clock import Deadline
 from ._settings import missing_key_error, secret_from_callable
+from ._trace import CallTrace
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import ApiError, CohereRerankError
@@ -15,13 +17,12 @@ from .errors import ApiError, CohereRerankError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._clock import Deadline
     from ._settings import Secret
     from ._transport.http import AsyncSender, Reply
     from ._wire.call import Call, Part
     from .types import V2RerankResponse
 
-    Answer = tuple[Part, V2RerankResponse, Reply]
+    Answer = tuple[Part, V2RerankResponse, Reply | None]
 
 
 class AsyncRunner(BaseRunner):
@@ -30,7 +31,7 @@ class AsyncRunner(BaseRunner):
     async def rerank(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return empty_response(call), None
-        self._start(call)
+        call.trace = CallTrace(self._clock)
         try:
             if self.config.cache is None:
                 answered = await self.rerank_uncached(call)
@@ -39,16 +40,17 @@ class AsyncRunner(BaseRunner):
 
                 answered = await rerank_cached_async(self, call)
         except CohereRerankError as error:
-            self._count_call(call, error)
+            self._count_failed_call(call, error)
             raise
         self._finish(call, *answered)
         return answered
 
     async def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """Answer a call with documents, without the cache and without counting the call."""
-        parts, deadline = self._parts(call), self.deadline(call)
+        parts, deadline = self._parts(call), Deadline(self._clock, call.deadline_s)
+        first = deadline if self.config.fallback is None else self._first_deadline(deadline)
         try:
-            answers = await self._send_all(parts, self._first_deadline(deadline))
+            answers = await (self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first))
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
@@ -70,19 +72,19 @@ class AsyncRunner(BaseRunner):
                 failures.append(failure)
         raise fallback_failure(error, failures)
 
-    async def _send_all(self, parts: Sequence[Part], deadline: Deadline, *, in_parallel: bool = True) -> list[Answer]:
-        """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""
-        if len(parts) > 1:
-            if in_parallel:
-                return await self._send_parts(parts, deadline)
-            return [answer for part in parts for answer in await self._send_all([part], deadline, in_parallel=False)]
+    async def _send_one(self, part: Part, deadline: Deadline, *, in_parallel: bool = True) -> list[Answer]:
+        """Send a part. One that the server refuses as too large is sent again as several smaller ones."""
         try:
-            return [(parts[0], *await self._send_with_retries(parts[0], deadline))]
+            response, reply = await self._send_with_retries(part, deadline)
         except ApiError as error:
-            smaller = self._smaller_parts(parts[0], error)
+            smaller = self._smaller_parts(part, error)
             if smaller is None:
                 raise
-        return await self._send_all(smaller, deadline, in_parallel=in_parallel)
+        else:
+            return [(part, response, reply if part.start == 0 else None)]  # a caller sees the first reply only
+        if in_parallel:
+            return await self._send_parts(smaller, deadline)
+        return [answer for each in smaller for answer in await self._send_one(each, deadline, in_parallel=False)]
 
     async def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
         answers: dict[int, list[Answer]] = {}
@@ -92,7 +94,7 @@ class AsyncRunner(BaseRunner):
         async def perform(part: Part) -> None:
             try:
                 async with limiter:
-                    answers[part.start] = await self._send_all([part], deadline, in_parallel=False)
+                    answers[part.start] = await self._send_one(part, deadline, in_parallel=False)
             except Exception as error:  # noqa: BLE001 - raised below, bare of the group's wrapping
                 failures.append(error)
                 group.cancel_scope.cancel()
@@ -116,7 +118,7 @@ class AsyncRunner(BaseRunner):
         else:
             self._record_success()
             return answer
-        async for attempt in retries.async_attempts(self.clock):
+        async for attempt in retries.async_attempts(self._clock):
             with attempt:
                 retries.reraise_first(attempt.retry_state.attempt_number)
                 self._start_retry(part, retries, attempt.retry_state)
@@ -126,6 +128,9 @@ class AsyncRunner(BaseRunner):
         raise AssertionError("unreachable: the loop returns or raises")
 
     async def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        if self._is_plain:
+            reply = await self._send(part, deadline, self._only_key, None)
+            return self._decode(part, reply), reply
         circuit = self._circuit()
         if circuit is None:
             return await self._attempt_with_keys(part, deadline)
@@ -147,10 +152,11 @@ class AsyncRunner(BaseRunner):
         limiter = self._limiter(secret)
         if limiter is None:
             return await self._send(part, deadline, secret, index)
-        self._sender()  # the imports of the first call must not delay a request that has its permit
-        start_s = self.clock.monotonic()
-        await limiter.acquire_async(self.clock, deadline, part.call.traffic_class)
-        part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
+        self._sender()  # the imports of the first call must not delay a request that has its permit,
+        _ = part.content  # and neither must the encoding of a long list
+        start_s = self._clock.monotonic()
+        await limiter.acquire_async(self._clock, deadline, part.call.traffic_class)
+        part.call.trace.waits_s.append(self._clock.monotonic() - start_s)
         try:
             reply = await self._send(part, deadline, secret, index)
             self._report_response(limiter, reply)
@@ -161,7 +167,8 @@ class AsyncRunner(BaseRunner):
     async def _send(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
         while True:
             start_s = self._start_request(part, index)
-            reply = await self._sender().send(self.config, part, await self._key(secret, deadline), deadline)
+            sender = self._known_sender or self._sender()
+            reply = await sender.send(self.config, part, await self._key(secret, deadline), deadline)
             self._end_request(reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
@@ -173,6 +180,7 @@ class AsyncRunner(BaseRunner):
 
             self._check_open()
             sender = self._state.set_sender_once(AsyncSender(self.config, self._httpx_client))
+        self._known_sender = sender
         return sender
 
     async def _key(self, secret: Secret | None, deadline: Deadline) -> Secret | None:

@@ -13,11 +13,10 @@ from ._calls import calls_of
 from ._clock import Deadline, SystemClock
 from ._error_bodies import is_busy, request_id
 from ._settings import SecretList
-from ._trace import CallTrace
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
 from ._wire.request import encode
-from ._wire.response import decode, is_quota_error, scale_of, with_scale
+from ._wire.response import decode, is_quota_error, scale_of
 from .errors import (
     ApiError,
     CircuitOpenError,
@@ -31,7 +30,7 @@ from .errors import (
     ScorerError,
     TooManyRequestsError,
 )
-from .types.parsing import set_call_info
+from .types.parsing import set_call_info, set_score_scale
 from .types.response import CallInfo
 
 if TYPE_CHECKING:
@@ -71,6 +70,14 @@ class BaseRunner:
         self._state = state
         self._httpx_client = httpx_client
         self._clock: Clock = config.clock or SystemClock()
+        self._known_sender: Any = None
+        # Resolved once, because a call needs them several times.
+        self._backend = host_of(config.base_url)
+        self._has_unit_address = has_unit_scores(config.base_url)
+        self._only_key = None if isinstance(config.api_key, SecretList) else config.api_key
+        self._is_plain = not isinstance(config.api_key, SecretList) and (
+            config.is_local or (config.circuit_breaker is None and config.limit is None)
+        )
 
     @property
     def clock(self) -> Clock:
@@ -99,31 +106,27 @@ class BaseRunner:
 
     def deadline(self, call: Call) -> Deadline:
         """Return the deadline of a call that starts now."""
-        return Deadline(self.clock, call.deadline_s)
+        return Deadline(self._clock, call.deadline_s)
 
     def count(self, name: str, amount: float = 1) -> None:
         """Add to a count of ``client.usage``."""
         self._state.usage.add(self.config.tag, name, amount)
 
-    def _start(self, call: Call) -> None:
-        call.trace = CallTrace(self.clock)
-
     def _finish(self, call: Call, response: V2RerankResponse, reply: Reply | None) -> None:
         """Count a call that succeeded, set the facts about the call on the response, and log them."""
-        self._count_call(call, None)
-        trace = call.trace
+        self._state.usage.add(self.config.tag, "calls")
         sent_id = None if reply is None else request_id(reply.headers, None)
-        backend = host_of(self.config.base_url)
+        n_attempts, elapsed_s, waited_s = call.trace.totals()
         info = CallInfo(
-            request_id=response.id if sent_id is None else sent_id,
-            attempts=trace.attempts,
-            elapsed_s=trace.elapsed_s,
-            waited_s=trace.waited_s,
-            answered_by=backend if trace.attempts else "cache",
+            response.id if sent_id is None else sent_id,
+            n_attempts,
+            elapsed_s,
+            waited_s,
+            self._backend if n_attempts else "cache",
         )
         set_call_info(response, info)
-        if not response.is_fallback and (scale := self._known_scale(call)) is not None:
-            with_scale(response, scale)  # the cache may be older than this knowledge
+        if self.config.cache is not None and not response.is_fallback:
+            set_score_scale(response, self._known_scale(call) or response.score_scale)  # the cache may be older
         if call.min_score is not None and call.min_score > 1 and self._has_unit_scores(response):
             text = f"min_score={call.min_score:g} is above 1, but the scores are in [0, 1], so there are no results"
             warn(text, UserWarning, stacklevel=4)
@@ -155,12 +158,12 @@ class BaseRunner:
 
     def _start_request(self, part: Part, key_index: int | None) -> float:
         """Count a request, and return the time when it starts."""
-        self.count("requests")
+        self._state.usage.add(self.config.tag, "requests")
         attempt = part.call.trace.start_request()
         if self.config.on_event is not None:
             fields = {"attempt": attempt, "n_documents": part.n_documents, "key_index": key_index}
             self._emit("RequestEvent", address=self.config.base_url, **fields)
-        return self.clock.monotonic()
+        return self._clock.monotonic()
 
     def _end_request(self, reply: Reply, start_s: float) -> None:
         if self.config.on_event is not None:
@@ -218,13 +221,14 @@ class BaseRunner:
         return RetryLoop(policy, self._budget(policy), deadline, error, is_limited=is_limited, can_wait=can_wait)
 
     def _decode(self, part: Part, reply: Reply) -> V2RerankResponse:
-        now = self.clock.time() if reply.status_code >= FIRST_ERROR else 0.0
+        now = self._clock.time() if reply.status_code >= FIRST_ERROR else 0.0
         try:
             response = decode(part, reply.status_code, reply.headers, reply.content, now, reply.hide)
         except InvalidResponseError as error:
             error._reply = reply.to_httpx_response()
             raise
-        with_scale(response, self._score_scale(part.call, response))
+        part.discard_content()
+        set_score_scale(response, self._score_scale(part.call, response))
         self._state.usage.add_billed(self.config.tag, response)
         return response
 
@@ -236,8 +240,10 @@ class BaseRunner:
         return known
 
     def _known_scale(self, call: Call) -> ScoreScale | None:
-        known = self.config.score_scale or self._state.score_scales.get(self._scored_by(call))
-        return "unit" if known is None and has_unit_scores(self.config.base_url) else known
+        known = self.config.score_scale
+        if known is None and self._state.score_scales:
+            known = self._state.score_scales.get(self._scored_by(call))
+        return "unit" if known is None and self._has_unit_address else known
 
     def _scored_by(self, call: Call) -> tuple[str, str | None]:
         return self.config.base_url, call.body.get("model")
@@ -281,13 +287,12 @@ class BaseRunner:
             part.encode_as(other)
         return other is not None
 
-    def _count_call(self, call: Call, error: CohereRerankError | None) -> None:
-        """Count a call that has ended, unless its batch will make the same call again when the limit allows it."""
+    def _count_failed_call(self, call: Call, error: CohereRerankError) -> None:
+        """Count a call that has failed, unless its batch will make the same call again when the limit allows it."""
         if call.traffic_class == BULK and isinstance(error, (CircuitOpenError, RateLimitWaitError)):
             return
         self.count("calls")
-        if error is not None:
-            self.count("failed_calls")
+        self.count("failed_calls")
 
     def _circuit(self) -> SharedCircuit | None:
         """Return the circuit of the client's address, or None without a circuit breaker."""

@@ -9,8 +9,6 @@ from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from .types import V2RerankResponse
 
     Counts = dict[tuple[str | None, str], float]
@@ -37,11 +35,15 @@ class UsageCounters:
     def add_billed(self, tag: str | None, response: V2RerankResponse) -> None:
         """Count the units that a reply reports. A reply without units is counted as an unbilled reply."""
         units = response.meta.billed_units if response.meta is not None else None
-        kinds = [] if units is None else _amounts(units)
-        if not kinds:
+        is_billed = False
+        if units is not None:
+            for name in (*units._field_names, *vars(units)):  # also kinds that this release does not know
+                value = getattr(units, name)
+                if isinstance(value, (int, float)):
+                    self.add(tag, BILLED + name, value)
+                    is_billed = True
+        if not is_billed:
             self.add(tag, "unbilled_replies")
-        for name, value in kinds:
-            self.add(tag, BILLED + name, value)
 
     def totals(self) -> Counts:
         """Return the counts of all threads, added up."""
@@ -50,9 +52,3 @@ class UsageCounters:
             for key, amount in counts.copy().items():
                 totals[key] = totals.get(key, 0) + amount
         return totals
-
-
-def _amounts(units: Any) -> list[tuple[str, float]]:
-    """Return each kind of unit with its amount, also kinds that this release does not know."""
-    declared = [(name, getattr(units, name)) for name in type(units)._field_names]
-    return [(name, value) for name, value in (*declared, *vars(units).items()) if isinstance(value, (int, float))]

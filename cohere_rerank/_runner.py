@@ -8,7 +8,9 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from ._base_runner import BaseRunner, fallback_failure, is_client
+from ._clock import Deadline
 from ._settings import missing_key_error, secret_from_callable
+from ._trace import CallTrace
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import ApiError, CohereRerankError, InvalidRequestError
@@ -16,13 +18,12 @@ from .errors import ApiError, CohereRerankError, InvalidRequestError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ._clock import Deadline
     from ._settings import Secret
     from ._transport.http import Reply, Sender
     from ._wire.call import Call, Part
     from .types import V2RerankResponse
 
-    Answer = tuple[Part, V2RerankResponse, Reply]
+    Answer = tuple[Part, V2RerankResponse, Reply | None]
 
 
 class Runner(BaseRunner):
@@ -32,7 +33,7 @@ class Runner(BaseRunner):
         """Answer a call from the cache, the API or the fallback, and count it."""
         if not call.texts:
             return empty_response(call), None
-        self._start(call)
+        call.trace = CallTrace(self._clock)
         try:
             if self.config.cache is None:
                 answered = self.rerank_uncached(call)
@@ -41,16 +42,17 @@ class Runner(BaseRunner):
 
                 answered = rerank_cached(self, call)
         except CohereRerankError as error:
-            self._count_call(call, error)
+            self._count_failed_call(call, error)
             raise
         self._finish(call, *answered)
         return answered
 
     def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         """Answer a call with documents, without the cache and without counting the call."""
-        parts, deadline = self._parts(call), self.deadline(call)
+        parts, deadline = self._parts(call), Deadline(self._clock, call.deadline_s)
+        first = deadline if self.config.fallback is None else self._first_deadline(deadline)
         try:
-            answers = self._send_all(parts, self._first_deadline(deadline))
+            answers = self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first)
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
@@ -72,19 +74,19 @@ class Runner(BaseRunner):
                 failures.append(failure)
         raise fallback_failure(error, failures)
 
-    def _send_all(self, parts: Sequence[Part], deadline: Deadline, *, in_parallel: bool = True) -> list[Answer]:
-        """Send the parts; one that the server refuses as too large is sent again as several smaller ones."""
-        if len(parts) > 1:
-            if in_parallel:
-                return self._send_parts(parts, deadline)
-            return [answer for part in parts for answer in self._send_all([part], deadline, in_parallel=False)]
+    def _send_one(self, part: Part, deadline: Deadline, *, in_parallel: bool = True) -> list[Answer]:
+        """Send a part. One that the server refuses as too large is sent again as several smaller ones."""
         try:
-            return [(parts[0], *self._send_with_retries(parts[0], deadline))]
+            response, reply = self._send_with_retries(part, deadline)
         except ApiError as error:
-            smaller = self._smaller_parts(parts[0], error)
+            smaller = self._smaller_parts(part, error)
             if smaller is None:
                 raise
-        return self._send_all(smaller, deadline, in_parallel=in_parallel)
+        else:
+            return [(part, response, reply if part.start == 0 else None)]  # a caller sees the first reply only
+        if in_parallel:
+            return self._send_parts(smaller, deadline)
+        return [answer for each in smaller for answer in self._send_one(each, deadline, in_parallel=False)]
 
     def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
         waiting = iter(parts)  # a list iterator is atomic, so each part goes to one thread
@@ -93,7 +95,7 @@ class Runner(BaseRunner):
         def perform() -> None:
             for part in waiting:
                 try:
-                    done.put((part, self._send_all([part], deadline, in_parallel=False)))
+                    done.put((part, self._send_one(part, deadline, in_parallel=False)))
                 except Exception as error:  # noqa: BLE001 - raised below, in the caller's thread
                     done.put((part, error))
                     break
@@ -125,7 +127,7 @@ class Runner(BaseRunner):
         else:
             self._record_success()
             return answer
-        for attempt in retries.attempts(self.clock):
+        for attempt in retries.attempts(self._clock):
             with attempt:
                 retries.reraise_first(attempt.retry_state.attempt_number)
                 self._start_retry(part, retries, attempt.retry_state)
@@ -135,6 +137,9 @@ class Runner(BaseRunner):
         raise AssertionError("unreachable: the loop returns or raises")
 
     def _attempt(self, part: Part, deadline: Deadline) -> tuple[V2RerankResponse, Reply]:
+        if self._is_plain:
+            reply = self._send(part, deadline, self._only_key, None)
+            return self._decode(part, reply), reply
         circuit = self._circuit()
         if circuit is None:
             return self._attempt_with_keys(part, deadline)
@@ -156,10 +161,11 @@ class Runner(BaseRunner):
         limiter = self._limiter(secret)
         if limiter is None:
             return self._send(part, deadline, secret, index)
-        self._sender()  # the imports of the first call must not delay a request that has its permit
-        start_s = self.clock.monotonic()
-        limiter.acquire(self.clock, deadline, part.call.traffic_class)
-        part.call.trace.waits_s.append(self.clock.monotonic() - start_s)
+        self._sender()  # the imports of the first call must not delay a request that has its permit,
+        _ = part.content  # and neither must the encoding of a long list
+        start_s = self._clock.monotonic()
+        limiter.acquire(self._clock, deadline, part.call.traffic_class)
+        part.call.trace.waits_s.append(self._clock.monotonic() - start_s)
         try:
             reply = self._send(part, deadline, secret, index)
             self._report_response(limiter, reply)
@@ -170,7 +176,8 @@ class Runner(BaseRunner):
     def _send(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
         while True:
             start_s = self._start_request(part, index)
-            reply = self._sender().send(self.config, part, self._key(secret), deadline)
+            sender = self._known_sender or self._sender()
+            reply = sender.send(self.config, part, self._key(secret), deadline)
             self._end_request(reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
@@ -182,6 +189,7 @@ class Runner(BaseRunner):
 
             self._check_open()
             sender = self._state.set_sender_once(Sender(self.config, self._httpx_client))
+        self._known_sender = sender
         return sender
 
     def _key(self, secret: Secret | None) -> Secret | None:

@@ -23,17 +23,9 @@ class CallTrace:
         self.n_requests.append(None)
         return len(self.n_requests)
 
-    @property
-    def attempts(self) -> int:
-        """The number of requests sent."""
-        return len(self.n_requests)
+    def totals(self) -> tuple[int, float, float]:
+        """Return the number of requests, the seconds since the call began, and those of the waits.
 
-    @property
-    def waited_s(self) -> float:
-        """Seconds spent waiting for retries and for the rate limit, added over all parts."""
-        return sum(self.waits_s)
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds since the call began."""
-        return self._clock.monotonic() - self._start_s
+        The waits are those for retries and for the rate limit, added over all parts.
+        """
+        return len(self.n_requests), self._clock.monotonic() - self._start_s, sum(self.waits_s)

@@ -6,15 +6,16 @@ from pydantic_core import to_json
 
 from cohere_rerank.errors import InvalidRequestError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from typing import Any
+
+_dumps: Callable[[Any], bytes] | None
 try:
     from orjson import dumps as _dumps
 except ImportError:  # the extra "orjson" is not installed
     _dumps = None
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from typing import Any
 
 # Fields that are checked before, so that both encoders write the same bytes: strings and whole numbers.
 _CHECKED_FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"})
@@ -53,7 +54,7 @@ def dump_json(body: Mapping[str, Any]) -> bytes:
 def json_size(text: str) -> int:
     """Return the number of bytes of a text in a JSON body."""
     try:
-        return len(to_json(text)) - 2
+        return len(to_json(text))  # with its quotation marks
     except ValueError:
         return json_size(_without_surrogates(text))
 

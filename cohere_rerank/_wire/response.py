@@ -15,7 +15,7 @@ from cohere_rerank.errors import (
     error_from_response,
 )
 from cohere_rerank.types.meta import ApiMeta
-from cohere_rerank.types.parsing import attach, parse_response, set_index
+from cohere_rerank.types.parsing import attach, parse_response, set_index, set_score_scale
 from cohere_rerank.types.response import V2RerankResponse
 
 from .contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
@@ -81,7 +81,7 @@ def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
                 raise
             response = parse_response(_with_whole_indices(content))
         if part.dialect is not None:  # the dialect added it: it is not part of a dump
-            with_scale(response, vars(response).pop("score_scale", None))
+            set_score_scale(response, vars(response).pop("score_scale", None))
     except ValidationError as error:
         return None, _describe_invalid(error, content)
     except (RecursionError, UnicodeDecodeError) as error:
@@ -262,7 +262,7 @@ def with_common_scale(response: V2RerankResponse, scales: Iterable[str | None]) 
 
 def with_scale(response: V2RerankResponse, scale: str | None) -> V2RerankResponse:
     """Set the scale of a response that no caller has seen yet."""
-    object.__setattr__(response, "_score_scale", scale)
+    set_score_scale(response, scale)
     return response
 
 

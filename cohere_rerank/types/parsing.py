@@ -6,25 +6,30 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError, ValidationError
 
-from .response import CallInfo, V2RerankResponse, V2RerankResponseResultsItem
+from .response import V2RerankResponse, V2RerankResponseResultsItem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-_set = object.__setattr__  # the results are frozen, so our own slots are set this way
 
-
-def _slot_setter(name: str) -> Callable[[object, object], None]:
-    setter: Callable[[object, object], None] = getattr(V2RerankResponseResultsItem, name).__set__
+def _setter(cls: type, name: str) -> Callable[[object, object], None]:
+    setter: Callable[[object, object], None] = getattr(cls, name).__set__
     return setter
 
 
-set_index = _slot_setter("index")  # of a result, which is frozen; for results that no caller has seen
+# The results are frozen. These set the slots of results that no caller has seen yet.
+set_index = _setter(V2RerankResponseResultsItem, "index")
+set_call_info = _setter(V2RerankResponse, "_call_info")
+set_score_scale = _setter(V2RerankResponse, "_score_scale")
+_set_score = _setter(V2RerankResponseResultsItem, "relevance_score")
+_set_document = _setter(V2RerankResponseResultsItem, "_caller_document")
+_set_text = _setter(V2RerankResponseResultsItem, "_sent_text")
+_set_n_documents = _setter(V2RerankResponse, "_n_documents_sent")
+_set_from_fallback = _setter(V2RerankResponse, "_from_fallback")
+_set_answered_by = _setter(V2RerankResponse, "_answered_by")
 
 
 _validate_json = V2RerankResponse._validator.validate_json
-_set_document = _slot_setter("_caller_document")
-_set_text = _slot_setter("_sent_text")
 
 
 def unscored(n_documents: int) -> V2RerankResponse:
@@ -33,7 +38,7 @@ def unscored(n_documents: int) -> V2RerankResponse:
         results=[V2RerankResponseResultsItem(index=index, relevance_score=0.0) for index in range(n_documents)]
     )
     for item in response.results:
-        _set(item, "relevance_score", None)  # the annotation stays that of the official client
+        _set_score(item, None)  # the annotation stays that of the official client
     return response
 
 
@@ -54,11 +59,6 @@ def parse_response(body: bytes | str) -> V2RerankResponse:
             V2RerankResponse.__name__, [{"type": error, "loc": (), "input": None}]
         ) from None
     return response
-
-
-def set_call_info(response: V2RerankResponse, info: CallInfo) -> None:
-    """Set the facts about the call on a response."""
-    _set(response, "_call_info", info)
 
 
 def attach(
@@ -87,7 +87,7 @@ def attach(
             index = indices[index]
             set_index(item, index)
         _set_document(item, documents[index])
-    _set(response, "_n_documents_sent", len(documents))
-    _set(response, "_from_fallback", is_fallback)
-    _set(response, "_answered_by", answered_by)
+    _set_n_documents(response, len(documents))
+    _set_from_fallback(response, is_fallback)
+    _set_answered_by(response, answered_by)
     return response

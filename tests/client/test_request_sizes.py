@@ -8,7 +8,7 @@ import warnings
 import pytest
 
 from cohere_rerank import ScoreCache, errors
-from cohere_rerank._wire.call import json_size
+from cohere_rerank._wire.json_body import json_size
 from tests.fake_server import error, reply, respond, score
 
 ASKED = {"model": "m", "query": "q"}
