@@ -12,6 +12,7 @@ import os
 import threading
 from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -183,7 +184,8 @@ class Limiter:
         if self._memory is not None:
             self._memory.pause(*pause)
         else:  # the caller may be an event loop, which must not wait for a store
-            threading.Thread(target=self._pause_shared_store, args=pause, name="cohere_rerank", daemon=True).start()
+            run, arguments = copy_context().run, (self._pause_shared_store, *pause)
+            threading.Thread(target=run, args=arguments, name="cohere_rerank", daemon=True).start()
 
     def _pause_shared_store(self, limit: RateLimit, seconds: float, now_s: float) -> None:
         try:
