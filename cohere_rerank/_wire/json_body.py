@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from pydantic_core import to_json
 
 from cohere_rerank.errors import InvalidRequestError
@@ -11,14 +13,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from typing import Any
 
-_dumps: Callable[[Any], bytes] | None
-try:
-    from orjson import dumps as _dumps
-except ImportError:  # the extra "orjson" is not installed
-    _dumps = None
-
 # Fields that are checked before, so that both encoders write the same bytes: strings and whole numbers.
 _CHECKED_FIELDS = frozenset({"model", "query", "documents", "top_n", "max_tokens_per_doc", "priority"})
+_MIN_DOCUMENTS = 32  # fewer are written so fast that the import of orjson would never pay
 
 
 def dump_body(body: Mapping[str, Any]) -> bytes:
@@ -26,12 +23,23 @@ def dump_body(body: Mapping[str, Any]) -> bytes:
 
     A body with other fields has values that the two write in different ways, such as NaN or a date.
     """
-    if _dumps is not None and body.keys() <= _CHECKED_FIELDS:
-        try:
-            return _dumps(body)
-        except TypeError:  # a lone surrogate, or an integer of more than 64 bits
-            pass
+    if len(body["documents"]) >= _MIN_DOCUMENTS and body.keys() <= _CHECKED_FIELDS:
+        dumps = _orjson_dumps()
+        if dumps is not None:
+            try:
+                return dumps(body)
+            except TypeError:  # a lone surrogate, or an integer of more than 64 bits
+                pass
     return dump_json(body)
+
+
+@cache
+def _orjson_dumps() -> Callable[[Any], bytes] | None:
+    try:
+        from orjson import dumps
+    except ImportError:  # the extra "orjson" is not installed
+        return None
+    return dumps
 
 
 def dump_json(body: Mapping[str, Any]) -> bytes:
