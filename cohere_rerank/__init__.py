@@ -249,5 +249,13 @@ __all__ = [
     "events",
 ]
 
+
+def _advice(name: str) -> str:
+    """Return where a class of the official package is, such as BedrockClient."""
+    if not name[:1].isupper():
+        return ""
+    return f": cohere-rerank includes rerank only. Use cohere.{name} if there is one (pip install cohere)"
+
+
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
-    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS, _advice)

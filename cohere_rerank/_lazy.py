@@ -13,22 +13,25 @@ if TYPE_CHECKING:
 
 
 def lazy_exports(
-    namespace: dict[str, Any], exports: Mapping[str, str]
+    namespace: dict[str, Any], exports: Mapping[str, str], advice: Callable[[str], str] = lambda _name: ""
 ) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
     """Return a package's ``__getattr__`` and ``__dir__``.
 
     Args:
         namespace: The package's ``globals()``.
         exports: The module of the package that defines each name; "" for a name that is a module itself.
+        advice: Returns what to add to the error for a name that the package does not have.
     """
     package = namespace["__name__"]
 
     def __getattr__(name: str) -> object:  # noqa: N807 - it becomes the package's
         from importlib import import_module
+        from sys import modules
 
         module = exports.get(name)
         if module is None:
-            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+            message = f"module {package!r} has no attribute {name!r}{advice(name)}"
+            raise AttributeError(message, name=name, obj=modules[package])
         if not module:
             return import_module(f".{name}", package)
         namespace[name] = getattr(import_module(f".{module}", package), name)

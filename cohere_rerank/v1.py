@@ -6,6 +6,7 @@ For programs and frameworks that still use them. New programs use ClientV2.
 from __future__ import annotations
 
 from ._base_client import BaseClient
+from ._wire.contract import DEFAULT_V1_MODEL
 from .async_client import AsyncClientV2, BaseAsyncClient
 from .client import BaseSyncClient, ClientV2
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
     from .types import Documents, ModelName, RequestOptions, RerankResponse, V2RerankResponse
 
 __all__ = ["AsyncClient", "Client"]
-
-_DEFAULT_MODEL = "rerank-v3.5"  # for the local engine only; the API chooses its own
 
 
 class Client(BaseSyncClient):
@@ -128,7 +127,7 @@ def _encode(
     call = calls.encode(
         query=query,
         documents=documents,
-        model=_DEFAULT_MODEL if model is None else model,
+        model=DEFAULT_V1_MODEL if model is None else model,
         top_n=top_n,
         text="text" if rank_fields is None else _text_of(rank_fields),
         request_options=request_options,
@@ -165,10 +164,13 @@ def _text_of(rank_fields: Sequence[str]) -> Callable[[Mapping[str, Any]], str]:
 
 
 def _as_v1(response: V2RerankResponse, with_documents: bool) -> RerankResponse:
+    from ._result_base import replace
     from .types import RerankResponse, RerankResponseResultsItem
 
+    empty = RerankResponseResultsItem(index=0, relevance_score=0.0)
     results = [
-        RerankResponseResultsItem(
+        replace(  # the score is None if the fallback "keep-order" answered
+            empty,
             index=item.index,
             relevance_score=item.relevance_score,
             document=_document(item.document) if with_documents else None,
@@ -179,7 +181,12 @@ def _as_v1(response: V2RerankResponse, with_documents: bool) -> RerankResponse:
 
 
 def _document(document: Any) -> Any:
+    from ._result_base import replace
     from .types import RerankResponseResultsItemDocument
 
     fields = dict(document) if hasattr(document, "keys") else {"text": document}
-    return RerankResponseResultsItemDocument(**{"text": "", **fields})
+    # Not validated: the documents are the caller's.
+    return replace(
+        RerankResponseResultsItemDocument(text=""),
+        **{name: value for name, value in fields.items() if isinstance(name, str) and name[:2] != "__"},
+    )

@@ -11,6 +11,9 @@ MAX_DOCUMENTS = 10_000
 DEFAULT_MAX_TOKENS_PER_DOC = 4096
 """Tokens after which the API cuts a document, if the request does not say."""
 
+DEFAULT_V1_MODEL = "rerank-v3.5"
+"""The model of a call of the v1 client that names none. The v1 API chooses by itself; other servers do not."""
+
 MAX_PRIORITY = 999
 """The lowest priority; 0 is the highest."""
 

@@ -90,7 +90,7 @@ class CachedCall:
         call.texts = [self._call.texts[index] for index in indices]
         call.documents = [*call.texts]  # the caller's objects are attached to the whole response
         call.body = {name: value for name, value in self._call.body.items() if name != "top_n"}
-        call.body["documents"] = call.texts
+        call.body["documents"] = [self._call.body["documents"][index] for index in indices]  # mappings in a v1 call
         call.top_n = call.min_score = call.indices = None
         call.deadline_s = self.deadline.remaining()
         self._count("cache_misses", sum(key in asked for key in self._keys))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import from_json
 
 from cohere_rerank._result_base import replace
+from cohere_rerank._wire.contract import DEFAULT_V1_MODEL
 from cohere_rerank._wire.json_body import dump_json
 from cohere_rerank._wire.response import with_scale
 from cohere_rerank.errors import CohereRerankError, ScorerError
@@ -40,7 +41,7 @@ def fallback_response(call: Call, error: CohereRerankError, member: Any) -> V2Re
     if member == KEEP_ORDER:
         return adopt(unscored(len(call.texts)), call, error, KEEP_ORDER)
     scorer: Scorer = get_scorer("lexical") if member == "local" else as_scorer(member)
-    known = {name: value for name, value in call.body.items() if name in FIELDS}
+    known = _fields_of(call)
     try:
         status, _, body = handle(dump_json(known), lambda _model: scorer, UNLIMITED)
     except ScorerError as failure:
@@ -66,5 +67,10 @@ def arguments_for_client(call: Call, deadline_s: float) -> RerankArguments:
 
     Headers and parameters of the call are left out: they may hold what only the first server may see.
     """
+    return {**_fields_of(call), "deadline": deadline_s}  # type: ignore[typeddict-item]
+
+
+def _fields_of(call: Call) -> dict[str, Any]:
+    """Return the fields of v2 of a call. A call of the v1 client may have mappings as documents, and no model."""
     given = {name: value for name, value in call.body.items() if name in FIELDS}
-    return {**given, "documents": call.texts, "deadline": deadline_s}  # type: ignore[typeddict-item]
+    return {"model": DEFAULT_V1_MODEL, **given, "documents": call.texts}

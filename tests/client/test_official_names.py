@@ -21,6 +21,17 @@ def test_official_names_are_ours():
     assert {name for name in dir(cohere.errors) if name.endswith("Error")} <= set(dir(cohere_rerank.errors))
 
 
+@pytest.mark.parametrize("name", ["BedrockClient", "SagemakerClientV2", "OciClient", "EmbedByTypeResponse"])
+def test_a_name_that_only_the_official_package_has_gets_advice(name):
+    """Where it is. The error is an AttributeError, so that hasattr works."""
+    assert name in pytest.importorskip("cohere").__all__
+    assert not hasattr(cohere_rerank, name)
+    with pytest.raises(AttributeError, match=rf"includes rerank only. Use cohere\.{name}"):
+        getattr(cohere_rerank, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'not_a_class'$"):
+        _ = cohere_rerank.not_a_class
+
+
 def test_official_request_options_are_ours():
     """Every key of the official RequestOptions, and ``deadline``, which is ours."""
     pytest.importorskip("cohere")

@@ -109,6 +109,48 @@ def test_the_local_engine_answers():
     assert client.rerank(query="kite", documents=documents, rank_fields=["title"]).results[0].index == 0
 
 
+@pytest.mark.parametrize("fallback", ["local", "keep-order"])
+def test_the_fallback_answers(server, fallback):
+    """Without scores, each score is None."""
+    server.default = error(503, "down")
+    with Client("k", base_url=server.url, max_retries=0, fallback=fallback) as client:
+        response = client.rerank(query="kite", documents=DOCUMENTS, return_documents=True)
+    scores = [item.relevance_score for item in response.results]
+    assert scores == [None, None] if fallback == "keep-order" else all(scores)
+    assert response.results[0].document.text == "a kite"
+    assert "the fallback" in response.meta.warnings[0]
+
+
+def test_a_client_can_be_the_fallback(server):
+    """It gets the texts, because it may be another kind of server."""
+    server.path = "/v1/rerank"
+    server.default = reply(json=REPLY)
+    with Client("k", base_url=server.url) as backup:
+        with Client("k", base_url="http://127.0.0.1:9", max_retries=0, fallback=backup) as client:
+            response = client.rerank(query="kite", documents=DOCUMENTS)
+    assert len(response.results) == 2
+    assert server.requests[0].json["documents"] == ["a kite", "a stone"]
+
+
+def test_the_cache_sends_what_is_sent_without_it(server):
+    """Mappings, where the API ranks by several fields."""
+    server.path = "/v1/rerank"
+    server.default = reply(json=REPLY)
+    with Client("k", base_url=server.url, cache=cohere_rerank.ScoreCache()) as client:
+        for _ in range(2):
+            client.rerank(query="kite", documents=DOCUMENTS, rank_fields=["text", "id"])
+    (request,) = server.requests
+    assert request.json["documents"] == DOCUMENTS
+
+
+@pytest.mark.parametrize("document", [{"text": None, "a": "kite"}, {"a": "kite", 3: 4}, {"a": "kite", "__class__": 1}])
+def test_a_document_may_have_any_fields(document):
+    """The documents are the caller's, so they are returned as they are."""
+    client = Client(base_url="local:")
+    response = client.rerank(query="kite", documents=[document], rank_fields=["a"], return_documents=True)
+    assert response.results[0].document.a == "kite"
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
