@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
     from .limits.circuit_breaker import CircuitBreaker as CircuitBreaker
+    from .limits.hedge import Hedge as Hedge
     from .limits.rate_limit import RateLimit as RateLimit
     from .local.scorer import ScoreFunction as ScoreFunction
     from .local.scorer import Scorer as Scorer
@@ -123,6 +124,7 @@ _MODULES = {
         "UnprocessableEntityError",
     ),
     "limits.circuit_breaker": ("CircuitBreaker",),
+    "limits.hedge": ("Hedge",),
     "limits.rate_limit": ("RateLimit",),
     "local.scorer": ("ScoreFunction", "Scorer"),
     "types": (
@@ -199,6 +201,7 @@ __all__ = [
     "FallbackMember",
     "ForbiddenError",
     "GatewayTimeoutError",
+    "Hedge",
     "InternalServerError",
     "InvalidRequestError",
     "InvalidResponseError",

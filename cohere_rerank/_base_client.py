@@ -11,10 +11,10 @@ from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import os
+    import ssl
     from collections.abc import Iterable, Mapping, Sequence
     from concurrent.futures import Executor
-    from os import PathLike
-    from ssl import SSLContext
     from typing import Any, TypeVar
 
     import httpx
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
     from .limits.circuit_breaker import CircuitBreaker
+    from .limits.hedge import Hedge, HedgeRule
     from .local.scorer import ScoreFunction, Scorer
     from .types import ApiKey, ClientOptions, DialectName, Fallback, Limit, OnEvent, ScoreScale
     from .usage import ClientUsage
@@ -56,7 +57,17 @@ def _backend_id(config: Config) -> tuple[Any, ...]:
 class ClientState:
     """The state that a client and its copies share: the sender, the retry budget, the usage, and learned facts."""
 
-    __slots__ = ("_sender", "budget", "dialects", "has_outage", "is_closed", "score_scales", "size_limits", "usage")
+    __slots__ = (
+        "_sender",
+        "budget",
+        "dialects",
+        "has_outage",
+        "hedge_rules",
+        "is_closed",
+        "score_scales",
+        "size_limits",
+        "usage",
+    )
 
     def __init__(self) -> None:
         self._sender: dict[str, Any] = {}
@@ -65,6 +76,7 @@ class ClientState:
         self.score_scales: dict[tuple[str, str | None], ScoreScale] = {}  # by address and model, once it is known
         self.size_limits: dict[str, SizeLimit] = {}  # by address; learned from refusals
         self.has_outage = False
+        self.hedge_rules: dict[Hedge, HedgeRule] = {}
         self.is_closed = False
         self.usage = UsageCounters()
 
@@ -96,7 +108,7 @@ class BaseClient:
         headers: Mapping[str, Any] | None = None,
         params: Mapping[str, Any] | None = None,
         proxy: str | None = None,
-        verify: bool | str | PathLike[str] | SSLContext | None = None,
+        verify: bool | str | os.PathLike[str] | ssl.SSLContext | None = None,
         timeout: float | None = None,
         max_retries: int | None = None,
         httpx_client: httpx.Client | httpx.AsyncClient | None = None,
@@ -109,6 +121,7 @@ class BaseClient:
         max_request_bytes: int | None = None,
         pointwise: bool | None = None,
         circuit_breaker: CircuitBreaker | None = None,
+        hedge: Hedge | None = None,
         max_connections: int | None = None,
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
@@ -177,6 +190,8 @@ class BaseClient:
             cache: A ScoreCache, so that the same query and document are not paid for twice. Default: None, no caching.
             circuit_breaker: A CircuitBreaker, which stops sending to a server that fails several times in a row, and
                 probes it after a while. Default: None, every call tries.
+            hedge: A Hedge, which sends a request a second time if its answer takes longer than usual, and takes the
+                first answer. The server may bill both. Default: None, never.
             tag: The name under which `usage` counts the calls of this client. Default: None.
             dialect: The API of the server: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
                 ``"llamacpp"``, or ``"auto"``, which tries them in the first call. Default: ``"cohere"``.
@@ -211,6 +226,7 @@ class BaseClient:
             max_request_bytes=max_request_bytes,
             pointwise=pointwise,
             circuit_breaker=circuit_breaker,
+            hedge=hedge,
             max_connections=max_connections,
             max_response_bytes=max_response_bytes,
             fallback=fallback,

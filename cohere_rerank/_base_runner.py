@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ._transport.http import Reply
     from ._wire.call import Call, Part
     from .limits.circuit_breaker import SharedCircuit
+    from .limits.hedge import Hedge, HedgeRule
     from .limits.limiter import Limiter
     from .types import RerankArguments, ScoreScale, V2RerankResponse
 
@@ -76,7 +77,7 @@ class BaseRunner:
         self._has_unit_address = has_unit_scores(config.base_url)
         self._only_key = None if isinstance(config.api_key, SecretList) else config.api_key
         self._is_plain = not isinstance(config.api_key, SecretList) and (
-            config.is_local or (config.circuit_breaker is None and config.limit is None)
+            config.is_local or (config.circuit_breaker is None and config.limit is None and config.hedge is None)
         )
 
     @property
@@ -165,7 +166,11 @@ class BaseRunner:
             self._emit("RequestEvent", address=self.config.base_url, **fields)
         return self._clock.monotonic()
 
-    def _end_request(self, reply: Reply, start_s: float) -> None:
+    def _end_request(self, part: Part, reply: Reply, start_s: float) -> None:
+        if self.config.hedge is not None:
+            now_s = self.clock.monotonic()
+            rule, kind = self._hedge_rule(self.config.hedge), _kind_of(part)
+            rule.on_response(kind, now_s, now_s - start_s, reply.status_code, reply.headers)
         if self.config.on_event is not None:
             elapsed_s = self.clock.monotonic() - start_s
             sent_id = request_id(reply.headers, None)
@@ -293,6 +298,43 @@ class BaseRunner:
             return
         self.count("calls")
         self.count("failed_calls")
+
+    def _hedge_rule(self, settings: Hedge) -> HedgeRule:
+        from .limits.hedge import HedgeRule
+
+        rules = self._state.hedge_rules
+        return rules.get(settings) or rules.setdefault(settings, HedgeRule(settings))
+
+    def _hedge_delay_s(self, part: Part) -> float | None:
+        """Return after how many seconds a request may be sent a second time; None: never."""
+        config = self.config
+        if config.hedge is None or config.is_local or config.dialect == "auto" or part.call.traffic_class == BULK:
+            return None
+        circuit = self._circuit()
+        if circuit is not None and not circuit.is_closed:
+            return None
+        return self._hedge_rule(config.hedge).delay_s(_kind_of(part), self.clock.monotonic())
+
+    def _begin_hedge(self, part: Part, deadline: Deadline, limiter: Limiter | None, after_s: float) -> bool:
+        """Return whether the second request may be sent now. Then it has a permit of the limiter."""
+        settings = self.config.hedge
+        assert settings is not None
+        rule, budget = self._hedge_rule(settings), self._budget(self._policy(part.call))
+        if not rule.try_acquire(_kind_of(part), self.clock.monotonic(), deadline.remaining()):
+            return False
+        if not budget.try_acquire() or (limiter is not None and not limiter.try_acquire(self.clock)):
+            rule.refund()
+            return False
+        self.count("hedges")
+        self._emit("HedgeEvent", after_s=after_s)
+        return True
+
+    def _end_race(self, part: Part, index: int, start_s: float) -> None:
+        """Learn from the race of two requests: if the second one won, the first would have taken even longer."""
+        settings = self.config.hedge
+        if index == 1 and settings is not None:
+            now_s = self.clock.monotonic()
+            self._hedge_rule(settings).on_response(_kind_of(part), now_s, now_s - start_s, 200, {})
 
     def _circuit(self) -> SharedCircuit | None:
         """Return the circuit of the client's address, or None without a circuit breaker."""
@@ -431,6 +473,11 @@ class BaseRunner:
         from .local.fallback import fallback_response
 
         return fallback_response(call, error, member)
+
+
+def _kind_of(part: Part) -> tuple[str, int]:
+    """Return what the latency of a request depends on most: its model, and its size to the next power of two."""
+    return str(part.call.body.get("model")), len(part.content).bit_length()
 
 
 def is_overload(error: CohereRerankError) -> bool:

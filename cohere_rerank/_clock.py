@@ -47,14 +47,23 @@ class SystemClock:
         await anyio.sleep(seconds)
 
 
+class Cancellation(Protocol):
+    """Ends a wait for a reply that happens in another thread."""
+
+    def cancel(self) -> None:
+        """End it now, and let no further one begin."""
+        ...
+
+
 class Deadline:
     """The time at which a whole call must have ended, with its attempts and waits."""
 
-    __slots__ = ("_clock", "_expires_at", "call", "seconds")
+    __slots__ = ("_clock", "_expires_at", "call", "cancellation", "seconds")
 
     def __init__(self, clock: Clock, seconds: float, call: Deadline | None = None) -> None:
-        self.seconds = seconds
+        self.seconds = max(0.0, seconds)  # errors show it, and a clock may have jumped while it was computed
         self.call = call  # of one attempt: the deadline of its call
+        self.cancellation: Cancellation | None = None if call is None else call.cancellation
         self._clock = clock
         self._expires_at = clock.monotonic() + seconds
 
@@ -67,6 +76,14 @@ class Deadline:
         """Return the deadline of one attempt: *timeout_s* from now, and never after this one."""
         return self if timeout_s is None else Deadline(self._clock, timeout_s, self)
 
+    def fork(self, cancellation: Cancellation) -> Deadline:
+        """Return a deadline at the same time that can expire alone. That also cancels a request in flight."""
+        twin = Deadline(self._clock, self.seconds, self)
+        twin.cancellation = cancellation
+        return twin
+
     def expire(self) -> None:
         """Make the deadline pass now, for all requests that share it."""
         self._expires_at = -math.inf
+        if self.cancellation is not None:
+            self.cancellation.cancel()

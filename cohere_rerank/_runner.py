@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ._settings import Secret
     from ._transport.http import Reply, Sender
     from ._wire.call import Call, Part
+    from .limits.limiter import Limiter
     from .types import V2RerankResponse
 
     Answer = tuple[Part, V2RerankResponse, Reply | None]
@@ -160,17 +161,46 @@ class Runner(BaseRunner):
     def _send_limited(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
         limiter = self._limiter(secret)
         if limiter is None:
-            return self._send(part, deadline, secret, index)
+            return self._send_hedged(part, deadline, secret, index, None)
         self._sender()  # the imports of the first call must not delay a request that has its permit,
         _ = part.content  # and neither must the encoding of a long list
         start_s = self._clock.monotonic()
         limiter.acquire(self._clock, deadline, part.call.traffic_class)
         part.call.trace.waits_s.append(self._clock.monotonic() - start_s)
         try:
-            reply = self._send(part, deadline, secret, index)
+            reply = self._send_hedged(part, deadline, secret, index, limiter)
             self._report_response(limiter, reply)
         finally:
             limiter.release()
+        return reply
+
+    def _send_hedged(
+        self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None, limiter: Limiter | None
+    ) -> Reply:
+        """Send the request, and with ``hedge=`` a second time if its answer is late."""
+        delay_s = self._hedge_delay_s(part)
+        if delay_s is None:
+            return self._send(part, deadline, secret, index)
+        from ._hedging import race
+
+        def first(own: Deadline) -> Reply:
+            return self._send(part, own, secret, index)
+
+        def second(own: Deadline) -> Reply | None:
+            if not self._begin_hedge(part, own, limiter, delay_s):
+                return None
+            try:
+                reply = self._send(part, own, secret, index)
+                if limiter is not None:
+                    self._report_response(limiter, reply)
+                return reply
+            finally:
+                if limiter is not None:
+                    limiter.release()
+
+        start_s = self.clock.monotonic()
+        reply, winner = race(first, second, deadline, delay_s)
+        self._end_race(part, winner, start_s)
         return reply
 
     def _send(self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None) -> Reply:
@@ -178,7 +208,7 @@ class Runner(BaseRunner):
             start_s = self._start_request(part, index)
             sender = self._known_sender or self._sender()
             reply = sender.send(self.config, part, self._key(secret), deadline)
-            self._end_request(reply, start_s)
+            self._end_request(part, reply, start_s)
             if not self._try_next_dialect(part, reply):
                 return reply
 

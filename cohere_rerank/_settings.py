@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
     from .limits.circuit_breaker import CircuitBreaker
+    from .limits.hedge import Hedge
     from .local.scorer import ScoreFunction, Scorer
     from .types import ApiKey, DialectName, Fallback, FallbackMember, Limit, OnEvent, ScoreScale
 
@@ -118,6 +119,7 @@ class Config:
         max_request_bytes: int | None = None,
         pointwise: bool | None = None,
         circuit_breaker: CircuitBreaker | None = None,
+        hedge: Hedge | None = None,
         max_connections: int | None = None,
         max_response_bytes: int | None = None,
         fallback: Fallback | None = None,
@@ -158,6 +160,7 @@ class Config:
             raise InvalidRequestError(f"pointwise must be True or False, got {type(pointwise).__name__}")
         self.pointwise = pointwise
         self.circuit_breaker: CircuitBreaker | None = _checked_breaker(circuit_breaker)
+        self.hedge: Hedge | None = _checked_hedge(hedge)
         self.max_connections = whole_number("max_connections", max_connections, 1) or 100
         self.max_response_bytes = whole_number("max_response_bytes", max_response_bytes, 1)
         self.fallback: Fallback | None = _checked_fallback(fallback)
@@ -407,6 +410,12 @@ def _checked_breaker(breaker: Any) -> Any:
         f"circuit_breaker must be a CircuitBreaker, got {type(breaker).__name__}; "
         "pass CircuitBreaker() for the defaults"
     )
+
+
+def _checked_hedge(hedge: Any) -> Any:
+    if hedge is None or hasattr(hedge, "max_extra"):
+        return hedge
+    raise InvalidRequestError(f"hedge must be a Hedge, got {type(hedge).__name__}; pass Hedge() for the defaults")
 
 
 def _checked_cache(cache: Any) -> Any:

@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import CohereRerankError
 
-__all__ = ["BreakerEvent", "Event", "FallbackEvent", "RequestEvent", "ResponseEvent", "RetryEvent"]
+__all__ = ["BreakerEvent", "Event", "FallbackEvent", "HedgeEvent", "RequestEvent", "ResponseEvent", "RetryEvent"]
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,17 @@ class RetryEvent(Event):
 
     error: CohereRerankError
     waited_s: float
+
+
+@dataclass(frozen=True)
+class HedgeEvent(Event):
+    """A request is about to be sent a second time, because its answer takes longer than usual.
+
+    Attributes:
+        after_s: Seconds since the request was sent.
+    """
+
+    after_s: float
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class ClientUsage:
         failed_calls: Calls that ended with an error.
         requests: Requests sent, with retries and parts of split lists.
         retries: Retries among the requests.
+        hedges: Second requests of ``hedge=`` among the requests. Their units are unknown if the first answer counted.
         fallbacks: Calls that the fallback answered.
         circuit_open: Requests that an open circuit breaker did not send.
         cache_hits: Documents whose scores came from the cache.
@@ -34,6 +35,7 @@ class ClientUsage:
     failed_calls: int = 0
     requests: int = 0
     retries: int = 0
+    hedges: int = 0
     fallbacks: int = 0
     circuit_open: int = 0
     cache_hits: int = 0

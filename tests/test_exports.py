@@ -105,7 +105,7 @@ def test_results_and_errors_can_be_imported_from_the_package():
 
 
 STANDARD = {"Any", "AsyncIterable", "Awaitable", "Callable", "Executor", "Iterable", "Iterator", "Literal", "builtins"}
-STANDARD |= {"Mapping", "Self", "Sequence", "TracebackType", "Unpack", "httpx", "os", *dir(builtins)}
+STANDARD |= {"Mapping", "Self", "Sequence", "TracebackType", "Unpack", "httpx", "os", "ssl", *dir(builtins)}
 
 
 def all_members(public):

@@ -86,12 +86,14 @@ class ThreadConnections(BaseConnections):
             ExchangeError: No complete reply came.
             ResponseTooLargeError, InvalidResponseError: The reply is too large or cannot be decompressed.
         """
-        pool = self._pool
+        pool, cancellation = self._pool, request.cancellation
         taken = pool.acquire()
         connection = pool.wait(taken, request) if isinstance(taken, Waiter) else taken
         try:
             if connection is None or not pool.is_reusable(connection, request.origin):
                 connection = self._replace(connection, request)
+            if cancellation is not None:
+                cancellation.attach(connection)
             connection.send(request)
             while not reply.is_complete:
                 steps = reply.collect(connection.receive(request))
@@ -99,9 +101,11 @@ class ThreadConnections(BaseConnections):
                     for _ in steps:
                         request.wait_s(None, ReadTimeout)
         except BaseException:
+            if cancellation is not None:
+                cancellation.detach()
             pool.discard(connection)
             raise
-        if reply.is_reusable:
+        if reply.is_reusable and (cancellation is None or cancellation.detach()):
             pool.release(connection)
         else:
             pool.discard(connection)

@@ -65,7 +65,9 @@ class _BaseSender:
         known = self._timeouts
         if known is None or known[0] != asked or known[1] is not config:
             known = self._timeouts = (asked, config, phase_timeouts(config, part.call))
-        return OutgoingRequest(head.origin, head.start, part.content, known[2], deadline.remaining)
+        return OutgoingRequest(
+            head.origin, head.start, part.content, known[2], deadline.remaining, deadline.cancellation
+        )
 
     def _check_open(self) -> None:
         if self.is_closed:

@@ -9,6 +9,9 @@ from .connection_errors import ExchangeTimeout
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
+
+    from .cancellation import Cancellation
 
     Origin = tuple[str, str, int]  # scheme, host, port
 
@@ -45,9 +48,10 @@ class OutgoingRequest:
         body: The complete body.
         timeouts: The seconds for each phase.
         remaining: Returns the seconds that remain for all phases together. Default: None, no limit.
+        cancellation: Cancels the request from another thread. Default: None.
     """
 
-    __slots__ = ("body", "head", "origin", "remaining", "timeouts")
+    __slots__ = ("body", "cancellation", "head", "origin", "remaining", "timeouts")
 
     def __init__(
         self,
@@ -56,12 +60,14 @@ class OutgoingRequest:
         body: bytes,
         timeouts: Timeouts,
         remaining: Callable[[], float] | None = None,
+        cancellation: Any = None,
     ) -> None:
         self.origin = origin
         self.head = head
         self.body = body
         self.timeouts = timeouts
         self.remaining = remaining
+        self.cancellation: Cancellation | None = cancellation
 
     def writes(self) -> tuple[memoryview, ...]:
         """Return what to write. A small body leaves in one packet with its head."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from .connecting import connect
@@ -116,6 +117,15 @@ class SocketConnection:
     def is_alive(self) -> bool:
         """Return whether nothing came since the last reply: neither the end of the connection nor other bytes."""
         return not (self._is_spent or self._poll(0))
+
+    def abort(self) -> None:
+        """End every wait of another thread on this connection. It cannot be used again."""
+        from socket import SHUT_RDWR, socket
+
+        with suppress(OSError):  # it is closed already
+            socket.shutdown(
+                self._socket, SHUT_RDWR
+            )  # not that of TLS, which would change the state of the other thread
 
     def close(self) -> None:
         """Close the socket. With TLS, this sends no message."""

@@ -15,18 +15,20 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .circuit_breaker import CircuitBreaker as CircuitBreaker
     from .file import FileStore as FileStore
+    from .hedge import Hedge as Hedge
     from .rate_limit import RateLimit as RateLimit
     from .rate_limit import Store as Store
     from .redis import RedisStore as RedisStore
 
 _EXPORTS = {
     "CircuitBreaker": "circuit_breaker",
+    "Hedge": "hedge",
     "FileStore": "file",
     "RateLimit": "rate_limit",
     "RedisStore": "redis",
     "Store": "rate_limit",
 }
-__all__ = ["CircuitBreaker", "FileStore", "RateLimit", "RedisStore", "Store"]
+__all__ = ["CircuitBreaker", "FileStore", "Hedge", "RateLimit", "RedisStore", "Store"]
 
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
     __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -116,6 +116,11 @@ class SharedCircuit:
             before = self._circuit.state
             return self._circuit.try_acquire(now_s), self._change(before)
 
+    @property
+    def is_closed(self) -> bool:
+        """Whether all requests are sent."""
+        return self._circuit.state == "closed"
+
     def record_success(self) -> State | None:
         """See `Circuit.record_success`."""
         if self._circuit.state == "closed" and not self._circuit.n_failures:

@@ -36,6 +36,7 @@ __all__ = ["Limiter", "limiter_for"]
 _POLL_MIN_S, _POLL_MAX_S = 0.001, 1.0  # a longer wait than the maximum is checked again after half of it
 _COMPLETION_POLL_MAX_S = 0.05  # between two checks for a free slot: when a request completes cannot be foreseen
 _COMPLETION_SMOOTHING = 1 / 8  # weight of the newest interval in the moving average
+_HEADROOM = 5  # a request without need is sent only while a fifth of the burst remains
 _MIN_PAUSE_S = 1.0  # after a 429 without a hint; doubles each time if the period of the server is not known
 _MAX_LIMITERS, _IDLE_S = 1000, 3600.0  # above this number, limiters unused for this long are evicted
 
@@ -108,6 +109,26 @@ class Limiter:
                     self._apply_decision(waiter, await self._acquire_from_store(now_s), now_s)
                 if not waiter.is_granted:
                     await clock.async_sleep(self._sleep_s(waiter, now_s, deadline))
+
+    def try_acquire(self, clock: Clock) -> bool:
+        """Return whether a request may be sent at once, with room for several more. It must then be released.
+
+        Never if other processes share the limit, because they may need the room.
+        """
+        memory, limit = self._memory, self._limit
+        if memory is None:
+            return False
+        now_s, n_more = clock.monotonic(), max(1, (limit.burst or limit.requests) // _HEADROOM)
+        with self._lock:
+            if self._queue or self._is_full() or self._must_probe or now_s < self._paused_until_s:
+                return False
+            if limit is not AUTO and memory.wait_s(limit, now_s, n_more) > 0:
+                return False
+            if memory.acquire(limit, now_s) > 0:
+                return False
+            self._n_in_flight += 1
+            self._clock = clock
+            return True
 
     def release(self) -> None:
         """Record that a request has completed, successfully or not."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from cohere_rerank.cache.score_cache import ScoreCache
     from cohere_rerank.events import Event
     from cohere_rerank.limits.circuit_breaker import CircuitBreaker
+    from cohere_rerank.limits.hedge import Hedge
     from cohere_rerank.limits.rate_limit import RateLimit
     from cohere_rerank.local.scorer import ScoreFunction, Scorer
 
@@ -159,6 +160,7 @@ class ClientOptions(TypedDict, total=False):
     max_request_bytes: int | None
     pointwise: bool | None
     circuit_breaker: CircuitBreaker | None
+    hedge: Hedge | None
     max_response_bytes: int | None
     fallback: Fallback | None
     scorer: Scorer | ScoreFunction | None
