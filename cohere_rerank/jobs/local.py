@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections import deque
@@ -30,7 +31,10 @@ from .rows import Row, outcome_record
 from .signals import SIGNALS
 
 if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
+    if sys.platform == "win32":
+        from multiprocessing.connection import PipeConnection as Lifeline
+    else:
+        from multiprocessing.connection import Connection as Lifeline
 
     from cohere_rerank.async_client import AsyncClientV2
 
@@ -150,14 +154,14 @@ def _blocked_signals() -> Iterator[None]:
     Otherwise a signal to the whole process group, such as Ctrl-C, could end a worker while it starts. The worker would
     then print a traceback.
     """
-    if not hasattr(signal, "pthread_sigmask"):
+    if sys.platform == "win32":  # it has no signal masks
         yield
-        return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    else:
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def _next_chunk(
@@ -177,7 +181,7 @@ async def _next_chunk(
 _worker_client: ClientV2
 
 
-def _init_worker(client: AsyncClientV2, lifeline: Connection) -> None:
+def _init_worker(client: AsyncClientV2, lifeline: Lifeline) -> None:
     """Prepare a worker. It ignores Ctrl-C, which the job handles, and it exits with the job."""
     global _worker_client  # noqa: PLW0603 - a worker keeps its client between chunks
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -192,7 +196,7 @@ def _blocking(client: AsyncClientV2) -> ClientV2:
     return blocking_client
 
 
-def _exit_with_job(lifeline: Connection) -> None:
+def _exit_with_job(lifeline: Lifeline) -> None:
     with suppress(EOFError, OSError):
         lifeline.recv_bytes()  # nothing is sent: this waits until the job closes its end
     os._exit(1)

@@ -6,6 +6,7 @@ import functools
 import logging
 import os
 import socket
+import sys
 from collections.abc import Sequence
 
 _log = logging.getLogger("cohere_rerank.server")
@@ -21,7 +22,9 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         OSError: This machine does not have the address, or another program uses it. The message names the address.
     """
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # asyncio sends packets without a delay only if the socket names the protocol.
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     if os.name != "nt":  # on Windows the option would let two programs share a port
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -57,9 +60,10 @@ def accept_backlog() -> int:
 
 
 def _free_descriptors() -> int:
-    try:
+    most = _MAX_CONNECTIONS + _MAX_BACKLOG
+    if sys.platform != "win32":  # Windows has no such limit
         import resource
-    except ImportError:  # Windows has no such limit
-        return _MAX_CONNECTIONS + _MAX_BACKLOG
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    return (_MAX_CONNECTIONS + _MAX_BACKLOG if limit == resource.RLIM_INFINITY else limit) - _RESERVED_DESCRIPTORS
+
+        limit: int = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = most if limit == resource.RLIM_INFINITY else limit - _RESERVED_DESCRIPTORS
+    return most

@@ -26,7 +26,9 @@ _HEAD_TIMEOUT_S = 10.0  # for the head of a request
 _DISCARD_TIMEOUT_S = 30.0  # for the rest of a body after the response
 _STALL_TIMEOUT_S = 10.0  # for a client that reads nothing of its response
 _READ_BYTES = 64 * 1024  # at once, so that one connection cannot keep the event loop for long
-_CHUNKED_READ_BYTES = 4 * 1024  # h11 needs 27 us for a chunk, however small
+_FIRST_READ_BYTES = 4 * 1024  # before it is known whether a body comes in chunks
+_CHUNKS_PER_READ = 64  # h11 needs 27 us for a chunk, however small
+_CHUNK_HEAD_BYTES = 5
 _MAX_PIECES = 20_000
 _MIN_PIECE_BYTES = 64
 
@@ -58,6 +60,48 @@ class _StrictConnection(h11.Connection):
                 raise h11.RemoteProtocolError("the body has too many small chunks")
         return event
 
+    def n_bytes_to_read(self) -> int:
+        """Return how much to read at once, so that the event loop soon gets to other connections."""
+        if self.their_state is h11.IDLE:
+            return _FIRST_READ_BYTES
+        if not self.is_chunked:
+            return _READ_BYTES
+        mean_bytes = self._n_bytes // max(1, self._n_pieces)
+        return min(_READ_BYTES, _CHUNKS_PER_READ * (mean_bytes + _CHUNK_HEAD_BYTES))
+
+
+class _JoinedWrites:
+    """A transport that sends the head of a response together with the beginning of the body.
+
+    Two packets would cost a second system call, and 40 ms if the client delays its acknowledgement of the first one.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        """Send the data, or keep it if it is the head of a response."""
+        data, self._head = self._head + data, b""
+        if data.startswith(b"HTTP/1.1 ") and data.endswith(b"\r\n\r\n") and data[9:10] != b"1":
+            self._head = data
+        elif data:
+            self._transport.write(data)
+
+    def flush(self) -> None:
+        """Send a head that waits for its body, because there is none."""
+        data, self._head = self._head, b""
+        if data:
+            self._transport.write(data)
+
+    def close(self) -> None:
+        """Send everything, and close the connection."""
+        self.flush()
+        self._transport.close()
+
 
 class StrictH11Protocol(H11Protocol):
     """uvicorn's protocol on h11, with these additions.
@@ -76,8 +120,9 @@ class StrictH11Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the time for the first head, and make room if the server has too many connections."""
-        super().connection_made(transport)
-        self._read_at_most(_READ_BYTES)
+        self._socket_transport = transport
+        super().connection_made(_JoinedWrites(transport))  # type: ignore[arg-type]
+        self._read_at_most(_FIRST_READ_BYTES)
         self._set_timer("head", _HEAD_TIMEOUT_S, transport.close)
         self._idle[self] = None
         if len(self.connections) > max_connections():
@@ -94,16 +139,17 @@ class StrictH11Protocol(H11Protocol):
         super().data_received(data)
         if self.transport.is_closing():
             return
+        self._read_at_most(self.conn.n_bytes_to_read())
         if self.conn.their_state is not h11.IDLE:
             self._idle.pop(self, None)
             self._clear_timers("head")
-            self._read_at_most(_CHUNKED_READ_BYTES if self.conn.is_chunked else _READ_BYTES)
         elif "head" not in self._timers:
             self._clear_timers("discard")
             self._set_timer("head", _HEAD_TIMEOUT_S, self.transport.close)
 
     def on_response_complete(self) -> None:
         """Limit the time that the client takes for the rest of its body, and to read the response."""
+        self.transport.flush()  # type: ignore[attr-defined]
         super().on_response_complete()
         n_bytes = self.transport.get_write_buffer_size()
         if n_bytes and "stall" not in self._timers:
@@ -127,7 +173,7 @@ class StrictH11Protocol(H11Protocol):
         self.transport.abort()
 
     def _read_at_most(self, n_bytes: int) -> None:
-        self.transport.max_size = n_bytes  # type: ignore[attr-defined]  # of asyncio's transports
+        self._socket_transport.max_size = n_bytes  # type: ignore[attr-defined]  # of asyncio's transports
 
     def _set_timer(self, name: str, seconds: float, callback: Callable[..., object], *arguments: object) -> None:
         def expire() -> None:

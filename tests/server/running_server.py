@@ -21,6 +21,7 @@ import httpx
 import uvicorn
 
 from cohere_rerank.server import ServerSettings, create_app
+from cohere_rerank.server.listener import bind
 from cohere_rerank.server.run import uvicorn_options
 
 RERANK_BODY = {"model": "m", "query": "green tea", "documents": ["black coffee", "green tea", "tea"]}
@@ -43,7 +44,7 @@ class RunningServer:
         self.app = create_app(ServerSettings(**settings))
         options = {**uvicorn_options("127.0.0.1", 0), "log_config": None}
         self._server = uvicorn.Server(uvicorn.Config(self.app, lifespan="on", **options))
-        self._socket = socket.create_server(("127.0.0.1", 0))
+        self._socket = bind("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)

@@ -84,6 +84,56 @@ def test_a_body_in_small_chunks_is_read(running):
         assert connection.recv(12) == b"HTTP/1.1 200"
 
 
+def test_tiny_chunks_let_other_connections_have_their_turn(running, monkeypatch):
+    """After the first 4 KiB, the server reads at most 64 chunks at once. 64 KiB of them took a second."""
+    sizes = []
+    receive_data = protocol._StrictConnection.receive_data
+
+    def record(self, data):
+        sizes.append(len(data))
+        receive_data(self, data)
+
+    monkeypatch.setattr(protocol._StrictConnection, "receive_data", record)
+    with connected(running.port, CHUNKED + b"1\r\n \r\n" * 10_000 + b"0\r\n\r\n") as connection:
+        assert connection.recv(12) == b"HTTP/1.1 400"
+    assert sizes[0] <= 4096
+    assert max(sizes[1:]) <= 64 * 6
+
+
+def test_large_chunks_are_read_in_large_parts(running, monkeypatch):
+    """A chunk of 64 KiB does not cost 200 reads."""
+    sizes = []
+    receive_data = protocol._StrictConnection.receive_data
+    monkeypatch.setattr(
+        protocol._StrictConnection,
+        "receive_data",
+        lambda self, data: (sizes.append(len(data)), receive_data(self, data))[1],
+    )
+    chunk = b"10000\r\n" + b" " * 65_536 + b"\r\n"
+    with connected(running.port, CHUNKED + chunk * 20 + b"0\r\n\r\n") as connection:
+        assert connection.recv(12) == b"HTTP/1.1 400"
+    assert len(sizes) < 200
+
+
+def test_a_response_is_sent_at_once(running):
+    """Its head and its body are one packet, which the system does not delay."""
+    with connected(running.port, b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n") as connection:
+        assert connection.recv(65_536).endswith(b'{"status":"ok"}')
+        (served,) = running.connections()
+        served_socket = served.transport.get_extra_info("socket")
+        assert served_socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+
+
+@pytest.mark.parametrize("path", [b"/health", b"/nowhere"])
+def test_a_response_without_a_body_is_sent(running, path):
+    """The response to HEAD has only a head, and the connection stays open."""
+    head = b"HEAD " + path + b" HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+    with connected(running.port) as connection:
+        for _ in range(2):
+            connection.sendall(head)
+            assert connection.recv(65_536).endswith(b"\r\n\r\n")
+
+
 def send_quietly(connection, data):
     with suppress(OSError):  # the server closed the connection
         connection.sendall(data)
