@@ -439,8 +439,8 @@ class BaseRunner:
 
     def _first_deadline(self, deadline: Deadline) -> Deadline:
         """Return the deadline for the API itself. It leaves an equal share of the time to each client of the chain."""
-        n_clients = sum(map(is_client, self.config.fallbacks))
-        return Deadline(self.clock, deadline.remaining() / (n_clients + 1)) if n_clients else deadline
+        n_clients, left_s = sum(map(is_client, self.config.fallbacks)), deadline.remaining()
+        return Deadline(self._clock, left_s / (n_clients + 1)) if n_clients and left_s > 0 else deadline
 
     def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
         return self.config.fallback is not None and self._policy(call).is_outage(error)
