@@ -59,6 +59,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"_wire"}, "Pure rules: arguments to requests, responses to results."),
     ({"files"}, "Files of retrieval results, read as queries with their documents."),
     ({"cost"}, "Pure estimates on the same rules."),
+    ({"models"}, "Models that are downloaded by name for the local engine."),
     ({"local"}, "The offline engine answers requests as a pure function."),
     ({"_transport"}, "The I/O of one request: to a server, or to the local engine."),
     ({"limits"}, "When a request may be sent. It judges the errors of the transport."),

@@ -16,7 +16,7 @@ from ._values import examples
 
 __all__ = ["program"]
 
-COMMANDS = ("rank", "batch", "eval", "threshold", "serve", "doctor", "completion")
+COMMANDS = ("rank", "batch", "eval", "threshold", "serve", "models", "doctor", "completion")
 """The commands in the order of the help. Each is the name of a module here and of the click command in it."""
 
 

@@ -36,7 +36,7 @@ MODELS = (
     "rerank-english-v3.0",
 )
 DEFAULT_MODEL = "rerank-v4.0-fast"
-SCORERS = ("local:", "local:lexical", "local:semantic", "local:onnx?path=")
+SCORERS = ("local:", "local:lexical", "local:multilingual", "local:semantic", "local:onnx?path=")
 DIALECT = click.Choice(("cohere", "v1", "jina", "tei", "llamacpp", "auto"))
 
 

@@ -137,7 +137,8 @@ def _rank(request: Mapping[str, Any], scorer: Scorer, limits: Limits) -> dict[st
     spans = request.get("relevant_spans")
     if spans is not None and spans["mode"] == "enabled":
         max_sentences = _max_sentences(query, limits)
-        if not _add_spans(results, query, texts, spans, max_sentences):
+        by_meaning = scorer if getattr(scorer, "finds_spans", False) else None
+        if not _add_spans(results, query, texts, spans, max_sentences, by_meaning):
             warnings.append(f"relevant spans were searched in the first {max_sentences} sentences of the results")
     return {
         "results": results,
@@ -192,6 +193,7 @@ def _add_spans(
     texts: Sequence[str],
     options: Mapping[str, Any],
     max_sentences: int | None,
+    scorer: Scorer | None,
 ) -> bool:
     """Add relevant spans to the results, best result first. Return False if the limit of sentences was reached."""
     threshold = options.get("threshold", DEFAULT_SPAN_THRESHOLD)
@@ -205,6 +207,7 @@ def _add_spans(
             threshold=threshold,
             max_spans=options.get("max_spans"),
             budget=budget,
+            scorer=scorer,
         )
         if found:
             result["relevant_spans"] = [{"start": start, "end": end, "score": score} for start, end, score in found]

@@ -1,4 +1,4 @@
-"""The files of an exported model, in a folder or in a repository on the Hugging Face hub."""
+"""The files of an exported model: in a folder, downloaded by name, or in a repository on the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from cohere_rerank import models
 from cohere_rerank.errors import InvalidRequestError
 
 from . import hub
@@ -14,6 +15,7 @@ from .external_data import external_files
 from .tokenizer_file import check_tokenizer, read_json
 
 _MODEL_FILES = ("model.onnx", "onnx/model.onnx")  # the usual places of exporters
+_BY_NAME = "model:"
 _MAX_CONFIG_BYTES = 8 << 20  # some have a copy of thousands of added tokens
 _MAX_TOKENS = 512  # the cost of an input grows with the square of its length, and documents are read in chunks anyway
 _ROBERTA_LIKE = ("roberta", "camembert", "xlm-r", "mpnet")  # two positions are reserved for padding
@@ -23,7 +25,8 @@ class ModelFolder:
     """The files of one model.
 
     Args:
-        path: A folder; or ``hub:owner/name`` for a repository on the Hugging Face hub.
+        path: A folder; ``model:name`` for a model that ``cohere-rerank models get`` downloaded; or ``hub:owner/name``
+            for a repository on the Hugging Face hub.
         file: The file of the model in the folder. Default: ``model.onnx``, ``onnx/model.onnx`` or the only ``*.onnx``.
         revision: The commit of the repository on the hub, 40 hex digits. Required there.
 
@@ -80,13 +83,13 @@ def _folder(path: str | os.PathLike[str], file: str | None, revision: str | None
     """Return the folder, and the folder that all its files must be in after symbolic links are followed."""
     text = os.fspath(path)
     if text.startswith(hub.SCHEME):
-        models = [file] if file else list(_MODEL_FILES)
-        patterns = ["*.json", "1_Pooling/*.json", *models, *(f"{model}[._]*" for model in models)]
+        names = [file] if file else list(_MODEL_FILES)
+        patterns = ["*.json", "1_Pooling/*.json", *names, *(f"{name}[._]*" for name in names)]
         folder = hub.download(text.removeprefix(hub.SCHEME), revision, patterns)
         return folder, folder.parent.parent  # the hub's cache has links from snapshots/COMMIT to blobs
     if revision is not None:
         raise InvalidRequestError(f"revision= is for a path such as hub:owner/name, got path={text!r}")
-    folder = Path(path).expanduser()
+    folder = models.path(text.removeprefix(_BY_NAME)) if text.startswith(_BY_NAME) else Path(path).expanduser()
     if folder.is_dir():
         return folder, folder
     if folder.exists():

@@ -95,13 +95,28 @@ def _semantic(options: str) -> Scorer:
     return SemanticScorer() if k is None else TwoStageScorer(get_scorer("semantic"), k)
 
 
+def _multilingual(options: str) -> Scorer:
+    from .multilingual import MultilingualScorer
+    from .two_stage import TwoStageScorer
+
+    values = read_options("multilingual", options, {"first_stage": int, "threads": int})
+    k = values.pop("first_stage", None)
+    scorer = MultilingualScorer(**values)
+    return scorer if k is None else TwoStageScorer(scorer, k)
+
+
 def _onnx(options: str) -> Scorer:
     from .onnx import from_options
 
     return from_options(options)
 
 
-FACTORIES: dict[str, Callable[[str], Scorer]] = {"lexical": _lexical, "semantic": _semantic, "onnx": _onnx}
+FACTORIES: dict[str, Callable[[str], Scorer]] = {
+    "lexical": _lexical,
+    "multilingual": _multilingual,
+    "semantic": _semantic,
+    "onnx": _onnx,
+}
 
 _SCORERS: dict[str, Scorer] = {}
 _LOADING = threading.RLock()  # a factory may get another scorer

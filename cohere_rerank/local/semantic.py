@@ -9,6 +9,7 @@ from cohere_rerank._extras import require
 
 from .blas_threads import one_blas_thread
 from .embedding_cache import EmbeddingCache
+from .fusion import best, probabilities, z_scores
 from .lexical import raw_scores
 from .sentence_encoder import Embedding, SentenceEncoder
 
@@ -22,13 +23,12 @@ _OVERLAP_WEIGHT = 0.5
 _QUERY_LETTERS_PER_TOKEN = (2.0, 2.8)  # a language is unknown at the first value and known at the second
 _DOCUMENT_LETTERS_PER_TOKEN = (2.8, 3.6)
 _PRIOR_TOKENS = 100  # each document counts as if it had 100 more tokens of the list's average
-_POOL_SIZE = 40  # z-scores refer to the 40 best by words and by vectors; no dev list is longer
 _MAX_VECTORS = 50_000  # 51 MB
 _TOKENS_PER_VECTOR = 256  # they take as much memory as one vector
 
 
 class Coefficients(NamedTuple):
-    """The coefficients of the logistic model. ``tests/benchmarks/fit_semantic.py`` fits and prints them."""
+    """The coefficients of the logistic model. ``tests/benchmarks/fit_fusion.py`` fits and prints them."""
 
     constant: float
     fused: float
@@ -117,11 +117,10 @@ def fuse(words: Any, coverage: float, query: Embedding, documents: Sequence[Embe
     cosines = np.round([_cosine(query, document) for document in documents], 5)
     overlap = np.round(overlap, 5)
     known = _known_query(query) * _known_documents(documents)
-    # The z-scores refer to the best documents only: a long list has many that are not relevant at all.
-    pool = np.unique(np.concatenate([_best(words), _best(cosines), _best(overlap)]))
-    meaning = (_SENTENCE_WEIGHT + _SENTENCE_WEIGHT_IF_NO_WORDS * (1.0 - coverage)) * _z_scores(cosines, pool)
-    meaning += _OVERLAP_WEIGHT * _z_scores(overlap, pool)
-    fused = (1.0 - _WORDS_DISCOUNT * known) * _z_scores(words, pool) + known * meaning
+    pool = best(words, cosines, overlap)
+    meaning = (_SENTENCE_WEIGHT + _SENTENCE_WEIGHT_IF_NO_WORDS * (1.0 - coverage)) * z_scores(cosines, pool)
+    meaning += _OVERLAP_WEIGHT * z_scores(overlap, pool)
+    fused = (1.0 - _WORDS_DISCOUNT * known) * z_scores(words, pool) + known * meaning
     top = int(fused.argmax())
     return RawScores(fused.tolist(), coverage, float(known[top]), float(cosines[top]))
 
@@ -145,10 +144,7 @@ def features(raw: RawScores) -> list[list[float]]:
 
 def calibrate(raw: RawScores, fitted: Coefficients = FITTED) -> list[float]:
     """Map the fused scores to [0, 1]. The order stays the same, and equal scores stay equal."""
-    # Not @: with it, equal rows may differ in the last bit, depending on their position.
-    logits = (np.array(features(raw)) * np.array(fitted)).sum(axis=1)
-    scores = 1.0 / (1.0 + np.exp(-np.clip(logits, -500.0, 500.0)))
-    return [float(score) for score in scores]
+    return probabilities(features(raw), fitted)
 
 
 def _size(embedding: Embedding) -> int:
@@ -176,13 +172,3 @@ def _known_documents(embeddings: Sequence[Embedding]) -> Any:
 def _linear_clip(values: Any, ends: tuple[float, float]) -> Any:
     """Map the first end to 0 and the second to 1, linearly in between."""
     return np.clip((values - ends[0]) / (ends[1] - ends[0]), 0.0, 1.0)
-
-
-def _best(values: Any) -> Any:
-    return np.argsort(-values, kind="stable")[:_POOL_SIZE]
-
-
-def _z_scores(values: Any, pool: Any) -> Any:
-    """Return the values in standard deviations from the mean of the pool; 0 if all of the pool are equal."""
-    deviation = values[pool].std()
-    return (values - values[pool].mean()) / deviation if deviation > 1e-9 else np.zeros(len(values))

@@ -25,6 +25,7 @@ class TwoStageScorer:
         self._second = second
         self._k = k
         self._first = LexicalScorer() if first is None else first
+        self.finds_spans = getattr(second, "finds_spans", False)
         self.name = f"{second.name} after {self._first.name}"
         self.version = f"{second.version}, {self._first.version}"
 

@@ -1,10 +1,11 @@
-"""Fit the coefficients of `cohere_rerank.local.semantic`, and measure how well they predict.
+"""Fit the coefficients of a scorer that combines words and vectors, and measure how well they predict.
 
-    python tests/benchmarks/fit_semantic.py --data labelled.jsonl.gz --only '^(?!cisi|cranfield|sib|udhr)'
+    python tests/benchmarks/fit_fusion.py semantic --data labelled.jsonl.gz --only '^(?!cisi|cranfield|sib|udhr)'
 
-The data and the samples are those of `fit_calibration.py`. A question is left out if the vectors do not know its
-language and the documents are in another one, because no input of the model can find a relevant document then. The
-script needs the extra [semantic], and a quarter of an hour for 1,000 lists, mostly for the vectors.
+The data and the samples are those of `fit_calibration.py`. For the semantic scorer, a question is left out if the
+vectors do not know its language and the documents are in another one, because no input of the model can find a relevant
+document then. The script needs the extra of the scorer, and a quarter of an hour for 1,000 lists, mostly for the
+vectors.
 """
 
 from __future__ import annotations
@@ -13,15 +14,15 @@ import argparse
 import random
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from cohere_rerank.local.semantic import Coefficients, SemanticScorer, features
 from tests.benchmarks.fit_calibration import SAMPLE_SIZES, quality, read
 
-KNOWN = {"ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"}
+KNOWN_TO_SEMANTIC = {"ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"}
 
 
 class Example(NamedTuple):
@@ -34,7 +35,7 @@ class Example(NamedTuple):
     whole: bool
 
 
-def examples(rows: Sequence[dict[str, Any]], scorer: SemanticScorer) -> Iterator[Example]:
+def examples(rows: Sequence[dict[str, Any]], scorer: Any, module: Any) -> Iterator[Example]:
     """Score each list and samples of it, with and without relevant documents."""
     rng = random.Random(0)
     for row in rows:
@@ -46,7 +47,7 @@ def examples(rows: Sequence[dict[str, Any]], scorer: SemanticScorer) -> Iterator
             samples.append(([*rng.sample(others, min(size - 1, len(others))), rng.choice(relevant)], 12 / size))
         for place, (indices, weight) in enumerate(samples):
             found = scorer.raw_scores(row["query"], [row["documents"][i] for i in indices])
-            yield Example(row["set"], np.array(features(found)), np.isin(indices, relevant), weight, place < 2)
+            yield Example(row["set"], np.array(module.features(found)), np.isin(indices, relevant), weight, place < 2)
 
 
 def fit(lists: Sequence[Example], steps: int = 12) -> Any:
@@ -69,12 +70,17 @@ def chances(x: Any, beta: Any) -> Any:
 def main() -> None:
     """Fit, check on the sets that were left out, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("scorer", choices=["multilingual", "semantic"])
     parser.add_argument("--data", required=True, type=Path)
     parser.add_argument("--only", default="", help="sets whose name matches this regular expression")
     args = parser.parse_args()
-    rows = [row for row in read(args.data, args.only) if "xling" not in row["set"] or row["lang"] in KNOWN]
-    lists = list(examples(rows, SemanticScorer()))
-    fitted = Coefficients(*fit(lists))
+    module = import_module(f"cohere_rerank.local.{args.scorer}")
+    scorer = getattr(module, f"{args.scorer.title()}Scorer")()
+    rows = read(args.data, args.only)
+    if args.scorer == "semantic":
+        rows = [row for row in rows if "xling" not in row["set"] or row["lang"] in KNOWN_TO_SEMANTIC]
+    lists = list(examples(rows, scorer, module))
+    fitted = module.Coefficients(*fit(lists))
     print("FITTED = Coefficients(" + ", ".join(f"{k}={v:.2f}" for k, v in fitted._asdict().items()) + ")")
 
     # By the length of the list. Each set is predicted with coefficients that were fitted on the others.
