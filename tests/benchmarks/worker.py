@@ -1,9 +1,10 @@
 """One client alone in its process. It reads tasks, a line of JSON each, and writes what each task cost.
 
-    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp,stream}[:{httpx,httpx2}] URL
+    python worker.py {cohere,cohere_rerank} {sync,async,aiohttp,stream}[:{httpx,httpx2}] URL [SETTINGS]
 
-`sync:httpx2` makes the client with `httpx_client=httpx2.Client()`. The worker needs only the standard library and the
-client, so every environment can run it.
+`sync:httpx2` makes the client with `httpx_client=httpx2.Client()`. SETTINGS are further ones of the client, in JSON.
+Their `without` names a package to do without. Threads use a blocking client if the concurrency is above 1. The worker
+needs only the standard library and the client, so every environment can run it.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import json
 import math
 import os
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -47,10 +49,21 @@ def resident_mb() -> float:
 
 
 def one_after_another(client, n_calls: int, concurrency: int, arguments) -> None:
-    """Make blocking calls, without concurrency."""
-    for _ in range(n_calls):
-        response = client.rerank(**arguments)
-    assert len(response.results) == len(arguments["documents"])
+    """Make blocking calls, in as many threads as the concurrency says."""
+
+    def make_calls(n: int) -> None:
+        for _ in range(n):
+            response = client.rerank(**arguments)
+        assert len(response.results) == len(arguments["documents"])
+
+    if concurrency == 1:
+        make_calls(n_calls)
+        return
+    threads = [threading.Thread(target=make_calls, args=(n_calls // concurrency,)) for _ in range(concurrency)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 async def all_at_once(client, n_calls: int, concurrency: int, arguments) -> None:
@@ -82,12 +95,14 @@ def serve(run, client) -> None:
         print(json.dumps(cost), flush=True)
 
 
-def main(module_name: str, kind: str, url: str) -> None:
+def main(module_name: str, kind: str, url: str, more: str = "{}") -> None:
     kind, _, library = kind.partition(":")
     if kind != "aiohttp":  # the official client uses aiohttp by itself if it is installed
         sys.modules["httpx_aiohttp"] = None  # type: ignore[assignment]
+    settings = {"api_key": "benchmark", "base_url": url, **json.loads(more)}
+    if without := settings.pop("without", None):
+        sys.modules[without] = None  # type: ignore[assignment]
     module = importlib.import_module(module_name)
-    settings = {"api_key": "benchmark", "base_url": url}
     if kind == "sync":
         if library:
             settings["httpx_client"] = importlib.import_module(library).Client(timeout=300)
