@@ -21,6 +21,9 @@ _BUSY_FORMS = (
 _NO_SUCH_PATH = (404, 405, 501)
 _PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
 _MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
+# Where the message is: of Cohere, OpenAI, FastAPI, Cloudflare, Apigee, AWS, and in RFC 9457.
+_MESSAGE_NAMES = ("message", "error", "detail", "errors", "msg", "fault", "faultstring", "Message", "title")
+_MAX_DEPTH = 4  # of the message in a body
 _INPUT_MARKS = (", 'input':", ', "input":', ", input_value=")
 
 
@@ -59,16 +62,20 @@ def _whole_message(body: Any) -> str | None:
     if isinstance(body, str):
         # An HTML page of a proxy says nothing that its status does not.
         return None if body.lstrip().startswith("<") else _without_input(body) or None
-    if not isinstance(body, dict):
-        return None
-    for key in ("message", "error", "detail"):
-        value = body.get(key)
-        if isinstance(value, dict):
-            value = value.get("message")
-        elif isinstance(value, list):
-            value = _first_problem(value)
-        if isinstance(value, str) and (text := _without_input(value)):
-            return text
+    return _message_in(body) if isinstance(body, dict) else None
+
+
+def _message_in(value: Any, depth: int = 0) -> str | None:
+    if isinstance(value, str):
+        return _without_input(value) or None
+    if isinstance(value, list):
+        first = value[0] if value else None
+        if not isinstance(first, dict):  # a text may be part of the request
+            return None
+        return _problem_with_place(first) or _message_in(first, depth + 1)
+    if isinstance(value, dict) and depth < _MAX_DEPTH:
+        found = (_message_in(value[name], depth + 1) for name in _MESSAGE_NAMES if name in value)
+        return next(filter(None, found), None)
     return None
 
 
@@ -79,14 +86,13 @@ def _without_input(text: str) -> str:
     return text.strip()
 
 
-def _first_problem(problems: list[Any]) -> str | None:
-    """Return the first place and message of FastAPI's list of ``{"loc", "msg", "input"}``, without the input."""
-    first = problems[0] if problems else None
-    if not isinstance(first, dict) or not isinstance(first.get("msg"), str):
+def _problem_with_place(problem: Any) -> str | None:
+    """Return the place and the message of one of FastAPI's ``{"loc", "msg", "input"}``, without the input."""
+    if not isinstance(problem, dict) or not isinstance(problem.get("msg"), str):
         return None
-    loc = first.get("loc")
+    loc = problem.get("loc")
     place = ".".join(str(part) for part in loc if isinstance(part, (str, int))) if isinstance(loc, list) else ""
-    return f"{place}: {first['msg']}" if place else first["msg"]
+    return f"{place}: {problem['msg']}" if place else problem["msg"]
 
 
 def error_message(status_code: int | None, body: Any) -> str:

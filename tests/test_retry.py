@@ -114,6 +114,16 @@ def http_date(seconds_from_now):
         ({"x-ratelimit-reset": "1600000045", "date": "Sun, 13 Sep 2020 12:26:40 GMT"}, 45),
         ({"retry-after": "7", "date": http_date(5000)}, 7),
         ({"retry-after": http_date(30), "date": "no date"}, 30),
+        # Other forms of a number, of a date and of a duration.
+        ({"retry-after": "1e1"}, 10),
+        ({"retry-after": "7, 9"}, 7),
+        ({"retry-after": "7s"}, 7),
+        ({"retry-after": "1m30.5s"}, 90.5),
+        ({"x-ratelimit-reset": "20ms"}, 0.02),
+        ({"retry-after": "25h"}, None),
+        ({"retry-after": "2023-11-14T22:13:50Z"}, 30),
+        ({"retry-after": "2023-11-14T23:13:50.5+01:00"}, 30.5),
+        ({"retry-after": "2023-11-14T22:13:50"}, 30),
     ],
 )
 def test_every_form_of_a_hint(headers, expected):
@@ -145,7 +155,7 @@ def test_dates_do_not_depend_on_the_time_zone(monkeypatch):
     st.dictionaries(
         st.sampled_from(["retry-after-ms", "retry-after", "x-ratelimit-reset", "date"]),
         st.text(max_size=40)
-        | st.text("0123456789+-.,: eGMTFriJanNov", max_size=40)
+        | st.text("0123456789+-.,: eGMTFriJanNovZmsh", max_size=40)
         | st.floats().map(str)
         | st.integers().map(str)
         | st.from_regex(

@@ -18,7 +18,7 @@ from cohere_rerank.types.meta import ApiMeta
 from cohere_rerank.types.parsing import attach, parse_response, set_index, set_score_scale
 from cohere_rerank.types.response import V2RerankResponse
 
-from .contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
+from .contract import FIRST_ERROR, FIRST_REDIRECT, MAX_DOCUMENTS, TOO_MANY_REQUESTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -69,8 +69,7 @@ def decode(
 
 def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
     """Return the response, or None and what is wrong with the reply."""
-    if content.startswith(b"\xef\xbb\xbf"):  # the byte order mark that some servers send
-        content = content[3:]
+    content = _as_utf8(content)
     try:
         if part.dialect is not None:
             content = _to_v2_reply(content, part)
@@ -90,6 +89,21 @@ def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
     return (response, "") if problem is None else (None, problem)
 
 
+def _as_utf8(content: bytes) -> bytes:
+    """Return JSON in UTF-8, without a byte order mark. The official client reads UTF-16 and UTF-32 too."""
+    if content[:1] == b"{" and content[1:2] != b"\0":
+        return content
+    from json import detect_encoding
+
+    encoding = detect_encoding(content)
+    if encoding == "utf-8":
+        return content
+    try:
+        return content.decode(encoding).encode()
+    except UnicodeError:
+        return content
+
+
 def _to_v2_reply(content: bytes, part: Part) -> bytes:
     from .dialects import to_v2_reply
 
@@ -105,12 +119,14 @@ def _is_about_an_index(error: ValidationError) -> bool:
 
 
 def _with_whole_indices(content: bytes) -> bytes:
-    """Write indices such as 0.0 as 0. Some servers compute them as floats."""
+    """Write indices such as 0.0 and "0" as 0. Some servers compute them as floats, or send them as texts."""
     from pydantic_core import from_json, to_json
 
     reply = from_json(content)
     for item in reply["results"]:
-        if isinstance(item, dict) and isinstance(index := item.get("index"), float) and index.is_integer():
+        index = item.get("index") if isinstance(item, dict) else None
+        is_whole = isinstance(index, float) and index.is_integer()
+        if (is_whole or (isinstance(index, str) and index.isdecimal())) and float(index) < MAX_DOCUMENTS:
             item["index"] = int(index)
     return to_json(reply)
 
@@ -121,7 +137,7 @@ def _check_and_sort(response: V2RerankResponse, part: Part) -> str | None:
     n_expected, top_n = part.n_documents, part.call.body.get("top_n")
     indices = set(map(_index_of, results))
     if indices and max(indices) >= n_expected:
-        return f"index {max(indices)} is out of range for {n_expected} documents"
+        return f"index {max(indices)!s:.20} is out of range for {n_expected} documents"
     if len(indices) < len(results):
         return "an index appears twice in the results"
     scores = list(map(_score_of, results))
@@ -145,9 +161,16 @@ def _sort(results: list[Any]) -> None:
 
 
 def _invalid_response(problem: str, status: int, headers: Mapping[str, str], body: Any) -> InvalidResponseError:
-    text = server_message(body) if isinstance(body, dict) else None
+    text = server_message(body) if isinstance(body, dict) or _is_prose(body) else None
     what = f"The server answered {status} with an error: {text}" if text else "The reply breaks the rerank contract"
     return InvalidResponseError(f"{what} ({problem})", status_code=status, headers=headers, body=body)
+
+
+def _is_prose(body: Any) -> bool:
+    """Return whether a body is text for people, and not a broken form of something else."""
+    if not isinstance(body, str) or not body.lstrip()[:1].isalpha():
+        return False
+    return "{" not in body and all(map(str.isprintable, body[:1000].split()))
 
 
 def _describe_invalid(error: ValidationError, content: bytes) -> str:
@@ -183,7 +206,7 @@ def _parsed(content: bytes, hide: Callable[[Any], Any] = _unchanged) -> Any:
     from pydantic_core import from_json
 
     try:
-        body = from_json(content)
+        body = from_json(_as_utf8(content))
     except (ValueError, RecursionError):
         body = content.decode("utf-8", "replace")
     return hide(body)

@@ -436,9 +436,10 @@ def test_results_beyond_top_n_are_cut(server, clock, make_any):
     assert ranking(make_any(clock=clock).rerank(**CALL, top_n=1)) == [1]
 
 
-def test_an_index_that_is_a_whole_float_is_read(server, clock, make_any):
-    """Some servers compute indices as floats. 0.5 is not an index."""
-    server.default = answering((1.0, 0.1), (0.0, 0.4))
+@pytest.mark.parametrize("indices", [(1.0, 0.0), (1, 0.0), ("1", "0"), ("01", 0)])
+def test_an_index_that_is_a_whole_number_is_read(server, clock, make_any, indices):
+    """Some servers compute indices as floats, or send them as texts. 0.5 is not an index."""
+    server.default = answering((indices[0], 0.1), (indices[1], 0.4))
     assert ranking(make_any(clock=clock).rerank(**CALL)) == [0, 1]
     server.default = answering((0.5, 0.1))
     with pytest.raises(errors.InvalidResponseError, match="index"):
@@ -448,14 +449,27 @@ def test_an_index_that_is_a_whole_float_is_read(server, clock, make_any):
 NOT_DEPLOYED = "model bge-x is not deployed"
 
 
-@pytest.mark.parametrize("body", [{"error": {"message": NOT_DEPLOYED}}, {"detail": NOT_DEPLOYED}])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"message": NOT_DEPLOYED}},
+        {"error": NOT_DEPLOYED, "error_type": "validation"},
+        {"detail": NOT_DEPLOYED},
+        {"object": "error", "message": NOT_DEPLOYED, "code": 404},
+        {"success": False, "errors": [{"code": 7, "message": NOT_DEPLOYED}], "result": None},
+        {"code": 400, "msg": NOT_DEPLOYED},
+        {"fault": {"faultstring": NOT_DEPLOYED}},
+        {"object": "error", "message": {"detail": [{"msg": NOT_DEPLOYED}]}},
+        NOT_DEPLOYED,
+    ],
+)
 def test_a_success_with_an_error_inside_shows_the_servers_words(server, clock, make_any, body):
     """The message, the body, the status and the headers are on the error."""
-    server.default = reply(json=body)
+    server.default = reply(text=body) if isinstance(body, str) else reply(json=body)
     with pytest.raises(errors.InvalidResponseError, match=f"answered 200 with an error: {NOT_DEPLOYED}") as caught:
         make_any(clock=clock).rerank(**CALL)
     assert (caught.value.body, caught.value.status_code) == (body, 200)
-    assert caught.value.headers["content-type"] == "application/json"
+    assert caught.value.headers["content-type"] in ("application/json", "text/plain")
 
 
 def test_results_out_of_order_are_sorted(server, clock, make_any):
@@ -693,10 +707,27 @@ def test_the_target_of_a_redirect_keeps_its_own_query(server, make_any):
     assert [request.path for request in server.requests] == ["/v2/rerank?a=1", "/v2/rerank?token=1"]
 
 
-def test_a_mark_before_the_json_is_passed_over(server, make_any):
-    """Some servers begin UTF-8 with a byte order mark."""
-    server.default = reply(body=b"\xef\xbb\xbf" + b'{"results": [{"index": 0, "relevance_score": 0.5}]}')
-    assert make_any(strict=False).rerank(**CALL).results[0].index == 0
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_json_in_any_unicode_encoding_is_read(server, make_any, encoding):
+    """With or without a byte order mark, as the official client reads it; errors too."""
+    server.script(
+        reply(body='{"results": [{"index": 0, "relevance_score": 0.5}]}'.encode(encoding)),
+        reply(422, body='{"message": "no such model"}'.encode(encoding)),
+    )
+    client = make_any(strict=False)
+    assert client.rerank(**CALL).results[0].index == 0
+    with pytest.raises(errors.UnprocessableEntityError, match="answered 422: no such model"):
+        client.rerank(**CALL)
+
+
+@pytest.mark.parametrize(
+    "text", ['data: {"results": []}', '{"results": [{"index"', "\x00\x01\x02", "PNG\x7f\x01", "[1, 2]"]
+)
+def test_a_broken_reply_is_not_taken_for_the_servers_words(server, make_any, text):
+    """It may echo documents, or be no text at all."""
+    server.default = reply(body=text.encode())
+    with pytest.raises(errors.InvalidResponseError, match="breaks the rerank contract"):
+        make_any().rerank(**CALL)
 
 
 @pytest.mark.parametrize("status", [200, 404, 405, 501])
