@@ -9,8 +9,10 @@ from cohere_rerank._extras import require
 
 np = require("numpy", "semantic", "local:semantic")
 
-__all__ = ["best", "probabilities", "z_scores"]
+__all__ = ["best", "cosine_weight", "move_by_words", "probabilities", "z_scores"]
 
+_COSINE_WEIGHT = 0.5
+_COSINE_WEIGHT_IF_NO_WORDS = 3.0  # added where no document contains the words of the query
 _POOL_SIZE = 40  # z-scores refer to the 40 best of each kind; no dev list is longer
 
 
@@ -26,6 +28,32 @@ def z_scores(values: Any, pool: Any) -> Any:
     """Return the values in standard deviations from the mean of the pool; 0 if all of the pool are equal."""
     deviation = values[pool].std()
     return (values - values[pool].mean()) / deviation if deviation > 1e-9 else np.zeros(len(values))
+
+
+def cosine_weight(coverage: float) -> float:
+    """Return the weight of cosines beside the weight 1 of words.
+
+    Args:
+        coverage: The share of the query's words that the best document by words contains, in [0, 1].
+    """
+    return _COSINE_WEIGHT + _COSINE_WEIGHT_IF_NO_WORDS * (1.0 - coverage)
+
+
+def move_by_words(cosines: Any, words: Any, coverage: float) -> Any:
+    """Return cosines that are moved up or down by the words that a document shares with the query.
+
+    The mean and the scale stay those of the cosines. If the words of all documents match equally, the order stays.
+
+    Args:
+        cosines: The cosine of the query and each document.
+        words: The raw lexical score of each document.
+        coverage: As in `cosine_weight`.
+    """
+    pool = best(words, cosines)
+    weight = cosine_weight(coverage)
+    fused = (z_scores(words, pool) + weight * z_scores(cosines, pool)) / (1.0 + weight)
+    deviation = cosines[pool].std()
+    return cosines if deviation < 1e-9 and not fused.any() else cosines[pool].mean() + max(deviation, 0.01) * fused
 
 
 def probabilities(features: Sequence[Sequence[float]], coefficients: Sequence[float]) -> list[float]:

