@@ -95,6 +95,14 @@ _WITH_FAULTS = {"host", "port", "faults"}  # the options that can be used with -
     help="How long the local engine may take for a request; then it gets 503.",
 )
 @click.option(
+    "--stuck-after",
+    default=90.0,
+    show_default=True,
+    type=click.FloatRange(min=0, min_open=True),
+    metavar="SECONDS",
+    help="/ready fails when all threads have been busy with one request for longer than this.",
+)
+@click.option(
     "--allow-host",
     "allowed_hosts",
     multiple=True,
@@ -125,6 +133,7 @@ def serve(
     max_body: int,
     body_timeout: float,
     request_timeout: float,
+    stuck_after: float,
     allowed_hosts: Sequence[str],
     faults: str | None,
 ) -> None:
@@ -151,6 +160,7 @@ def serve(
         max_body_bytes=max_body * _MEBIBYTE,
         body_timeout_s=body_timeout,
         request_timeout_s=request_timeout,
+        stuck_after_s=stuck_after,
         allowed_hosts=tuple(allowed_hosts) or None,
     )
     if not settings.api_keys and not is_loopback(host):

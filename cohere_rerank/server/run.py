@@ -22,7 +22,7 @@ from .listener import accept_backlog, bind, log_addresses
 from .logs import flush_logs, log_config
 from .protocol import StrictH11Protocol
 from .settings import ServerSettings
-from .shutdown import GRACE_S, cancel_exit_timer, start_exit_timer
+from .shutdown import GRACE_S, cancel_exit_timer, exit_watchdog, start_exit_timer
 
 with importing("server", "The server"):
     import uvicorn
@@ -102,7 +102,7 @@ class _Server(uvicorn.Server):
 def _serve_in_process(config: uvicorn.Config, listener: socket.socket) -> None:
     server = _Server(config)
     try:
-        with suppress(SystemExit):  # SIGTERM, or a failed startup
+        with exit_watchdog(), suppress(SystemExit):  # SIGTERM, or a failed startup
             server.run([listener])
     finally:
         cancel_exit_timer()

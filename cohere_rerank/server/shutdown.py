@@ -6,12 +6,58 @@ import faulthandler
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
 GRACE_S = 25  # for requests in flight
 EXIT_S = 30.0  # for the whole process
+
+# A process of its own, because no thread of Python runs while other code keeps the interpreter's lock. Its standard
+# input gets a byte for each signal to the server, and ends with the server.
+_WATCHDOG = """
+import os, select, signal, sys, time
+for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    signal.signal(number, signal.SIG_IGN)
+server, end_s = os.getppid(), None
+while end_s is None or end_s > time.monotonic():
+    if select.select([0], [], [], None if end_s is None else max(0, end_s - time.monotonic()))[0]:
+        received = os.read(0, 1)
+        if not received:
+            sys.exit()
+        if end_s is None and received[0] in (signal.SIGINT, signal.SIGTERM):
+            end_s = time.monotonic() + float(sys.argv[1])
+if os.getppid() == server:
+    os.kill(server, signal.SIGKILL)
+"""
+
+
+@contextmanager
+def exit_watchdog() -> Iterator[None]:
+    """Kill this process 30 seconds after SIGTERM or SIGINT, even if native code keeps the interpreter's lock.
+
+    Python's own signal handlers do not run then, but the C part writes the number of each signal to a pipe.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if sys.platform != "win32" and sys.executable and is_main:  # Windows has no SIGTERM that a process could survive
+        command = [sys.executable, "-I", "-S", "-c", _WATCHDOG, str(EXIT_S)]
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+        with subprocess.Popen(command, **pipes) as watchdog:  # noqa: S603 - this file wrote the command
+            assert watchdog.stdin is not None
+            os.set_blocking(watchdog.stdin.fileno(), False)
+            before = signal.set_wakeup_fd(watchdog.stdin.fileno(), warn_on_full_buffer=False)
+            try:
+                yield
+            finally:
+                signal.set_wakeup_fd(before)
+                with suppress(OSError):
+                    watchdog.stdin.close()
+    else:
+        yield
 
 
 def start_exit_timer() -> None:

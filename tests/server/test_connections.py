@@ -22,6 +22,7 @@ from tests.server.running_server import (
     TIMEOUT_S,
     RunningServer,
     ServeProgram,
+    command_line,
     program,
     wait_until,
     workers_of,
@@ -305,6 +306,48 @@ def test_sigterm_ends_the_process_while_a_scorer_has_no_end():
     finally:
         process.kill()
         process.communicate()
+
+
+LOCKED = """
+import re, sys
+from cohere_rerank.server import ServerSettings, run, serve, shutdown
+
+def locked(query, documents):
+    print("scoring", file=sys.stderr, flush=True)
+    re.match("(a+)+$", "a" * 60 + "b")
+
+run.GRACE_S = 0.1
+shutdown.EXIT_S = 0.5
+serve(ServerSettings(scorer=locked, concurrency=1), port=0)
+"""
+
+
+@on_linux
+def test_sigterm_ends_the_process_while_native_code_keeps_the_lock():
+    """A regular expression never releases the interpreter's lock in a thread, so no code of Python could react."""
+    process = subprocess.Popen([sys.executable, "-c", LOCKED], stderr=subprocess.PIPE, text=True)
+    try:
+        lines = iter(process.stderr.readline, "")
+        url = next(line for line in lines if "running on" in line).partition("running on ")[2].split('"')[0]
+        sender = threading.Thread(target=lambda: _post_quietly(f"{url}/v2/rerank"), daemon=True)
+        sender.start()
+        assert next(line for line in lines if "scoring" in line)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT_S) == -signal.SIGKILL
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@on_linux
+def test_the_watchdog_ends_with_the_server():
+    """Whether the server stops or is killed, its second process does not stay."""
+    for how in (signal.SIGTERM, signal.SIGKILL):
+        with program() as started:
+            children = Path(f"/proc/{started.process.pid}/task/{started.process.pid}/children")
+            (watchdog,) = children.read_text().split()
+            started.stop(how)
+            wait_until(lambda: b"select" not in command_line(int(watchdog)))  # noqa: B023
 
 
 STUCK_WORKER = """
