@@ -126,7 +126,7 @@ class ReplyReader:
         if (
             (length is None) == (coding is None)
             or (length is not None and not (length.isdigit() and len(length) < 16))
-            or (coding is not None and coding.lower() != "chunked")
+            or (coding is not None and coding != "chunked")
             or (connection is not None and connection.lower() not in ("keep-alive", "close"))
             or "upgrade" in headers
             or self._method in ("HEAD", "CONNECT")
