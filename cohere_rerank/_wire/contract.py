@@ -50,6 +50,7 @@ _QUOTA_FORMS = (
     r"\d[\d,.]*\s+(?:\w+\s+){0,3}?(?:/|per|a|each)\s*(?:month|day)\b",  # "1000 API calls / month": Cohere's own
     r"\b(?:monthly|daily)\s+(?:\w+\s+){0,2}(?:limit|quota|allowance|cap|budget|credits?)\b",
     r"\binsufficient_quota\b|\bexceeded your current quota\b",  # OpenAI's, which gateways pass on
+    r"\bbudget has been exceeded\b",  # LiteLLM's, of a key
 )
 _SHORT_PERIODS = r"\b(?:seconds?|minutes?|hours?|secs?|mins?|rpm|rps|tpm)\b"
 

@@ -63,7 +63,10 @@ def decode(
         raise _error(status, hide(headers), _parsed(content, hide), now)
     response, problem = _read(part, content)
     if response is None:
-        raise _invalid_response(problem, status, hide(headers), _parsed(content, hide))
+        body = _parsed(content, hide)
+        if part.dialect is None and _is_of_another_dialect(body):
+            problem += '; this is the form of another kind of server: pass dialect="auto"'
+        raise _invalid_response(problem, status, hide(headers), body)
     return response
 
 
@@ -164,6 +167,12 @@ def _invalid_response(problem: str, status: int, headers: Mapping[str, str], bod
     text = server_message(body) if isinstance(body, dict) or _is_prose(body) else None
     what = f"The server answered {status} with an error: {text}" if text else "The reply breaks the rerank contract"
     return InvalidResponseError(f"{what} ({problem})", status_code=status, headers=headers, body=body)
+
+
+def _is_of_another_dialect(body: Any) -> bool:
+    """Return whether a body may be the ranking of a server that is not Cohere's."""
+    results = body.get("data") if isinstance(body, dict) else body
+    return isinstance(results, list) and any(isinstance(item, dict) and "index" in item for item in results[:1])
 
 
 def _is_prose(body: Any) -> bool:

@@ -750,3 +750,16 @@ def test_tls_and_plain_http_are_told_apart(server, clock, make_any):
         with pytest.raises(errors.ConnectionFailedError, match="check base_url") as caught:
             make_any(clock=clock, base_url=plain, max_retries=0).rerank(**CALL)
     assert caught.value.is_disconnect
+
+
+@pytest.mark.parametrize("wrap", [lambda items: items, lambda items: {"object": "list", "data": items}])
+def test_a_ranking_of_another_kind_of_server_gets_advice(server, make_any, wrap):
+    """With ``dialect="auto"`` the same reply is read."""
+    server.default = reply(json=wrap([{"index": 1, "score": 0.9}, {"index": 0, "score": 0.5}]))
+    with pytest.raises(errors.InvalidResponseError, match='pass dialect="auto"'):
+        make_any().rerank(**CALL)
+    assert ranking(make_any(dialect="auto").rerank(**CALL)) == [1, 0]
+    server.default = reply(json={"data": ["a"]})
+    with pytest.raises(errors.InvalidResponseError) as caught:
+        make_any().rerank(**CALL)
+    assert "dialect" not in str(caught.value)
