@@ -11,7 +11,7 @@ from warnings import warn
 from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
-from ._error_bodies import is_busy, request_id
+from ._error_bodies import is_busy
 from ._settings import SecretList
 from ._wire.call import BULK
 from ._wire.contract import FIRST_ERROR, FIRST_REDIRECT, TOO_MANY_REQUESTS
@@ -116,10 +116,10 @@ class BaseRunner:
     def _finish(self, call: Call, response: V2RerankResponse, reply: Reply | None) -> None:
         """Count a call that succeeded, set the facts about the call on the response, and log them."""
         self._state.usage.add(self.config.tag, "calls")
-        sent_id = None if reply is None else request_id(reply.headers, None)
+        sent_id = response.id if reply is None else reply.request_id(response.id)
         n_attempts, elapsed_s, waited_s = call.trace.totals()
         info = CallInfo(
-            response.id if sent_id is None else sent_id,
+            sent_id,
             n_attempts,
             elapsed_s,
             waited_s,
@@ -173,7 +173,7 @@ class BaseRunner:
             rule.on_response(kind, now_s, now_s - start_s, reply.status_code, reply.headers)
         if self.config.on_event is not None:
             elapsed_s = self.clock.monotonic() - start_s
-            sent_id = request_id(reply.headers, None)
+            sent_id = reply.request_id()
             self._emit("ResponseEvent", status_code=reply.status_code, request_id=sent_id, elapsed_s=elapsed_s)
 
     def _start_retry(self, part: Part, retries: RetryLoop, state: RetryCallState) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from cohere_rerank._error_bodies import request_id
+
 from .request_secrets import Secrets
 
 TYPE_CHECKING = False
@@ -47,6 +49,13 @@ class Reply:
     def hide(self, value: Any) -> Any:
         """Return a value of this reply without the secrets of its request, wherever the server quotes them."""
         return Secrets(self._key, self._sent_headers).hide(value)
+
+    def request_id(self, body_id: str | None = None) -> str | None:
+        """Return the server's id of the request, from the headers or else the body. It does not show the key."""
+        sent_id = request_id(self.headers, None) or body_id
+        key = None if self._key is None else self._key.value
+        is_shorter = sent_id is not None and isinstance(key, str) and len(sent_id) < len(key)  # the usual case
+        return sent_id if sent_id is None or (is_shorter and not self._sent_headers) else self.hide(sent_id)
 
     def to_httpx_response(self) -> httpx.Response:
         """Return an ``httpx.Response`` with its content, for ``with_raw_response``. It does not show the key."""

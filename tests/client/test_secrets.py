@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import copy
 import gc
+import json
 import logging
 import pickle
 import subprocess
@@ -354,6 +355,22 @@ def test_a_key_that_a_server_quotes_is_hidden(server, clock, make_either, form, 
     assert not leaks(shown, (KEY, echo))
     assert "[your key]" in shown
     assert not leaks(pickle.dumps(failure), (KEY, echo))
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "x-note"])
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_successful_reply_that_quotes_the_key_is_not_logged(server, make_either, caplog, form, name):
+    """Log lines, events and the request id do not show it. The result is what the server sent, in its own fields."""
+    caplog.set_level(logging.DEBUG)
+    found = []
+    scores = [{"index": index, "relevance_score": 0.5} for index in range(len(DOCUMENTS))]
+    body = {"id": KEY, "results": scores, "meta": {"warnings": [f"hello {KEY}"]}}
+    server.default = reply(200, body=json.dumps(body).encode(), headers={name: ECHOES[form]})
+    client = make_either(KEY, on_event=found.append)
+    response, raw = client.rerank(**call()), client.raw_rerank(**call())
+    assert len(found) >= 4
+    assert not leaks(caplog.text + repr(found) + repr(response.request_id) + repr(raw.headers), (KEY, ECHOES[form]))
+    assert response.id == KEY
 
 
 def test_the_key_in_the_headers_of_an_unreadable_reply_is_hidden(server, clock, make_either):
