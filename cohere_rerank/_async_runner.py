@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from anyio import CapacityLimiter, create_task_group, move_on_after, to_thread
-
 from ._base_runner import BaseRunner, fallback_failure, is_client
 from ._clock import Deadline
 from ._settings import missing_key_error, secret_from_callable
@@ -66,6 +64,8 @@ class AsyncRunner(BaseRunner):
         for position, member in enumerate(self.config.fallbacks):
             try:
                 if not is_client(member):
+                    from anyio import to_thread
+
                     return await to_thread.run_sync(self._local_fallback, call, error, member)
                 calls, other = self._client_call(member, call, deadline, position)
                 return self._adopt((await calls.rerank(other))[0], call, error, calls)
@@ -88,6 +88,8 @@ class AsyncRunner(BaseRunner):
         return [answer for each in smaller for answer in await self._send_one(each, deadline, in_parallel=False)]
 
     async def _send_parts(self, parts: Sequence[Part], deadline: Deadline) -> list[Answer]:
+        from anyio import CapacityLimiter, create_task_group
+
         answers: dict[int, list[Answer]] = {}
         failures: list[Exception] = []
         limiter = CapacityLimiter(MAX_CONCURRENT_PARTS)
@@ -222,6 +224,8 @@ class AsyncRunner(BaseRunner):
         made: Any = secret.value()
         if not hasattr(made, "__await__"):
             return secret_from_callable(made)
+        from anyio import move_on_after
+
         with move_on_after(deadline.remaining()):
             return secret_from_callable(await made)
         from ._transport.errors import deadline_exceeded

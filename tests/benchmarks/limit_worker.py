@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 
 from pydantic_core import from_json, to_json
 
-sys.path.insert(0, str(Path(__file__).parent))
-from worker import all_at_once, one_after_another, serve
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.benchmarks.worker import all_at_once, one_after_another, serve
 
 END, LENGTH = b"\r\n\r\n", b"content-length: "
 
@@ -31,6 +31,11 @@ def head_for(url: str) -> bytes:
     return f"POST /v2/rerank HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: ".encode()
 
 
+def address_of(url: str) -> tuple[str, int]:
+    where = urlsplit(url)
+    return str(where.hostname), where.port or 80
+
+
 def end_of(data: bytes) -> tuple[int, int]:
     """Where the body of a reply starts, and where it ends. 0 and 0 if its head is not complete."""
     head_end = data.find(END)
@@ -42,9 +47,8 @@ def end_of(data: bytes) -> tuple[int, int]:
 
 class BlockingClient:
     def __init__(self, url: str) -> None:
-        where = urlsplit(url)
         self._head = head_for(url)
-        self._socket = socket.create_connection((where.hostname, where.port))
+        self._socket = socket.create_connection(address_of(url))
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def rerank(self, **body) -> Response:
@@ -78,7 +82,7 @@ class Connection(asyncio.Protocol):
 
 class AsyncClient:
     def __init__(self, url: str) -> None:
-        self._where, self._head = urlsplit(url), head_for(url)
+        self._address, self._head = address_of(url), head_for(url)
         self._idle: list[Connection] = []
 
     async def rerank(self, **body) -> Response:
@@ -86,7 +90,7 @@ class AsyncClient:
         if self._idle:
             connection = self._idle.pop()
         else:
-            _, connection = await loop.create_connection(Connection, self._where.hostname, self._where.port or 80)
+            _, connection = await loop.create_connection(Connection, *self._address)
         connection.waiter = loop.create_future()
         content = to_json(body)
         connection.transport.write(b"%b%d\r\n\r\n%b" % (self._head, len(content), content))
