@@ -38,6 +38,8 @@ def _prepare_process() -> None:
         sys.stdin = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 - for as long as the process lives
     if sys.stdout is None:
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as above
+    if sys.stderr is None:  # otherwise the next file that is opened would get its number, and messages of libraries
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - as above
     if isinstance(sys.stdout, TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")  # a terminal that is not UTF-8 shows what it can
     warnings.formatwarning = lambda message, *_args, **_more: f"cohere-rerank: {message}\n"

@@ -47,6 +47,8 @@ def summary(report: JobReport) -> str:
         parts.append(counted(report.retries, "retry", "retries"))
     estimated = f" ({report.estimated_units:,.0f} estimated)" if report.estimated_units else ""
     parts.append(counted(report.search_units, "search unit") + estimated)
+    if report.waiting_for:
+        parts.append(report.waiting_for)
     return ", ".join(parts)
 
 

@@ -17,6 +17,7 @@ import click
 from cohere_rerank._calls import calls_of
 
 from ._common import Endpoint, endpoint_options, explain_missing_key, notice
+from ._durations import DURATION
 from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure, in_options
 from ._reading import STDIN, reading_options, regular_files
 from ._values import examples, finite
@@ -64,7 +65,9 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
 @click.option("--with-ids", is_flag=True, help="Write the id of the document into each result.")
 @click.option("--with-documents", is_flag=True, help="Write the document into each result.")
 @click.option("--resume", is_flag=True, help="Resume a job that was stopped, or start a new one.")
-@click.option("--retry-errors", is_flag=True, help="Resume, and send the rows with an error again.")
+@click.option(
+    "--retry-errors", is_flag=True, help="Resume, and send the rows with an error again, also with corrected options."
+)
 @click.option(
     "--errors",
     metavar="FILE",
@@ -99,6 +102,15 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     help="Number of processes. Only with --local.  [default: all cores]",
 )
 @click.option(
+    "--retry-for",
+    type=DURATION,
+    metavar="TIME",
+    default="4h",
+    show_default=True,
+    help="Retry a row after temporary failures for so long, such as 90s, 30m or 6h. 0: only as a single call does.",
+)
+@click.option("--deadline", type=DURATION, metavar="TIME", help="Stop the job after this time, such as 8h.")
+@click.option(
     "--max-error-fraction",
     type=click.FloatRange(0, 1),
     metavar="SHARE",
@@ -128,6 +140,11 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     "--min-score", type=float, callback=finite, metavar="SCORE", help="Write results with this score or a higher one."
 )
 @click.option("--max-tokens-per-doc", type=click.IntRange(min=1), metavar="N", help="Cut longer documents to N tokens.")
+@click.option(
+    "--on-empty",
+    type=click.Choice(("error", "skip")),
+    help="Refuse rows with blank or null documents, or leave such documents out.  [default: error]",
+)
 @click.option("--spans", is_flag=True, help="Write the relevant passages (Rerank v5 and newer, and --local).")
 @click.option("--dry-run", is_flag=True, help="Read the input and print the cost and time of the job. Send nothing.")
 def batch(
@@ -141,6 +158,7 @@ def batch(
     top_n: int | None,
     min_score: float | None,
     max_tokens_per_doc: int | None,
+    on_empty: str | None,
     spans: bool,
     dry_run: bool,
     **options: Any,
@@ -155,8 +173,8 @@ def batch(
     OUTPUT is JSON Lines (.jsonl), a JSON array (.json), CSV, Parquet or a run (.trec). JSON Lines without compression
     grow while the job runs. Other files appear at the end.
 
-    --resume continues a job that was interrupted or killed. Rows that are in the output are not sent again. The file
-    OUTPUT.job identifies the job.
+    --resume continues a job that was interrupted or killed. Rows that are in the output are not sent again, and rows
+    that were appended to the input are answered. The file OUTPUT.job identifies the job.
 
     Exit code 1 also means that some rows have an error or, with --dry-run, cannot be sent.
     """
@@ -168,6 +186,7 @@ def batch(
         "top_n": top_n,
         "min_score": min_score,
         "max_tokens_per_doc": max_tokens_per_doc,
+        "on_empty": on_empty,
         "relevant_spans": {"mode": "enabled"} if spans else None,
     }
     key = "" if dry_run else None  # a dry run sends nothing
@@ -252,7 +271,7 @@ def _report_failed_rows(report: JobReport) -> None:
     """Print the most common error and how to fix the failed rows."""
     notice(f"most common error: {report.most_common_error}")
     if report.invalid:
-        advice = "fix them and run them as a new job, or add --retry-errors if an option was wrong"
+        advice = "fix them and run them as a new job; if an option was wrong, correct it and add --retry-errors"
         notice(f"rows that could not be sent: {report.invalid:,}; {advice}")
     n_others = report.failed - report.invalid
     if n_others:

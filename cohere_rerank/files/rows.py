@@ -114,9 +114,11 @@ class RowReader:
         word: What the number of a row counts: ``"line"`` or ``"row"``.
         notes: What was detected and a user should know, one sentence each.
         paths: The files that are read, with those that are joined.
+        is_grouped: Whether a row is made of records at several places. Then an appended record may change any row.
     """
 
     word = "row"
+    is_grouped = False
 
     def __init__(self, readers: Sequence[Reader[Any]], shapes: Sequence[Shape | None], options: ReadOptions) -> None:
         self._readers = readers
@@ -239,6 +241,8 @@ class _GroupedRows(RowReader):
     All pairs are read before the first row, into a temporary database on the disk. Pairs of a query need therefore not
     follow one another. A broken pair refuses the whole input, because nobody knows to which query it belongs.
     """
+
+    is_grouped = True
 
     def __init__(self, readers: Sequence[Reader[Any]], shapes: Sequence[Shape | None], options: ReadOptions) -> None:
         super().__init__(readers, shapes, options)

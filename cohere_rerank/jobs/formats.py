@@ -27,6 +27,7 @@ class Reader:
         word: What the number of a row counts: ``"line"`` or ``"row"``.
         notes: What was detected and a user should know, one sentence each.
         paths: The files that are read, with those that are joined.
+        is_grouped: As for `RowReader`.
     """
 
     def __init__(self, rows: RowReader) -> None:
@@ -34,6 +35,7 @@ class Reader:
         self.word = rows.word
         self.notes = rows.notes
         self.paths = rows.paths
+        self.is_grouped = rows.is_grouped
         self.place = rows.place
         self.fraction = rows.fraction
         self.close = rows.close

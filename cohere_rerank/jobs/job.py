@@ -65,6 +65,7 @@ class Job:
 
     Attributes:
         stopped: Why no more rows are sent. None while rows are sent.
+        waiting_for: Returns which failure rows wait after, or None.
         abandons_waiting: Whether rows that wait for the rate limit or a retry are left to the next run. A job that
             stops for its budget finishes them.
     """
@@ -92,6 +93,7 @@ class Job:
         self._recent_failures = deque[bool](maxlen=_RECENT_ROWS)  # whether each of the last rows failed
         self.stopped: str | None = None
         self.abandons_waiting = False
+        self.waiting_for: Callable[[], str | None] = lambda: None
         self._reason = ""
         self._cause: BaseException | None = None
 
@@ -182,6 +184,12 @@ class Job:
         if self.stopped is None:
             self.stopped, self._reason, self._cause = kind, reason, cause
 
+    def check_deadline(self) -> None:
+        """Stop a job whose deadline has passed."""
+        deadline = self._settings.deadline
+        if deadline is not None and self.stopped is None and time.monotonic() - self._start_s >= deadline:
+            self.stop("deadline", f"the deadline of the job has passed ({deadline:g} s)")
+
     def checkpoint(self) -> None:
         """Flush what is written to the disk, and check that the file is still at its path."""
         try:
@@ -238,4 +246,5 @@ class Job:
             stopped=self.stopped,
             invalid=self._journal.failed.n_invalid,
             most_common_error=self._journal.failed.most_common(),
+            waiting_for=self.waiting_for(),
         )

@@ -92,6 +92,22 @@ class Journal:
             self._size += os.write(self._fd, b"\n")
         self._synced_size = 0
 
+    def clear(self) -> None:
+        """Remove all rows, which have no results. The caller clears the ids.
+
+        Raises:
+            JobError: The file cannot be written.
+        """
+        try:
+            os.ftruncate(self._fd, 0)
+            os.lseek(self._fd, 0, os.SEEK_SET)
+        except OSError as error:
+            raise JobError(f"{self.path}: cannot be written: {error.strerror}") from error
+        self.done, self.failed = RowSet(), Failures()
+        self.search_units = self.estimated_units = 0.0
+        self.is_in_order, self.has_duplicates, self._last_number = True, False, 0
+        self._size = 0
+
     def _records(self) -> Iterator[tuple[int, int, dict[str, Any]]]:
         with self.open_content() as file:
             yield from read_records(file, self.path, self._max_row)

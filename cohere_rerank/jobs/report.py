@@ -21,11 +21,13 @@ class JobReport:
         estimated_units: How many of these units are estimates. 0.0 when every response reported its units.
         seconds: How long this run has taken.
         fraction: How much of the input has been read, from 0.0 to 1.0.
-        stopped: Why the run stopped early: ``"interrupted"``, ``"budget"``, ``"errors"`` (too many rows failed) or
-            ``"failed"``. None if it did not stop early.
+        stopped: Why the run stopped early: ``"interrupted"``, ``"deadline"``, ``"budget"``, ``"errors"`` (too many rows
+            failed) or ``"failed"``. None if it did not stop early.
         invalid: Failed rows that could not be sent, because the row or the job's arguments are invalid.
         most_common_error: The type and status that most failed rows have, such as
             ``"NotFoundError, status 404 (48 of 49)"``. For invalid rows it also has an example. None if no row failed.
+        waiting_for: How many rows wait after a temporary failure, and the last one, such as
+            ``"32 waiting after ServiceUnavailableError, status 503"``. None if no row waits.
     """
 
     rows: int
@@ -39,6 +41,7 @@ class JobReport:
     stopped: str | None = None
     invalid: int = 0
     most_common_error: str | None = None
+    waiting_for: str | None = None
 
     @property
     def rows_per_second(self) -> float:

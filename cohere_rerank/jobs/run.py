@@ -13,11 +13,11 @@ The sequence of a run:
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing, closing, suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import anyio
 from anyio import to_thread
@@ -29,16 +29,18 @@ from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
 from .errors import JobError, JobStoppedError
 from .formats import Reader, open_reader
+from .inputs import InputFiles
 from .job import Job
 from .journal import Journal
 from .local import check_not_worker, check_picklable, local_outcomes
 from .output import finish
 from .report import JobReport
+from .retries import PatientCalls
 from .rows import Row, outcome_record, unknown_fields, unknown_message
 from .seen import SeenIds
-from .settings import JobSettings, checked_client, common_arguments
+from .settings import JobSettings, check_shared_arguments, checked_client, common_arguments
 from .signals import SignalHandler, handling_signals
-from .state import JobState, make_fingerprint, open_locked
+from .state import JobState, open_locked
 from .watch import WaitAbandoned, checkpoint_loop, interruptible, run_with_companion
 
 if TYPE_CHECKING:
@@ -47,8 +49,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from cohere_rerank._calls import AsyncCalls
-    from cohere_rerank.files import ReadOptions
-    from cohere_rerank.types import CommonArguments
+
+    from .options import JobOptions
 
 __all__ = ["run_job", "run_job_async"]
 
@@ -58,21 +60,7 @@ def run_job(
     output: str | PathLike[str],
     *,
     client: AsyncClientV2 | None = None,
-    read: ReadOptions | None = None,
-    with_ids: bool = False,
-    with_documents: bool = False,
-    resume: bool = False,
-    retry_errors: bool = False,
-    errors: str | PathLike[str] | None = None,
-    ordered: bool = True,
-    concurrency: int = 32,
-    processes: int | None = None,
-    max_error_fraction: float = 0.5,
-    budget_units: float | None = None,
-    ignore_unknown: bool = False,
-    csv_safe: bool = False,
-    progress: Callable[[JobReport], object] | None = None,
-    **common: Unpack[CommonArguments],
+    **options: Unpack[JobOptions],
 ) -> JobReport:
     """Rerank every row of a file into another file.
 
@@ -91,13 +79,19 @@ def run_job(
         read: How the input is read. Default: its format and shape are detected.
         with_ids: Write the id of each document into its result. Default: False.
         with_documents: Write each document into its result. Default: False.
-        resume: Continue a job that stopped early, or start a new one. A job that is done does nothing. Default: False.
-        retry_errors: Continue a job, and send the rows again that have an error. Default: False.
+        resume: Continue a job that stopped early, or start a new one. A job that is done does nothing. Rows that were
+            appended to the input are answered. Default: False.
+        retry_errors: Continue a job, and send the rows again that have an error, also with other arguments than before.
+            Default: False.
         errors: A file for the rows that have an error. The output then has none of them. Default: None.
         ordered: True writes rows in the order of the input. False writes each row when it is done. Default: True.
         concurrency: Maximum number of requests in flight, >= 1. Default: 32.
         processes: For a ``local:`` address: the number of processes, >= 1. 1 is this process. More are worker
             processes, for which a script needs ``if __name__ == "__main__":``. Default: None, one for each core.
+        retry_for: How long a row is sent again after temporary failures, in seconds from the first one, >= 0. The waits
+            grow to a minute. A row fails earlier if other rows succeed meanwhile, and 0 leaves only the retries of the
+            client. Default: 14,400, four hours.
+        deadline: Stop the job this many seconds after its start, > 0. Default: None, no deadline.
         max_error_fraction: Stop when a larger share of this run's rows has failed, from 0 to 1. It is checked after 100
             rows, and also for the last 1,000 rows. Default: 0.5.
         budget_units: Stop before the next row would bring the cost of all runs above this number of search units.
@@ -106,8 +100,8 @@ def run_job(
         csv_safe: Write an apostrophe before an id that a spreadsheet would run as a formula, such as ``=1+1``. Only for
             CSV files. Default: False.
         progress: Called with a report about once a second.
-        **common: Arguments for every row that does not set them itself, such as ``model`` or ``top_n``. A query,
-            documents, a deadline and request options cannot be shared.
+        **options: Any of the options above, and arguments for every row that does not set them itself, such as
+            ``model`` or ``top_n``. A query, documents and request options cannot be shared.
 
     Returns:
         The numbers of the job, when every row is in the output. Rows with an error count as ``failed``.
@@ -118,25 +112,7 @@ def run_job(
             an event loop is running here: then await `run_job_async`.
         JobStoppedError: The job stopped early. The rows that are done are saved.
     """
-    settings = JobSettings.from_arguments(
-        input,
-        output,
-        read=read,
-        with_ids=with_ids,
-        with_documents=with_documents,
-        resume=resume,
-        retry_errors=retry_errors,
-        errors=errors,
-        ordered=ordered,
-        concurrency=concurrency,
-        processes=processes,
-        max_error_fraction=max_error_fraction,
-        budget_units=budget_units,
-        ignore_unknown=ignore_unknown,
-        csv_safe=csv_safe,
-        progress=progress,
-        **common,
-    )
+    settings = JobSettings.from_arguments(input, output, **options)
     _check_no_loop()
     with handling_signals() as signals:
         return anyio.run(partial(_run, settings, client, signals))
@@ -155,46 +131,14 @@ async def run_job_async(
     output: str | PathLike[str],
     *,
     client: AsyncClientV2 | None = None,
-    read: ReadOptions | None = None,
-    with_ids: bool = False,
-    with_documents: bool = False,
-    resume: bool = False,
-    retry_errors: bool = False,
-    errors: str | PathLike[str] | None = None,
-    ordered: bool = True,
-    concurrency: int = 32,
-    processes: int | None = None,
-    max_error_fraction: float = 0.5,
-    budget_units: float | None = None,
-    ignore_unknown: bool = False,
-    csv_safe: bool = False,
-    progress: Callable[[JobReport], object] | None = None,
-    **common: Unpack[CommonArguments],
+    **options: Unpack[JobOptions],
 ) -> JobReport:
     """Do the same as `run_job` inside a running event loop. The arguments are the same. The caller handles signals.
 
     Cancelling it stops the job at once. The rows that are done are saved. The requests in flight are lost, and are sent
     again by the next run.
     """
-    settings = JobSettings.from_arguments(
-        input,
-        output,
-        read=read,
-        with_ids=with_ids,
-        with_documents=with_documents,
-        resume=resume,
-        retry_errors=retry_errors,
-        errors=errors,
-        ordered=ordered,
-        concurrency=concurrency,
-        processes=processes,
-        max_error_fraction=max_error_fraction,
-        budget_units=budget_units,
-        ignore_unknown=ignore_unknown,
-        csv_safe=csv_safe,
-        progress=progress,
-        **common,
-    )
+    settings = JobSettings.from_arguments(input, output, **options)
     return await _run(settings, client, SignalHandler())
 
 
@@ -212,22 +156,45 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
             check_picklable(client)
         settings = replace(settings, budget_units=None)  # a local: address costs nothing
     reader = await to_thread.run_sync(_open, settings)
-    options = settings.fingerprint_options(client)
-    fingerprint = await to_thread.run_sync(make_fingerprint, settings.input, options)
-    with open_locked(settings, fingerprint) as state, closing(SeenIds()) as seen, closing(reader):
+    try:
+        check_shared_arguments(calls_of(client), settings.common)
+        options = settings.fingerprint_options(client)
+        files = await to_thread.run_sync(_input_files, settings, reader)
+    except BaseException:
+        reader.close()
+        raise
+    with open_locked(settings, files, options) as state, closing(SeenIds()) as seen, closing(reader):
         if state.ended is not None and not settings.journal.exists():
-            _check_files_exist(settings)
+            _check_ended(settings, state)
             return replace(state.ended, written=0, retries=0, seconds=0.0)
         is_output = settings.journal == settings.output
         n_retries_before = client.usage.retries
         with closing(Journal(settings.journal, seen, reader.max_row(), is_output=is_output)) as journal:
+            n_rows = len(journal.done)
+            if state.accept_command(settings, n_rows=n_rows, n_results=n_rows - len(journal.failed)):
+                journal.clear()
+                seen.clear()
             common = common_arguments(settings.common, client)
             job = Job(settings, reader, journal, seen, common, lambda: client.usage.retries - n_retries_before)
             with closing(job.rows()) as rows, signals.stopping(job):
                 await _rank_rows(job, rows, settings, client, signals)
+            await to_thread.run_sync(_check_input, job, files)
             job.finalize()
             await to_thread.run_sync(_finish, settings, job, journal, state)
         return job.report()
+
+
+def _input_files(settings: JobSettings, reader: Reader) -> InputFiles:
+    return InputFiles([*settings.inputs, *settings.joined], can_grow=not reader.is_grouped and not settings.joined)
+
+
+def _check_input(job: Job, files: InputFiles) -> None:
+    """Stop a job whose input has changed while it ran."""
+    change = None if job.stopped else files.change_now()
+    if change == "grown":
+        job.stop("failed", "rows were appended to the input while the job ran")
+    elif change == "changed":
+        job.stop("failed", "the input was changed while the job ran, so results may belong to other rows")
 
 
 def _open(settings: JobSettings) -> Reader:
@@ -247,7 +214,12 @@ def _open(settings: JobSettings) -> Reader:
     return reader
 
 
-def _check_files_exist(settings: JobSettings) -> None:
+def _check_ended(settings: JobSettings, state: JobState) -> None:
+    """Check that a job that is done has its files, and that nothing is new. Its rows are no longer saved one by one."""
+    if state.has_grown:
+        advice = "copy the new rows to another file and run them as a new job"
+        raise JobError(f"{settings.output}: the job is done, and rows were appended to its input since; {advice}")
+    state.accept_command(settings, n_rows=1, n_results=1)
     missing = [path for path in (settings.output, settings.errors) if path is not None and not path.exists()]
     if missing:
         raise JobError(
@@ -264,7 +236,9 @@ async def _rank_rows(
         ordered, processes = settings.ordered, settings.processes
         outcomes = local_outcomes(client, rows, signals, ordered=ordered, processes=processes)
     else:
-        outcomes = _remote_outcomes(interruptible(client, stop_event), rows, settings)
+        calls = PatientCalls(interruptible(client, stop_event), settings.retry_for)
+        job.waiting_for = calls.waiting_for
+        outcomes = _remote_outcomes(calls, rows, settings)
     await run_with_companion(
         partial(checkpoint_loop, job, settings.progress, stop_event),
         partial(_record_outcomes, job, outcomes),
@@ -281,11 +255,11 @@ async def _record_outcomes(job: Job, outcomes: AsyncGenerator[tuple[Row, Any], N
 
 
 async def _remote_outcomes(
-    calls: AsyncCalls, rows: Iterator[Row], settings: JobSettings
+    calls: PatientCalls, rows: Iterator[Row], settings: JobSettings
 ) -> AsyncGenerator[tuple[Row, Any], None]:
     # A row is its own id here. An invalid row is an empty request, which comes back as an error at its place.
     outcomes = rerank_many_async(
-        calls,
+        cast("AsyncCalls", calls),
         ({"id": row, **row.request} for row in rows),
         concurrency=settings.concurrency,
         ordered=settings.ordered,

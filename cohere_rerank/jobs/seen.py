@@ -40,6 +40,17 @@ class SeenIds:
             raise JobError(f"the temporary database of ids cannot be used: {error}") from error
         return first
 
+    def clear(self) -> None:
+        """Forget all ids.
+
+        Raises:
+            JobError: The temporary database cannot be written.
+        """
+        try:
+            self._database.execute("DELETE FROM seen")
+        except sqlite3.Error as error:
+            raise JobError(f"the temporary database of ids cannot be used: {error}") from error
+
     def close(self) -> None:
         """Delete the database."""
         self._database.close()

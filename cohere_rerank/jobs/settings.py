@@ -28,7 +28,17 @@ from .rows import ARGUMENTS
 if TYPE_CHECKING:
     from os import PathLike
 
-__all__ = ["JobSettings", "checked_client", "checked_common", "checked_paths", "checked_read", "common_arguments"]
+    from cohere_rerank._calls import BaseCalls
+
+__all__ = [
+    "JobSettings",
+    "check_shared_arguments",
+    "checked_client",
+    "checked_common",
+    "checked_paths",
+    "checked_read",
+    "common_arguments",
+]
 
 
 def n_cores() -> int:
@@ -109,6 +119,8 @@ class JobSettings:
     ordered: bool = True
     concurrency: int = 32
     processes: int = 1
+    retry_for: float = 4 * 3600.0
+    deadline: float | None = None
     max_error_fraction: float = 0.5
     budget_units: float | None = None
     ignore_unknown: bool = False
@@ -148,6 +160,12 @@ class JobSettings:
         fraction = number("max_error_fraction", self.max_error_fraction)
         if fraction is None or not 0 <= fraction <= 1:
             raise InvalidRequestError(f"max_error_fraction must be from 0 to 1, got {fraction}")
+        retry_for = number("retry_for", self.retry_for)
+        if retry_for is None or not retry_for >= 0:
+            raise InvalidRequestError(f"retry_for must be at least 0 seconds, got {retry_for}")
+        deadline = number("deadline", self.deadline)
+        if deadline is not None and not deadline > 0:
+            raise InvalidRequestError(f"deadline must be above 0 seconds, got {deadline}")
         budget = number("budget_units", self.budget_units)
         if budget is not None and not budget >= 0:
             raise InvalidRequestError(f"budget_units must be at least 0, got {budget}")
@@ -180,6 +198,11 @@ class JobSettings:
         return self.inputs[0]
 
     @property
+    def joined(self) -> list[Path]:
+        """The files that are joined with the input."""
+        return expand([Path(path) for path in (self.read.corpus, self.read.queries) if path is not None])
+
+    @property
     def has_ids(self) -> bool:
         """Whether the results have the ids of the documents. A run of TREC cannot be written without them."""
         return self.with_ids or format_of(self.output)[0] == "trec"
@@ -187,7 +210,12 @@ class JobSettings:
     @property
     def journal(self) -> Path:
         """The file that rows are appended to: the output itself, or a file next to it."""
-        return self.output if journal_is_output(self.output, self.errors) else self._beside(".part")
+        return self.output if journal_is_output(self.output, self.errors) else self.part
+
+    @property
+    def part(self) -> Path:
+        """The journal of a job whose output cannot grow."""
+        return self._beside(".part")
 
     @property
     def state(self) -> Path:
@@ -229,6 +257,29 @@ def checked_common(common: Mapping[str, Any]) -> None:
     if unknown:
         shared = ", ".join(sorted(_COMMON))
         raise InvalidRequestError(f"a job has no argument {', '.join(unknown)}; all rows may share {shared}")
+
+
+def check_shared_arguments(calls: BaseCalls, common: Mapping[str, Any]) -> None:
+    """Check the values of the arguments that all rows share, once and before anything is written.
+
+    Raises:
+        InvalidRequestError: A value has the wrong type or is out of its range.
+    """
+    given = {name: value for name, value in common.items() if value is not None}
+    document: Any = "d"
+    for path in given.get("rank_fields") or ():
+        document = {} if document == "d" else document
+        if isinstance(path, str):
+            _set_field(document, path.split("."))
+    calls.encode_batch_call(**{"model": "m", **given, "query": "q", "documents": [document]})
+
+
+def _set_field(document: dict[str, Any], path: list[str]) -> None:
+    *parents, last = path
+    for name in parents:
+        inner = document.setdefault(name, {})
+        document = inner if isinstance(inner, dict) else {}
+    document.setdefault(last, "d")
 
 
 def common_arguments(common: Mapping[str, Any], client: AsyncClientV2) -> dict[str, Any]:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import json
-import math
 import os
 import reprlib
 from collections.abc import Iterator, Mapping
@@ -19,39 +17,22 @@ from cohere_rerank._safe_files import open_regular
 from cohere_rerank.errors import InvalidRequestError
 
 from .errors import JobError
+from .inputs import InputFiles, hash_file
 from .report import JobReport
+from .rows import ARGUMENTS
 
 if TYPE_CHECKING:
     from .settings import JobSettings
 
-__all__ = ["JobState", "make_fingerprint", "open_locked"]
+__all__ = ["JobState", "open_locked"]
 
-_VERSION = 2
-_CHUNK_BYTES = 1 << 20
-_MAX_STATE_BYTES = 1 << 20
+_VERSION = 3
+_MAX_STATE_BYTES = 16 << 20  # an input may have many files
 _BLOCK_BYTES, _SPARE_BYTES = 4096, 2048
 
 
-def make_fingerprint(path: Path, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what identifies a job: a hash of the whole input, and the options that change the output.
-
-    Raises:
-        JobError: The input cannot be read.
-    """
-    return {"version": _VERSION, "input": {"name": path.name, **_hash_file(path)}, "options": dict(options)}
-
-
-def _hash_file(path: Path, max_bytes: float = math.inf) -> dict[str, Any]:
-    """Return the length and the hash of a file, or of its first *max_bytes*."""
-    digest, n_bytes = hashlib.blake2b(digest_size=16), 0
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(int(min(_CHUNK_BYTES, max_bytes - n_bytes))):
-                digest.update(chunk)
-                n_bytes += len(chunk)
-    except OSError as error:
-        raise JobError(f"{path}: cannot be read: {error.strerror}") from error
-    return {"bytes": n_bytes, "blake2b": digest.hexdigest()}
+# These options say what is asked. The rows that failed may be asked again with others, beside the results of before.
+_ASKING = {"address", "scorer", "ordered", "csv_safe", *ARGUMENTS}
 
 
 class JobState:
@@ -59,12 +40,16 @@ class JobState:
 
     Attributes:
         ended: The final numbers of a job that is done and has no failed rows; else None.
+        has_grown: Whether rows were appended to the input since the last run.
     """
 
-    def __init__(self, fd: int, path: Path, fingerprint: Mapping[str, Any]) -> None:
+    def __init__(self, fd: int, path: Path, files: InputFiles, options: Mapping[str, Any]) -> None:
         self._fd = fd
         self._path = path
-        self._fingerprint = fingerprint
+        self._files = files
+        self._options = options
+        self._old_options = options  # of the last run
+        self.has_grown = False
         self._written: dict[str, list[str]] = {}  # hashes of the last files that the job wrote, by their use
         self.ended: JobReport | None = None
 
@@ -75,7 +60,13 @@ class JobState:
             OSError: It cannot be written.
         """
         ended = None if self.ended is None else vars(self.ended)
-        content = {**self._fingerprint, "written": self._written, "ended": ended}
+        content = {
+            "version": _VERSION,
+            "input": self._files.hashes,
+            "options": dict(self._options),
+            "written": self._written,
+            "ended": ended,
+        }
         text = json.dumps(content, indent=1).encode() + b"\n"
         # Padded, so that the numbers at the end need no new block on a disk that has become full.
         n_blocks = -(-(len(text) + _SPARE_BYTES) // _BLOCK_BYTES)
@@ -89,18 +80,68 @@ class JobState:
             raise OSError(error.errno, error.strerror, str(self._path)) from error
 
     def restore(self, content: bytes, settings: JobSettings) -> None:
-        """Read what an earlier run wrote, and check that it was a run of this job.
+        """Read what an earlier run wrote, and check that it had the same input. Rows may have been appended since.
 
         Raises:
-            JobError: The content is corrupt, or of another job.
+            JobError: The content is corrupt, or of another input.
         """
         before = _parse(content, self._path)
-        _check_same_job(before, self._fingerprint, settings)
-        self._written, self.ended = before["written"], before["ended"]
+        change = self._files.change_since(before["input"])
+        if change == "changed":
+            raise JobError(
+                f"{settings.output}: the input has changed since the job started{_lengths(before, self._files)}; "
+                "only complete lines may be appended to it; choose another output to start a new job"
+            )
+        self.has_grown = change == "grown"
+        self._written, self.ended, self._old_options = before["written"], before["ended"], before["options"]
+        changed = self._changed_options()
+        if "errors" in changed and any(map(_has_content, (settings.output, settings.part))):
+            raise JobError(self._changed_message(settings, changed))  # its rows may be in another file
+
+    def _changed_options(self) -> set[str]:
+        old, new = self._old_options, self._options
+        return {name for name in {*old, *new} if old.get(name) != new.get(name)}
+
+    def _changed_message(self, settings: JobSettings, changed: set[str], advice: str = "") -> str:
+        old, new = self._old_options, self._options
+        shown = [
+            f"{name} was {reprlib.repr(old.get(name))}, now {reprlib.repr(new.get(name))}" for name in sorted(changed)
+        ]
+        changes = "; ".join(shown)
+        return (
+            f"{settings.output}: options have changed since the job started: {changes}; {advice}choose another output"
+        )
+
+    def accept_command(self, settings: JobSettings, *, n_rows: int, n_results: int) -> bool:
+        """Check that a run may continue the job with its options, and record them and the input.
+
+        Args:
+            settings: Of this run.
+            n_rows: Rows that earlier runs have saved.
+            n_results: Those among them that have results.
+
+        Returns:
+            Whether the job starts again, because the options have changed and no row has results.
+
+        Raises:
+            JobError: The options have changed, and results or files depend on the earlier ones.
+        """
+        changed = self._changed_options()
+        if not changed and not self.has_grown:
+            return False
+        if changed and n_results and not (settings.retry_errors and changed <= _ASKING):
+            keep = "set retry_errors=True to keep the results and continue with the new options, or "
+            raise JobError(self._changed_message(settings, changed, keep if changed <= _ASKING else ""))
+        self.ended = None
+        try:
+            self.write()
+        except OSError as error:
+            raise JobError(f"{error.filename}: cannot be written: {error.strerror}") from error
+        return bool(changed) and n_rows > 0 and not n_results
 
     def has_written(self, use: str, path: Path) -> bool:
         """Whether an existing file is as this job has written it."""
-        return path.is_file() and _hash_file(path)["blake2b"] in self._written.get(use, [])
+        return path.is_file() and hash_file(path)["blake2b"] in self._written.get(use, [])
 
     def claim(self, use: str, path: Path, temporary: Path) -> bool:
         """Record a complete file before it gets its name, and return whether it replaces an existing file.
@@ -117,18 +158,19 @@ class JobState:
         if exists and not self.has_written(use, path):
             raise FileExistsError(errno.EEXIST, "another program has changed this file; move it away", str(path))
         # The older file may stay, if the process dies before it is replaced.
-        self._written[use] = [*self._written.get(use, [])[-1:], _hash_file(temporary)["blake2b"]]
+        self._written[use] = [*self._written.get(use, [])[-1:], hash_file(temporary)["blake2b"]]
         self.write()
         return exists
 
 
 @contextmanager
-def open_locked(settings: JobSettings, fingerprint: Mapping[str, Any]) -> Iterator[JobState]:
+def open_locked(settings: JobSettings, files: InputFiles, options: Mapping[str, Any]) -> Iterator[JobState]:
     """Open and lock the state file of a job, and create it for a new job.
 
     Args:
         settings: They say where the file is, and whether the job may exist already.
-        fingerprint: The job's, as `make_fingerprint` returns it.
+        files: The input.
+        options: The options that change the results or the files, as JSON values.
 
     Raises:
         JobError: Another process holds the lock, the file cannot be written, or a file of the job exists already and
@@ -136,7 +178,7 @@ def open_locked(settings: JobSettings, fingerprint: Mapping[str, Any]) -> Iterat
     """
     path = settings.state
     with _locked_file(path, settings.output) as fd, ExitStack() as locks:
-        state = JobState(fd, path, fingerprint)
+        state = JobState(fd, path, files, options)
         content = _read_all(fd)
         try:
             if content and settings.resume:
@@ -241,11 +283,13 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
         state = parse_json(content)
         if state["version"] != _VERSION:
             raise JobError(f"{path}: another version of this program started the job; finish it with that version")
-        n_bytes, digest = state["input"]["bytes"], state["input"]["blake2b"]
         hashes = [text for texts in state["written"].values() for text in texts]
-        is_valid = type(n_bytes) is int and n_bytes >= 0 and isinstance(state["options"], dict)
-        is_valid = is_valid and all(isinstance(texts, list) for texts in state["written"].values())
-        if not is_valid or not all(isinstance(text, str) for text in [digest, *hashes]):
+        texts = [each[name] for each in state["input"] for name in ("name", "blake2b")]
+        is_valid = isinstance(state["input"], list)
+        is_valid = is_valid and all(type(each["bytes"]) is int and each["bytes"] >= 0 for each in state["input"])
+        is_valid = is_valid and bool(state["input"]) and isinstance(state["options"], dict)
+        is_valid = is_valid and all(isinstance(each, list) for each in state["written"].values())
+        if not is_valid or not all(isinstance(text, str) for text in [*texts, *hashes]):
             raise ValueError
         state["ended"] = None if state["ended"] is None else _as_report(state["ended"])
     except (InvalidRequestError, ValueError, KeyError, TypeError, AttributeError):
@@ -255,7 +299,7 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
 
 
 def _as_report(values: Mapping[str, Any]) -> JobReport:
-    texts = {name: values[name] for name in ("stopped", "most_common_error")}
+    texts = {name: values[name] for name in ("stopped", "most_common_error", "waiting_for")}
     numbers = [value for name, value in values.items() if name not in texts]
     if not all(type(value) in (int, float) for value in numbers) or not all(map(_is_text_or_none, texts.values())):
         raise ValueError
@@ -266,24 +310,10 @@ def _is_text_or_none(value: object) -> bool:
     return value is None or isinstance(value, str)
 
 
-def _check_same_job(before: Mapping[str, Any], now: Mapping[str, Any], settings: JobSettings) -> None:
-    """Compare the state of an earlier run with the current fingerprint.
+def _has_content(path: Path) -> bool:
+    return path.is_file() and path.stat().st_size > 0
 
-    Raises:
-        JobError: The input or an option has changed.
-    """
-    output, n_bytes, n_bytes_now = settings.output, before["input"]["bytes"], now["input"]["bytes"]
-    digest = before["input"]["blake2b"]
-    if now["input"]["blake2b"] != digest:
-        has_grown = n_bytes < n_bytes_now and _hash_file(settings.input, n_bytes)["blake2b"] == digest
-        change, advice = ("grown", f"cut it back to its first {n_bytes} bytes, or ") if has_grown else ("changed", "")
-        raise JobError(
-            f"{output}: the input has {change} since the job started ({n_bytes} bytes then, {n_bytes_now} now); "
-            f"{advice}choose another output to start a new job"
-        )
-    old, new = before["options"], now["options"]
-    changed = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    if changed:
-        shown = [f"{name} was {reprlib.repr(old.get(name))}, now {reprlib.repr(new.get(name))}" for name in changed]
-        changes = "; ".join(shown)
-        raise JobError(f"{output}: options have changed since the job started: {changes}; choose another output")
+
+def _lengths(before: Mapping[str, Any], files: InputFiles) -> str:
+    then, now = (sum(each["bytes"] for each in hashes) for hashes in (before["input"], files.hashes))
+    return f" ({then} bytes then, {now} now)"

@@ -39,6 +39,7 @@ async def checkpoint_loop(job: Job, progress: Callable[[JobReport], object], sto
     due_s, is_stop_reported = time.monotonic() + _CHECKPOINT_S, False
     while True:
         await anyio.sleep(_POLL_S)
+        job.check_deadline()
         if job.abandons_waiting:
             stop_event.set()
         if time.monotonic() >= due_s:

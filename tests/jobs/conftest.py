@@ -40,6 +40,6 @@ def run(server, tmp_path):
     def run_there(source, output="out.jsonl", *, client_options=None, **options):
         settings = {"base_url": server.url, "retry_policy": QUICK, **(client_options or {})}
         client = AsyncClientV2("test-key", **settings)
-        return run_job(source, tmp_path / output, client=client, **{"model": "m", **options})
+        return run_job(source, tmp_path / output, client=client, **{"model": "m", "retry_for": 0.0, **options})
 
     return run_there

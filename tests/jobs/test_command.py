@@ -54,7 +54,7 @@ def test_failed_rows_are_reported_and_sent_again(write, batch, server, tmp_path)
     server.script(error(400, "no"))
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
     assert done.returncode == 1
-    assert "rows that could not be sent: 1; fix them and run them as a new job" in done.stderr
+    assert "rows that could not be sent: 1; fix them and run them as a new job; if an option" in done.stderr
     assert "other rows with an error: 1; send them again with the same command and --retry-errors" in done.stderr
     done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1, "--retry-errors")
     assert done.returncode == 1
@@ -238,3 +238,62 @@ def test_csv_safe_is_an_option_of_the_command(write, batch, tmp_path):
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
     assert "--csv-safe" in done.stderr
+
+
+@pytest.mark.parametrize("closed", ["2>&-", "0<&- 1>&- 2>&-"])
+def test_a_job_runs_with_closed_streams(write, server, tmp_path, closed):
+    """The result is the same, and no file of the job takes the place of a stream."""
+    write(20)
+    environment = {**os.environ, "CO_API_KEY": "secret-key", "CO_API_URL": server.url}
+    # The library writes to the number of standard error while the job runs, as C libraries do.
+    code = (
+        "import os, sys, runpy\nfrom cohere_rerank.jobs import job\ncheckpoint = job.Job.finalize\n"
+        "def finalize(self):\n    os.write(2, b'noise')\n    checkpoint(self)\n"
+        "job.Job.finalize = finalize\nsys.argv[0] = 'x'\nrunpy.run_module('cohere_rerank', run_name='__main__')\n"
+    )
+    (tmp_path / "noisy.py").write_text(code)
+    command = f"{sys.executable} noisy.py batch in.jsonl -o out.jsonl {closed}"
+    done = subprocess.run(["/bin/sh", "-c", command], cwd=tmp_path, env=environment, timeout=60, check=False)
+    assert done.returncode == 0
+    assert [row["id"] for row in rows_of(tmp_path / "out.jsonl")] == list(range(20))
+
+
+def test_the_job_waits_through_a_short_outage_and_stops_at_its_deadline(write, batch, server, tmp_path):
+    """Without a terminal the messages are plain lines. The exit code is 1, and --resume continues."""
+    from tests.fake_server import error, good_reply
+
+    write(3)
+    server.default = error(503, "down")
+    done = batch("in.jsonl", "-o", "out.jsonl", "--deadline", "3s", "--concurrency", 1)
+    assert done.returncode == 1
+    assert "the deadline of the job has passed (3 s); no row is saved" in done.stderr
+    assert "\r" not in done.stderr
+    assert "\x1b" not in done.stderr
+    n_requests = len(server.requests)
+    server.script(*[error(503, "down")] * 3)
+    server.default = good_reply()
+    done = batch("in.jsonl", "-o", "out.jsonl", "--deadline", "5m", "--resume", "--concurrency", 1)
+    assert done.returncode == 0
+    assert len(server.requests) == n_requests + 6
+    assert batch("in.jsonl", "-o", "other.jsonl", "--retry-for", "soon").returncode == 2
+
+
+def test_a_corrected_option_is_used_for_the_failed_rows(write, batch, server, tmp_path):
+    """The printed advice works. A wrong value for all rows is one error, before anything is written."""
+    from tests.fake_server import error
+
+    write([{"query": "q", "documents": ["d"]}, {"query": "q", "documents": ["", "d"]}])
+    done = batch("in.jsonl", "-o", "out.jsonl", "--concurrency", 1)
+    assert done.returncode == 1
+    assert "if an option was wrong, correct it and add --retry-errors" in done.stderr
+    refused = batch("in.jsonl", "-o", "out.jsonl", "--on-empty", "skip", "--resume")
+    assert refused.returncode == 2
+    assert "--on-empty was None, now 'skip'; set --retry-errors to keep the results" in refused.stderr
+    done = batch("in.jsonl", "-o", "out.jsonl", "--on-empty", "skip", "--retry-errors")
+    assert done.returncode == 0
+    assert [row["results"][0]["index"] for row in rows_of(tmp_path / "out.jsonl")] == [0, 1]
+    server.default = error(500, "not reached")
+    n_requests = len(server.requests)
+    done = batch("in.jsonl", "-o", "wrong.jsonl", "--field", "a..b")
+    assert (done.returncode, len(server.requests)) == (2, n_requests)
+    assert not (tmp_path / "wrong.jsonl.job").exists()

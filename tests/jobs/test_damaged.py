@@ -14,10 +14,11 @@ from pydantic_core import from_json
 
 from cohere_rerank.jobs import JobError, JobStoppedError
 from cohere_rerank.jobs import records as records_module
+from cohere_rerank.jobs.inputs import InputFiles
 from cohere_rerank.jobs.journal import Journal
 from cohere_rerank.jobs.seen import SeenIds
 from cohere_rerank.jobs.settings import JobSettings
-from cohere_rerank.jobs.state import make_fingerprint, open_locked
+from cohere_rerank.jobs.state import open_locked
 from tests.fake_server import error, good_reply
 
 GOOD = b'{"id":1,"row":1,"results":[],"billed_units":{"search_units":1.0}}\n'
@@ -177,17 +178,32 @@ STATES = [
     b" " * (2 << 20),
     b"\xff\xfe",
     b'{"version": NaN}',
-    b'{"version": 2}',
-    b'{"version": 2, "input": {"bytes": -1, "blake2b": ""}, "options": {}, "written": {}, "ended": null}',
-    b'{"version": 2, "input": {"bytes": true, "blake2b": ""}, "options": {}, "written": {}, "ended": null}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": 5}, "options": {}, "written": {}, "ended": null}',
-    b'{"version": 2, "input": [], "options": {}, "written": {}, "ended": null}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": [], "written": {}, "ended": null}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": [], "ended": null}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {"output": 5}, "ended": null}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {"output": {}}, "ended": null}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {}, "ended": {"rows": 1}}',
-    b'{"version": 2, "input": {"bytes": 1, "blake2b": ""}, "options": {}, "written": {}, "ended": 5}',
+    b'{"version": 3}',
+    (
+        b'{"version": 3, "input": [{"name": "a", "bytes": -1, "blake2b": ""}], '
+        b'"options": {}, "written": {}, "ended": null}'
+    ),
+    (
+        b'{"version": 3, "input": [{"name": "a", "bytes": true, "blake2b": ""}], '
+        b'"options": {}, "written": {}, "ended": null}'
+    ),
+    b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": 5}], "options": {}, "written": {}, "ended": null}',
+    b'{"version": 3, "input": [], "options": {}, "written": {}, "ended": null}',
+    b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": ""}], "options": [], "written": {}, "ended": null}',
+    b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": ""}], "options": {}, "written": [], "ended": null}',
+    (
+        b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": ""}], '
+        b'"options": {}, "written": {"output": 5}, "ended": null}'
+    ),
+    (
+        b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": ""}], '
+        b'"options": {}, "written": {"output": {}}, "ended": null}'
+    ),
+    (
+        b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": ""}], '
+        b'"options": {}, "written": {}, "ended": {"rows": 1}}'
+    ),
+    b'{"version": 3, "input": [{"name": "a", "bytes": 1, "blake2b": ""}], "options": {}, "written": {}, "ended": 5}',
 ]
 
 
@@ -283,23 +299,25 @@ def check_any_state(folder: Path, field: str, value: object) -> None:
     source = folder / "in.jsonl"
     source.write_text('{"query": "q", "documents": ["d"]}\n')
     job = JobSettings.from_arguments(source, folder / "out.csv", resume=True, processes=1)
-    fingerprint = make_fingerprint(source, {"model": "m"})
-    with open_locked(job, fingerprint):
+    files, options = InputFiles([source], can_grow=True), {"model": "m"}
+    with open_locked(job, files, options):
         pass
     state = json.loads(job.state.read_text())
-    parent = state["input"] if field in state["input"] else state
+    parent = state["input"][0] if field in state["input"][0] else state
     parent[field] = value
     content = json.dumps(state).encode()
     job.state.write_bytes(content)
     try:
-        with open_locked(job, fingerprint) as restored:
+        with open_locked(job, files, options) as restored:
             restored.has_written("output", source)
     except JobError:
         assert job.state.read_bytes() == content
 
 
 @settings(deadline=None, max_examples=100)
-@given(field=st.sampled_from(["version", "bytes", "blake2b", "options", "written", "ended"]), value=VALUES)
+@given(
+    field=st.sampled_from(["version", "input", "name", "bytes", "blake2b", "options", "written", "ended"]), value=VALUES
+)
 def test_any_value_in_a_state_file_is_a_job_error_at_most(field, value):
     """Whatever a field contains, resuming raises nothing else than JobError, and does not change the file."""
     with tempfile.TemporaryDirectory() as folder:
@@ -309,7 +327,9 @@ def test_any_value_in_a_state_file_is_a_job_error_at_most(field, value):
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
 @settings(deadline=None, max_examples=1_000)
-@given(field=st.sampled_from(["version", "bytes", "blake2b", "options", "written", "ended"]), value=VALUES)
+@given(
+    field=st.sampled_from(["version", "input", "name", "bytes", "blake2b", "options", "written", "ended"]), value=VALUES
+)
 def test_any_value_in_a_state_file_is_a_job_error_at_most_longer(field, value):
     """The same with many more examples."""
     with tempfile.TemporaryDirectory() as folder:
