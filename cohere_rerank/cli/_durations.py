@@ -13,7 +13,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)\s*([smhd]?)")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg, unused-ignore]  # generic since click 8.4
     """A time in seconds, from a text such as ``90``, ``15m``, ``6h`` or ``1.5d``."""
 
     name = "time"

@@ -5,8 +5,16 @@
 
 from __future__ import annotations
 
-from .errors import FileError as FileError
-from .options import ReadOptions as ReadOptions
-from .rows import read_rows as read_rows
+from cohere_rerank._lazy import lazy_exports
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .errors import FileError as FileError
+    from .options import ReadOptions as ReadOptions
+    from .rows import read_rows as read_rows
+
+_EXPORTS = {"FileError": "errors", "ReadOptions": "options", "read_rows": "rows"}
 __all__ = ["FileError", "ReadOptions", "read_rows"]
+
+if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
+    __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)
