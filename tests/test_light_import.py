@@ -99,3 +99,37 @@ for module in pkgutil.walk_packages(cohere_rerank.__path__, "cohere_rerank."):
 """
     )
     assert {"cohere_rerank.client", "cohere_rerank.local.endpoint"} <= set(imported)
+
+
+def modules_loaded_by_call(code):
+    """Return the modules that the code loads in an interpreter with all packages of this environment."""
+    return set(run(f"import sys; before = set(sys.modules)\n{code}\nprint(*sorted(set(sys.modules) - before))"))
+
+
+CALL = ".rerank(model='m', query='tea', documents=['tea', 'a cup of tea'])"
+
+
+def test_a_first_call_loads_neither_httpx_nor_pydantic(server):
+    """A plain blocking call over HTTP needs pydantic_core and sockets. Only an https address needs ssl."""
+    loaded = modules_loaded_by_call(
+        f"from cohere_rerank import ClientV2\nClientV2(api_key='k', base_url={server.url!r}){CALL}"
+    )
+    assert {"pydantic_core", "socket"} <= loaded
+    assert not loaded & {"anyio", "asyncio", "h11", "httpcore", "httpx", "pydantic", "ssl", "tenacity", "yaml"}
+
+
+def test_a_first_asynchronous_call_loads_neither_httpx_nor_pydantic(server):
+    """The same in a task of asyncio, which itself loads ssl."""
+    loaded = modules_loaded_by_call(
+        "import asyncio\nfrom cohere_rerank import AsyncClientV2\n"
+        f"asyncio.run(AsyncClientV2(api_key='k', base_url={server.url!r}){CALL})"
+    )
+    assert "asyncio" in loaded
+    assert not loaded & {"h11", "httpcore", "httpx", "pydantic", "tenacity", "trio", "yaml"}
+
+
+def test_a_local_call_loads_no_http_library():
+    """Without a network there is nothing to send."""
+    loaded = modules_loaded_by_call(f"from cohere_rerank import ClientV2\nClientV2(base_url='local:'){CALL}")
+    assert "cohere_rerank.local.endpoint" in loaded
+    assert not loaded & {"anyio", "asyncio", "h11", "httpcore", "httpx", "pydantic", "socket", "ssl", "yaml"}
