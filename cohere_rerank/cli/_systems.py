@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._addresses import LOCAL_SCHEME
@@ -42,12 +43,21 @@ class Systems:
             return _as_given
         if name.startswith(LOCAL_SCHEME):
             return name
+        if Path(name).is_file():
+            from cohere_rerank.evaluate import Ranking
+
+            return Ranking(name)
         if self._client is None:
             from cohere_rerank.client import ClientV2
 
             with explain_missing_key(self._settings, "the SYSTEM local:"):
                 self._client = ClientV2(**self._settings)
         return self._client, name
+
+    @property
+    def has_client(self) -> bool:
+        """Whether a system is a model of the API, which may cost money."""
+        return self._client is not None
 
     def close(self) -> None:
         """Close the client if it was created."""

@@ -12,16 +12,22 @@ from cohere_rerank._lazy import lazy_exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from .comparison import Comparison as Comparison
-    from .comparison import Report as Report
     from .comparison import evaluate as evaluate
     from .lists import LabelledList as LabelledList
     from .lists import load_lists as load_lists
     from .metrics import average_precision as average_precision
     from .metrics import measure as measure
     from .metrics import ndcg as ndcg
+    from .metrics import precision as precision
+    from .metrics import r_precision as r_precision
     from .metrics import recall as recall
     from .metrics import reciprocal_rank as reciprocal_rank
+    from .metrics import success as success
+    from .qrels import load_qrels as load_qrels
+    from .rankings import Ranking as Ranking
+    from .report import Comparison as Comparison
+    from .report import QueryDifference as QueryDifference
+    from .report import Report as Report
     from .resampling import Interval as Interval
     from .threshold import OperatingPoint as OperatingPoint
     from .threshold import Threshold as Threshold
@@ -29,38 +35,50 @@ if TYPE_CHECKING:
     from .threshold import recommend_threshold as recommend_threshold
 
 _EXPORTS = {
-    "Comparison": "comparison",
+    "Comparison": "report",
     "Interval": "resampling",
     "LabelledList": "lists",
     "OperatingPoint": "threshold",
-    "Report": "comparison",
+    "QueryDifference": "report",
+    "Ranking": "rankings",
+    "Report": "report",
     "Threshold": "threshold",
     "average_precision": "metrics",
     "borderline_threshold": "threshold",
     "evaluate": "comparison",
     "load_lists": "lists",
+    "load_qrels": "qrels",
     "measure": "metrics",
     "ndcg": "metrics",
+    "precision": "metrics",
+    "r_precision": "metrics",
     "recall": "metrics",
     "reciprocal_rank": "metrics",
     "recommend_threshold": "threshold",
+    "success": "metrics",
 }
 __all__ = [
     "Comparison",
     "Interval",
     "LabelledList",
     "OperatingPoint",
+    "QueryDifference",
+    "Ranking",
     "Report",
     "Threshold",
     "average_precision",
     "borderline_threshold",
     "evaluate",
     "load_lists",
+    "load_qrels",
     "measure",
     "ndcg",
+    "precision",
+    "r_precision",
     "recall",
     "reciprocal_rank",
     "recommend_threshold",
+    "success",
 ]
 
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too

@@ -15,8 +15,11 @@ from cohere_rerank.local.registry import as_scorer
 if TYPE_CHECKING:
     from cohere_rerank.local.scorer import ScoreFunction, Scorer
 
-    System = str | Scorer | ScoreFunction | ClientV2 | tuple[ClientV2, str]
-    """A ``local:`` address, a scorer, a function of (query, documents), a client, or a pair of a client and a model."""
+    from .rankings import Ranking
+
+    System = str | Scorer | ScoreFunction | ClientV2 | tuple[ClientV2, str] | Ranking
+    """A ``local:`` address, a scorer, a function of (query, documents), a client, a pair of a client and a model, or a
+    finished ranking."""
 
     ScoreList = Callable[[str, Sequence[object]], list[float]]
 

@@ -42,6 +42,7 @@ class ReadOptions:
             queries in the order of the file.
         keep: Fields of the input that are copied to the output.
         has_raw_documents: Whether documents stay objects, because ``rank_fields`` chooses their fields.
+        is_ids_only: Whether a run is read without the texts of its documents, for an evaluation of the run itself.
 
     Raises:
         InvalidRequestError: A value has the wrong type or is not known.
@@ -63,6 +64,7 @@ class ReadOptions:
     queries: str | PathLike[str] | None = None
     keep: Sequence[str] = ()
     has_raw_documents: bool = False
+    is_ids_only: bool = False
 
     def __post_init__(self) -> None:
         if self.format is not None and self.format not in FORMATS:

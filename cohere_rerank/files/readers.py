@@ -32,6 +32,7 @@ class Reader(ABC, Generic[Raw]):
     Attributes:
         word: What the number of a record counts: ``"line"`` or ``"row"``.
         path: The file.
+        compression: Its compression, or None.
         is_table: Whether a value may be text that stands for a list or a number.
         notes: What was detected and a user should know, one sentence each.
     """
@@ -42,7 +43,7 @@ class Reader(ABC, Generic[Raw]):
     def __init__(self, path: Path, compression: str | None, encoding: str | None = None) -> None:
         self.path = path
         self.notes: list[str] = []
-        self._compression = compression
+        self.compression = compression
         self._encoding = encoding
         self._n_bytes = max(path.stat().st_size, 1)
         self._raw_file: IO[bytes] | None = None
@@ -61,7 +62,7 @@ class Reader(ABC, Generic[Raw]):
 
     def max_row(self) -> int:
         """Return an upper bound of the record numbers: a record takes at least one byte."""
-        return self._n_bytes * MAX_RATIO[self._compression]
+        return self._n_bytes * MAX_RATIO[self.compression]
 
     def place(self, number: int) -> str:
         """Return how an error message names a record, such as ``"line 7"``."""
@@ -70,14 +71,14 @@ class Reader(ABC, Generic[Raw]):
     def __iter__(self) -> Iterator[tuple[int, Raw]]:
         number = 0
         try:
-            with open_file(self.path, self._compression) as (content, self._raw_file):
+            with open_file(self.path, self.compression) as (content, self._raw_file):
                 try:
                     for number, raw in self._records(content):
                         yield number, raw
                 finally:
                     self.fraction()
             self._fraction = 1.0
-        except decompression_errors(self._compression) as error:
+        except decompression_errors(self.compression) as error:
             raise FileError(f"{self.path}: broken after {self.place(number)}: {error}") from error
         except OSError as error:
             reason = error.strerror or error

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from itertools import islice
 from os import PathLike
 from pathlib import Path
@@ -24,7 +26,7 @@ from .shapes import FileRow, Pair, Shape, recognize
 from .sources import find_files, first_line
 from .tables import Table
 
-__all__ = ["RowReader", "open_rows", "read_rows"]
+__all__ = ["RowReader", "as_float32", "open_rows", "read_rows", "trec_order"]
 
 _N_TRIED = 20  # records that are looked at for the shape: the first ones may be broken
 Paths = str | PathLike[str] | Sequence[str | PathLike[str]]
@@ -39,8 +41,8 @@ def read_rows(paths: Paths, options: ReadOptions | None = None) -> Iterator[dict
         options: How the files are read. Default: everything is detected.
 
     Yields:
-        A dictionary with ``query`` and ``documents``, with an ``id`` if the file has one, and with the other arguments
-        of ``rerank`` that the row sets.
+        A dictionary with ``id``, ``query`` and ``documents``, and with the other arguments of ``rerank`` that the row
+        sets. The id is the number of the row if the file has none.
 
     Raises:
         FileError: The files cannot be read, or their shape is not known. It is raised before the first row.
@@ -53,8 +55,12 @@ def read_rows(paths: Paths, options: ReadOptions | None = None) -> Iterator[dict
                 row = reader.parse(raw)
             except InvalidRequestError as error:
                 raise InvalidRequestError(f"{reader.full_place(number)}: {error.message}") from None
-            named = {} if row.id is None else {"id": row.id}
-            yield {**named, "query": row.query, "documents": row.documents, **row.arguments}
+            yield {
+                "id": number if row.id is None else row.id,
+                "query": row.query,
+                "documents": row.documents,
+                **row.arguments,
+            }
 
 
 def open_rows(paths: Paths, options: ReadOptions) -> RowReader:
@@ -232,7 +238,7 @@ class _ListRows(RowReader):
 
 
 def _with_query(row: FileRow, query: str) -> FileRow:
-    return FileRow(row.id, query, row.documents, row.document_ids, row.grades, row.arguments, row.kept)
+    return replace(row, query=query)
 
 
 class _GroupedRows(RowReader):
@@ -248,7 +254,9 @@ class _GroupedRows(RowReader):
         super().__init__(readers, shapes, options)
         self._n_read = 0
         self._checked: tuple[int, Any] = (0, None)  # the last query that was compared
-        self._is_run = any(shape is not None and shape.kind == "run" for shape in shapes)
+        is_run = any(shape is not None and shape.kind == "run" for shape in shapes)
+        self._is_run = is_run and options.corpus is not None
+        self._is_ids_only = is_run and options.corpus is None
 
     def prepare(self) -> None:
         """Read and group all pairs, and the texts of a run."""
@@ -275,7 +283,7 @@ class _GroupedRows(RowReader):
         assert self._database is not None
         head = {"id": pair.query_id, "query": pair.query, "kept": pair.kept}
         document = pair.document
-        data = [document.content, document.id, document.score, pair.grade]
+        data = [document.content, document.id, document.score, pair.rank, pair.grade]
         key = str(document.id) if self._is_run else None
         number, is_new = self._database.add_pair(f"{pair.key}", head, key, data)
         if not is_new and pair.query_id is not None and pair.query is not None:
@@ -324,13 +332,14 @@ class _GroupedRows(RowReader):
         """Return a query with its documents."""
         assert self._database is not None
         head = self._database.head(raw)
-        documents, ids, grades = [], [], []
-        for (content, doc_id, _, grade), found in self._database.pairs(raw):
+        documents, ids, places, grades = [], [], [], []
+        for (content, doc_id, score, rank, grade), found in self._database.pairs(raw):
             if self._is_run and found is None:
                 name = self._options.corpus
                 raise InvalidRequestError(f"the document {doc_id!r} of the query {head['id']!r} is not in {name}")
-            documents.append(found if self._is_run else content)
+            documents.append(found if self._is_run else doc_id if self._is_ids_only else content)
             ids.append(doc_id)
+            places.append((score, rank))
             grades.append(grade)
         query = head["query"]
         if query is None and self._options.queries is not None:
@@ -339,13 +348,43 @@ class _GroupedRows(RowReader):
                 raise InvalidRequestError(f"the query {head['id']!r} is not in {self._options.queries}")
         return FileRow(
             head["id"],
-            query,
+            str(head["id"]) if query is None and self._is_ids_only else query,
             documents,
             ids if any(each is not None for each in ids) else None,
             grades if any(each is not None for each in grades) else None,
-            {},
-            head["kept"],
+            ranking=trec_order(places, ids),
+            kept=head["kept"],
         )
+
+
+def trec_order(places: Sequence[tuple[float | None, float | None]], ids: Sequence[object]) -> list[int] | None:
+    """Return the documents of a query in the order of trec_eval: by score, and equal scores by id, both downwards.
+
+    Scores are compared as 32-bit numbers, as trec_eval holds them. Without scores, the ranks say the order.
+
+    Args:
+        places: The score and the rank of each document.
+        ids: The id of each document.
+
+    Returns:
+        Indices, or None if there are neither scores nor ranks.
+    """
+    indices = list(range(len(places)))
+    if all(score is not None for score, _ in places):
+        indices.sort(key=lambda index: str(ids[index]), reverse=True)
+        indices.sort(key=lambda index: as_float32(places[index][0] or 0.0), reverse=True)
+        return indices
+    if all(rank is not None for _, rank in places):
+        return sorted(indices, key=lambda index: places[index][1] or 0.0)
+    return None
+
+
+def as_float32(value: float) -> float:
+    """Return the nearest 32-bit number."""
+    try:
+        return float(struct.unpack("f", struct.pack("f", value))[0])
+    except OverflowError:
+        return value
 
 
 def _read_queries(database: Database, path: Path, options: ReadOptions) -> None:

@@ -46,7 +46,9 @@ class FileRow:
         query: The query, or None.
         documents: The documents, in their order in the file. None: the row has none.
         document_ids: An id or None for each document. None: no document has an id.
-        grades: The grade of each document, or None.
+        grades: The grade of each document by the shape of the file, or None.
+        labels: Fields of the row that may say which documents are relevant, by their plain names.
+        ranking: The documents in the order of the retrieval, as indices. None: as they are.
         arguments: The other fields of the row, which may be arguments of ``rerank``.
         kept: The fields that the output repeats.
         is_native: Whether ``arguments`` must be arguments of ``rerank``.
@@ -57,6 +59,8 @@ class FileRow:
     documents: Any
     document_ids: Sequence[str | int | None] | None = None
     grades: Sequence[Any] | None = None
+    labels: Mapping[str, Any] = field(default_factory=dict)
+    ranking: Sequence[int] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
     is_native: bool = False
@@ -274,6 +278,8 @@ class _Recognizer:
         doc_id = options.document_id_field or find(record, DOC_ID)
         if query_id is None or doc_id is None or query_id == doc_id:
             return None
+        if options.is_ids_only and options.corpus is None:
+            return self._read.pair_shape("a run", record, self._query_name(), None)
         if options.corpus is None:
             need_queries = "" if self._query_name() or options.queries else " and --queries FILE"
             raise InvalidRequestError(
@@ -301,7 +307,8 @@ _LIST_LABELS = {
 }
 _PARALLEL_IDS = ("documentids", "docids", "docnos", "pids", "ids", "passageids", "contextids", "retrievedcontextids")
 _PARALLEL_GRADES = ("grades", "judgements", "judgments")
-_NOT_ARGUMENTS = frozenset((*_PARALLEL_IDS, *_PARALLEL_GRADES, "relevant", "labels", "scores", "ranks"))
+_LABELS = ("relevant", *_PARALLEL_GRADES)
+_NOT_ARGUMENTS = frozenset((*_PARALLEL_IDS, *_LABELS, "labels", "scores", "ranks"))
 
 
 class _FieldReader:
@@ -371,9 +378,9 @@ class _FieldReader:
             text_of("query", record.get("query")),
             documents,
             ids if ids and any(each is not None for each in ids) else None,
-            self._grades(record),
-            arguments,
-            self._kept(record),
+            labels=self._labels(record),
+            arguments=arguments,
+            kept=self._kept(record),
             is_native=True,
         )
 
@@ -382,10 +389,13 @@ class _FieldReader:
         value = None if name is None else self._list(name, record[name])
         return [clean_id(each, name or "id") for each in value] if isinstance(value, (list, tuple)) else None
 
-    def _grades(self, record: _Record) -> Sequence[Any] | None:
-        name = find(record, _PARALLEL_GRADES)
-        value = None if name is None else self._list(name, record[name])
-        return value if isinstance(value, list) else None
+    def _labels(self, record: _Record) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for name, value in record.items():
+            if plain(str(name)) in _LABELS and value is not None:
+                is_cell = self._is_table and isinstance(value, str) and value.lstrip().startswith(("[", "("))
+                found[name] = list_from_text(name, value) if is_cell else value
+        return found
 
     def list_shape(self, label: str, query: str | None, documents: str, *, top_n: str | None = None) -> Shape:
         """Return the shape of rows with a query and a list of documents."""
@@ -401,9 +411,9 @@ class _FieldReader:
                 self._query(record, query),
                 contents,
                 parallel if ids is None and parallel and len(parallel) == len(contents) else ids,
-                self._grades(record),
-                {} if top_n is None else _top_n(get_path(record, top_n)),
-                self._kept(record),
+                labels=self._labels(record),
+                arguments={} if top_n is None else _top_n(get_path(record, top_n)),
+                kept=self._kept(record),
             )
 
         source = f"--query {self._options.query!r}" if self._options.query else "--queries"
@@ -427,7 +437,7 @@ class _FieldReader:
             contents, ids = self._documents([*first, *others])
             grades = [_POSITIVE_GRADE] * len(first) + [0.0] * len(others)
             row_id = self._row_id(record)
-            return FileRow(row_id, self._query(record, query), contents, ids, grades, {}, self._kept(record))
+            return FileRow(row_id, self._query(record, query), contents, ids, grades, kept=self._kept(record))
 
         fields = f"query: {query}, documents: {', '.join([positive, *negatives])}"
         return Shape("lists", label, fields, read)

@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.reference import PAGE, reference
 
-GUIDE = PAGE.parents[1] / "how-to" / "command-line.md"
+GUIDES = [PAGE.parents[1] / "how-to" / name for name in ("command-line.md", "your-files.md")]
 SESSION = re.compile(r"(<!-- no-run: \S[^\n]* -->\n)?```console\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n", re.MULTILINE)
 
@@ -64,9 +64,10 @@ def is_like(printed, shown):
 
 
 @pytest.mark.skipif(not Path("/bin/bash").exists(), reason="the sessions need bash")
-def test_sessions_of_the_guide_run_as_shown(shell):
+@pytest.mark.parametrize("guide", GUIDES, ids=lambda path: path.stem)
+def test_sessions_of_the_guide_run_as_shown(shell, guide):
     """A reader who types the commands from top to bottom sees what the page shows."""
-    shown = list(sessions(GUIDE.read_text(encoding="utf-8")))
+    shown = list(sessions(guide.read_text(encoding="utf-8")))
     assert shown
     for session in shown:
         for command, output in session:

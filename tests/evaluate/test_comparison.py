@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import sys
 import pytest
 
 import cohere_rerank
-from cohere_rerank.errors import InvalidRequestError, ScorerError, ServiceUnavailableError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError, ScorerError, ServiceUnavailableError
 from cohere_rerank.evaluate import LabelledList, Report, evaluate
 from tests.fake_server import reply
 
@@ -31,10 +33,68 @@ def backwards(query, documents):
     return [index / 10 for index in range(len(documents))]
 
 
-def test_ties_are_ranked_by_index():
-    """Documents with equal scores keep their order, as in the client."""
-    report = evaluate(LISTS, {"constant": constant}, metrics=["mrr"])
-    assert report.per_list == {"constant": {"mrr": [1 / 2, 1.0, 1 / 2]}}
+def test_a_constant_scorer_gets_chance_and_a_warning():
+    """The value is the mean over random orders, even if the relevant document is always the first one."""
+    lists = [LabelledList("q", ["a", "b", "c", "d"], [1, 0, 0, 0]) for _ in range(5)]
+    report = evaluate(lists, {"constant": constant}, metrics=["mrr", "p@1"])
+    assert report.mean("constant", "p@1") == pytest.approx(1 / 4, abs=0.06)
+    assert report.mean("constant", "mrr") == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=0.06)
+    assert report.n_tied == {"constant": 5}
+    assert "constant: in 5 of 5 lists, documents of different grades have equal scores" in str(report)
+    assert evaluate(lists, {"constant": constant}, metrics=["mrr"]).per_list["constant"]["mrr"] == list(
+        report.per_list["constant"]["mrr"]
+    )
+
+
+def test_ids_of_documents_order_equal_scores_as_trec_eval_does():
+    """The larger id comes first."""
+    lists = [LabelledList("q", ["a", "b"], [1, 0], document_ids=["d1", "d2"])]
+    assert evaluate(lists, {"constant": constant}, metrics=["mrr"]).mean("constant", "mrr") == 0.5
+
+
+def test_answers_are_kept_and_not_paid_twice(tmp_path):
+    """An evaluation that failed at a list continues there. The file survives a crash in the middle of a line."""
+    asked = []
+
+    def failing(query, documents):
+        if len(asked) == 2:
+            raise ValueError("the server is down")
+        asked.append(query)
+        return constant(query, documents)
+
+    path = tmp_path / "answers.jsonl"
+    with pytest.raises((CohereRerankError, ValueError)):
+        evaluate(LISTS, {"s": failing}, answers=path)
+    assert asked == ["capital of France", "boiling point of water"]
+    with path.open("ab") as file:
+        file.write(b'{"key": "ab')
+    report = evaluate(
+        LISTS, {"s": lambda query, documents: asked.append(query) or constant(query, documents)}, answers=path
+    )
+    assert asked == ["capital of France", "boiling point of water", "tallest mountain"]
+    assert report.n_lists == 3
+    path.write_text("mine\n")
+    with pytest.raises(InvalidRequestError, match="line 1: this is not a file of answers"):
+        evaluate(LISTS, {"s": constant}, answers=path)
+
+
+def test_tables_have_a_line_for_each_metric(report):
+    """Text has at most 80 columns. CSV has all digits. Markdown and LaTeX can be pasted."""
+    wide = Report(3, 0, {f"system number {n}": {"map": [0.5, 0.6, 0.7], "p@5": [0.1] * 3} for n in range(5)})
+    assert max(map(len, str(wide).splitlines()[:-1])) <= 80
+    assert all(f"system number {n}" in str(wide) for n in range(5))
+    rows = list(csv.DictReader(io.StringIO(report.to_csv())))
+    assert [(row["metric"], row["system"], row["mean"]) for row in rows][-1] == ("mrr@10", "bad", "0.5")
+    assert report.to_markdown().splitlines()[1] == "|---|---|---|---|"
+    assert r"mrr@10 & 1.000" in report.to_latex() and report.to_latex().count(r"\\") == 2
+
+
+def test_the_queries_with_the_largest_differences_are_listed():
+    """The largest difference comes first. Equal values are left out."""
+    values = {"a": {"map": [0.1, 0.5, 0.9]}, "b": {"map": [0.2, 0.5, 0.1]}}
+    report = Report(3, 0, values, names=["x", "y", "z"], queries=["q1", "q2", "q3"])
+    assert report.differences("a", "b", "map") == [("z", "q3", 0.9, 0.1), ("x", "q1", 0.1, 0.2)]
+    assert len(report.differences("a", "b", "map", 1)) == 1
 
 
 def test_lists_without_a_relevant_document_are_counted_and_left_out():
@@ -67,7 +127,10 @@ def test_a_file_is_evaluated_like_its_lists(tmp_path):
             json.dumps({"query": item.query, "documents": item.documents, "grades": item.grades}) for item in LISTS
         )
     )
-    assert evaluate(path, {"l": "local:"}) == evaluate(str(path), {"l": "local:"}) == evaluate(LISTS, {"l": "local:"})
+    report = evaluate(path, {"l": "local:"})
+    assert report == evaluate(str(path), {"l": "local:"})
+    assert report.per_list == evaluate(LISTS, {"l": "local:"}).per_list
+    assert report.names == [1, 3, 4]  # the lines
 
 
 def test_a_metric_named_twice_is_measured_once():
@@ -95,7 +158,7 @@ def test_arguments_are_not_changed():
         (LISTS, {"l": "local:", "x": None}, ["map"], "system 'x': cannot evaluate NoneType"),
         (LISTS, {"l": "local:"}, [], "at least one metric"),
         (LISTS, {"l": "local:"}, "map", "must be a list"),
-        (LISTS, {"l": "local:"}, ["map", "precision"], "'precision' is not a metric"),
+        (LISTS, {"l": "local:"}, ["map", "dcg"], "'dcg' is not a metric"),
     ],
     ids=lambda value: str(value)[:30],
 )
@@ -162,10 +225,8 @@ def test_equal_systems_do_not_differ_and_a_clear_difference_shows(report):
     assert worse.p_value < 0.005
     assert (worse.first, worse.second, worse.metric, worse.difference.mean) == ("good", "bad", "mrr@10", -0.5)
     assert str(report).splitlines() == [
-        "system  mrr@10",
-        "good    1.000 [1.000, 1.000]",
-        "twin    1.000 [1.000, 1.000]",
-        "bad     0.500 [0.500, 0.500]*",
+        "metric  good                  twin                  bad",
+        "mrr@10  1.000 [1.000, 1.000]  1.000 [1.000, 1.000]  0.500 [0.500, 0.500]*",
         "(30 lists; 95 % intervals; * differs from good, p < 0.05)",
     ]
 
@@ -187,7 +248,7 @@ def test_figures_are_the_same_every_time_and_a_seed_draws_others():
 def test_repr_fits_a_line(report):
     """It shows neither documents nor the values of single lists."""
     assert repr(report) == "Report(n_lists=30, n_without_relevant=0)"
-    assert repr(LISTS[1]) == "LabelledList(query='nothing to find', grades=[0.0, 0.0])"
+    assert repr(LISTS[1]) == "LabelledList(query='nothing to find', grades=[0.0, 0.0], id=None)"
 
 
 def test_json_has_every_figure(report):

@@ -9,6 +9,7 @@ import pytest
 
 from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.evaluate import LabelledList, load_lists
+from cohere_rerank.files import FileError
 
 SECRET = "a document that must not be seen"
 LINE = {"query": "q", "documents": [SECRET, "b", {"title": "c"}]}
@@ -67,7 +68,7 @@ def test_an_empty_file_has_no_lists(write):
         (b'{"query": "\xff\xfe"}', "not UTF-8: byte 0xff at column 12"),
         ('{"query": ' + "[" * 100_000, "not JSON"),
         ('{"query": "q", "documents": ["a"], "grades": [1' + "0" * 5000 + "]}", "line 3"),
-        ([SECRET], "must be an object, got list"),
+        ([SECRET], "must be an object with query and documents, got a list"),
         ({"documents": [SECRET], "relevant": [0]}, "must have query"),
         ({"query": " ", "documents": [SECRET], "relevant": [0]}, "query must be a string that is not blank"),
         ({"query": "q", "documents": SECRET, "relevant": [0]}, "documents"),
@@ -82,8 +83,8 @@ def test_an_empty_file_has_no_lists(write):
         ({**LINE, "relevant": [SECRET]}, "from 0 to 2, got str"),
         ({**LINE, "grades": SECRET}, "grades must be a list, got str"),
         ({**LINE, "grades": [1, 0]}, "3 documents and 2 grades"),
-        ({**LINE, "grades": [1, SECRET, 0]}, "index 1 must be a number from 0 to 1000000, got str"),
-        ({**LINE, "grades": [1, -0.5, 0]}, "got -0.5"),
+        ({**LINE, "grades": [1, SECRET, 0]}, "index 1 must be a number from -1000000 to 1000000, got str"),
+        ({**LINE, "grades": [1, -2e6, 0]}, "got -2000000.0"),
         ({**LINE, "grades": [1, 0, float("nan")]}, "not JSON: expected value"),
         ({**LINE, "grades": [1, 0, float("inf")]}, "not JSON: expected value"),
     ],
@@ -101,9 +102,9 @@ def test_the_error_of_a_bad_line_names_the_line_and_shows_no_document(write, lin
     assert caught.value.__suppress_context__
 
 
-def test_a_missing_file_is_an_os_error(tmp_path):
-    """A missing file raises the usual OSError."""
-    with pytest.raises(FileNotFoundError):
+def test_a_missing_file_is_a_file_error(tmp_path):
+    """The message names the file."""
+    with pytest.raises(FileError, match=r"none\.jsonl: no such file"):
         load_lists(tmp_path / "none.jsonl")
 
 
@@ -128,7 +129,7 @@ def test_a_list_copies_its_arguments():
         (("q", ["a"], None), "grades must be a list"),
         (("q", ["a"], "1"), "grades must be a list"),
         (("q", ["a"], [True]), "got bool"),
-        (("q", ["a"], [10**400]), "from 0 to 1000000"),
+        (("q", ["a"], [10**400]), "from -1000000 to 1000000"),
         (("q", ["a"], [1j]), "got complex"),
     ],
     ids=str,
@@ -137,3 +138,32 @@ def test_an_invalid_list_is_rejected(arguments, problem):
     """The constructor raises the error, not a later evaluation."""
     with pytest.raises(InvalidRequestError, match=problem):
         LabelledList(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("values", "grades"),
+    [
+        ([[0, 1, 0, 0], [1, 0, 0, 0]], [[0, 1, 0, 0], [1, 0, 0, 0]]),
+        ([[False, True, False, True]], [[0, 1, 0, 1]]),
+        ([[1], [2, 0]], [[0, 1, 0, 0], [1, 0, 1, 0]]),
+        ([["d2"], []], [[0, 0, 1, 0], [0, 0, 0, 0]]),
+    ],
+)
+def test_relevant_is_a_mask_or_has_indices_or_ids(write, values, grades):
+    """Four zeros and ones for four documents cannot be indices."""
+    documents = [{"id": f"d{number}", "text": "t"} for number in range(4)]
+    lists = load_lists(write(*({"query": "q", "documents": documents, "relevant": value} for value in values)))
+    assert [item.grades for item in lists] == grades
+
+
+def test_two_documents_are_ambiguous_unless_another_row_decides(write):
+    """[0, 1] may mean both documents or the second one. The message asks for grades."""
+    two, four = {"query": "q", "documents": ["a", "b"]}, {"query": "q", "documents": ["a", "b", "c", "d"]}
+    with pytest.raises(InvalidRequestError, match=r"relevant is \[0, 1\]: is it a 0 or 1 .* Write grades"):
+        load_lists(write({**two, "relevant": [0, 1]}))
+    mask = load_lists(write({**two, "relevant": [0, 1]}, {**four, "relevant": [0, 1, 0, 1]}))
+    assert mask[0].grades == [0, 1]
+    indices = load_lists(write({**two, "relevant": [0, 1]}, {**four, "relevant": [3]}))
+    assert indices[0].grades == [1, 1]
+    with pytest.raises(InvalidRequestError, match="use one form"):
+        load_lists(write({**four, "relevant": [3]}, {**four, "relevant": [0, 1, 0, 1]}))

@@ -332,7 +332,7 @@ def test_several_files_and_folders_are_one_input(tmp_path):
     (folder / ".part-00000.crc").write_bytes(b"\0")
     (tmp_path / "more.csv").write_text('query,documents\nq2,"[""a""]"\n')
     rows = list(read_rows([folder, tmp_path / "more.csv"]))
-    assert rows == [{"query": f"q{number}", "documents": ["a"]} for number in range(3)]
+    assert rows == [{"id": number + 1, "query": f"q{number}", "documents": ["a"]} for number in range(3)]
 
 
 def test_a_broken_pair_refuses_the_input(tmp_path):
