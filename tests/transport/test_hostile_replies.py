@@ -18,6 +18,7 @@ MAX_LAG_S = 0.3  # of CPU time between two turns of the event loop
 
 CHILD = """
 import asyncio, json, sys, time
+import cohere_rerank._transport.errors  # loads httpx, as the first failure would
 from cohere_rerank import AsyncClientV2, ClientV2, errors
 
 kind, url, n_attacks = sys.argv[1:]
@@ -107,6 +108,9 @@ REPLIES = {
     "results without end": endless(LENGTH % (200, 250 * MIB), b'{"index":0,"relevance_score":0.5},' * 2000),
     "results without end, chunked": endless(CHUNKED % 200, b"10000\r\n" + b"[" * BLOCK + b"\r\n"),
     "chunks of one byte": endless(CHUNKED % 200, b"1\r\n[\r\n" * 10_000),
+    "chunks of one byte with extensions": endless(CHUNKED % 200, b"1;a\r\n[\r\n" * 10_000),
+    "a head without end": endless(b"HTTP/1.1 200 OK\r\n", b"x-a: 1\r\n" * 8000),
+    "a line without end": endless(CHUNKED % 200, b"1" * BLOCK),
     "informational replies": endless(b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 3000),
     "an error without end": endless(LENGTH % (503, 250 * MIB), b"x" * BLOCK),
     "an error of lists": whole(400, filled(b"[", b"[]", b"]")),
@@ -128,18 +132,35 @@ REPLIES = {
 READABLE = ("lists in an unknown field", "many names", "wrong warnings")
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
-@pytest.mark.parametrize("kind", ["sync", "async"])
-def test_a_hostile_reply_costs_little(server, kind):
-    """At most 40 MB in all and a second of CPU time each, measured in a process of its own."""
-    server.script(server.default, *REPLIES.values())
-    command = [sys.executable, "-c", CHILD, kind, server.url, str(len(REPLIES))]
+def attack(server, kind, replies):
+    """Let a process of its own read these replies. Return what it made of each, and what each cost."""
+    server.script(server.default, *replies.values())
+    command = [sys.executable, "-c", CHILD, kind, server.url, str(len(replies))]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert run.returncode == 0, run.stderr
-    outcomes = dict(zip(REPLIES, map(json.loads, run.stdout.splitlines()), strict=True))
+    outcomes = dict(zip(replies, map(json.loads, run.stdout.splitlines()), strict=True))
     sys.stdout.write("".join(f"{name}: {outcome}\n" for name, outcome in outcomes.items()))
     for name, (error, n_bytes, cpu_s, lag_s) in outcomes.items():
         assert n_bytes < MAX_MEMORY, name
         assert lag_s < MAX_LAG_S, name
         assert cpu_s < MAX_CPU_S, name
         assert (error is None) == (name in READABLE), name
+
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="the peak is read from /proc")
+
+
+@needs_proc
+@pytest.mark.parametrize("kind", ["sync", "async"])
+def test_a_hostile_reply_costs_little(server, kind):
+    """At most 40 MB in all and a second of CPU time each, measured in a process of its own."""
+    attack(server, kind, REPLIES)
+
+
+@needs_proc
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("name", REPLIES)
+def test_each_hostile_reply_alone_costs_little(server, kind, name):
+    """In a process of its own, so that no reply profits from the memory that another one has left."""
+    attack(server, kind, {name: REPLIES[name]})
