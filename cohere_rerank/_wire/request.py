@@ -70,7 +70,7 @@ _ADVICE = {  # for arguments of other rerank APIs
     **dict.fromkeys(("docs", "passages", "texts"), "documents"),
     **dict.fromkeys(("max_chunks_per_doc", "max_length", "truncate"), "max_tokens_per_doc"),
     **dict.fromkeys(("score_threshold", "threshold"), "min_score"),
-    **dict.fromkeys(("extra_body", "extra_headers", "extra_query"), "request_options"),
+    **dict.fromkeys(("extra_body", "extra_headers", "extra_query", "max_retries", "timeout"), "request_options"),
 }
 
 

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     from .faults import FaultServer
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep pytest from compiling this package for assertions, as it does with the packages of all plugins.
+
+    It has none to rewrite. The compilation takes time, and on Python 3.11 it fails where threads import modules at the
+    same moment (python/cpython#106905). pytest has no public way to say this.
+    """
+    hook = getattr(config.pluginmanager, "rewrite_hook", None)
+    marked = getattr(hook, "_must_rewrite", None)
+    if isinstance(marked, set):
+        marked.discard("cohere_rerank")
+
+
 @pytest.fixture
 def local_cohere() -> Iterator[ClientV2]:
     """A client of the local engine: real rankings, without a key and without a network."""

@@ -138,7 +138,12 @@ def test_the_callers_objects_are_not_changed(server, clock, make_either):
 
 @pytest.mark.parametrize(
     ("name", "advice"),
-    [("top_k", "Use top_n"), ("max_chunks_per_doc", "Use max_tokens_per_doc"), ("threshold", "Use min_score")],
+    [
+        ("top_k", "Use top_n"),
+        ("max_chunks_per_doc", "Use max_tokens_per_doc"),
+        ("threshold", "Use min_score"),
+        ("timeout", "Use request_options"),
+    ],
 )
 def test_arguments_of_other_apis_get_advice(make_either, name, advice):
     """A TypeError, as for any unknown argument, with the name that this client has for it."""

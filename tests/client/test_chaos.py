@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import json
-import pkgutil
 import random
 import socket
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-import cohere_rerank
 from cohere_rerank import AsyncClientV2, ClientV2, CohereRerankError, RetryPolicy
 from tests.fake_server import (
     Server,
@@ -182,14 +178,7 @@ PORTS = ("accepts nothing", "reads nothing", "drips TLS", "reads no TLS")
 
 @pytest.fixture(scope="module")
 def addresses():
-    """The address of each behaviour.
-
-    The modules that calls need are imported first: pytest compiles each one for its assertions, which Python 3.11
-    cannot do in several threads at once (python/cpython#106905).
-    """
-    for folder in ("_transport", "_wire"):
-        for module in pkgutil.iter_modules([str(Path(cohere_rerank.__file__).parent / folder)]):
-            importlib.import_module(f"cohere_rerank.{folder}.{module.name}")
+    """The address of each behaviour."""
     with HostileServer() as server, ExitStack() as stack:
         found = {name: f"{server.url}/{name.replace(' ', '%20')}" for name in BEHAVIOURS}
         found["speaks no TLS"] = server.url.replace("http://", "https://")

@@ -9,10 +9,10 @@ from contextvars import ContextVar
 
 import pytest
 
-from cohere_rerank import AsyncClientV2, RateLimit
+from cohere_rerank import AsyncClientV2, Hedge, RateLimit
 from cohere_rerank.jobs import run_job, run_job_async
 from tests.adapters import is_async
-from tests.fake_server import error
+from tests.fake_server import error, hang
 
 TRACE = ContextVar("trace", default="none")
 ROW = {"query": "q", "documents": ["a", "b", "c"]}
@@ -52,6 +52,17 @@ def test_a_context_variable_reaches_each_request(make_either, note, seen, kind):
     else:
         list(adapter.client.rerank_many([ROW] * 3, model="m"))
     assert seen == ["of the caller"] * 3
+
+
+def test_a_context_variable_reaches_a_second_request(server, make_either, note, seen):
+    """That of a late request, which ``hedge=`` sends in a thread or task of its own."""
+    client = make_either(note, hedge=Hedge(max_extra=0.5, min_samples=4))
+    for _ in range(4):
+        client.rerank(model="m", **ROW)
+    server.script(hang())
+    client.rerank(model="m", **ROW)
+    assert len(server.requests) == 6
+    assert seen == ["of the caller"] * 6
 
 
 @pytest.mark.parametrize("way", ["fallback", "scorer"])

@@ -112,6 +112,17 @@ def test_a_suite_without_the_fixtures_loads_almost_nothing(is_installed, tmp_pat
     assert loaded.endswith(f"LOADED [] {mine}")
 
 
+def test_the_package_is_not_compiled_for_assertions(is_installed, tmp_path):
+    """pytest does that with the packages of plugins. It takes time, and fails where threads import at the same time."""
+    (tmp_path / "test_it.py").write_text(
+        "import cohere_rerank.client\n\ndef test_it():\n"
+        "    assert 'Rewriting' not in type(cohere_rerank.client.__loader__).__name__\n",
+        encoding="utf-8",
+    )
+    done = run_pytest(tmp_path)
+    assert "1 passed" in done.stdout, done.stdout
+
+
 def test_the_plugin_can_be_disabled(is_installed, tmp_path):
     """With `-p no:cohere_rerank` the fixtures do not exist, and other tests run."""
     (tmp_path / "test_it.py").write_text(
