@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._validators import describe, describe_address
 from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
@@ -60,7 +61,7 @@ def checked_rerank_url(url: Any) -> str:
     base, mark, query = url.partition("?")
     if url.startswith(LOCAL_SCHEME) or not query.isprintable() or set(query) & {" ", "#"}:
         raise InvalidRequestError(
-            f"rerank_url must look like https://host/path, with a query if needed, got {_without_userinfo(base)!r}"
+            f"rerank_url must look like https://host/path, with a query if needed, got {_shown(base)}"
         )
     return checked_base_url(base, "rerank_url") + mark + query
 
@@ -68,7 +69,7 @@ def checked_rerank_url(url: Any) -> str:
 def checked_base_url(url: Any, name: str = "base_url") -> str:
     """Check the base of an address, and return it. *name* is the setting that errors name."""
     if not isinstance(url, str):
-        raise InvalidRequestError(f"{name} must be a string, got {type(url).__name__}")
+        raise InvalidRequestError(f"{name} must be a string, got {describe(url)}; pass a URL such as 'https://host'")
     if url.startswith(LOCAL_SCHEME):
         return url
     scheme, _, rest = url.partition("://")
@@ -76,8 +77,7 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
     has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])
     if not has_shape or not url.isprintable() or " " in url:
         raise InvalidRequestError(
-            f"{name} must look like https://host, https://host/prefix or local:, got {_without_userinfo(url)!r}"
-            f"{_suggestion(url)}"
+            f"{name} must look like https://host, https://host/prefix or local:, got {_shown(url)}{_suggestion(url)}"
         )
     if "@" in host:
         raise InvalidRequestError(
@@ -98,7 +98,7 @@ def checked_proxy(url: Any) -> str:
     """Check the address of a proxy, and return it. Errors do not show its user name and password."""
     if not isinstance(url, str):
         raise InvalidRequestError(
-            f"proxy must be a URL as a string, such as 'http://user:password@host:3128', got {type(url).__name__}"
+            f"proxy must be a URL as a string, such as 'http://user:password@host:3128', got {describe(url)}"
         )
     scheme, _, rest = url.partition("://")
     host = rest.removesuffix("/").rpartition("@")[2]
@@ -106,7 +106,7 @@ def checked_proxy(url: Any) -> str:
     if not is_valid or not url.isprintable() or host.startswith(":"):
         raise InvalidRequestError(
             f"proxy must look like scheme://host:port with one of the schemes {', '.join(_PROXY_SCHEMES)}, "
-            f"got {shown_proxy(url)!r}"
+            f"got {_shown(url)}"
         )
     return url
 
@@ -136,3 +136,7 @@ def _is_port(host: str) -> bool:
 def _without_userinfo(url: str) -> str:
     head, at, tail = url.rpartition("@")
     return f"…@{tail}" if at else head + tail
+
+
+def _shown(url: str) -> str:
+    return describe_address(_without_userinfo(url))

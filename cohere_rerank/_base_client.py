@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ._counters import UsageCounters
 from ._settings import Config, checked_key
+from ._validators import describe
 from .errors import InvalidRequestError
 
 TYPE_CHECKING = False
@@ -261,7 +262,7 @@ class BaseClient:
         kind, closes = self._httpx_kind
         if client is None or (hasattr(client, "build_request") and hasattr(client, closes)):
             return client
-        raise InvalidRequestError(f"httpx_client must be an {kind}, got {type(client).__name__}")
+        raise InvalidRequestError(f"httpx_client must be an {kind}, got {describe(client)}")
 
     def with_options(self, **options: Unpack[ClientOptions]) -> Self:
         """Return a copy with some settings changed. It shares the connections and the retry budget of this client.

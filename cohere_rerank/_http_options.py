@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cohere_rerank._validators import header_value
+from cohere_rerank._validators import describe, header_value
 from cohere_rerank.errors import InvalidRequestError
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ def option_mapping(option: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not hasattr(value, "items") or not all(isinstance(key, str) for key in value):
-        raise InvalidRequestError(f"{option} must be a mapping from names to values, got {type(value).__name__}")
+        raise InvalidRequestError(f"{option} must be a mapping from names to values, got {describe(value)}")
     return {key: item for key, item in value.items() if item is not None}
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._error_bodies import is_busy
+from ._validators import describe, flag, needed_number, needed_whole_number
 from ._wire.contract import FIRST_SERVER_ERROR, TOO_MANY_REQUESTS, is_request_id
 from .errors import (
     ApiError,
@@ -77,15 +78,15 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         for name in ("max_retries", "budget"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
-                raise InvalidRequestError(f"{name} must be a whole number, at least 0, got {value!r}")
+            object.__setattr__(self, name, needed_whole_number(name, getattr(self, name), 0))  # frozen
         for name in ("wait_initial_s", "wait_max_s", "rate_limit_window_s", "jitter"):
-            value, most = getattr(self, name), 1 if name == "jitter" else math.inf
-            if value is None and name == "rate_limit_window_s":
-                continue
-            if not isinstance(value, (int, float)) or not 0 <= value <= most:
-                raise InvalidRequestError(f"{name} must be a number between 0 and {most}, got {value!r}")
+            value = getattr(self, name)
+            if value is not None or name != "rate_limit_window_s":
+                needed_number(name, value, 0, 1 if name == "jitter" else math.inf)
+        for name in ("retry_statuses", "no_retry_statuses"):
+            object.__setattr__(self, name, _checked_statuses(name, getattr(self, name)))
+        if flag("remote_protocol_errors", self.remote_protocol_errors) is None:
+            raise InvalidRequestError("remote_protocol_errors must be True or False, got None")
 
     def should_retry(self, error: BaseException) -> bool:
         """Return whether a retry may help after this failure."""
@@ -133,6 +134,14 @@ class RetryPolicy:
         n_growing = min(n_retries, 60)  # after that many doublings each wait is wait_max_s
         growing = (self.wait_initial_s * 2.0**n * (1 + self.jitter) for n in range(n_growing))
         return sum(min(wait_s, self.wait_max_s) for wait_s in growing) + (n_retries - n_growing) * self.wait_max_s
+
+
+def _checked_statuses(name: str, statuses: Any) -> frozenset[int]:
+    if not hasattr(statuses, "__iter__") or isinstance(statuses, (str, bytes, type)):
+        raise InvalidRequestError(
+            f"{name} must be a set of HTTP statuses such as {{429, 503}}, got {describe(statuses)}"
+        )
+    return frozenset(needed_whole_number(name, status, 100, 599) for status in statuses)
 
 
 class RetryBudget:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url, checked_proxy, checked_rerank_url
-from ._validators import header_value, seconds, whole_number
+from ._validators import choice, describe, describe_address, flag, header_value, seconds, text, whole_number
 from ._wire.contract import MAX_DOCUMENTS
 from .errors import InvalidRequestError, MissingApiKeyError
 
@@ -134,11 +134,7 @@ class Config:
         on_event: OnEvent | None = None,
     ) -> None:
         self.rerank_url: str | None = None if rerank_url is None else checked_rerank_url(rerank_url)
-        variable = None if base_url else os.environ.get("CO_API_URL")
-        self.base_url = self.rerank_url or checked_base_url(
-            base_url or variable or getattr(environment, "value", environment) or PRODUCTION_URL,
-            "the environment variable CO_API_URL" if variable else "base_url",
-        )
+        self.base_url = self.rerank_url or _base_url(base_url, getattr(environment, "value", environment))
         self.headers: Mapping[str, str] | None = _checked_headers(headers)
         self.params: Mapping[str, Any] | None = _checked_params(params)
         self.proxy = None if proxy is None else checked_proxy(proxy)
@@ -146,7 +142,9 @@ class Config:
         self.api_key: Secret | SecretList | None = (
             api_key if isinstance(api_key, (Secret, SecretList)) else _find_key(api_key, self.needs_key)
         )
-        self.client_name = None if client_name is None else header_value("client_name", client_name)
+        self.client_name = (
+            None if client_name is None else header_value("client_name", text("client_name", client_name))
+        )
         self.timeout = seconds("timeout", timeout)
         self.connect_timeout = seconds("connect_timeout", connect_timeout)
         self.deadline = seconds("deadline", deadline)
@@ -156,9 +154,7 @@ class Config:
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
         self.max_request_bytes = whole_number("max_request_bytes", max_request_bytes, 1)
-        if pointwise is not None and not isinstance(pointwise, bool):
-            raise InvalidRequestError(f"pointwise must be True or False, got {type(pointwise).__name__}")
-        self.pointwise = pointwise
+        self.pointwise = flag("pointwise", pointwise)
         self.circuit_breaker: CircuitBreaker | None = _checked_breaker(circuit_breaker)
         self.hedge: Hedge | None = _checked_hedge(hedge)
         self.max_connections = whole_number("max_connections", max_connections, 1) or 100
@@ -166,7 +162,7 @@ class Config:
         self.fallback: Fallback | None = _checked_fallback(fallback)
         if scorer is not None and not self.is_local:
             raise InvalidRequestError("scorer= answers on base_url='local:' only; for outages of the API use fallback=")
-        self.scorer = scorer
+        self.scorer = _checked_scorer(scorer)
         self.limit: Limit | None = _checked_limit(limit)
         if isinstance(self.api_key, SecretList) and getattr(limit, "store", None) is not None:
             raise InvalidRequestError(
@@ -174,15 +170,11 @@ class Config:
                 "keys; use one client with a store of its own for each key"
             )
         self.cache: ScoreCache | None = _checked_cache(cache)
-        self.tag: str | None = _checked_tag(tag)
-        self.dialect: DialectName | None = _checked_dialect(dialect)
-        if strict is not None and not isinstance(strict, bool):
-            raise InvalidRequestError(f"strict must be True or False, got {type(strict).__name__}")
-        self.strict = strict
-        if score_scale not in (None, "unit", "logit"):
-            raise InvalidRequestError(f"score_scale must be 'unit' or 'logit', got {score_scale!r:.50}")
-        self.score_scale: ScoreScale | None = score_scale
-        self.clock = clock
+        self.tag = text("tag", tag)
+        self.dialect: DialectName | None = choice("dialect", dialect, _DIALECTS)  # type: ignore[assignment]
+        self.strict = flag("strict", strict)
+        self.score_scale: ScoreScale | None = choice("score_scale", score_scale, ("unit", "logit"))  # type: ignore[assignment]
+        self.clock: Clock | None = _checked_clock(clock)
         self.on_event: OnEvent | None = _checked_on_event(on_event)
 
     def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float:
@@ -251,6 +243,19 @@ class Config:
         if self.api_key is None and not has_auth(self.headers):
             key = key_from_environment()
             self.api_key = None if key is None else Secret(key)
+
+
+def _base_url(base_url: Any, environment: Any) -> str:
+    """Return the base of the address: the argument, CO_API_URL, or *environment*. An empty string counts as None."""
+    candidates = (
+        ("base_url", base_url),
+        ("the environment variable CO_API_URL", os.environ.get("CO_API_URL")),
+        ("environment", environment),
+    )
+    for name, url in candidates:
+        if url is not None and url != "":
+            return checked_base_url(url, name)
+    return PRODUCTION_URL
 
 
 def _find_key(api_key: Any, needs_key: bool) -> Secret | SecretList | None:
@@ -326,12 +331,12 @@ def _checked_verify(verify: Any) -> Any:
     if not isinstance(verify, (str, os.PathLike)):
         raise InvalidRequestError(
             f"verify must be True, False, an ssl.SSLContext, or the path of a file or folder with certificates of "
-            f"authorities, got {type(verify).__name__}"
+            f"authorities, got {describe(verify)}"
         )
     path = os.fspath(verify)
     if not os.path.exists(path):  # noqa: PTH110 - pathlib is too heavy for a constructor
         raise InvalidRequestError(
-            f"verify names {path!r}, which does not exist; pass the path of a PEM file or a folder"
+            f"verify names {describe_address(path)}, which does not exist; pass the path of a PEM file or a folder"
         )
     return path
 
@@ -355,10 +360,27 @@ def _check_picklable(config: Config) -> None:
         raise TypeError("a client with an ssl.SSLContext in verify= cannot be pickled; pass the path of a PEM file")
 
 
+def _checked_clock(clock: Any) -> Any:
+    methods = ("monotonic", "time", "sleep", "async_sleep")
+    if clock is None or all(hasattr(clock, name) for name in methods):
+        return clock
+    raise InvalidRequestError(f"clock must have the methods {', '.join(methods)}, got {describe(clock)}")
+
+
+def _checked_scorer(scorer: Any) -> Any:
+    if scorer is None or callable(scorer) or hasattr(scorer, "score"):
+        return scorer
+    raise InvalidRequestError(
+        f"scorer must be a function of (query, documents) or an object with a method score, got {describe(scorer)}"
+    )
+
+
 def _checked_policy(policy: Any) -> Any:
     if policy is None or hasattr(policy, "max_retries"):
         return policy
-    raise InvalidRequestError(f"retry_policy must be a RetryPolicy, got {type(policy).__name__}")
+    raise InvalidRequestError(
+        f"retry_policy must be a RetryPolicy, got {describe(policy)}; pass RetryPolicy(max_retries=...)"
+    )
 
 
 def _checked_fallback(fallback: Any) -> Any:
@@ -375,17 +397,16 @@ def _checked_fallback_member(member: Any) -> Any:
     is_known = isinstance(member, str) and member in FALLBACK_NAMES
     if is_known or callable(member) or hasattr(member, "score") or hasattr(member, "_calls"):
         return member
-    shown = repr(member) if isinstance(member, str) else type(member).__name__
     raise InvalidRequestError(
         f"fallback must be 'local', 'keep-order', a client, a scorer, a function of (query, documents), or a list of "
-        f"these, got {shown}"
+        f"these, got {describe(member)}"
     )
 
 
 def _checked_on_event(function: Any) -> Any:
     if function is None or (callable(function) and not _is_async(function)):
         return function
-    what = "an async function" if callable(function) else type(function).__name__
+    what = "an async function" if callable(function) else describe(function)
     raise InvalidRequestError(f"on_event must be a function of one event, got {what}")
 
 
@@ -399,39 +420,26 @@ def _is_async(function: Any) -> bool:
 def _checked_limit(limit: Any) -> Any:
     if limit is None or (isinstance(limit, str) and limit in LIMIT_PRESETS) or hasattr(limit, "period_s"):
         return limit
-    shown = repr(limit) if isinstance(limit, (str, int, float)) else type(limit).__name__
-    raise InvalidRequestError(f"limit must be a RateLimit or one of {', '.join(map(repr, LIMIT_PRESETS))}, got {shown}")
+    raise InvalidRequestError(
+        f"limit must be a RateLimit or one of {', '.join(map(repr, LIMIT_PRESETS))}, got {describe(limit)}"
+    )
 
 
 def _checked_breaker(breaker: Any) -> Any:
     if breaker is None or hasattr(breaker, "max_open_s"):
         return breaker
     raise InvalidRequestError(
-        f"circuit_breaker must be a CircuitBreaker, got {type(breaker).__name__}; "
-        "pass CircuitBreaker() for the defaults"
+        f"circuit_breaker must be a CircuitBreaker, got {describe(breaker)}; pass CircuitBreaker() for the defaults"
     )
 
 
 def _checked_hedge(hedge: Any) -> Any:
     if hedge is None or hasattr(hedge, "max_extra"):
         return hedge
-    raise InvalidRequestError(f"hedge must be a Hedge, got {type(hedge).__name__}; pass Hedge() for the defaults")
+    raise InvalidRequestError(f"hedge must be a Hedge, got {describe(hedge)}; pass Hedge() for the defaults")
 
 
 def _checked_cache(cache: Any) -> Any:
     if cache is None or hasattr(cache, "max_entries"):
         return cache
-    raise InvalidRequestError(f"cache must be a ScoreCache, got {type(cache).__name__}")
-
-
-def _checked_dialect(dialect: Any) -> Any:
-    if dialect is None or (isinstance(dialect, str) and dialect in _DIALECTS):
-        return dialect
-    shown = repr(dialect) if isinstance(dialect, str) else type(dialect).__name__
-    raise InvalidRequestError(f"dialect must be one of {', '.join(map(repr, _DIALECTS))}, got {shown}")
-
-
-def _checked_tag(tag: Any) -> Any:
-    if tag is None or isinstance(tag, str):
-        return tag
-    raise InvalidRequestError(f"tag must be a string, got {type(tag).__name__}")
+    raise InvalidRequestError(f"cache must be a ScoreCache, got {describe(cache)}; pass ScoreCache() for the defaults")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cohere_rerank._validators import choice
 from cohere_rerank.errors import InvalidRequestError
 
 TYPE_CHECKING = False
@@ -17,7 +18,7 @@ def to_texts(
     documents: Iterable[object],
     rank_fields: Sequence[str] | None = None,
     text: str | Callable[[Any], str] | None = None,
-    on_empty: str = "error",
+    on_empty: str | None = None,
 ) -> tuple[list[object], list[str]]:
     """Read the documents once and return the text of each.
 
@@ -43,8 +44,7 @@ def to_texts(
         _check_rank_fields(rank_fields)
     if text is not None:
         _check_text(text, rank_fields)
-    if on_empty not in EMPTY_CHOICES:
-        raise InvalidRequestError(f"on_empty must be 'error' or 'skip', got {on_empty!r}")
+    on_empty = choice("on_empty", on_empty, EMPTY_CHOICES) or "error"
     if set(map(type, items)) <= {str}:
         texts: list[str] = items[:]  # type: ignore[assignment]  # every item is a str
     else:

@@ -6,7 +6,7 @@ The contract is Cohere's ``POST /v2/rerank`` (API reference, and the OpenAPI fil
 from __future__ import annotations
 
 from cohere_rerank._http_options import checked_headers, option_mapping, query_pairs
-from cohere_rerank._validators import number, seconds, whole_number
+from cohere_rerank._validators import describe, flag, number, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 from .call import INTERACTIVE, MAX_CONCURRENT_PARTS, Call
@@ -137,7 +137,9 @@ def _set_retries(call: Call, options: Mapping[str, Any]) -> None:
         timeout = options.get("timeout")
         call.timeout_s = seconds("timeout", options.get("timeout_in_seconds") if timeout is None else timeout)
         call.max_retries = whole_number("max_retries", options.get("max_retries"), 0)
-        call.retry_remote_protocol_errors = options.get("retry_remote_protocol_errors") is not False
+        call.retry_remote_protocol_errors = (
+            flag("retry_remote_protocol_errors", options.get("retry_remote_protocol_errors")) is not False
+        )
 
 
 def _set_sizes(call: Call, defaults: CallDefaults, max_documents: Any) -> None:
@@ -186,8 +188,7 @@ def _additional(options: Mapping[str, Any], what: str) -> dict[str, Any]:
 
 def _set_documents(call: Call, documents: Any, arguments: Mapping[str, Any]) -> None:
     """Read the documents once. Those without content are left out if the call says so."""
-    on_empty = arguments.get("on_empty") or "error"
-    items, texts = to_texts(documents, arguments.get("rank_fields"), arguments.get("text"), on_empty)
+    items, texts = to_texts(documents, arguments.get("rank_fields"), arguments.get("text"), arguments.get("on_empty"))
     call.indices = None
     if "" in texts:
         call.indices = [index for index, text in enumerate(texts) if text]
@@ -211,9 +212,9 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
 
 def _checked_text(name: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidRequestError(f"{name} must be a string, got {type(value).__name__}")
+        raise InvalidRequestError(f"{name} must be a string, got {describe(value)}")
     if not value.strip():
-        raise InvalidRequestError(f"{name} must not be empty or only white space")
+        raise InvalidRequestError(f"{name} must not be empty or only white space, got {describe(value)}")
     return value
 
 
@@ -221,7 +222,7 @@ def _checked_options(options: Any) -> Mapping[str, Any]:
     if options is None:
         return {}
     if not hasattr(options, "get") or not hasattr(options, "keys"):
-        raise InvalidRequestError(f"request_options must be a mapping, got {type(options).__name__}")
+        raise InvalidRequestError(f"request_options must be a mapping, got {describe(options)}")
     unknown = sorted(str(key) for key in options.keys() - REQUEST_OPTIONS)
     if unknown:
         raise InvalidRequestError(
@@ -238,7 +239,7 @@ def _checked_spans(spans: Any) -> dict[str, Any]:
     if not isinstance(mode, str):
         raise InvalidRequestError(
             "relevant_spans must be RerankRelevantSpans or a mapping with a mode of 'enabled' or 'disabled', "
-            f"got {type(spans).__name__} without one"
+            f"got {describe(spans)} without one"
         )
     threshold = number("relevant_spans.threshold", given.get("threshold"))
     if threshold in (float("inf"), float("-inf")):

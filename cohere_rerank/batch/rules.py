@@ -9,7 +9,7 @@ from reprlib import Repr
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._progress import progress_bar
-from cohere_rerank._validators import whole_number
+from cohere_rerank._validators import choice, describe, flag, needed_whole_number
 from cohere_rerank._wire.documents import rows_of_table
 from cohere_rerank.errors import (
     ClientClosedError,
@@ -88,22 +88,22 @@ class BatchRules:
         common: Mapping[str, Any],
     ) -> None:
         if isinstance(requests, (str, bytes, Mapping)):
-            raise InvalidRequestError(f"requests must be an iterable of mappings, got {type(requests).__name__}")
+            raise InvalidRequestError(f"requests must be an iterable of mappings, got {describe(requests)}")
         if (rows := rows_of_table(requests)) is not None:  # iterating over a table yields its columns
             raise InvalidRequestError(
                 f"requests must be an iterable of mappings, got {type(requests).__name__}; pass requests.{rows}"
             )
-        n_workers = whole_number("concurrency", concurrency, 1)
-        if n_workers is None:
-            raise InvalidRequestError("concurrency must be a whole number, at least 1, got None")
-        if on_error not in ("return", "raise"):
-            raise InvalidRequestError(f"on_error must be 'return' or 'raise', got {_short.repr(on_error)}")
+        n_workers = needed_whole_number("concurrency", concurrency, 1)
+        if choice("on_error", on_error, ("return", "raise")) is None:
+            raise InvalidRequestError("on_error must be 'return' or 'raise', got None")
+        if flag("ordered", ordered) is None:
+            raise InvalidRequestError("ordered must be True or False, got None")
         if not (progress is None or isinstance(progress, bool) or callable(progress)):
-            raise InvalidRequestError(f"progress must be a bool or a function, got {type(progress).__name__}")
+            raise InvalidRequestError(f"progress must be True, False or a function, got {describe(progress)}")
         check_names(common)
         self.concurrency = n_workers
         self.max_outstanding = _OUTSTANDING_PER_WORKER * n_workers
-        self.ordered = bool(ordered)
+        self.ordered = ordered
         self.raises = on_error == "raise"
         self.n_total = len(requests) if hasattr(requests, "__len__") else None
         self.progress = progress
@@ -120,7 +120,7 @@ class BatchRules:
 
     def _arguments(self, row: object) -> dict[str, Any]:
         if not isinstance(row, Mapping):
-            raise InvalidRequestError(f"a request must be a mapping of rerank's arguments, got {type(row).__name__}")
+            raise InvalidRequestError(f"a request must be a mapping of rerank's arguments, got {describe(row)}")
         own = {name: value for name, value in row.items() if value is not None and name != "id"}
         if not own.keys() <= ARGUMENTS:
             check_names(own)
@@ -226,7 +226,7 @@ def iterator(requests: Any) -> Any:
     try:
         return requests.__aiter__() if hasattr(requests, "__aiter__") else iter(requests)
     except TypeError:
-        raise InvalidRequestError(f"requests must be an iterable of mappings, got {type(requests).__name__}") from None
+        raise InvalidRequestError(f"requests must be an iterable of mappings, got {describe(requests)}") from None
 
 
 def check_names(arguments: Mapping[str, Any]) -> None:

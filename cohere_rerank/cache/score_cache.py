@@ -6,7 +6,7 @@ import math
 import os
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._validators import seconds, whole_number
+from cohere_rerank._validators import describe, needed_whole_number, seconds
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -43,11 +43,8 @@ class ScoreCache:
         path: str | os.PathLike[str] | None = None,
         ttl_s: float | None = None,
     ) -> None:
-        n_entries = whole_number("max_entries", max_entries, 1)
-        if n_entries is None:
-            raise InvalidRequestError("max_entries must be a whole number, at least 1, got None")
-        self.max_entries = n_entries
-        self.path = None if path is None else os.fspath(path)
+        self.max_entries = needed_whole_number("max_entries", max_entries, 1)
+        self.path = None if path is None else _checked_path(path)
         self.ttl_s = seconds("ttl_s", ttl_s)
         self._store = self._new_store()
         self._in_flight: dict[bytes, object] = {}
@@ -89,3 +86,9 @@ class ScoreCache:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(**state)  # type: ignore[misc]
+
+
+def _checked_path(path: Any) -> str:
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(name := os.fspath(path), str) or not name:
+        raise InvalidRequestError(f"path must be the name of a file, got {describe(path)}; pass None for no file")
+    return name

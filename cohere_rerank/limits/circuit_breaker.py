@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from cohere_rerank._validators import seconds, whole_number
+from cohere_rerank._validators import needed_whole_number, seconds
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:
@@ -46,13 +46,13 @@ class CircuitBreaker:
 
     def __post_init__(self) -> None:
         values = {
-            "max_failures": whole_number("max_failures", self.max_failures, 1),
+            "max_failures": needed_whole_number("max_failures", self.max_failures, 1),
             "open_s": seconds("open_s", self.open_s),
             "max_open_s": seconds("max_open_s", self.max_open_s),
         }
         for name, value in values.items():
             if value is None:
-                raise InvalidRequestError(f"{name} must be a number, got None")
+                raise InvalidRequestError(f"{name} must be a number of seconds above 0, got None")
             object.__setattr__(self, name, value)  # frozen
         if self.max_open_s < self.open_s:
             raise InvalidRequestError(

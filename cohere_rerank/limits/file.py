@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._file_lock import try_lock, unlock
+from cohere_rerank._validators import describe
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
 from .shared_state import SharedState
@@ -48,7 +49,7 @@ class FileStore:
     def __post_init__(self) -> None:
         path: Any = self.path
         if not isinstance(path, (str, os.PathLike)) or not os.fspath(path):
-            raise InvalidRequestError(f"the path of a FileStore must be the name of a file, got {path!r}")
+            raise InvalidRequestError(f"the path of a FileStore must be the name of a file, got {describe(path)}")
         # Absolute: a change of the working directory does not change the limit. A string: equal paths compare equal.
         object.__setattr__(self, "path", str(Path(path).absolute()))
 

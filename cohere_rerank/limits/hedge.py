@@ -6,7 +6,7 @@ from collections import OrderedDict, deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cohere_rerank._validators import number, whole_number
+from cohere_rerank._validators import describe, needed_whole_number, number
 from cohere_rerank._wire.contract import FIRST_ERROR, TOO_MANY_REQUESTS
 from cohere_rerank.errors import InvalidRequestError
 
@@ -47,17 +47,17 @@ class Hedge:
     min_samples: int = 20
 
     def __post_init__(self) -> None:
-        percentile = number("percentile", self.percentile)
+        percentile = number("percentile", self.percentile, "a number above 0 and below 1")
         if percentile is None or not 0 < percentile < 1:
             raise InvalidRequestError(
-                f"percentile must be above 0 and below 1, got {self.percentile}; pass 0.95 for p95"
+                f"percentile must be a number above 0 and below 1, got {describe(self.percentile)}; pass 0.95 for p95"
             )
-        max_extra = number("max_extra", self.max_extra)
+        max_extra = number("max_extra", self.max_extra, "a number above 0 and at most 0.5")
         if max_extra is None or not 0 < max_extra <= 0.5:
-            raise InvalidRequestError(f"max_extra must be above 0 and at most 0.5, got {self.max_extra}")
-        n = whole_number("min_samples", self.min_samples, 1, _N_LATENCIES)
-        if n is None:
-            raise InvalidRequestError("min_samples must be a whole number, got None")
+            raise InvalidRequestError(
+                f"max_extra must be a number above 0 and at most 0.5, got {describe(self.max_extra)}; pass 0.05 for 5 %"
+            )
+        needed_whole_number("min_samples", self.min_samples, 1, _N_LATENCIES)
 
 
 class HedgeRule:

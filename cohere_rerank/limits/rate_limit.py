@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from cohere_rerank._validators import seconds, whole_number
+from cohere_rerank._validators import describe, seconds, text, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 __all__ = ["MAX_PERIOD_S", "PRESETS", "RateLimit", "Store"]
@@ -96,16 +96,16 @@ class RateLimit:
         if span_s > MAX_PERIOD_S:
             raise InvalidRequestError(f"period_s must be at most a year ({MAX_PERIOD_S:g} s), got {span_s:g}")
         if store is not None and not (hasattr(store, "acquire") and hasattr(store, "pause")):
-            raise InvalidRequestError(f"store must have the methods acquire and pause, got {type(store).__name__}")
-        if name is not None and not isinstance(name, str):
-            raise InvalidRequestError(f"name must be a string, got {type(name).__name__}")
+            raise InvalidRequestError(
+                f"store must have the methods acquire and pause, as FileStore has, got {describe(store)}"
+            )
         values = {
             "requests": n,
             "period_s": span_s,
             "burst": whole_number("burst", burst, 1),
             "concurrency": whole_number("concurrency", concurrency, 1),
             "store": store,
-            "name": name,
+            "name": text("name", name),
         }
         for field, value in values.items():
             object.__setattr__(self, field, value)  # frozen

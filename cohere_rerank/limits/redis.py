@@ -8,7 +8,7 @@ import random
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._validators import seconds
+from cohere_rerank._validators import describe, seconds
 from cohere_rerank.errors import InvalidRequestError, RateLimitStoreError
 
 from .rate_limit import MAX_PERIOD_S
@@ -119,10 +119,13 @@ class RedisStore:
     def __post_init__(self) -> None:
         key: Any = self.key
         # The URL is not bound to a name here: frames with a password could end up in a crash report.
-        if not str(self.url).startswith(("redis://", "rediss://", "unix://")):
-            raise InvalidRequestError("the url of a RedisStore must start with redis://, rediss:// or unix://")
+        if type(self.url) is not str or not self.url.startswith(("redis://", "rediss://", "unix://")):
+            raise InvalidRequestError(
+                "the url of a RedisStore must be a string that starts with redis://, rediss:// or unix://, got "
+                f"{type(self.url).__name__} that is not shown here"
+            )
         if not isinstance(key, str) or not key.strip():
-            raise InvalidRequestError(f"the key of a RedisStore must be a name that is not blank, got {key!r}")
+            raise InvalidRequestError(f"the key of a RedisStore must be a name that is not blank, got {describe(key)}")
         object.__setattr__(self, "timeout_s", seconds("timeout_s", self.timeout_s) or 1.0)
         new_client(self)  # only to check the URL and the extra: nothing connects yet
 

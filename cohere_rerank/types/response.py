@@ -178,7 +178,14 @@ class V2RerankResponse(_ResponseSlots):
         return [found.get(index) for index in range(n_documents)]
 
     def filter(self, *, min_score: float) -> "Self":
-        """Return a copy with only the results whose score is at least ``min_score``."""
+        """Return a copy with only the results whose score is at least ``min_score``.
+
+        Raises:
+            InvalidRequestError: ``min_score`` is not a number.
+        """
+        from cohere_rerank._validators import needed_number
+
+        needed_number("min_score", min_score, float("-inf"))
         # Only the fallback "keep-order" returns None as a score. It keeps all documents.
         scores: list[float | None] = [item.relevance_score for item in self.results]
         kept = [item for item, score in zip(self.results, scores) if score is None or score >= min_score]

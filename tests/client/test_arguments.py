@@ -175,7 +175,7 @@ def test_return_documents_false_is_accepted_in_silence(make_either):
     [
         ("top_n", "3", "top_n must be a whole number, at least 1, got '3'"),
         ("min_score", "0.5", "min_score must be a number, got '0.5'"),
-        ("top_n", "a document " * 9, "top_n must be a whole number, at least 1, got str"),
+        ("top_n", "a document " * 9, "top_n must be a whole number, at least 1, got a str of 99 characters"),
     ],
 )
 def test_a_number_as_text_is_shown(make_either, argument, value, message):

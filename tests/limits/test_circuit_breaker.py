@@ -103,7 +103,7 @@ def test_a_wait_is_never_longer_than_the_longest(steps):
     ("values", "message"),
     [
         ({"max_failures": 0}, "max_failures must be a whole number, at least 1, got 0"),
-        ({"max_failures": None}, "max_failures must be a number, got None"),
+        ({"max_failures": None}, "max_failures must be a whole number, at least 1, got None"),
         ({"open_s": 0}, "open_s must be a number of seconds above 0, got 0"),
         ({"open_s": "5"}, "open_s must be a number"),
         ({"open_s": 70}, r"max_open_s must be at least open_s \(70 s\), got 60"),

@@ -110,13 +110,13 @@ def test_memory_is_bounded():
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"percentile": 95}, r"percentile must be above 0 and below 1, got 95; pass 0\.95"),
-        ({"percentile": None}, "percentile must be above 0 and below 1, got None"),
-        ({"percentile": "x"}, "percentile must be a number, got 'x'"),
-        ({"max_extra": 0}, r"max_extra must be above 0 and at most 0\.5, got 0"),
-        ({"max_extra": True}, "max_extra must be a number, got True"),
+        ({"percentile": 95}, r"percentile must be a number above 0 and below 1, got 95; pass 0\.95"),
+        ({"percentile": None}, "percentile must be a number above 0 and below 1, got None"),
+        ({"percentile": "x"}, "percentile must be a number above 0 and below 1, got 'x'"),
+        ({"max_extra": 0}, r"max_extra must be a number above 0 and at most 0\.5, got 0"),
+        ({"max_extra": True}, r"max_extra must be a number above 0 and at most 0\.5, got True"),
         ({"min_samples": 0}, "min_samples must be a whole number, between 1 and 200, got 0"),
-        ({"min_samples": None}, "min_samples must be a whole number, got None"),
+        ({"min_samples": None}, "min_samples must be a whole number, between 1 and 200, got None"),
     ],
 )
 def test_values_out_of_range_are_refused(settings, says):

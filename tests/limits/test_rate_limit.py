@@ -55,8 +55,8 @@ def test_a_limit_survives_copies_and_pickles_and_does_not_change():
         ({"requests": 1, "period_s": float("inf")}, "period_s"),
         ({"per_minute": 10, "burst": 0}, "burst"),
         ({"per_minute": 10, "concurrency": 0}, "concurrency"),
-        ({"per_minute": 10, "store": "redis://"}, "acquire and pause, got str"),
-        ({"per_minute": 10, "name": 5}, "name must be a string, got int"),
+        ({"per_minute": 10, "store": "redis://"}, "acquire and pause, as FileStore has, got 'redis://'"),
+        ({"per_minute": 10, "name": 5}, "name must be a string, got 5"),
     ],
 )
 def test_an_invalid_limit_is_refused(arguments, says):

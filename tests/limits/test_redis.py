@@ -307,8 +307,8 @@ def test_without_the_package_the_extra_is_named(monkeypatch):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("localhost:6379", "k"), "must start with redis://"),
-        ((None, "k"), "must start with redis://"),
+        (("localhost:6379", "k"), "must be a string that starts with redis://"),
+        ((None, "k"), "must be a string that starts with redis://"),
         (("redis://localhost", " "), "must be a name"),
         (("redis://localhost", 3), "must be a name"),
         (("redis://localhost", "k", 0), "timeout_s"),

@@ -114,5 +114,6 @@ def test_a_rate_that_is_not_used_does_not_grow():
 )
 def test_only_addresses_of_cohere_start_with_cohere_s_limit(kind, url, slow_start):
     """Other servers may have no limit, or a lower one."""
-    limiter = kind("slow-start-key", base_url=url, limit="auto")._calls._limiter()
+    calls = kind("slow-start-key", base_url=url, limit="auto")._calls
+    limiter = calls._limiter(calls.config.api_key)
     assert limiter._knows_period is not slow_start
