@@ -41,7 +41,7 @@ def test_rows_of_a_batch_wait_behind_single_calls(monkeypatch, driver):
     classes = []
     for name in ("Sender", "AsyncSender"):
         kind = getattr(http_module, name)
-        monkeypatch.setattr(kind, "_request", seen_classes(kind._request, classes))
+        monkeypatch.setattr(kind, "_prepared", seen_classes(kind._prepared, classes))
     driver.run(rows(3))
     assert classes == [1, 1, 1]
 
