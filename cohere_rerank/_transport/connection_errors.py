@@ -48,3 +48,13 @@ class PoolTimeout(ExchangeTimeout):
 
 class LocalProtocolError(ExchangeError):
     """The request cannot be sent as HTTP."""
+
+
+def without_quoted_line(text: str) -> str:
+    """Return a message of h11 without the line of a header or of a body that it quotes.
+
+    The start of a reply is kept, because it shows what kind of server answered.
+    """
+    for name in ("header line", "chunk header"):
+        text = text.partition(f"illegal {name}: ")[0] + f"illegal {name}" if f"illegal {name}: " in text else text
+    return text

@@ -24,6 +24,8 @@ from cohere_rerank.errors import (
     rebuild_error,
 )
 
+from .connection_errors import without_quoted_line
+
 if TYPE_CHECKING:
     from typing import TypeGuard
 
@@ -286,7 +288,7 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
     if "InvalidURL" in names:
         return InvalidRequestError(f"base_url is not a valid URL: {error}")
     request = getattr(error, "_request", None)
-    text = str(error).strip().rstrip(":") or type(error).__name__
+    text = without_quoted_line(str(error)).strip().rstrip(":") or type(error).__name__
     if "ConnectError" in names and _is_certificate(error):
         ours: type[ConnectionFailedError] = UntrustedCertificate
         advice = "for a private authority pass verify=, or set SSL_CERT_FILE"

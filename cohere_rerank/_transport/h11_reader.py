@@ -6,7 +6,7 @@ import h11
 
 from cohere_rerank.errors import ResponseTooLargeError
 
-from .connection_errors import RemoteProtocolError
+from .connection_errors import RemoteProtocolError, without_quoted_line
 
 # Of a head with the informational replies before it, of a line between two chunks, or of the headers at the end.
 MAX_BLOCK_BYTES = 100 * 1024
@@ -47,7 +47,7 @@ class H11Reader:
                 if self._n_unread > MAX_BLOCK_BYTES:
                     raise RemoteProtocolError(f"a head or a line of the reply is larger than {MAX_BLOCK_BYTES} bytes")
         except h11.RemoteProtocolError as error:
-            raise RemoteProtocolError(str(error)) from None
+            raise RemoteProtocolError(without_quoted_line(str(error))) from None
         finally:
             self.body = b"".join(pieces)
         return False

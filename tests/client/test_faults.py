@@ -763,3 +763,19 @@ def test_a_ranking_of_another_kind_of_server_gets_advice(server, make_any, wrap)
     with pytest.raises(errors.InvalidResponseError) as caught:
         make_any().rerank(**CALL)
     assert "dialect" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nset-cookie : session=a-secret\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\na-secret\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\na-secret document\r\n",
+    ],
+)
+def test_a_broken_line_of_a_reply_is_not_shown(server, make_any, head):
+    """It may be a header, or a part of a document."""
+    server.default = raw(head)
+    with pytest.raises(errors.ConnectionFailedError, match=r"illegal (header line|chunk header)\)") as caught:
+        make_any(max_retries=0).rerank(**CALL)
+    assert "a-secret" not in str(caught.value)
