@@ -18,6 +18,7 @@ from cohere_rerank.errors import (
     InvalidRequestError,
     TimeoutExceededError,
 )
+from cohere_rerank.limits.circuit_breaker import Circuit, CircuitBreaker
 from cohere_rerank.local.registry import get_scorer
 
 from .backends import BackendResponse, RawRequest, rank_locally, validate
@@ -37,38 +38,11 @@ _log = logging.getLogger("cohere_rerank.server")
 _KEY_REJECTED = (401, 403)
 _ERROR_STATUSES = range(400, 600)
 _OPERATOR_ERRORS = (502, 504)  # the operator must act on these; an upstream that sends them itself has an outage
-_OPEN_S = 5.0
+# After one failure the local engine answers, and every few seconds one request tests the upstream.
+_BREAKER = CircuitBreaker(max_failures=1, open_s=5.0, max_open_s=5.0)
 # A 500 can be the effect of a single request, and one caller must not cut off all others from the upstream.
 _DO_NOT_OPEN = (500,)
 _FALLBACK_WARNING = "a fallback answered, because the upstream could not"
-
-
-class CircuitBreaker:
-    """Remembers that the upstream failed, so that later requests do not each wait for it.
-
-    While it is open, it allows one request every few seconds as a test of the upstream.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._next_trial_s: float | None = None
-
-    def allow(self) -> bool:
-        """Return whether this request may go to the upstream. A trial request blocks the next ones for a while."""
-        if self._next_trial_s is None:
-            return True
-        if self._clock.monotonic() < self._next_trial_s:
-            return False
-        self.record_failure()
-        return True
-
-    def record_failure(self) -> None:
-        """Open the circuit, because the upstream failed."""
-        self._next_trial_s = self._clock.monotonic() + _OPEN_S
-
-    def record_success(self) -> None:
-        """Close the circuit, because the upstream answered."""
-        self._next_trial_s = None
 
 
 class UpstreamBackend:
@@ -82,7 +56,8 @@ class UpstreamBackend:
 
         self._executor, self._timeout_s = executor, settings.request_timeout_s
         self._policy = RetryPolicy()
-        self._breaker = CircuitBreaker(clock or SystemClock())
+        self._clock: Clock = clock or SystemClock()
+        self._circuit = Circuit(_BREAKER)
         self._key = key_from_environment()
         self._client = AsyncClientV2(
             self._key or "",  # an empty key sends no key, because some upstreams need none
@@ -94,7 +69,8 @@ class UpstreamBackend:
     async def rerank(self, raw: RawRequest) -> BackendResponse:
         """Return the upstream's response. The request is validated before it is sent."""
         request = await self._executor.run(validate, raw)
-        response = await self._ask_upstream(request, raw.request_id) if self._breaker.allow() else None
+        may_ask = self._circuit.try_acquire(self._clock.monotonic()) == 0.0
+        response = await self._ask_upstream(request, raw.request_id) if may_ask else None
         if response is None:
             deadline = Deadline(SystemClock(), self._timeout_s)
             return await self._executor.run(rank_locally, raw, request, _lexical, deadline, _FALLBACK_WARNING)
@@ -112,17 +88,17 @@ class UpstreamBackend:
             response = await self._client.rerank(**request.body)
         except CohereRerankError as error:
             if not self._policy.is_outage(error):
-                self._breaker.record_success()
+                self._circuit.record_success()
                 http_error = http_error_for(error)
                 http_error.message = hide(http_error.message, self._key)
                 if http_error.status in _OPERATOR_ERRORS:
                     _warn(http_error.message, error, request_id)
                 raise http_error from error
             if getattr(error, "status_code", None) not in _DO_NOT_OPEN:
-                self._breaker.record_failure()
+                self._circuit.record_failure(self._clock.monotonic())
             _warn("the upstream failed, the local engine answers", error, request_id)
             return None
-        self._breaker.record_success()
+        self._circuit.record_success()
         return response
 
     def load(self) -> None:
