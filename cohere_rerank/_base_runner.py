@@ -229,8 +229,8 @@ class BaseRunner:
         now = self._clock.time() if reply.status_code >= FIRST_ERROR else 0.0
         try:
             response = decode(part, reply.status_code, reply.headers, reply.content, now, reply.hide)
-        except InvalidResponseError as error:
-            error._reply = reply.to_httpx_response()
+        except InvalidResponseError:
+            part.call.trace.refused_reply = reply
             raise
         part.discard_content()
         set_score_scale(response, self._score_scale(part.call, response))

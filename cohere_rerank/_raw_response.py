@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ._calls import AsyncCalls, Calls
+    from ._wire.call import Call
     from .types import RerankArguments, V2RerankResponse
 
 
@@ -74,9 +75,7 @@ class RawClientV2:
         try:
             response, reply = self._calls.rerank(call)
         except InvalidResponseError as error:
-            if error._reply is None:
-                raise
-            return RawResponse(None, error._reply, error)
+            return _refused(call, error)
         return RawResponse(response, None if reply is None else reply.to_httpx_response())
 
 
@@ -92,7 +91,13 @@ class AsyncRawClientV2:
         try:
             response, reply = await self._calls.rerank(call)
         except InvalidResponseError as error:
-            if error._reply is None:
-                raise
-            return RawResponse(None, error._reply, error)
+            return _refused(call, error)
         return RawResponse(response, None if reply is None else reply.to_httpx_response())
+
+
+def _refused(call: Call, error: InvalidResponseError) -> RawResponse:
+    """Return the reply that broke the contract, or raise the error if its body could not be read."""
+    reply = call.trace.refused_reply
+    if reply is None:
+        raise error
+    return RawResponse(None, reply.to_httpx_response(is_refused=True), error)

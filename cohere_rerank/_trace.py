@@ -4,19 +4,26 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._clock import Clock
 
 
 class CallTrace:
-    """The measurements of one call. Its parts add to them from several threads or tasks."""
+    """The measurements of one call. Its parts add to them from several threads or tasks.
 
-    __slots__ = ("_clock", "_start_s", "n_requests", "waits_s")
+    Attributes:
+        refused_reply: The reply that broke the contract, for ``with_raw_response``. None if there was none.
+    """
+
+    __slots__ = ("_clock", "_start_s", "n_requests", "refused_reply", "waits_s")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._start_s = clock.monotonic()
         self.n_requests: list[None] = []  # lists, because append is atomic
         self.waits_s: list[float] = []
+        self.refused_reply: Any = None
 
     def start_request(self) -> int:
         """Count a request, and return its number from 1."""

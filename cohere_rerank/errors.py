@@ -303,8 +303,6 @@ class InvalidResponseError(CohereRerankError):
     ``client.with_raw_response`` returns such a reply instead of raising this error, if its body could be read.
     """
 
-    _reply: Any = None  # the httpx.Response, for with_raw_response
-
     def __init__(
         self,
         message: str = "",
@@ -324,7 +322,6 @@ class InvalidResponseError(CohereRerankError):
     def __reduce__(self) -> tuple[Any, ...]:
         # The body is not pickled, because it may be large and may echo the documents.
         rebuild, (cls, state) = super().__reduce__()
-        state = {name: value for name, value in state.items() if name != "_reply"}
         return rebuild, (cls, {**state, "body": None})
 
 

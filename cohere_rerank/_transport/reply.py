@@ -57,8 +57,11 @@ class Reply:
         is_shorter = sent_id is not None and isinstance(key, str) and len(sent_id) < len(key)  # the usual case
         return sent_id if sent_id is None or (is_shorter and not self._sent_headers) else self.hide(sent_id)
 
-    def to_httpx_response(self) -> httpx.Response:
-        """Return an ``httpx.Response`` with its content, for ``with_raw_response``. It does not show the key."""
+    def to_httpx_response(self, *, is_refused: bool = False) -> httpx.Response:
+        """Return an ``httpx.Response`` with its content, for ``with_raw_response``.
+
+        Its headers do not show the key. Neither does the content of a reply that was refused, as that of an error.
+        """
         source = self._source
         if hasattr(source, "fields"):
             import httpx
@@ -76,6 +79,9 @@ class Reply:
             if name.lower() not in _ABOUT_THE_WIRE
         ]
         response: httpx.Response = kind(
-            self.status_code, headers=headers, content=self.hide(self.content), extensions=extensions
+            self.status_code,
+            headers=headers,
+            content=self.hide(self.content) if is_refused else self.content,
+            extensions=extensions,
         )
         return response

@@ -127,7 +127,7 @@ def _with_whole_indices(content: bytes) -> bytes:
 
     reply = from_json(content)
     for item in reply["results"]:
-        index = item.get("index") if isinstance(item, dict) else None
+        index: Any = item.get("index") if isinstance(item, dict) else None
         is_whole = isinstance(index, float) and index.is_integer()
         if (is_whole or (isinstance(index, str) and index.isdecimal())) and float(index) < MAX_DOCUMENTS:
             item["index"] = int(index)

@@ -90,14 +90,13 @@ def test_the_fallback_answers_in_place_of_a_refused_reply(server, make_either):
 
 
 def test_a_raw_response_does_not_show_the_key(server, make_either):
-    """Where the server quotes it, in a refused reply and in one that is accepted."""
+    """Where the server quotes it: in a refused reply, and in the headers of any."""
     results = [{"index": 0, "relevance_score": 0.5}]
     for body in ({"error": "bad key a-long-key"}, {"results": results, "note": "a-long-key"}):
         server.script(reply(json=body, headers={"x-seen": "a-long-key"}))
         raw = make_either("a-long-key").raw_rerank(**{**CALL, "documents": ["a"]})
-        assert "[your key]" in raw.response.text
         assert raw.response.headers["x-seen"] == "[your key]"
-        assert "a-long-key" not in raw.response.text
+        assert ("a-long-key" in raw.response.text) == (raw.error is None)
 
 
 def test_a_refused_reply_is_not_part_of_a_pickle(server, make_either):
