@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,14 +10,19 @@ if TYPE_CHECKING:
 
 
 def new_tls_context() -> ssl.SSLContext:
-    """Return httpx's TLS settings, with the trusted certificates of SSL_CERT_FILE or SSL_CERT_DIR if one is set.
+    """Return TLS settings with the certificates of SSL_CERT_FILE or SSL_CERT_DIR, or else those of certifi.
+
+    These are the settings of httpx, made without its import, which takes longer than a first call.
 
     Raises:
         OSError: SSL_CERT_FILE cannot be read.
     """
-    import httpx
+    import ssl
 
     if path := os.environ.get("SSL_CERT_FILE"):
-        # httpx before 0.28 ignores a file that is missing, and trusts certificates that the user did not choose.
-        Path(path).open("rb").close()
-    return httpx.create_ssl_context()
+        return ssl.create_default_context(cafile=path)
+    if folder := os.environ.get("SSL_CERT_DIR"):
+        return ssl.create_default_context(capath=folder)
+    import certifi
+
+    return ssl.create_default_context(cafile=certifi.where())

@@ -7,6 +7,7 @@ import ssl
 import httpx
 import pytest
 
+from cohere_rerank._transport import tls
 from cohere_rerank._transport.pooled import AsyncPooledTransport, PooledTransport
 from tests.fake_server import Server
 from tests.transport.request_helpers import send, send_async, send_concurrently
@@ -15,8 +16,8 @@ from tests.transport.request_helpers import send, send_async, send_concurrently
 def test_all_connections_share_one_tls_context(monkeypatch, tmp_path, run):
     """The first https request makes it, from SSL_CERT_FILE, as httpx does."""
     made = []
-    create = httpx.create_ssl_context
-    monkeypatch.setattr(httpx, "create_ssl_context", lambda: made.append(create()) or made[-1])
+    create = tls.new_tls_context
+    monkeypatch.setattr(tls, "new_tls_context", lambda: made.append(create()) or made[-1])
 
     async def scenario(transport, *urls):
         for url in urls:
@@ -72,3 +73,20 @@ def test_only_http_1_is_offered(transport):
         with pytest.raises(httpx.ConnectError):
             send(transport, server.url)
     assert offered == [["http/1.1"]]
+
+
+def test_the_settings_are_those_of_httpx(monkeypatch, tmp_path):
+    """The same authorities, protocols and checks, by default, with SSL_CERT_FILE and with SSL_CERT_DIR."""
+
+    def facts(context):
+        names = ("check_hostname", "maximum_version", "minimum_version", "options", "verify_flags", "verify_mode")
+        authorities = {bytes(authority) for authority in context.get_ca_certs(binary_form=True)}
+        return [getattr(context, name) for name in names], context.get_ciphers(), authorities
+
+    with Server(tls="trusted") as server:
+        authority = server.write_authority(tmp_path / "authority.pem")
+    for name, value in ((None, None), ("SSL_CERT_DIR", str(tmp_path)), ("SSL_CERT_FILE", str(authority))):
+        if name is not None:
+            monkeypatch.setenv(name, value)
+        assert facts(tls.new_tls_context()) == facts(httpx.create_ssl_context())
+    assert len(facts(tls.new_tls_context())[2]) == 1
