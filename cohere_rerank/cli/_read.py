@@ -7,21 +7,24 @@ import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import IO, Any
 
 from cohere_rerank._json_lines import UTF8_BOM, numbered_lines, parse_json
 from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.files.options import ReadOptions
+from cohere_rerank.files.sources import find_files
 
 from ._common import notice
+from ._reading import regular_files
 
 __all__ = ["FORMATS", "STDIN", "Item", "read_items", "read_records"]
 
 STDIN = "-"
-FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "whole")
+FORMATS = ("auto", "lines", "jsonl", "json", "csv", "tsv", "parquet", "arrow", "whole")
 _BY_ENDING = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json", ".csv": "csv", ".tsv": "tsv"}
 _DELIMITERS = {"csv": ",", "tsv": "\t"}
 # Characters that must not be in the name of a single column, with their name and the advice for the user.
@@ -36,17 +39,26 @@ _MAX_CELL_CHARS = 2**31 - 1  # the largest value on every platform; the default 
 
 @dataclass(frozen=True)
 class Item:
-    """A document and its place: ``FILE:LINE`` counts from 1, ``FILE[INDEX]`` from 0, ``FILE`` is a whole file."""
+    """A document, its place and its id.
+
+    A place ``FILE:LINE`` counts from 1, ``FILE[INDEX]`` from 0, ``FILE:ROW[INDEX]`` is in a list of documents, and
+    ``FILE`` is a whole file.
+    """
 
     document: str | dict[str, Any]
     place: str
+    id: str | int | None = None
 
 
-def read_items(paths: Sequence[str], kind: str = "auto") -> list[Item]:
+def read_items(
+    paths: Sequence[str], kind: str = "auto", *, query: str = "", options: ReadOptions | None = None
+) -> list[Item]:
     """Read all documents in order. Skip blank lines.
 
     Args:
         paths: Files, folders, and ``-`` for standard input. In a folder, each file that is not hidden is a document.
+        query: The query, for files that have queries of their own, which are not used.
+        options: How tables and retrieval files are read.
         kind: One of FORMATS. With "auto", the extension of a file decides. Without a known extension, a file that
             starts with an object is JSON Lines, and any other file has one document on each line.
 
@@ -54,7 +66,8 @@ def read_items(paths: Sequence[str], kind: str = "auto") -> list[Item]:
         InvalidRequestError: A file does not have its format. The message names the place.
         OSError: A file cannot be read.
     """
-    return list(chain.from_iterable(_read(path, kind) for path in paths))
+    options = options or ReadOptions()
+    return list(chain.from_iterable(_read(path, kind, query, options) for path in paths))
 
 
 def read_records(path: str) -> Iterator[tuple[str, Any]]:
@@ -64,9 +77,16 @@ def read_records(path: str) -> Iterator[tuple[str, Any]]:
             yield place, _parse(place, text, "each line must be JSON by itself")
 
 
-def _read(path: str, kind: str) -> Iterator[Item]:
+def _read(path: str, kind: str, query: str, options: ReadOptions) -> Iterator[Item]:
+    if path == STDIN and kind not in ("auto", "lines", "whole"):
+        yield from _copied_stdin(kind, query, options)
+        return
     if path != STDIN and Path(path).is_dir():
-        yield from _folder(Path(path))
+        yield from _part_files(path, kind, query, options) if _is_output_folder(path) else _folder(Path(path))
+        return
+    if path != STDIN and kind not in ("lines", "whole") and (found := _retrieved(path, kind, query, options)):
+        for document, place, doc_id in found:
+            yield Item(_check_document(place, document), place, doc_id)
         return
     if kind == "auto":
         kind = _BY_ENDING.get(Path(path).suffix.lower(), "auto")
@@ -79,6 +99,40 @@ def _read(path: str, kind: str) -> Iterator[Item]:
             yield Item(_text(path, file.read()), path)
         else:
             yield from _lines(path, file, kind)
+
+
+def _copied_stdin(kind: str, query: str, options: ReadOptions) -> Iterator[Item]:
+    """Read standard input from a copy, whose name is not shown."""
+    with regular_files([STDIN]) as (copy,):
+        try:
+            for item in _read(copy, kind, query, options):
+                yield Item(item.document, STDIN + item.place.removeprefix(copy), item.id)
+        except InvalidRequestError as error:
+            raise InvalidRequestError(error.message.replace(copy, STDIN)) from None
+
+
+def _retrieved(path: str, kind: str, query: str, options: ReadOptions) -> Iterator[tuple[Any, str, Any]] | None:
+    """Return the documents of a file that the reader of retrieval files must read, and say how it is read."""
+    from ._retrieved import notes_of, read_retrieved
+
+    given = replace(options, format=None if kind == "auto" else kind)
+    is_text = kind == "auto" and Path(path).suffix.lower() in (".txt", ".md")
+    found = None if is_text else read_retrieved(Path(path), query, given)
+    if found is not None:
+        with suppress(InvalidRequestError):
+            for note in notes_of(Path(path), query, given):
+                notice(note)
+    return found
+
+
+def _is_output_folder(path: str) -> bool:
+    """Whether Spark or a similar program has written a folder: its files are parts, and not documents."""
+    return Path(path, "_SUCCESS").exists() or any(Path(path).glob("part-*"))
+
+
+def _part_files(path: str, kind: str, query: str, options: ReadOptions) -> Iterator[Item]:
+    for file in find_files([path]):
+        yield from _read(str(file), kind, query, options)
 
 
 def _array(path: str, file: IO[bytes]) -> Iterator[Item]:

@@ -27,12 +27,12 @@ def reading_options(*, without: Sequence[str] = ()) -> Callable[[_Command], _Com
     Args:
         without: The names of values that the command does not have, such as ``"keep"``.
     """
-    options = [option for name, option in _OPTIONS.items() if name not in without]
+    options = {name: option for name, option in _OPTIONS.items() if name not in without}
 
     def decorate(command: _Command) -> _Command:
         @wraps(command)
         def with_read(*args: Any, **others: Any) -> Any:
-            given = {name: others.pop(name) for name in _OPTIONS if name in others}
+            given = {name: others.pop(name) for name in options}
             delimiter = given.get("delimiter")
             if delimiter is not None:
                 given["delimiter"] = {"\\t": "\t", "tab": "\t"}.get(delimiter, delimiter)
@@ -40,7 +40,7 @@ def reading_options(*, without: Sequence[str] = ()) -> Callable[[_Command], _Com
                 given["columns"] = tuple(name.strip() for name in columns.split(","))
             return command(*args, read=ReadOptions(**{n: v for n, v in given.items() if v is not None}), **others)
 
-        for option in reversed(options):
+        for option in reversed(options.values()):
             with_read = option(with_read)
         return with_read
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,9 +14,11 @@ from cohere_rerank.errors import InvalidRequestError
 
 from ._common import Endpoint, endpoint_options, notice, write_json
 from ._read import FORMATS, STDIN, Item, read_items
+from ._reading import reading_options
 from ._values import examples, finite, not_blank
 
 if TYPE_CHECKING:
+    from cohere_rerank.files import ReadOptions
     from cohere_rerank.types import V2RerankResponse
 
 __all__ = ["rank"]
@@ -36,9 +39,10 @@ __all__ = ["rank"]
     type=click.Choice(FORMATS),
     default="auto",
     show_default=True,
-    help="Format of the files: a document on each line, JSON Lines, a JSON array, a table whose first line has the "
-    "names, or a document in each file.",
+    help="Format of the files: a document on each line, JSON Lines, a JSON array, a table, Parquet, Arrow IPC, or a "
+    "document in each file.",
 )
+@reading_options(without=("format", "query_field", "id_field", "query", "queries", "corpus", "keep"))
 @click.option(
     "--field", "fields", metavar="NAME", multiple=True, help="Rank by this field of objects and rows. Can be repeated."
 )
@@ -64,6 +68,7 @@ def rank(
     files: Sequence[str],
     endpoint: Endpoint,
     kind: str,
+    read: ReadOptions,
     fields: Sequence[str],
     top_n: int | None,
     min_score: float | None,
@@ -73,13 +78,14 @@ def rank(
     """Rank documents by how well they answer QUERY.
 
     A FILE is one of these: text with a document on each line; JSON Lines (.jsonl); a JSON array of texts or objects
-    (.json), or an object with such an array under documents; a table whose first line has the names (.csv, .tsv); a
-    folder in which each file is a document. Without a FILE, or for -, the command reads standard input.
+    (.json), or an object with such an array under documents; a table (.csv, .tsv), Parquet or Arrow IPC; a folder in
+    which each file is a document. Files can be compressed. Without a FILE, or for -, the command reads standard input.
+    Of rows with a query and documents, the documents are ranked by QUERY; `batch` ranks each row by its own query.
 
     In JSON, a result has index (counted from 0 over all files), relevance_score, place and document, and with --spans
     also relevant_spans.
     """
-    items = _items(query, files, kind)
+    items = _items(query, files, kind, replace(read, has_raw_documents=bool(fields)))
     if fields:
         _check_fields(items, fields)
     if not items:
@@ -104,10 +110,10 @@ def rank(
         print_ranking(response.results, items)
 
 
-def _items(query: str, files: Sequence[str], kind: str) -> list[Item]:
+def _items(query: str, files: Sequence[str], kind: str, read: ReadOptions) -> list[Item]:
     """Return all documents. Raise an error if QUERY seems to be a file and there are no documents."""
     is_file = not files and os.path.exists(query)  # noqa: PTH110 - a Path fails for a long text
-    items = [] if is_file and sys.stdin.isatty() else read_items(files or [STDIN], kind)
+    items = [] if is_file and sys.stdin.isatty() else read_items(files or [STDIN], kind, query=query, options=read)
     if is_file and not items:
         raise click.UsageError(
             f"QUERY or the documents are missing: {query!r} is a file or folder, and standard input is empty. "
@@ -131,10 +137,11 @@ def _check_fields(items: Sequence[Item], fields: Sequence[str]) -> None:
 def _records(response: V2RerankResponse, items: Sequence[Item]) -> Iterator[dict[str, Any]]:
     for result in response.results:
         item = items[result.index]
-        record = {
+        record: dict[str, Any] = {
             "index": result.index,
             "relevance_score": result.relevance_score,
             "place": item.place,
+            **({} if item.id is None else {"id": item.id}),
             "document": item.document,
         }
         if result.relevant_spans is not None:

@@ -72,14 +72,14 @@ def test_an_empty_array_is_an_input_without_documents(run, tmp_path, value):
     [
         ("", "d.json: not JSON"),
         ('{"a": "green"}\n{"a": "black"}\n', "--format jsonl reads"),
-        ('{"texts": ["green"]}', "d.json: the file must be an array of documents"),
+        ('{"words": ["green"]}', "d.json: the file must be an array of documents"),
         ('{"documents": {"0": "green"}}', "d.json: the file must be an array of documents"),
         ('"green"', "d.json: the file must be an array of documents"),
         ('["black", 7]', "d.json[1]: a document must be a text or an object, and not empty, got int"),
         ('["black", ["green"]]', "d.json[1]: a document must be a text or an object, and not empty, got list"),
         ('["black", ""]', "d.json[1]: a document must be a text or an object, and not empty, got empty"),
         ('[{"green": 1e999}]', "d.json: a number is beyond 1.8e308"),
-        ("[" * 100_000, "d.json: not JSON"),
+        ("[" * 100_000, "d.json: broken JSON"),
     ],
 )
 def test_any_other_json_is_a_usage_error(run, tmp_path, text, message):

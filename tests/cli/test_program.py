@@ -51,7 +51,7 @@ def test_each_command_has_help_under_the_name_of_its_module(run, name):
 def test_each_help_has_two_examples_that_are_valid(run, tmp_path, name):
     """An example is a command with valid options. The group has examples of its commands."""
     (tmp_path / "completions").mkdir()
-    for file in ("help.txt", "goods.csv", "rows.jsonl", "rows.csv", "lists.jsonl", "pairs.jsonl"):
+    for file in ("help.txt", "goods.csv", "rows.jsonl", "rows.csv", "lists.jsonl", "pairs.jsonl", "bm25.trec"):
         (tmp_path / file).touch()
     shown = run(*filter(None, [name]), "--help").stdout
     lines = [line.strip() for line in shown.partition("Examples:\n")[2].splitlines()]
