@@ -136,8 +136,10 @@ class App:
                 is_strict=settings.is_strict,
                 request_id=exchange.request_id,
             )
-            status, body, n_documents = await exchange.cancel_on_disconnect(self._backend.rerank(raw))
-        return Response(status, body), n_documents
+            ranked = self._backend.rank_now(raw)
+            if ranked is None:
+                ranked = await exchange.cancel_on_disconnect(self._backend.rerank(raw))
+        return Response(ranked.status, ranked.body), ranked.n_documents
 
     def _check_key(self, exchange: HttpExchange) -> None:
         self._api_keys.check(exchange.headers.get("authorization"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cohere_rerank.server")
 _OK = 200
+_MAX_BYTES_NOW = 4096  # a hostile body of this size takes 8 ms
+_MAX_SECONDS_PER_TURN = 0.01
 
 
 class BackendResponse(NamedTuple):
@@ -47,6 +52,7 @@ class RawRequest:
     model: str
     is_strict: bool
     request_id: str
+    parsed: V2Request | None = None  # until it is taken
 
     def parse(self) -> V2Request:
         """Return the request in the terms of v2, and release the body, which would double the memory.
@@ -54,6 +60,9 @@ class RawRequest:
         Raises:
             HttpError: The body is not JSON, has too many values, or a field that only this dialect has is not valid.
         """
+        if self.parsed is not None:
+            parsed, self.parsed = self.parsed, None
+            return parsed
         content, self.content = self.content, b""
         try:
             fields = parse_json(content, API_LIMITS.max_values)
@@ -72,6 +81,14 @@ class RawRequest:
 class Backend(Protocol):
     """Ranks the documents of requests."""
 
+    def rank_now(self, raw: RawRequest) -> BackendResponse | None:
+        """Return the response if it takes a few milliseconds at most, otherwise None. Runs in the event loop.
+
+        Raises:
+            HttpError: The request is not valid, or the scorer failed.
+        """
+        ...
+
     async def rerank(self, raw: RawRequest) -> BackendResponse:
         """Return the response.
 
@@ -89,12 +106,53 @@ class Backend(Protocol):
         ...
 
 
+class _TurnBudget:
+    """Limits the time of the small requests that are ranked between two turns of the event loop."""
+
+    def __init__(self) -> None:
+        self._used_s = 0.0
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether other connections must have their turn first."""
+        return self._used_s > _MAX_SECONDS_PER_TURN
+
+    @contextmanager
+    def used(self) -> Iterator[None]:
+        """Count the time of this block, until the loop's next turn."""
+        started_s = time.thread_time()  # of this thread: a busy machine must not use the budget up
+        if not self._used_s:
+            asyncio.get_running_loop().call_soon(self._reset)
+        try:
+            yield
+        finally:
+            self._used_s += time.thread_time() - started_s
+
+    def _reset(self) -> None:
+        self._used_s = 0.0
+
+
 class LocalBackend:
     """The local engine."""
 
     def __init__(self, settings: ServerSettings, executor: BoundedExecutor) -> None:
         self._executor, self._model, self._timeout_s = executor, settings.model, settings.request_timeout_s
         self._scorer_for = _scorer_resolver(settings)
+        self._is_lexical = settings.scorer in (None, "lexical")
+        self._turn = _TurnBudget()
+
+    def rank_now(self, raw: RawRequest) -> BackendResponse | None:
+        """Rank a small request with the lexical scorer. A thread would take several times as long as the ranking."""
+        if not self._is_lexical or len(raw.content) > _MAX_BYTES_NOW or self._turn.is_used_up:
+            return None
+        with self._turn.used():
+            request = raw.parse()
+            model = request.body.get("model")
+            if isinstance(model, str) and model.startswith("local-"):  # it may name another scorer
+                raw.parsed = request
+                return None
+            deadline = Deadline(SystemClock(), self._timeout_s)
+            return rank_locally(raw, request, self._scorer_for, deadline)
 
     async def rerank(self, raw: RawRequest) -> BackendResponse:
         """Rank in a thread."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
@@ -19,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 _T = TypeVar("_T")
 JSON = "application/json"
 _PROGRESS_TIMEOUT_S = 10.0
+_random = random.Random()
 
 
 class HttpError(Exception):
@@ -69,7 +71,7 @@ class HttpExchange:
         for name, value in scope["headers"]:
             self.headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
         client_id = self.headers.get("x-request-id", "")
-        self.request_id = client_id if is_request_id(client_id) else str(uuid.uuid4())
+        self.request_id = client_id if client_id and is_request_id(client_id) else _new_id()
         self.client: str | None = (scope.get("client") or (None,))[0]
         self.n_bytes = 0
         self._receive, self._send = receive, send
@@ -141,6 +143,11 @@ class HttpExchange:
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await self._send({"type": "http.response.body", "body": response.body})
+
+
+def _new_id() -> str:
+    """Return a random id. It is not a secret, and the system's random numbers would take longer than the rest."""
+    return str(uuid.UUID(int=_random.getrandbits(128), version=4))
 
 
 def _path_below_mount(path: str, root: str) -> str:

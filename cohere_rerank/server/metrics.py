@@ -48,6 +48,7 @@ class Metrics:
         self._running = prometheus.Gauge(
             "cohere_rerank_running", "Busy threads", registry=registry, multiprocess_mode="livesum"
         )
+        self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._folder = os.environ.get(FOLDER_VARIABLE)
         if self._folder is None:
             prometheus.ProcessCollector(registry=registry)
@@ -63,8 +64,12 @@ class Metrics:
 
     def record_request(self, path: str, method: str, status: int, seconds: float, n_documents: int) -> None:
         """Count a request that has its response."""
-        self._requests.labels(path, method, str(status)).inc()
-        self._seconds.labels(path).observe(seconds)
+        labels = (path, method, status)  # few combinations, and the library takes longer to find them
+        if labels not in self._children:
+            self._children[labels] = self._requests.labels(path, method, str(status)), self._seconds.labels(path)
+        requests, durations = self._children[labels]
+        requests.inc()
+        durations.observe(seconds)
         self._documents.inc(n_documents)
 
     def record_queue(self, n_admitted: int, n_running: int) -> None:

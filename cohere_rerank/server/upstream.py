@@ -66,6 +66,9 @@ class UpstreamBackend:
             deadline=settings.upstream_timeout_s,
         )
 
+    def rank_now(self, _raw: RawRequest) -> None:
+        """Return None, because the upstream takes its time."""
+
     async def rerank(self, raw: RawRequest) -> BackendResponse:
         """Return the upstream's response. The request is validated before it is sent."""
         request = await self._executor.run(validate, raw)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import threading
 
+import pytest
+
+from cohere_rerank.server import backends
+from cohere_rerank.server.executor import BoundedExecutor
 from tests.server.request_helpers import error_message, request_head
 from tests.server.running_server import RERANK_BODY, BlockingScorer, RunningServer, wait_until
 
@@ -85,3 +90,40 @@ def test_a_disconnect_during_scoring_frees_the_place_but_not_the_thread():
         held.go.set()
         wait_until(lambda: following)
         assert held.queries == ["left", "following"]
+
+
+@pytest.mark.parametrize("changes", [{}, {"model": "local-lexical"}, {"documents": ["black tea"] * 1000}])
+def test_a_small_request_needs_no_thread(changes, monkeypatch):
+    """A thread would take longer than the ranking. The response is the same in both cases."""
+    jobs = []
+    run = BoundedExecutor.run
+
+    async def recording(self, function, *arguments):
+        jobs.append(function.__name__)
+        return await run(self, function, *arguments)
+
+    monkeypatch.setattr(BoundedExecutor, "run", recording)
+    body = {**RERANK_BODY, **changes}
+    with RunningServer() as running:
+        jobs.clear()  # the scorer was loaded
+        replies = [running.post(body=body, **{"x-request-id": "one"})]
+        assert jobs == ([] if not changes else ["rank_locally"])
+        monkeypatch.setattr(backends, "_MAX_BYTES_NOW", 0)
+        replies.append(running.post(body=body, **{"x-request-id": "one"}))
+        assert jobs[-1] == "rank_locally"
+    assert [reply.status_code for reply in replies] == [200, 200]
+    assert replies[0].content == replies[1].content
+
+
+def test_small_requests_leave_the_event_loop_its_turns():
+    """When they have used up the time of a turn, further ones wait for a thread until the loop's next turn."""
+
+    async def turn():
+        budget = backends._TurnBudget()
+        with budget.used():
+            budget._used_s += 1.0
+        states = [budget.is_used_up]
+        await asyncio.sleep(0)
+        return [*states, budget.is_used_up]
+
+    assert asyncio.run(turn()) == [True, False]
