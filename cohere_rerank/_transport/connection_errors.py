@@ -50,6 +50,10 @@ class LocalProtocolError(ExchangeError):
     """The request cannot be sent as HTTP."""
 
 
+class CertificateLoadError(Exception):
+    """The trusted certificates cannot be read."""
+
+
 def without_quoted_line(text: str) -> str:
     """Return a message of h11 without the line of a header or of a body that it quotes.
 

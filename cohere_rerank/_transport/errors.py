@@ -318,7 +318,13 @@ def _with_base(ours: type, other: type) -> type:
     return type(ours.__name__, (ours, other), {"__module__": ours.__module__, "__doc__": ours.__doc__})
 
 
-def certificate_load_error(error: OSError) -> CertificateError:
+def system_error(error: OSError) -> ConnectionFailedError:
+    """Return the error for one of the operating system that httpx has no class for, such as one of a mock."""
+    kind = OtherTimeout if isinstance(error, TimeoutError) else OtherConnectionError
+    return _with_request(kind(f"The connection failed ({str(error) or type(error).__name__})"), None)
+
+
+def certificate_load_error(error: Exception) -> CertificateError:
     named = [f"{name}={os.environ[name]}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
     return _with_request(
         UntrustedCertificate(f"The trusted certificates cannot be read ({', '.join(named) or 'the default'}): {error}"),

@@ -93,21 +93,23 @@ class _BaseSender:
         if self._is_local:
             return None  # nothing is sent
         from . import errors
-        from .connection_errors import ExchangeError
+        from .connection_errors import CertificateLoadError, ExchangeError
         from .request_secrets import Secrets
 
-        if isinstance(error, ExchangeError):
+        mapped: Exception | None = None
+        if isinstance(error, CertificateLoadError):
+            mapped = errors.certificate_load_error(error)
+        elif isinstance(error, ExchangeError):
             from .httpx_requests import httpx_request
 
             error = errors.as_httpx_error(error, httpx_request(config, part, key, target))
-        mapped: Exception | None = None
         if isinstance(error, CohereRerankError):
             mapped = error
         elif errors.is_httpx_error(error):
             mapped = errors.map_httpx_error(error, deadline)
             mapped.__cause__ = error
         elif isinstance(error, OSError) and self._client is None:
-            mapped = errors.certificate_load_error(error)  # failures of connections are other errors
+            mapped = errors.system_error(error)
         elif isinstance(error, ImportError) and "socksio" in str(error):
             mapped = InvalidRequestError(
                 'a SOCKS proxy, of proxy= or the environment, needs a package: pip install "httpx[socks]"'

@@ -15,14 +15,18 @@ def new_tls_context() -> ssl.SSLContext:
     These are the settings of httpx, made without its import, which takes longer than a first call.
 
     Raises:
-        OSError: SSL_CERT_FILE cannot be read.
+        CertificateLoadError: SSL_CERT_FILE cannot be read.
     """
     import ssl
 
-    if path := os.environ.get("SSL_CERT_FILE"):
-        return ssl.create_default_context(cafile=path)
-    if folder := os.environ.get("SSL_CERT_DIR"):
-        return ssl.create_default_context(capath=folder)
-    import certifi
+    from .connection_errors import CertificateLoadError
 
-    return ssl.create_default_context(cafile=certifi.where())
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    if not file and not folder:
+        import certifi
+
+        file = certifi.where()
+    try:
+        return ssl.create_default_context(cafile=file) if file else ssl.create_default_context(capath=folder)
+    except OSError as error:
+        raise CertificateLoadError(str(error)) from error

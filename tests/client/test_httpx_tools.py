@@ -9,7 +9,7 @@ import sys
 import httpx
 import pytest
 
-from cohere_rerank import AsyncClientV2, ClientV2
+from cohere_rerank import AsyncClientV2, ClientV2, errors
 from cohere_rerank._transport.originals import ASYNCHRONOUS, BLOCKING
 
 CALL = {"model": "m", "query": "q", "documents": ["a", "b"]}
@@ -89,7 +89,7 @@ def test_vcrpy_records_and_replays(kind, server, tmp_path):
 
 TRACED = """
 import asyncio, sys
-from cohere_rerank import AsyncClientV2, ClientV2
+from cohere_rerank import AsyncClientV2, ClientV2, errors
 
 kind, url = sys.argv[1:]
 call = dict(model="m", query="q", documents=["a", "b"])
@@ -153,3 +153,40 @@ def test_a_tracer_sees_the_request(kind, server, module, script, header):
     assert run.returncode == 0, run.stderr
     assert run.stdout.split() == ["1"]
     assert server.requests[0].header(header)
+
+
+FAILURES = {
+    "a connection": (httpx.ConnectError("refused"), errors.ConnectionFailedError),
+    "a timeout": (httpx.ReadTimeout("slow"), errors.TimeoutExceededError),
+    "a reset": (ConnectionResetError("reset"), errors.ConnectionFailedError),
+    "a timeout of Python": (TimeoutError("slow"), errors.TimeoutExceededError),
+    "an error of the system": (OSError(28, "disk full"), errors.ConnectionFailedError),
+}
+
+
+@KINDS
+@pytest.mark.parametrize("name", FAILURES)
+def test_a_mocked_failure_is_a_typed_error(kind, name):
+    """Whether the mock raises an error of httpx or of Python."""
+    respx = pytest.importorskip("respx")
+    failure, expected = FAILURES[name]
+    with respx.mock() as router:
+        router.post(URL).mock(side_effect=failure)
+        with pytest.raises(expected) as caught:
+            rerank(kind, max_retries=0)
+    assert not isinstance(caught.value, errors.CertificateError)
+    assert str(failure) in str(caught.value)
+
+
+@KINDS
+def test_a_replaced_send_answers(kind, monkeypatch):
+    """A test may replace the function itself, without a library of mocks."""
+    if kind == "sync":
+        monkeypatch.setattr(httpx.Client, "send", lambda *_args, **_options: httpx.Response(200, json=REPLY))
+    else:
+
+        async def send(*_args, **_options):
+            return httpx.Response(200, json=REPLY)
+
+        monkeypatch.setattr(httpx.AsyncClient, "send", send)
+    assert rerank(kind) == [1, 0]
