@@ -11,7 +11,7 @@ np = require("numpy", "semantic", "local:semantic")
 
 __all__ = ["best", "cosine_weight", "move_by_words", "probabilities", "z_scores"]
 
-_COSINE_WEIGHT = 0.5
+_COSINE_WEIGHT = 0.8
 _COSINE_WEIGHT_IF_NO_WORDS = 3.0  # added where no document contains the words of the query
 _POOL_SIZE = 40  # z-scores refer to the 40 best of each kind; no dev list is longer
 

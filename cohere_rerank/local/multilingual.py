@@ -40,15 +40,15 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-5.50,
-    fused=1.67,
-    margin=0.37,
-    coverage=2.31,
-    cosine=-7.50,
-    cosine_margin=36.14,
-    in_short_lists=9.43,
-    coverage_in_short_lists=2.49,
-    cosine_in_short_lists=84.09,
+    constant=-5.29,
+    fused=1.33,
+    margin=0.30,
+    coverage=1.08,
+    cosine=-7.04,
+    cosine_margin=42.26,
+    in_short_lists=11.38,
+    coverage_in_short_lists=2.00,
+    cosine_in_short_lists=89.70,
 )
 
 
