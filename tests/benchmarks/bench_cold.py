@@ -28,7 +28,7 @@ from tests.benchmarks.common import (
     take_turns,
 )
 
-CONSTRUCT = "from {module} import ClientV2\nclient = ClientV2(api_key='benchmark', base_url={url!r})"
+CONSTRUCT = "from {module} import ClientV2\nclient = ClientV2(api_key='k' * 40, base_url={url!r})"
 CALL = "\nassert len(client.rerank(model='m', query='q', documents=['a', 'b']).results) == 2"
 CODE = {
     "bare Python": "pass",

@@ -161,7 +161,7 @@ def measure_split(options: argparse.Namespace) -> Measured:
 def measure_first_calls(options: argparse.Namespace) -> Measured:
     """A process that makes one call."""
     start = "import asyncio\nfrom {module} import AsyncClientV2\nasync def main():\n"
-    make = "    client = AsyncClientV2(api_key='benchmark', base_url={url!r})\n"
+    make = "    client = AsyncClientV2(api_key='k' * 40, base_url={url!r})\n"
     call = "    response = await client.rerank(model='m', query='q', documents=['a', 'b'])\n"
     codes = {
         "first call, blocking": (bench_cold.CONSTRUCT + bench_cold.CALL, 0.18),
