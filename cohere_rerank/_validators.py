@@ -12,17 +12,18 @@ if TYPE_CHECKING:
 
 _MAX_SHOWN = 12  # characters of a string that an error shows; a longer one may be a document or a key
 _MAX_ADDRESS = 200
+_MAX_SHOWN_BITS = 128
 _MAX_WHOLE = 2**63 - 1  # no count is larger, and few programs can read a larger number
 
 
 def describe(value: Any) -> str:
     """Return a value for an error: a number or a short text as it is, of everything else only the type."""
-    try:
-        if isinstance(value, str):
-            return repr(value) if len(value) <= _MAX_SHOWN else f"a str of {len(value)} characters"
-        return repr(value) if value is None or isinstance(value, (int, float)) else type(value).__name__
-    except ValueError:  # sys.set_int_max_str_digits
-        return f"an int of {int(value).bit_length()} bits"
+    if isinstance(value, str):
+        return repr(value) if len(value) <= _MAX_SHOWN else f"a str of {len(value)} characters"
+    if isinstance(value, int):
+        # More than sys.set_int_max_str_digits() digits cannot be written.
+        return repr(value) if value.bit_length() <= _MAX_SHOWN_BITS else f"an int of {value.bit_length()} bits"
+    return repr(value) if value is None or isinstance(value, float) else type(value).__name__
 
 
 def describe_address(value: str) -> str:
