@@ -29,9 +29,9 @@ def is_asyncio(loop: Any) -> bool:
 def backend_of(loop: Any) -> Any:
     """Return the module with the functions for this kind of event loop."""
     if is_asyncio(loop):
-        from . import asyncio_connection
+        from . import asyncio_backend
 
-        return asyncio_connection
+        return asyncio_backend
     from . import trio_connection
 
     return trio_connection

@@ -14,6 +14,7 @@ from .outgoing import Timeouts
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from typing import Any
 
     from cohere_rerank._settings import Config, Secret
@@ -51,11 +52,10 @@ class RequestHead:
         self._call_headers, self._call_params = call.headers, call.params
         url = target or request_url(config, part)
         self.origin, host, path = _split(url, None if target else call.params)
-        headers = {"host": host, **request_headers(config, call, key)}
-        lines = [f"POST {path} HTTP/1.1".encode("ascii")]
-        for name, value in headers.items():
-            lines.append(b"%b: %b" % (_checked_name(name), _checked_value(name, value)))
-        self.start = b"\r\n".join([*lines, b"content-length: "])
+        problem = _problem_in(request_headers(config, call, key))
+        if problem is not None:  # raised here, where no local variable contains the key
+            raise LocalProtocolError(problem)
+        self.start = _head_bytes(path, {"host": host, **request_headers(config, call, key)})
 
     def fits(self, config: Config, part: Part, key: Secret | None) -> bool:
         """Return whether a request has the same address and headers."""
@@ -118,17 +118,19 @@ def _split(url: str, params: Any) -> tuple[Origin, str, str]:
     return origin, address.netloc.decode("ascii"), address.raw_path.decode("ascii")
 
 
-def _checked_name(name: str) -> bytes:
-    if not _HEADER_NAME.fullmatch(name):
-        raise LocalProtocolError(f"{name[:40]!r} is not a valid name of a header")
-    return name.encode("ascii")
+def _problem_in(headers: Mapping[str, str]) -> str | None:
+    """Return what makes one of the headers impossible to send, without its value; None if there is nothing."""
+    for name, value in headers.items():
+        if not _HEADER_NAME.fullmatch(name):
+            return f"{name[:40]!r} is not a valid name of a header"
+        if not _HEADER_VALUE.fullmatch(value.encode("utf-8")):
+            return f"the value of the header {name!r} has characters that HTTP does not allow"
+    return None
 
 
-def _checked_value(name: str, value: str) -> bytes:
-    data = value.encode("utf-8")
-    if not _HEADER_VALUE.fullmatch(data):
-        raise LocalProtocolError(f"the value of the header {name!r} has characters that HTTP does not allow")
-    return data
+def _head_bytes(path: str, headers: Mapping[str, str]) -> bytes:
+    lines = [f"{name}: {value}" for name, value in headers.items()]
+    return "\r\n".join([f"POST {path} HTTP/1.1", *lines, "content-length: "]).encode("utf-8")
 
 
 def merged_url(url: str, params: Any) -> str:
