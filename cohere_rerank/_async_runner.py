@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._settings import Secret
-    from ._transport.http import AsyncSender, Reply
+    from ._transport.http import AsyncSender
+    from ._transport.reply import Reply
     from ._wire.call import Call, Part
     from .limits.limiter import Limiter
     from .types import V2RerankResponse

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._retry import RetryBudget, RetryLoop, RetryPolicy
     from ._settings import Config, Secret
-    from ._transport.http import Reply
+    from ._transport.reply import Reply
     from ._wire.call import Call, Part
     from .limits.circuit_breaker import SharedCircuit
     from .limits.hedge import Hedge, HedgeRule

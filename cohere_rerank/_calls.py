@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from ._clock import Clock, Deadline
     from ._settings import Config
-    from ._transport.http import Reply
+    from ._transport.reply import Reply
     from ._wire.call import Call
     from .errors import CohereRerankError
     from .types import RerankArguments, V2RerankResponse

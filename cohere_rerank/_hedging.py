@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from ._clock import Clock, Deadline
-    from ._transport.http import Reply
+    from ._transport.reply import Reply
 
     Outcome = Reply | Exception
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ._settings import Secret
-    from ._transport.http import Reply, Sender
+    from ._transport.http import Sender
+    from ._transport.reply import Reply
     from ._wire.call import Call, Part
     from .limits.limiter import Limiter
     from .types import V2RerankResponse

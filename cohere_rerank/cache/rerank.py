@@ -11,7 +11,7 @@ from .cached_call import CachedCall
 
 if TYPE_CHECKING:
     from cohere_rerank._calls import AsyncCalls, Calls
-    from cohere_rerank._transport.http import Reply
+    from cohere_rerank._transport.reply import Reply
     from cohere_rerank._wire.call import Call
     from cohere_rerank.types import V2RerankResponse
 

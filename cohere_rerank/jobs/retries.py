@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from cohere_rerank._calls import AsyncCalls
-    from cohere_rerank._transport.http import Reply
+    from cohere_rerank._transport.reply import Reply
     from cohere_rerank._wire.call import Call
     from cohere_rerank.types import RerankArguments, V2RerankResponse
 
