@@ -66,7 +66,8 @@ def _id_of(element: Mapping[str, Any], id_field: str | None) -> str | int | None
         return clean_id(get_path(element, id_field), id_field)
     inner: Mapping[str, Any] = next((element[name] for name in _WRAPPERS if isinstance(element.get(name), Mapping)), {})
     for fields in (element, inner, element.get("metadata"), element.get("meta")):
-        if isinstance(fields, Mapping) and (name := find(fields, DOC_ID)) is not None and fields[name] is not None:
+        name = find(fields, DOC_ID) if isinstance(fields, Mapping) else None
+        if name is not None and not isinstance(fields[name], (list, Mapping, type(None))):
             return clean_id(fields[name], name)
     return None
 
@@ -74,7 +75,8 @@ def _id_of(element: Mapping[str, Any], id_field: str | None) -> str | int | None
 def _content(element: Mapping[str, Any]) -> object:
     inner: object = unwrap(element)
     if inner is element:
-        wrapped = next((element[name] for name in _WRAPPERS if isinstance(element.get(name), Mapping)), None)
+        names = _WRAPPERS if find(element, TEXT) is not None else (*_WRAPPERS, "metadata")
+        wrapped = next((element[name] for name in names if isinstance(element.get(name), Mapping)), None)
         inner = element if wrapped is None else unwrap(wrapped)
     if not isinstance(inner, Mapping):
         return inner

@@ -10,7 +10,9 @@ __all__ = [
     "DOCUMENTS",
     "DOC_ID",
     "GRADE",
+    "NEGATIVES",
     "PAIR_ID",
+    "POSITIVES",
     "QUERY",
     "RANK",
     "ROW_ID",
@@ -44,19 +46,18 @@ DOCUMENTS = _names(
     "sourcenodes nodes chunks context searchresults hits results matches points"
 )
 TEXT = _names(
-    "text passage passagetext document documenttext doctext doc content contents body pagecontent chunk chunktext"
+    "text passage passagetext document documenttext doctext doc content contents body pagecontent chunk chunktext "
+    "context"
 )
 TITLE = _names("title")
 DOC_ID = _names("docno docid documentid pid passageid corpusid did chunkid id uuid")
 GRADE = _names("relevance label grade rel judgement judgment qrel")
 SCORE = _names("score")
 RANK = _names("rank")
-_POSITIVES = _names("positive positives pos positivepassages relevantpassages")
-_NEGATIVES = _names("negative negatives neg negativepassages hardnegatives")
+POSITIVES = _names("positive positives pos positivepassages relevantpassages")
+NEGATIVES = _names("negative negatives neg negativepassages hardnegatives")
 
-_KNOWN = frozenset(
-    (*QUERY, *ROW_ID, *DOCUMENTS, *TEXT, *TITLE, *DOC_ID, *GRADE, *SCORE, *RANK, *_POSITIVES, *_NEGATIVES)
-)
+_KNOWN = frozenset((*QUERY, *ROW_ID, *DOCUMENTS, *TEXT, *TITLE, *DOC_ID, *GRADE, *SCORE, *RANK, *POSITIVES, *NEGATIVES))
 
 
 def is_known_name(name: str) -> bool:

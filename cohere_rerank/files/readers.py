@@ -19,7 +19,17 @@ from .errors import FileError
 from .json_values import MAX_RECORD_BYTES, split_values
 from .sources import MAX_RATIO, decompression_errors, open_file, utf8
 
-__all__ = ["IS_RUN_LINE", "NOT_UTF8_HINT", "JsonLines", "JsonValues", "Reader", "TextLines", "TrecRun", "TsvRun"]
+__all__ = [
+    "IS_RUN_LINE",
+    "NOT_UTF8_HINT",
+    "Items",
+    "JsonLines",
+    "JsonValues",
+    "Reader",
+    "TextLines",
+    "TrecRun",
+    "TsvRun",
+]
 
 Raw = TypeVar("Raw")
 Record = dict[str, Any]
@@ -143,6 +153,39 @@ class JsonValues(Reader[bytes]):
     def parse(self, raw: bytes) -> object:
         """Parse one value."""
         return parse_text(raw)
+
+
+class Items(Reader[Any]):
+    """The items of a list inside of each record, such as ``responses`` of a reply to several searches."""
+
+    def __init__(self, records: Reader[Any], name: str) -> None:
+        super().__init__(records.path, records.compression)
+        self._records_reader = records
+        self._name = name
+        self.is_table = records.is_table
+        self.fraction = records.fraction  # type: ignore[method-assign]
+        self.close = records.close  # type: ignore[method-assign]
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        number = 0
+        for outer, raw in self._records_reader:
+            try:
+                record = self._records_reader.parse(raw)
+                items = record[self._name] if isinstance(record, dict) else None
+                if not isinstance(items, list):
+                    raise InvalidRequestError(f"{self._name} must be a list")
+            except InvalidRequestError as error:
+                raise FileError(f"{self.path}, {self._records_reader.place(outer)}: {error.message}") from None
+            for item in items:
+                number += 1
+                yield number, item
+
+    def _records(self, content: IO[bytes]) -> Iterator[tuple[int, Any]]:
+        raise NotImplementedError
+
+    def parse(self, raw: Any) -> object:
+        """Return the item."""
+        return raw
 
 
 def parse_text(raw: bytes) -> object:

@@ -18,10 +18,10 @@ from .cells import clean_id, text_of
 from .database import Database
 from .documents import read_document
 from .errors import FileError
-from .names import DOC_ID, PAIR_ID, QUERY, ROW_ID, TEXT, find, get_path
+from .names import DOC_ID, DOCUMENTS, PAIR_ID, QUERY, ROW_ID, TEXT, find, get_path, plain
 from .opening import open_records
 from .options import ReadOptions
-from .readers import Reader, TextLines
+from .readers import Items, Reader, TextLines
 from .shapes import FileRow, Pair, Shape, recognize
 from .sources import find_files, first_line
 from .tables import Table
@@ -75,6 +75,7 @@ def open_rows(paths: Paths, options: ReadOptions) -> RowReader:
     if not files:
         raise FileError("there is no input: pass at least one file")
     readers = [open_records(file, options) for file in files]
+    readers = [_unwrapped(reader, options) for reader in readers]
     shapes = [_shape_of(reader, options) for reader in readers]
     known = [shape for shape in shapes if shape is not None]
     if not known:
@@ -94,23 +95,71 @@ def open_rows(paths: Paths, options: ReadOptions) -> RowReader:
     return rows
 
 
+_CONTAINERS = ("responses", "data", "rows", "records", "items", "examples", "queries", "requests")
+
+
+def _unwrapped(reader: Reader[Any], options: ReadOptions) -> Reader[Any]:
+    """Return a reader of the rows inside of the records, if the records are only containers of rows."""
+    for _, raw in islice(reader, 1):
+        try:
+            record = reader.parse(raw)
+        except InvalidRequestError:
+            return reader
+        name = find(record, _CONTAINERS) if isinstance(record, Mapping) and not reader.is_table else None
+        if isinstance(record, Mapping) and name is not None and _is_list_of_objects(record[name]):
+            try:
+                recognize(record, options, is_table=False)
+            except InvalidRequestError:
+                return Items(reader, name)
+    return reader
+
+
+def _is_list_of_objects(value: object) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value[:_N_TRIED])
+
+
 def _shape_of(reader: Reader[Any], options: ReadOptions) -> Shape | None:
-    """Return the shape of a file, or None if it is empty or its first records are broken."""
+    """Return the shape of a file, or None if it is empty or its first records are of no use.
+
+    Raises:
+        FileError: The first record has no known shape or is not UTF-8, or all of the first records are broken.
+    """
     refused: str | None = None
+    n_records = 0
     for number, raw in islice(reader, _N_TRIED):
+        n_records += 1
         try:
             record = reader.parse(raw)
         except InvalidRequestError as error:
             refused = refused or f"{reader.path}, {reader.place(number)}: {error.message}"
+            if "not UTF-8" in error.message and (reader.is_table or n_records == 1):
+                raise FileError(refused) from None
             continue
         if not isinstance(record, Mapping):
             continue
         try:
             return recognize(record, options, is_table=reader.is_table)
         except InvalidRequestError as error:
-            if reader.is_table or number == 1 or refused is None:
+            if refused is None:
                 raise FileError(f"{reader.path}, {reader.place(number)}: {error.message}") from None
+    if refused is not None:
+        raise FileError(refused)
+    if not n_records and isinstance(reader, Table) and reader.names:
+        _check_names(reader, options)
     return None
+
+
+def _check_names(reader: Table, options: ReadOptions) -> None:
+    """Check the names of a table that has no rows.
+
+    Raises:
+        FileError: Rows with these names would have no known shape.
+    """
+    record = {name: "[]" if plain(name) in DOCUMENTS else "x" for name in reader.names if name}
+    try:
+        recognize(record, options, is_table=True)
+    except InvalidRequestError as error:
+        raise FileError(f"{reader.path}, line 1: {error.message}") from None
 
 
 class RowReader:
@@ -397,10 +446,10 @@ def _read_queries(database: Database, path: Path, options: ReadOptions) -> None:
 
 def _read_texts(path: Path, options: ReadOptions, use: str) -> Iterator[tuple[str | int | None, Any]]:
     """Yield the id and the text of each record of a corpus or of a file of queries."""
-    plain = ReadOptions(encoding=options.encoding)
+    defaults = ReadOptions(encoding=options.encoding)
     files = find_files([path])
     for file in files:
-        reader = _open_texts(file, plain, use)
+        reader = _open_texts(file, defaults, use)
         fields: tuple[str | None, str | None] | None = None
         for number, raw in reader:
             try:

@@ -18,6 +18,7 @@ from .names import (
     DOC_ID,
     DOCUMENTS,
     GRADE,
+    NEGATIVES,
     PAIR_ID,
     QUERY,
     RANK,
@@ -127,6 +128,7 @@ def recognize(record: _Record, options: ReadOptions, *, is_table: bool) -> Shape
         InvalidRequestError: The shape is not known. The message lists the names, what is missing, and an option.
     """
     reader = _Recognizer(record, options, is_table)
+    reader.check_rows()
     for attempt in (
         reader.explicit,
         reader.native,
@@ -157,7 +159,15 @@ def _refusal(record: _Record, options: ReadOptions) -> str:
             "documents are missing",
             "--documents-field NAME for a list, or --text-field NAME for one text",
         )
-    return f"the row has {names or 'no fields'}; {problem}: add {advice}"
+    inside = [
+        f"{outer}.{name}"
+        for outer, value in record.items()
+        if isinstance(value, Mapping)
+        for name in value
+        if plain(str(name)) in (*DOCUMENTS, *TEXT, *QUERY)
+    ]
+    example = f", such as {', '.join(inside[:3])}" if inside else ""
+    return f"the row has {names or 'no fields'}; {problem}: add {advice}{example}"
 
 
 class _Recognizer:
@@ -166,6 +176,23 @@ class _Recognizer:
         self._options = options
         self._is_table = is_table
         self._read = _FieldReader(options, is_table)
+
+    def check_rows(self) -> None:
+        """Check that the record is a row, and not a table with all rows in its columns.
+
+        Raises:
+            InvalidRequestError: It is a table.
+        """
+        query, documents = find(self._record, QUERY), find(self._record, (*DOCUMENTS, *TEXT))
+        values = [self._record[name] for name in (query, documents) if name is not None]
+        is_columns = all(isinstance(value, list) for value in values) or all(
+            isinstance(value, Mapping) and "0" in value for value in values
+        )
+        if len(values) == 2 and is_columns and not self._is_table:
+            raise InvalidRequestError(
+                f"{query} and {documents} are columns, and not a row: write one object for each row, as "
+                "orient='records' does in pandas; no option reads columns"
+            )
 
     def _query_name(self) -> str | None:
         name = self._options.query_field or find(self._record, QUERY)
@@ -243,10 +270,10 @@ class _Recognizer:
         query = self._query_name()
         if query is None:
             return None
-        for label, positive, negative in _TRAINING_SHAPES:
+        for label, positive in _TRAINING_SHAPES:
             first = find(self._record, (positive,))
             if first is not None:
-                others = [name for name in self._record if plain(str(name)).rstrip("0123456789") == negative]
+                others = [name for name in self._record if plain(str(name)).rstrip("0123456789") in NEGATIVES]
                 return self._read.training_shape(label, query, first, others)
         return None
 
@@ -291,11 +318,11 @@ class _Recognizer:
 
 
 _TRAINING_SHAPES = (
-    ("Tevatron and MIRACL lists", "positivepassages", "negativepassages"),
-    ("fine-tuning lists of Cohere", "relevantpassages", "hardnegatives"),
-    ("FlagEmbedding lists", "pos", "neg"),
-    ("sentence-transformers and MTEB lists", "positive", "negative"),
-    ("sentence-transformers and MTEB lists", "positives", "negatives"),
+    ("Tevatron and MIRACL lists", "positivepassages"),
+    ("fine-tuning lists of Cohere", "relevantpassages"),
+    ("FlagEmbedding lists", "pos"),
+    ("sentence-transformers and MTEB lists", "positive"),
+    ("sentence-transformers and MTEB lists", "positives"),
 )
 _LIST_LABELS = {
     ("question", "contexts"): "RAGAS 0.1",
@@ -460,7 +487,8 @@ class _FieldReader:
             if not isinstance(key, (str, int)):
                 raise InvalidRequestError(f"the row has no {query_id or query or 'query'}")
             content: Any = None if text is None else self._pair_content(record, text, title)
-            found_id = None if doc_id is None else clean_id(get_path(record, doc_id), doc_id)
+            id_value = None if doc_id is None else get_path(record, doc_id)
+            found_id = None if isinstance(id_value, (list, Mapping)) else clean_id(id_value, doc_id or "id")
             if isinstance(content, Document):
                 content, found_id = content.content, content.id if found_id is None else found_id
             if text is None and found_id is None:

@@ -25,7 +25,8 @@ _SAMPLE_BYTES = 1 << 16
 _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _NUMBER = re.compile(r"[-+]?\d+(\.\d+)?([eE][-+]?\d+)?")
-_MAX_NAME_CHARS, _MAX_NAME_WORDS = 64, 6
+_MAX_NAME_CHARS, _MAX_NAME_WORDS = 64, 3
+_SEPARATOR_LINE = re.compile(r"sep=(.)\r?\n")  # Excel reads and writes it as the first line
 
 
 class Table(Reader["tuple[int, list[str] | csv.Error]"]):
@@ -51,7 +52,10 @@ class Table(Reader["tuple[int, list[str] | csv.Error]"]):
         file = utf8(content, self._options.encoding, str(self.path))
         sample = file.peek(_SAMPLE_BYTES)[:_SAMPLE_BYTES].decode("utf-8", "surrogateescape")  # type: ignore[attr-defined]
         self.notes.clear()
-        delimiter = self._options.delimiter or self._detect_delimiter(sample)
+        if found := _SEPARATOR_LINE.match(sample):
+            file.readline()
+            sample = sample[found.end() :]
+        delimiter = self._options.delimiter or (found[1] if found else self._detect_delimiter(sample))
         quoting: Any = csv.QUOTE_MINIMAL if self._has_quotes(sample, delimiter) else csv.QUOTE_NONE
         lines = _BoundedLines(file, self.path)
         with _no_cell_limit():
@@ -157,6 +161,8 @@ def unnamed_columns(cells: Sequence[str]) -> list[str]:
         return ["id", "text"] if are_ids[0] and not are_ids[1] else ["query", "passage"]
     if len(cells) == 3 and not any(are_ids):
         return ["query", "positive", "negative"]
+    if len(cells) == 3 and all(are_ids) and _is_number(cells[2]):
+        return ["qid", "docno", "rank"]
     if len(cells) == 3 and are_ids[0] and not are_ids[1] and not are_ids[2]:
         return ["qid", "query", "passage"]
     if len(cells) == 6 and cells[1].upper() == "Q0":

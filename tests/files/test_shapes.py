@@ -356,3 +356,74 @@ def test_columns_can_be_named(tmp_path):
     assert (row.query, row.documents, row.document_ids) == ("a tea", ["green tea"], ["7"])
     with pytest.raises(FileError, match="--columns has 2 names, but the first line has 3 cells"):
         rows_of(path, columns=["query", "text"])
+
+
+@pytest.mark.parametrize("name", ["responses", "data", "rows"])
+def test_rows_inside_of_one_object_are_read(tmp_path, name):
+    """A reply to several searches has one list of replies."""
+    path = tmp_path / "in.json"
+    rows = [hits(DOCUMENTS), hits(OTHERS)] if name == "responses" else [LISTS["RAGAS 0.1"](QUERY, DOCUMENTS)] * 2
+    path.write_text(json.dumps({"took": 1, name: rows}, indent=1))
+    assert len(next(iter(rows_of(path, query="q" if name == "responses" else None))).documents) == 3
+
+
+@pytest.mark.parametrize(
+    ("content", "documents"),
+    [
+        ([{"page_content": "one", "metadata": {}}, {"page_content": "two", "metadata": {}}], ["one", "two"]),
+        ([{"node": {"id_": "n", "text": "one", "class_name": "TextNode"}, "score": 0.5}], ["one"]),
+        ([{"lc": 1, "id": ["langchain", "Document"], "kwargs": {"page_content": "one", "metadata": {}}}], ["one"]),
+        ({"documents": [{"id": "x", "content": "one", "meta": {}, "score": 1}]}, ["one"]),
+        ({"matches": [{"id": "1", "score": 0.1, "metadata": {"text": "one"}}]}, ["one"]),
+        ({"results": [{"id": "1", "score": 0.1, "payload": {"text": "one"}}]}, ["one"]),
+    ],
+    ids=["LangChain", "LlamaIndex", "LangChain's own", "Haystack", "Pinecone", "Qdrant"],
+)
+def test_dumps_without_a_query_are_ranked_by_one(tmp_path, content, documents):
+    """--query is the query of all documents."""
+    path = tmp_path / "in.json"
+    path.write_text(json.dumps(content))
+    (row,) = rows_of(path, query="q")
+    assert (row.query, row.documents) == ("q", documents)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("in.json", '{"question": ["q", "r"], "contexts": [["a"], ["b"]]}', "columns, and not a row"),
+        ("in.json", '{"query": {"0": "q"}, "documents": {"0": ["a"]}}', "columns, and not a row"),
+        ("in.json", '{"retriever": {"documents": []}}', "add --query-field .*, such as retriever.documents"),
+        ("in.csv", "title,price\n", "line 1: the row has title, price; a query and documents are missing"),
+        ("in.jsonl", '{"query": "q", "query": "r", "documents": ["a"]}', "line 1: the field query is there twice"),
+        ("in.jsonl", '{"query": "qu\u00e9", "documents": ["a"]}', "line 1: not UTF-8: .* add --encoding cp1252"),
+        ("in.csv", "query,text\nqu\u00e9,a\n", "row 1: query is not UTF-8; .* add --encoding cp1252"),
+    ],
+)
+def test_files_that_cannot_be_right_are_refused(tmp_path, name, content, message):
+    """In one line, before the first row."""
+    (tmp_path / name).write_bytes(content.encode("cp1252"))
+    with pytest.raises(FileError, match=message) as refused:
+        open_rows(tmp_path / name, ReadOptions())
+    assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "documents"),
+    [
+        ("in.csv", "sep=;\r\nquery;text\r\nq;a\r\n", ["a"]),
+        (
+            "in.tsv",
+            "what is tea today\tgreen tea is nice\tcoffee is not tea\n",
+            ["green tea is nice", "coffee is not tea"],
+        ),
+        ("in.tsv", "what is tea\tgreen tea is nice\nwhat is tea\tblack one\n", ["green tea is nice", "black one"]),
+        ("in.txt", 'query\ttext\nq\t"a" is b\n', ['"a" is b']),
+        ("in.csv", 'query,text\nq,"a\nb, c"\n', ["a\nb, c"]),
+        ("in.csv", ",qid,query,docno,rank,score,text\n0,1,q,d,0,1.5,a\n", ["a"]),
+    ],
+)
+def test_tables_of_other_programs_are_read(tmp_path, name, content, documents):
+    """Excel, MS MARCO triples, tabs with quotes as they are, and pandas with an index."""
+    (tmp_path / name).write_bytes(content.encode())
+    (row,) = rows_of(tmp_path / name)
+    assert row.documents == documents
