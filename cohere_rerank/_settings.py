@@ -232,7 +232,7 @@ class Config:
         # Pickles are stored on disks and in brokers, so they do not contain the key. The process that loads the
         # pickle uses the key of its own environment. A function that returns the key is pickled by name.
         state = dict(vars(self))
-        _check_picklable(self)
+        check_picklable(self)
         secrets = self.api_key.secrets if isinstance(self.api_key, SecretList) else (self.api_key,)
         if any(secret is not None and isinstance(secret.value, str) and secret.value for secret in secrets):
             state["api_key"] = None
@@ -341,7 +341,7 @@ def _checked_verify(verify: Any) -> Any:
     return path
 
 
-def _check_picklable(config: Config) -> None:
+def check_picklable(config: Config) -> None:
     """Raise an error for a setting that would put a secret into a pickle, or that has no pickle."""
     from ._secrets import SECRET_NAME
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._calls import calls_of
+from cohere_rerank._settings import check_picklable
 from cohere_rerank._validators import seconds, whole_number
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.batch.rules import FATAL_ERRORS, check_names
@@ -61,7 +62,8 @@ class RerankBatch:
         client: Mapping[str, Any] | None = None,
         deadline: float = 600.0,
     ) -> None:
-        if isinstance((client or {}).get("api_key"), str):
+        key = (client or {}).get("api_key")
+        if any(isinstance(each, str) for each in (key if isinstance(key, (list, tuple)) else [key])):
             raise InvalidRequestError(
                 "client must not contain an api_key string, because it would be pickled: set CO_API_KEY in the "
                 "environment of the workers, or pass a function that fetches the key"
@@ -85,6 +87,10 @@ class RerankBatch:
         check_names(self._common)
         client = AsyncClientV2(**{"api_key": "", **self._settings})
         calls_of(client).encode_batch_call(**self._common, query="-", documents=["-"])
+        try:
+            check_picklable(calls_of(client).config)
+        except TypeError as error:
+            raise InvalidRequestError(str(error)) from None
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the table with both columns added. The rows stay in order.

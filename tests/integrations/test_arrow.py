@@ -87,6 +87,14 @@ def test_a_used_batch_pickles_and_contains_no_key(make_batch):
     again.close()
     with pytest.raises(InvalidRequestError, match="api_key"):
         RerankBatch(model="m", client={"api_key": "secret-key"})
+    for settings, name in (
+        ({"api_key": ["secret-key", lambda: "k"]}, "api_key"),
+        ({"headers": {"api-key": "secret-key"}}, "api-key"),
+        ({"proxy": "http://me:secret-key@127.0.0.1:9"}, "proxy="),
+    ):
+        with pytest.raises(InvalidRequestError, match=name) as caught:
+            RerankBatch(model="m", client=settings)
+        assert "secret-key" not in str(caught.value)
 
 
 def test_a_closed_batch_opens_again(make_batch):
