@@ -8,7 +8,7 @@ from html import escape
 from typing import NamedTuple
 
 COLORS = {"cohere-rerank": "#2f6f9f", "cohere": "#c96f4a", "limit": "#8a8f98"}
-WIDTH, LEFT, RIGHT, TOP = 860, 270, 70, 64  # pixels
+WIDTH, LEFT, RIGHT, TOP = 900, 310, 70, 64  # pixels
 FONT = 'font-size="12" font-family="system-ui, sans-serif" fill="#222222"'
 BAR, GAP = 13, 12
 
