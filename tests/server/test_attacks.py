@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from contextlib import suppress
@@ -20,6 +22,9 @@ MARKS = "\u0315\u0300\u05ae\u0300"
 CHUNKED = request_head(0).replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
 
 UNFINISHED_TEXT = b'["' + b"," * 100_000 + b'","' + b'\\"' * 300_000 + b"\\"
+
+
+WORDS = " ".join(f"{a}{b}x" for a in "abcdef" for b in "ghijkl")
 
 
 def posted(path="/v2/rerank", **fields):
@@ -44,6 +49,10 @@ ATTACKS = {
     "numbers": request_head(10**6) + b"9" * 10**6,
     "escapes": request_head(10**6) + b'"' + b"\\u0000" * 166_666,
     "an unfinished text": request_head(len(UNFINISHED_TEXT)) + UNFINISHED_TEXT,
+    "short texts that expand": posted(
+        query="\ufdfa " * 3, documents=["\ufdfa " * 20] * 10_000, relevant_spans={"mode": "enabled"}
+    ),
+    "small requests": posted(query=WORDS, documents=[WORDS[n:] for n in range(10)]) * 100,
     "tiny chunks": CHUNKED + b"1\r\na\r\n" * 100_000,
     "slow chunks": CHUNKED + b"1\r\na\r\n",
     "a long head": b"GET / HTTP/1.1\r\n" + b"a: b\r\n" * 10_000,
@@ -77,6 +86,38 @@ def test_health_is_answered_during_an_attack(attacked, name):
         for _ in range(20):
             assert client.get("/health").status_code == 200
             time.sleep(0.01)
+
+
+PROBE = """
+import http.client, sys, time
+connection = http.client.HTTPConnection("127.0.0.1", int(sys.argv[1]), timeout=60)
+end_s, worst_s = time.monotonic() + 3, 0.0
+while time.monotonic() < end_s:
+    started_s = time.monotonic()
+    connection.request("GET", "/health")
+    assert connection.getresponse().read() == b'{"status":"ok"}'
+    worst_s = max(worst_s, time.monotonic() - started_s)
+    time.sleep(0.005)
+print(worst_s)
+"""
+
+
+def slowest_health_s(port, attackers=()):
+    """Return the longest time of /health in three seconds, measured by another process."""
+    probe = subprocess.Popen([sys.executable, "-c", PROBE, str(port)], stdout=subprocess.PIPE, text=True)
+    for attacker in attackers:
+        attacker.start()
+    return float(probe.communicate()[0])
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("name", ATTACKS)
+def test_health_is_answered_within_half_a_second(attacked, name):
+    """On a busy machine, within ten times the longest time without an attack."""
+    address = (httpx.URL(attacked.url).host, httpx.URL(attacked.url).port)
+    attackers = [threading.Thread(target=attack, args=(address, ATTACKS[name]), daemon=True) for _ in range(4)]
+    idle_s = slowest_health_s(address[1])
+    assert slowest_health_s(address[1], attackers) < max(0.5, 10 * idle_s)
 
 
 def test_after_all_attacks_the_server_ranks(attacked):
