@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from .errors import JobError as JobError
     from .errors import JobStoppedError as JobStoppedError
+    from .options import JobOptions as JobOptions
     from .plan import JobPlan as JobPlan
     from .plan import plan_job as plan_job
     from .report import JobReport as JobReport
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 _EXPORTS = {
     "JobError": "errors",
+    "JobOptions": "options",
     "JobPlan": "plan",
     "JobReport": "report",
     "JobStoppedError": "errors",
@@ -28,7 +30,7 @@ _EXPORTS = {
     "run_job": "run",
     "run_job_async": "run",
 }
-__all__ = ["JobError", "JobPlan", "JobReport", "JobStoppedError", "plan_job", "run_job", "run_job_async"]
+__all__ = ["JobError", "JobOptions", "JobPlan", "JobReport", "JobStoppedError", "plan_job", "run_job", "run_job_async"]
 
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
     __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -271,7 +271,8 @@ def check_shared_arguments(calls: BaseCalls, common: Mapping[str, Any]) -> None:
         document = {} if document == "d" else document
         if isinstance(path, str):
             _set_field(document, path.split("."))
-    calls.encode_batch_call(**{"model": "m", **given, "query": "q", "documents": [document]})
+    arguments: dict[str, Any] = {"model": "m", **given, "query": "q", "documents": [document]}
+    calls.encode_batch_call(**arguments)
 
 
 def _set_field(document: dict[str, Any], path: list[str]) -> None:
