@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,8 +15,12 @@ from cohere_rerank.errors import InvalidRequestError
 
 from ._common import client_options
 from ._read import read_records
+from ._reading import reading_options
 from ._systems import SYSTEMS, Systems
 from ._values import complete, examples
+
+if TYPE_CHECKING:
+    from cohere_rerank.files import ReadOptions
 
 __all__ = ["threshold"]
 
@@ -31,6 +36,10 @@ _SHARE = click.FloatRange(min=0, max=1)
 @click.argument("lists", type=click.Path(exists=True, dir_okay=False))
 @click.argument("system", default="local:", shell_complete=complete(SYSTEMS))
 @client_options
+@reading_options(without=("query", "keep"))
+@click.option(
+    "--qrels", type=click.Path(path_type=Path), metavar="FILE", help="Judgements in the form of TREC or BEIR."
+)
 @click.option("--min-precision", type=_SHARE, metavar="SHARE", help="Best recall at this precision or more.")
 @click.option("--min-recall", type=_SHARE, metavar="SHARE", help="Best precision at this recall or more.")
 @click.option(
@@ -44,6 +53,8 @@ def threshold(
     lists: str,
     system: str,
     settings: Mapping[str, Any],
+    read: ReadOptions,
+    qrels: Path | None,
     min_precision: float | None,
     min_recall: float | None,
     borderline: bool,
@@ -66,7 +77,8 @@ def threshold(
         if borderline:
             found = borderline_threshold(_pairs(lists), systems.get(system))
         else:
-            found = recommend_threshold(lists, systems.get(system), min_precision=min_precision, min_recall=min_recall)
+            minimums = {"min_precision": min_precision, "min_recall": min_recall}
+            found = recommend_threshold(lists, systems.get(system), read=read, qrels=qrels, **minimums)
     click.echo(json.dumps(asdict(found), indent=1) if as_json else str(found))
 
 

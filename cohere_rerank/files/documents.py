@@ -66,9 +66,10 @@ def _id_of(element: Mapping[str, Any], id_field: str | None) -> str | int | None
         return clean_id(get_path(element, id_field), id_field)
     inner: Mapping[str, Any] = next((element[name] for name in _WRAPPERS if isinstance(element.get(name), Mapping)), {})
     for fields in (element, inner, element.get("metadata"), element.get("meta")):
-        name = find(fields, DOC_ID) if isinstance(fields, Mapping) else None
-        if name is not None and not isinstance(fields[name], (list, Mapping, type(None))):
-            return clean_id(fields[name], name)
+        if isinstance(fields, Mapping) and (name := find(fields, DOC_ID)) is not None:
+            value = fields[name]
+            if not isinstance(value, (list, Mapping, type(None))):
+                return clean_id(value, name)
     return None
 
 

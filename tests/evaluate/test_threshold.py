@@ -51,7 +51,8 @@ def test_operating_points_agree_with_a_direct_count(judged):
         assert astuple(point)[1:] == pytest.approx(counted(pairs, point.min_score))
         assert threshold.at(point.min_score) == point
     best = max(point.f1 for point in threshold.operating_points)
-    assert threshold.min_score == max(point.min_score for point in threshold.operating_points if point.f1 == best)
+    wanted = max(point.min_score for point in threshold.operating_points if point.f1 == best)
+    assert threshold.at(threshold.min_score).min_score == wanted
     assert threshold.n_documents == len(pairs)
     assert threshold.standard_error is None
 
@@ -71,7 +72,8 @@ def test_a_minimum_is_reached_at_the_least_cost(judged, minimum, of_precision):
         ):
             recommend_threshold(lists_of(judged), by_text, **arguments)
         return
-    chosen = recommend_threshold(lists_of(judged), by_text, **arguments).min_score
+    threshold = recommend_threshold(lists_of(judged), by_text, **arguments)
+    chosen = threshold.at(threshold.min_score).min_score
     assert kept[chosen][1] == max(other for _, other in kept.values())
 
 
@@ -99,12 +101,13 @@ def test_a_recommendation_keeps_as_many_documents_as_it_says():
 
 
 def test_table_shows_the_recommendation_and_some_twenty_rows():
-    """This holds for any number of scores. The recommended score has all its digits."""
+    """This holds for any number of scores. The recommended score can be typed."""
     judged = [[(i / 997, i > 600) for i in range(997)]]
     threshold = recommend_threshold(lists_of(judged), by_text)
     first, *table = str(threshold).splitlines()
-    assert first == f"recommended min_score {601 / 997!r}, from 997 judged documents"
-    assert len(table) <= 22
+    assert first == "recommended min_score 0.602, from 997 judged documents"
+    assert table[0] == "it keeps 396: precision 1.000 [0.990, 1.000], recall 1.000 [0.990, 1.000] (95 %)"
+    assert len(table) <= 23
     (marked,) = [line for line in table if line.endswith("<-")]
     assert marked.split() == ["0.6028", "1.000", "1.000", "1.000", "396", "<-"]
 
@@ -113,6 +116,7 @@ def test_small_tables_show_every_operating_point():
     """Each row has the figures of one threshold, lowest first."""
     assert str(recommend_threshold(lists_of(JUDGED), by_text, min_precision=1.0)).splitlines() == [
         "recommended min_score 0.9, from 5 judged documents",
+        "it keeps 1: precision 1.000 [0.207, 1.000], recall 0.500 [0.095, 0.905] (95 %)",
         "min_score  precision  recall     F1   kept",
         "   0.1000      0.400   1.000  0.571      5",
         "   0.2000      0.500   1.000  0.667      4",
@@ -233,3 +237,12 @@ def test_the_error_of_an_invalid_pair_names_the_pair():
     """The message does not show the document."""
     with pytest.raises(InvalidRequestError, match=r"\(pairs\[1\]\)"):
         borderline_threshold([("q", "0.5"), (" ", "0.5")], by_text)
+
+
+def test_a_threshold_of_no_use_is_a_warning():
+    """No value separates the relevant documents from the others."""
+    judged = [[(0.5, True), *[(0.5 + i / 100, False) for i in range(5)]]]
+    threshold = recommend_threshold(lists_of(judged), by_text)
+    assert "no value has a precision of 0.5: the best one has 0.167" in (threshold.warning or "")
+    assert "warning: no value has a precision" in str(threshold)
+    assert recommend_threshold(lists_of(JUDGED), by_text).warning is None
