@@ -211,5 +211,5 @@ def test_a_second_request_over_tls_is_cancelled_too(make_either, tmp_path):
 
 def test_a_wrong_hedge_is_refused():
     """The error says what to pass."""
-    with pytest.raises(errors.InvalidRequestError, match=r"hedge must be a Hedge, got bool; pass Hedge\(\)"):
+    with pytest.raises(errors.InvalidRequestError, match=r"hedge must be a Hedge, got True; pass Hedge\(\)"):
         ClientV2("k", hedge=True)
