@@ -308,8 +308,11 @@ def test_a_timeout_scope_around_a_call_is_obeyed(server, make_async_client):
 
     async def main():
         async with make_async_client() as client:
-            with server.hold_replies(), pytest.raises(asyncio.TimeoutError) as caught:
-                await asyncio.wait_for(ask(client, 0), 0.1)
+            with server.hold_replies():
+                first = asyncio.ensure_future(ask(client, 0))
+                await asyncio.to_thread(server.wait_until, lambda s: s.n_in_flight == 1)
+                with pytest.raises(asyncio.TimeoutError) as caught:
+                    await asyncio.wait_for(first, 0.01)
             assert not isinstance(caught.value, errors.CohereRerankError)
             return await ask(client, 1)
 
