@@ -106,7 +106,7 @@ class RetryPolicy:
 
         A reply that breaks the contract counts too: garbage, or an HTML page with status 200.
         """
-        if isinstance(error, InvalidResponseError):
+        if isinstance(error, InvalidResponseError) or getattr(error, "is_from_environment", False):
             return True
         if isinstance(error, ConnectionFailedError):
             return error.is_transient

@@ -138,7 +138,14 @@ def rebuild_error(cls: type[CohereRerankError], state: dict[str, Any]) -> Cohere
 
 
 class InvalidRequestError(CohereRerankError, ValueError):
-    """An argument of a call or a client is not valid. Nothing was sent."""
+    """An argument of a call or a client is not valid. Nothing was sent.
+
+    Attributes:
+        is_from_environment: Whether the proxy settings of the environment are not valid, rather than an argument. Then
+            a fallback answers.
+    """
+
+    is_from_environment: bool = False
 
 
 class ScorerError(CohereRerankError, ValueError):

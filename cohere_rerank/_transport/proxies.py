@@ -72,6 +72,8 @@ def valid_settings() -> Iterator[None]:
     except (ValueError, httpx.InvalidURL) as error:  # ValueError: an unknown scheme, or a byte that is not UTF-8
         names = sorted(name for name in os.environ if name.upper() in _VARIABLES)
         reason = type(error).__name__ if isinstance(error, UnicodeError) else str(error).partition(":")[0]
-        raise InvalidRequestError(
+        invalid = InvalidRequestError(
             f"the proxy settings in the environment are not valid ({reason}); check {', '.join(names) or 'the system'}"
-        ) from None
+        )
+        invalid.is_from_environment = True
+        raise invalid from None

@@ -495,3 +495,13 @@ def test_a_no_proxy_that_is_not_valid_names_the_variable(make_either, proxy, mon
     with pytest.raises((errors.InvalidRequestError, errors.ConnectionFailedError)) as caught:
         make_either(base_url="http://127.0.0.1:9", max_retries=0).rerank(**CALL)
     assert "NO_PROXY" in str(caught.value) or "through the proxy" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "NO_PROXY"])
+def test_the_fallback_answers_if_the_proxy_settings_are_not_valid(make_either, proxy, monkeypatch, name):
+    """The call is right, and the machine is not. The warning names the variable."""
+    monkeypatch.setenv("HTTP_PROXY", proxy.url)
+    monkeypatch.setenv(name, "127.0.0.1,fe80::/10" if name == "NO_PROXY" else "http://127.0.0.1:abc")
+    response = make_either(base_url="http://127.0.0.1:9", max_retries=0, fallback="local").rerank(**CALL)
+    assert response.is_fallback
+    assert name in response.meta.warnings[0]
