@@ -77,14 +77,18 @@ def read_records(path: str) -> Iterator[tuple[str, Any]]:
             yield place, _parse(place, text, "each line must be JSON by itself")
 
 
-def _read(path: str, kind: str, query: str, options: ReadOptions) -> Iterator[Item]:
+def _read(path: str, kind: str, query: str, options: ReadOptions, *, shown: str = "") -> Iterator[Item]:
     if path == STDIN and kind not in ("auto", "lines", "whole"):
         yield from _copied_stdin(kind, query, options)
         return
     if path != STDIN and Path(path).is_dir():
         yield from _part_files(path, kind, query, options) if _is_output_folder(path) else _folder(Path(path))
         return
-    if path != STDIN and kind not in ("lines", "whole") and (found := _retrieved(path, kind, query, options)):
+    if (
+        path != STDIN
+        and kind not in ("lines", "whole")
+        and (found := _retrieved(path, kind, query, options, shown or path))
+    ):
         for document, place, doc_id in found:
             yield Item(_check_document(place, document), place, doc_id)
         return
@@ -105,13 +109,15 @@ def _copied_stdin(kind: str, query: str, options: ReadOptions) -> Iterator[Item]
     """Read standard input from a copy, whose name is not shown."""
     with regular_files([STDIN]) as (copy,):
         try:
-            for item in _read(copy, kind, query, options):
+            for item in _read(copy, kind, query, options, shown=STDIN):
                 yield Item(item.document, STDIN + item.place.removeprefix(copy), item.id)
         except InvalidRequestError as error:
             raise InvalidRequestError(error.message.replace(copy, STDIN)) from None
 
 
-def _retrieved(path: str, kind: str, query: str, options: ReadOptions) -> Iterator[tuple[Any, str, Any]] | None:
+def _retrieved(
+    path: str, kind: str, query: str, options: ReadOptions, shown: str
+) -> Iterator[tuple[Any, str, Any]] | None:
     """Return the documents of a file that the reader of retrieval files must read, and say how it is read."""
     from ._retrieved import notes_of, read_retrieved
 
@@ -121,7 +127,7 @@ def _retrieved(path: str, kind: str, query: str, options: ReadOptions) -> Iterat
     if found is not None:
         with suppress(InvalidRequestError):
             for note in notes_of(Path(path), query, given):
-                notice(note)
+                notice(note.replace(path, shown))
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,9 @@ import click
 
 from cohere_rerank.files.options import FORMATS, ReadOptions
 
-__all__ = ["reading_options", "regular_files"]
+from ._common import notice
+
+__all__ = ["STDIN", "notice_shape", "reading_options", "regular_files"]
 
 _Command = Callable[..., Any]
 _FILE = click.Path(path_type=Path)  # the reader says what is missing
@@ -87,6 +89,23 @@ _OPTIONS: dict[str, _Command] = {
         "--keep", metavar="NAME", multiple=True, help="Write this field of the input too. Can be repeated."
     ),
 }
+
+
+def notice_shape(paths: Sequence[str], shown: Sequence[str], read: ReadOptions) -> None:
+    """Print how files are read, if they are not in the own format.
+
+    Args:
+        paths: The files.
+        shown: The names that the user has typed.
+        read: How they are read.
+    """
+    from cohere_rerank.files.rows import open_rows
+
+    with closing(open_rows(paths, read)) as rows:
+        for note in rows.notes:
+            for path, name in zip(paths, shown):
+                note = note.replace(path, name)  # noqa: PLW2901 - a copy of standard input has another name
+            notice(note)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import replace
@@ -22,6 +23,7 @@ from cohere_rerank.files.tables import Parquet, Table
 __all__ = ["read_retrieved"]
 
 _N_TRIED = 20
+_GROUPING = re.compile(r", grouped by [^)]*\)")  # the query of the command ranks all documents together
 
 
 def read_retrieved(path: Path, query: str, options: ReadOptions) -> Iterator[tuple[Any, str, Any]] | None:
@@ -55,7 +57,7 @@ def read_retrieved(path: Path, query: str, options: ReadOptions) -> Iterator[tup
 def notes_of(path: Path, query: str, options: ReadOptions) -> list[str]:
     """Return how the file is read, one sentence each."""
     with closing(open_rows(path, _with_query(options, query))) as rows:
-        return list(rows.notes)
+        return [_GROUPING.sub(")", note) for note in rows.notes]
 
 
 def _first_record(reader: Reader[Any]) -> Mapping[str, Any] | None:

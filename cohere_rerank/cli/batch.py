@@ -7,7 +7,6 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +18,7 @@ from cohere_rerank._calls import calls_of
 from ._common import Endpoint, endpoint_options, explain_missing_key, notice
 from ._durations import DURATION
 from ._failures import FAILED, INTERRUPTED, Failure, UsageFailure, in_options
-from ._reading import STDIN, reading_options, regular_files
+from ._reading import STDIN, notice_shape, reading_options, regular_files
 from ._values import examples, finite
 
 if TYPE_CHECKING:
@@ -201,22 +200,13 @@ def batch(
         raise click.UsageError("Missing option '-o' / '--output'.")
     read = replace(read, has_raw_documents=bool(fields))
     with regular_files([*sources, *runs]) as paths:
-        _notice_shape(paths, read)
+        notice_shape(paths, [*sources, *runs], read)
         if dry_run or output is None:
             _print_plan(paths, client, {"ignore_unknown": options["ignore_unknown"], "read": read, **common})
         elif str(output) == STDIN:
             _run_to_stdout(paths, client, {"read": read, **options, **common})
         else:
             _run(paths, output, client, {"read": read, **options, **common})
-
-
-def _notice_shape(paths: Sequence[str], read: ReadOptions) -> None:
-    """Print how the input is read, if it is not in the own format."""
-    from cohere_rerank.files.rows import open_rows
-
-    with closing(open_rows(paths, read)) as rows:
-        for note in rows.notes:
-            notice(note)
 
 
 def _run_to_stdout(paths: Sequence[str], client: AsyncClientV2, options: dict[str, Any]) -> None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from cohere_rerank.errors import CohereRerankError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 
 from ._bars import step_bar
 from ._common import client_options, notice
-from ._reading import STDIN, reading_options, regular_files
+from ._reading import STDIN, notice_shape, reading_options, regular_files
 from ._systems import AS_GIVEN, SYSTEMS, Systems
 from ._values import complete, counted, examples
 
@@ -116,6 +117,8 @@ def eval(  # noqa: A001 - the command's name
         available = stack.enter_context(closing(Systems(settings)))
         chosen = {name: available.get(name) for name in names}
         (path,) = stack.enter_context(regular_files([lists]))
+        with suppress(InvalidRequestError):  # the evaluation raises it, with more advice
+            notice_shape([path], [lists], replace(read, is_ids_only=qrels is not None and read.corpus is None))
         kept = answers
         if kept is None and available.has_client and lists != STDIN:
             kept = Path(f"{lists}.answers.jsonl")
@@ -137,6 +140,9 @@ def eval(  # noqa: A001 - the command's name
             raise
     if kept is not None and answers is None:
         kept.unlink(missing_ok=True)
+    first = (metrics or METRICS)[0]
+    if AS_GIVEN in report.per_list and all(value == 1 for value in report.per_list[AS_GIVEN][first]):
+        notice(f"{AS_GIVEN} is 1 in every list: the file has its relevant documents first, in no order of a search")
     _print(report, differences, metrics or METRICS, as_json=as_json)
     for export in exports:
         export.write_text(getattr(report, _EXPORTS[export.suffix.lower()])(), encoding="utf-8")

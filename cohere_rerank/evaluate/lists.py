@@ -15,7 +15,7 @@ from cohere_rerank.errors import InvalidRequestError
 from cohere_rerank.files.errors import FileError
 from cohere_rerank.files.names import plain
 from cohere_rerank.files.options import ReadOptions
-from cohere_rerank.files.rows import open_rows
+from cohere_rerank.files.rows import RowReader, open_rows
 from cohere_rerank.files.shapes import FileRow
 
 from .labels import grades_from_relevant, relevant_form
@@ -144,7 +144,7 @@ def load_lists(
     if judgements is not None and options.corpus is None:
         options = replace(options, is_ids_only=True)
     rows: list[tuple[str, FileRow]] = []
-    with closing(open_rows(path, options)) as reader:
+    with closing(_open(path, options)) as reader:
         reader.prepare()
         for number, raw in reader:
             with _at(reader.full_place(number)):
@@ -158,6 +158,15 @@ def load_lists(
         with _at(place):
             lists.append(_from_row(row, form))
     return lists
+
+
+def _open(path: str | PathLike[str], options: ReadOptions) -> RowReader:
+    try:
+        return open_rows(path, options)
+    except FileError as error:
+        if "no texts" not in error.message:
+            raise
+        raise FileError(f"{error.message}; to measure the run itself, add --qrels FILE") from None
 
 
 @contextmanager

@@ -203,7 +203,7 @@ class Report:
         lines = [as_text(self._cells()), f"({lists}{left_out}; 95 % intervals{star})"]
         for system, n_tied in self.n_tied.items():
             if n_tied:
-                lines.append(f"({system}: in {n_tied:,} of {lists}, documents of different grades have equal scores)")
+                lines.append(f"(in {n_tied:,} of {lists}, {system} gives documents of different grades equal scores)")
         return "\n".join(lines)
 
 

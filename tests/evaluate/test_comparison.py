@@ -40,7 +40,7 @@ def test_a_constant_scorer_gets_chance_and_a_warning():
     assert report.mean("constant", "p@1") == pytest.approx(1 / 4, abs=0.06)
     assert report.mean("constant", "mrr") == pytest.approx((1 + 1 / 2 + 1 / 3 + 1 / 4) / 4, abs=0.06)
     assert report.n_tied == {"constant": 5}
-    assert "constant: in 5 of 5 lists, documents of different grades have equal scores" in str(report)
+    assert "in 5 of 5 lists, constant gives documents of different grades equal scores" in str(report)
     assert evaluate(lists, {"constant": constant}, metrics=["mrr"]).per_list["constant"]["mrr"] == list(
         report.per_list["constant"]["mrr"]
     )
