@@ -101,7 +101,7 @@ def test_a_socket_that_dies_while_it_is_set_up_is_a_connect_error(server, monkey
         with pytest.raises(httpx.ConnectError, match="Invalid argument"):
             await send_async(AsyncPooledTransport(), server.url)
 
-    for module in ("connecting", "asyncio_backend"):
+    for module in ("asyncio_backend", "connecting"):  # the first imports the second
         monkeypatch.setattr(f"cohere_rerank._transport.{module}.set_options", refuse)
     anyio.run(scenario)
     with PooledTransport() as transport, pytest.raises(httpx.ConnectError, match="Invalid argument"):
