@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import inspect
 import json
+import operator
 import pickle
 import sys
 import types
@@ -42,9 +43,9 @@ def with_twins(annotation: Any) -> Any:
     """The annotation, with each of our types replaced by its twin."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return Annotated[(with_twins(arguments[0]), *arguments[1:])]
+        return operator.getitem(Annotated, (with_twins(arguments[0]), *arguments[1:]))  # type: ignore[call-overload]
     if origin is list:
-        return list[with_twins(arguments[0])]
+        return types.GenericAlias(list, (with_twins(arguments[0]),))
     if origin is types.UnionType:
         return with_twins(arguments[0]) | None
     return TWINS.get(annotation, annotation)
@@ -135,14 +136,20 @@ anything = st.recursive(
 )
 
 
+def typed(annotation: Any) -> Any:
+    """The annotation, which is a type and not a string."""
+    assert not isinstance(annotation, str)
+    return annotation
+
+
 @cache
-def values_for(annotation: Any) -> st.SearchStrategy[Any]:
+def values_for(annotation) -> st.SearchStrategy[Any]:
     """Mostly values that an annotation accepts, and sometimes others."""
     if annotation in OURS.values():
         return st.builds(
             lambda known, more: known | more,
             st.fixed_dictionaries(
-                {}, optional={f.name: values_for(f.type) | anything for f in dataclasses.fields(annotation)}
+                {}, optional={f.name: values_for(typed(f.type)) | anything for f in dataclasses.fields(annotation)}
             ),
             st.dictionaries(st.sampled_from(["new", "document"]), plain, max_size=1),
         )

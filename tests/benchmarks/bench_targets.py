@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from tests.benchmarks import bench_cold
 from tests.benchmarks.common import HERE, OFFICIAL, OURS, Child, ratio, serving, take_turns
-from tests.benchmarks.log_chart import Bars, draw
+from tests.benchmarks.log_chart import Bars, draw, short
 
 LIMIT = "limit"
 RECORDED = HERE / "recorded.json"
@@ -196,7 +196,7 @@ def print_rows(rows: Mapping[Target, Rounds], recorded: Mapping[str, float]) -> 
         growth = 1.0 if before is None else before / today if target.is_share else today / before
         reached = today >= target.goal if target.is_share else today <= target.goal
         note = "**regression**" if growth > MAX_GROWTH else "" if reached else "goal not reached"
-        cells = [f"{statistics.median(rounds[who]):,.4g}" if who in rounds else "" for who in (OURS, OFFICIAL, LIMIT)]
+        cells = [short(statistics.median(rounds[who])) if who in rounds else "" for who in (OURS, OFFICIAL, LIMIT)]
         sign, shown = "≥" if target.is_share else "≤", "" if before is None else f"{before:.3g}"
         print(f"| {target.name}, {target.unit} |", " | ".join(cells), f"| **{today:.3g}** | {shown}", end=" | ")
         print(f"{sign} {target.goal:g} | {note} |")

@@ -35,12 +35,12 @@ def draw(title: str, cases: Sequence[Bars]) -> str:
         for who, value in case.values.items():
             length = x(value) - LEFT
             parts.append(f'<rect x="{LEFT}" y="{y}" width="{length:.1f}" height="{BAR - 2}" fill="{COLORS[who]}"/>')
-            parts.append(f'<text x="{x(value) + 5:.1f}" y="{y + BAR - 3}" class="small">{_short(value)}</text>')
+            parts.append(f'<text x="{x(value) + 5:.1f}" y="{y + BAR - 3}" class="small">{short(value)}</text>')
             y += BAR
         y += GAP
     grid = [
         f'<line x1="{x(10.0**power):.1f}" x2="{x(10.0**power):.1f}" y1="{TOP - 8}" y2="{y}" stroke="#dddddd"/>'
-        f'<text x="{x(10.0**power):.1f}" y="{y + 14}" class="small" text-anchor="middle">{_short(10.0**power)}</text>'
+        f'<text x="{x(10.0**power):.1f}" y="{y + 14}" class="small" text-anchor="middle">{short(10.0**power)}</text>'
         for power in range(low, high + 1)
     ]
     legend = [
@@ -62,5 +62,6 @@ def draw(title: str, cases: Sequence[Bars]) -> str:
     )
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+def short(value: float) -> str:
+    """Return a number with about three digits."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
