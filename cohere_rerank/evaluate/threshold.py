@@ -112,7 +112,7 @@ class Threshold:
             is_best = point is best
             if is_best or i % step == 0:
                 figures = f"{point.min_score:9.4f}  {point.precision:9.3f}  {point.recall:6.3f}  {point.f1:5.3f}"
-                lines.append(f"{figures}  {point.n_kept:5d}{'  <-' if is_best else ''}")
+                lines.append(f"{figures}  {point.n_kept:5,d}{'  <-' if is_best else ''}")
         return "\n".join(lines)
 
 

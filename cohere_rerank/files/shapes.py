@@ -6,6 +6,7 @@ with its documents), a pair (a query with one document), or a line of a run (ids
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -509,7 +510,7 @@ class _FieldReader:
             return dict(record)
         value = text_of(text, get_path(record, text))
         if value is None:
-            raise InvalidRequestError(f"the row has no {text}")
+            return None  # as a blank text, it concerns only the row of its query
         if isinstance(value, Mapping):
             return read_document(dict(record))
         if not isinstance(value, str):
@@ -526,9 +527,10 @@ def _top_n(body: object) -> dict[str, Any]:
 
 def _as_number(value: object) -> float | None:
     try:
-        return float(value)  # type: ignore[arg-type]
+        number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _id_or_none(document: object) -> str | int | None:

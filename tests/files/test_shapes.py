@@ -427,3 +427,11 @@ def test_tables_of_other_programs_are_read(tmp_path, name, content, documents):
     (tmp_path / name).write_bytes(content.encode())
     (row,) = rows_of(tmp_path / name)
     assert row.documents == documents
+
+
+def test_a_missing_text_concerns_only_its_query(tmp_path):
+    """The other queries of a file of pairs are read."""
+    path = tmp_path / "in.jsonl"
+    rows = [(1, "q", "a"), (1, "q", None), (2, "r", "b")]
+    path.write_text("".join(json.dumps(dict(zip(("qid", "query", "text"), row))) + "\n" for row in rows))
+    assert [row.documents for row in rows_of(path)] == [["a", None], ["b"]]
