@@ -26,9 +26,11 @@ __all__ = [
     "JsonLines",
     "JsonValues",
     "Reader",
+    "RunObject",
     "TextLines",
     "TrecRun",
     "TsvRun",
+    "is_run_object",
 ]
 
 Raw = TypeVar("Raw")
@@ -170,15 +172,18 @@ class Items(Reader[Any]):
         number = 0
         for outer, raw in self._records_reader:
             try:
-                record = self._records_reader.parse(raw)
-                items = record[self._name] if isinstance(record, dict) else None
-                if not isinstance(items, list):
-                    raise InvalidRequestError(f"{self._name} must be a list")
+                items = self._items(self._records_reader.parse(raw))
             except InvalidRequestError as error:
                 raise FileError(f"{self.path}, {self._records_reader.place(outer)}: {error.message}") from None
             for item in items:
                 number += 1
                 yield number, item
+
+    def _items(self, record: object) -> list[Any]:
+        items = record.get(self._name) if isinstance(record, dict) else None
+        if not isinstance(items, list):
+            raise InvalidRequestError(f"{self._name} must be a list")
+        return items
 
     def _records(self, content: IO[bytes]) -> Iterator[tuple[int, Any]]:
         raise NotImplementedError
@@ -186,6 +191,34 @@ class Items(Reader[Any]):
     def parse(self, raw: Any) -> object:
         """Return the item."""
         return raw
+
+
+class RunObject(Items):
+    """A run as one object, as BEIR, ranx and pytrec_eval have it: the score of each document of each query."""
+
+    def __init__(self, records: Reader[Any]) -> None:
+        super().__init__(records, "")
+
+    def _items(self, record: object) -> list[Any]:
+        if not is_run_object(record):
+            raise InvalidRequestError("a run must be an object of queries, each with an object of documents and scores")
+        assert isinstance(record, dict)
+        return [
+            {"qid": query, "docno": document, "score": score}
+            for query, scores in record.items()
+            for document, score in scores.items()
+        ]
+
+
+def is_run_object(record: object) -> bool:
+    """Whether a value maps queries to objects that map documents to scores."""
+    if not isinstance(record, dict) or not record:
+        return False
+    return all(
+        isinstance(scores, dict)
+        and all(isinstance(score, (int, float)) and not isinstance(score, bool) for score in scores.values())
+        for scores in record.values()
+    )
 
 
 def parse_text(raw: bytes) -> object:

@@ -21,7 +21,7 @@ from .errors import FileError
 from .names import DOC_ID, DOCUMENTS, PAIR_ID, QUERY, ROW_ID, TEXT, find, get_path, plain
 from .opening import open_records
 from .options import ReadOptions
-from .readers import Items, Reader, TextLines
+from .readers import Items, Reader, RunObject, TextLines, is_run_object
 from .shapes import FileRow, Pair, Shape, recognize
 from .sources import find_files, first_line
 from .tables import Table
@@ -105,6 +105,8 @@ def _unwrapped(reader: Reader[Any], options: ReadOptions) -> Reader[Any]:
             record = reader.parse(raw)
         except InvalidRequestError:
             return reader
+        if not reader.is_table and is_run_object(record):
+            return RunObject(reader)
         name = find(record, _CONTAINERS) if isinstance(record, Mapping) and not reader.is_table else None
         if isinstance(record, Mapping) and name is not None and _is_list_of_objects(record[name]):
             try:

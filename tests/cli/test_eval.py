@@ -143,7 +143,9 @@ def make_collection(folder, form):
         (folder / "qrels.tsv").write_text(f"query-id\tcorpus-id\tscore\n{table}")
     triples = [(q, d, score) for q, scores in run.items() for d, score in scores.items()]
     draw.shuffle(triples)
-    if form == "trec":
+    if form == "object":
+        (folder / "run.json").write_text(json.dumps(run, indent=draw.choice([None, 1])))
+    elif form == "trec":
         (folder / "run.trec").write_text("".join(f"{q} Q0 {d} 0 {score!r} t\n" for q, d, score in triples))
     else:
         rows = [json.dumps({"query_id": q, "doc_id": d, "score": score}) for q, d, score in triples]
@@ -151,7 +153,10 @@ def make_collection(folder, form):
     return run, qrels
 
 
-@pytest.mark.parametrize(("form", "files"), [("trec", ("run.trec", "qrels.txt")), ("beir", ("run.jsonl", "qrels.tsv"))])
+@pytest.mark.parametrize(
+    ("form", "files"),
+    [("trec", ("run.trec", "qrels.txt")), ("beir", ("run.jsonl", "qrels.tsv")), ("object", ("run.json", "qrels.tsv"))],
+)
 def test_a_finished_run_has_the_figures_of_trec_eval(run, tmp_path, form, files):
     """1,000 queries with missed documents, negative grades and ties agree to 1e-12. Nothing is ranked."""
     pytrec_eval = pytest.importorskip("pytrec_eval")
@@ -211,3 +216,18 @@ def test_figures_are_exported(run, lists, tmp_path):
     assert r"\begin{tabular}" in (tmp_path / "figures.tex").read_text()
     done = run("eval", lists, "--export", "figures.xlsx")
     assert (done.exit_code, "must end with .json" in done.stderr) == (2, True)
+
+
+def test_a_collection_in_the_form_of_beir_is_reranked_and_measured(run, tmp_path):
+    """A corpus, queries, qrels and a run: the baseline is the order of the run."""
+    (tmp_path / "corpus.jsonl").write_text(
+        '{"_id": "d1", "title": "", "text": "coffee"}\n{"_id": "d2", "title": "", "text": "green tea"}\n'
+    )
+    (tmp_path / "queries.jsonl").write_text('{"_id": "q1", "text": "green tea"}\n')
+    (tmp_path / "test.tsv").write_text("query-id\tcorpus-id\tscore\nq1\td2\t1\nq1\td9\t1\n")
+    (tmp_path / "run.json").write_text('{"q1": {"d1": 2.0, "d2": 1.5}}')
+    joined = ["--corpus", "corpus.jsonl", "--queries", "queries.jsonl", "--qrels", "test.tsv"]
+    done = run("eval", "run.json", "as-given", "local:", *joined, "--metric", "map", "--json")
+    assert done.exit_code == 0, done.stderr
+    systems = json.loads(done.stdout)["systems"]
+    assert [systems[name]["map"]["mean"] for name in ("as-given", "local:")] == [0.25, 0.5]
