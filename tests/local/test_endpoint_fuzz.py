@@ -73,7 +73,7 @@ def test_a_valid_request_gets_a_valid_reply(request):
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(600)
-@settings(max_examples=5_000, deadline=None)
+@settings(max_examples=2_000, deadline=None)
 @given(st.dictionaries(st.sampled_from(FIELDS) | TEXTS, json_values), requests)
 def test_any_request_gets_a_reply_or_an_error_longer(change, request):
     """Valid and changed requests, with many more examples."""

@@ -286,7 +286,7 @@ def stuck(query, documents):
         pass
 
 run.GRACE_S = 0.1
-shutdown.EXIT_S = 0.5
+shutdown.EXIT_S = 15.0
 serve(ServerSettings(scorer=stuck, concurrency=1), port=0)
 """
 
