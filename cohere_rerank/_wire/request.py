@@ -83,9 +83,8 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     """
     if not _REQUIRED_NAMES <= arguments.keys() <= _NAMES:
         _check_names(arguments)
-    options: Mapping[str, Any] = _NO_OPTIONS
-    if arguments.get("request_options") is not None:
-        options = _checked_options(arguments["request_options"])
+    given = arguments.get("request_options")
+    options: Mapping[str, Any] = _NO_OPTIONS if given is None else _checked_options(given)
     call = Call()
     call.traffic_class = INTERACTIVE
     call.dialect = None
