@@ -76,17 +76,16 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
     host = rest.split("/", 1)[0]
     has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])
     if not has_shape or not url.isprintable() or " " in url:
-        raise InvalidRequestError(
-            f"{name} must look like https://host, https://host/prefix or local:, got {_shown(url)}{_suggestion(url)}"
-        )
+        allowed = "https://host/path" if name == "rerank_url" else "https://host, https://host/prefix or local:"
+        raise InvalidRequestError(f"{name} must look like {allowed}, got {_shown(url)}{_suggestion(url)}")
     if "@" in host:
         raise InvalidRequestError(
-            f"{name} must not hold a user name or password; pass api_key=, or additional_headers for another scheme"
+            f"{name} must not contain a user name or password; pass api_key=, or headers={{'Authorization': ...}}"
         )
     if "?" in rest or "#" in rest:
         raise InvalidRequestError(
-            f"{name} must have no query or fragment; "
-            "pass request_options={'additional_query_parameters': {...}} instead"
+            f"{name} must not have a query or a fragment; pass params={{...}}, or rerank_url= for an address that is "
+            "used exactly as it is"
         )
     return url
 

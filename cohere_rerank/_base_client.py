@@ -201,8 +201,8 @@ class BaseClient:
             score_scale: The scale of the server's scores: ``"unit"``, in [0, 1], or ``"logit"``, any number. Default:
                 found from the address, the dialect and the scores; see ``score_scale`` of a response.
             clock: The clock, for tests. Default: the system's.
-            on_event: A function that gets an event for each request, response, retry and fallback; see
-                ``cohere_rerank.events``. Default: None.
+            on_event: A function that gets an event for each request, response, retry, second request, fallback and
+                change of the circuit breaker; see ``cohere_rerank.events``. Default: None.
 
         Raises:
             MissingApiKeyError: There is no key, and the address is not ``local:``.

@@ -27,7 +27,9 @@ def checked_headers(option: str, headers: dict[str, Any]) -> dict[str, str]:
     texts = {}
     for name, value in headers.items():
         if not name or not name.isascii() or not all(c.isalnum() or c in _TCHAR for c in name):
-            raise InvalidRequestError(f"{option}: {name!r} is not a valid header name")
+            raise InvalidRequestError(
+                f"{option}: {name!r} is not a valid header name; it must have only ASCII letters, digits and {_TCHAR}"
+            )
         if name.lower() in _FRAMING_HEADERS:
             raise InvalidRequestError(
                 f"{option} must not contain {name}: the client sets it for the body that it sends"

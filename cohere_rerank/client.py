@@ -127,8 +127,8 @@ class ClientV2(BaseSyncClient):
 
         Returns:
             At most min(top_n, n) results, best first, ties by index. ``index`` is 0-based and refers to *documents*.
-            ``relevance_score`` is in [0, 1] and can be compared only within one query. Without documents there are no
-            results, and nothing is sent.
+            ``relevance_score`` is in [0, 1] for Cohere and the local engine; for other servers see ``score_scale``. It
+            can be compared only within one query. Without documents there are no results, and nothing is sent.
 
         Raises:
             InvalidRequestError: An argument is not valid. Nothing was sent.

@@ -29,7 +29,8 @@ class CircuitBreaker:
     fails, the circuit stays open for twice as long, and *max_open_s* at most.
 
     A failure is a timeout, a connection that fails, a status of 500 or above, or any other error that makes a fallback
-    answer, except a 429. All clients of a process with the same settings, address and clock share a circuit.
+    answer, except a 429 and a model that is loading or overloaded. All clients of a process with the same settings,
+    address and clock share a circuit.
 
     Args:
         max_failures: Failures in a row that open the circuit, at least 1. Retries count. Default: 5.
