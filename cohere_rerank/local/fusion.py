@@ -12,6 +12,7 @@ np = require("numpy", "semantic", "local:semantic")
 __all__ = ["best", "cosine_weight", "move_by_words", "probabilities", "z_scores"]
 
 _COSINE_WEIGHT = 0.8
+_COSINE_WEIGHT_OF_ANY_MODEL = 2.0  # good for a strong model of one language, and little worse for the fitted one
 _COSINE_WEIGHT_IF_NO_WORDS = 3.0  # added where no document contains the words of the query
 _POOL_SIZE = 40  # z-scores refer to the 40 best of each kind; no dev list is longer
 
@@ -30,13 +31,14 @@ def z_scores(values: Any, pool: Any) -> Any:
     return (values - values[pool].mean()) / deviation if deviation > 1e-9 else np.zeros(len(values))
 
 
-def cosine_weight(coverage: float) -> float:
+def cosine_weight(coverage: float, base: float = _COSINE_WEIGHT) -> float:
     """Return the weight of cosines beside the weight 1 of words.
 
     Args:
         coverage: The share of the query's words that the best document by words contains, in [0, 1].
+        base: The weight where the best document contains all words. Default: the one fitted to multilingual-e5-small.
     """
-    return _COSINE_WEIGHT + _COSINE_WEIGHT_IF_NO_WORDS * (1.0 - coverage)
+    return base + _COSINE_WEIGHT_IF_NO_WORDS * (1.0 - coverage)
 
 
 def move_by_words(cosines: Any, words: Any, coverage: float) -> Any:
@@ -50,7 +52,7 @@ def move_by_words(cosines: Any, words: Any, coverage: float) -> Any:
         coverage: As in `cosine_weight`.
     """
     pool = best(words, cosines)
-    weight = cosine_weight(coverage)
+    weight = cosine_weight(coverage, _COSINE_WEIGHT_OF_ANY_MODEL)
     fused = (z_scores(words, pool) + weight * z_scores(cosines, pool)) / (1.0 + weight)
     deviation = cosines[pool].std()
     return cosines if deviation < 1e-9 and not fused.any() else cosines[pool].mean() + max(deviation, 0.01) * fused
