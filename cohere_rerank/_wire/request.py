@@ -83,7 +83,7 @@ def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call
     """
     if not _REQUIRED_NAMES <= arguments.keys() <= _NAMES:
         _check_names(arguments)
-    given = arguments.get("request_options")
+    given: Any = arguments.get("request_options")
     options: Mapping[str, Any] = _NO_OPTIONS if given is None else _checked_options(given)
     call = Call()
     call.traffic_class = INTERACTIVE

@@ -66,7 +66,7 @@ class UpstreamBackend:
             deadline=settings.upstream_timeout_s,
         )
 
-    def rank_now(self, _raw: RawRequest) -> None:
+    def rank_now(self, raw: RawRequest) -> None:
         """Return None, because the upstream takes its time."""
 
     async def rerank(self, raw: RawRequest) -> BackendResponse:
