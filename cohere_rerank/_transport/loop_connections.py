@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from typing import TYPE_CHECKING
 
 from .connection_errors import ConnectTimeout, ReadTimeout
@@ -33,7 +34,10 @@ class LoopConnections(BaseConnections):
 
     async def exchange(self, request: OutgoingRequest, reply: WholeReply) -> None:
         """As `ThreadConnections.exchange`."""
-        loop = current_loop_token()
+        try:
+            loop: Any = get_running_loop()
+        except RuntimeError:  # not asyncio
+            loop = current_loop_token()
         pool = self._pools.get(loop) or await self._new_pool(loop)
         taken = pool.acquire()
         connection = await pool.wait(taken, request) if isinstance(taken, Waiter) else taken
