@@ -228,3 +228,17 @@ def test_an_upstreams_error_is_forwarded(server: Server):
         first, second = running.post(), running.post()
     assert (first.status_code, first.json()["message"]) == (404, "model 'm' not found")
     assert (second.status_code, "own key" in second.json()["message"]) == (502, True)
+
+
+def test_a_list_that_is_larger_than_a_body_may_be_is_ranked_in_parts():
+    """The client learns from the 413. Each document gets its score, and the next call sends small requests at once."""
+    documents = [f"{'tea ' * (n % 70)}{n:04}" * 4 for n in range(500)]
+    with RunningServer(
+        max_body_bytes=100_000, scorer=lambda _query, texts: [len(text) / 10_000 for text in texts]
+    ) as running:
+        with cohere_rerank.ClientV2("any", base_url=running.url, max_retries=0) as client:
+            first = client.rerank(model="m", query="tea", documents=documents)
+            n_learning = first.attempts
+            second = client.rerank(model="m", query="tea", documents=documents)
+    assert first.scores == second.scores == [len(document) / 10_000 for document in documents]
+    assert second.attempts < n_learning
