@@ -33,7 +33,14 @@ def rerank_url(base_url: str) -> str:
 
 def host_of(base_url: str) -> str:
     """Return the host of an address, with its port, or the address itself for ``local:``."""
-    return base_url if base_url.startswith(LOCAL_SCHEME) else base_url.partition("://")[2].partition("/")[0]
+    return (
+        base_url if base_url.startswith(LOCAL_SCHEME) else without_query(base_url).partition("://")[2].partition("/")[0]
+    )
+
+
+def without_query(url: str) -> str:
+    """Return an address for logs and events: without its query, in which gateways expect keys."""
+    return url if url.startswith(LOCAL_SCHEME) else url.partition("?")[0]
 
 
 def is_cohere(url: str) -> bool:

@@ -8,7 +8,7 @@ from copy import copy
 from typing import TYPE_CHECKING
 from warnings import warn
 
-from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url
+from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url, without_query
 from ._calls import calls_of
 from ._clock import Deadline, SystemClock
 from ._error_bodies import is_busy
@@ -163,7 +163,7 @@ class BaseRunner:
         attempt = part.call.trace.start_request()
         if self.config.on_event is not None:
             fields = {"attempt": attempt, "n_documents": part.n_documents, "key_index": key_index}
-            self._emit("RequestEvent", address=self.config.base_url, **fields)
+            self._emit("RequestEvent", address=without_query(self.config.base_url), **fields)
         return self._clock.monotonic()
 
     def _end_request(self, part: Part, reply: Reply, start_s: float) -> None:
@@ -375,7 +375,7 @@ class BaseRunner:
 
     def _emit_change(self, state: str | None) -> None:
         if state is not None:
-            self._emit("BreakerEvent", address=self.config.base_url, state=state)
+            self._emit("BreakerEvent", address=without_query(self.config.base_url), state=state)
 
     def _next_key(self) -> tuple[int | None, Secret | None]:
         """Return the key for the next request, with its position if the client has several."""

@@ -32,7 +32,7 @@ class RequestEvent(Event):
     """A request is about to be sent.
 
     Attributes:
-        address: The base URL of the client.
+        address: The base URL of the client, without its query.
         attempt: The number of the request within its call, from 1. Parts of a split list count too.
         n_documents: The number of documents in the request.
         key_index: The position of the key in ``api_key=[...]``. None if the client has one key.
@@ -99,7 +99,7 @@ class BreakerEvent(Event):
     """The circuit breaker of an address changed its state, because of a request of this client.
 
     Attributes:
-        address: The base URL.
+        address: The base URL, without its query.
         state: ``"open"``, ``"half-open"`` or ``"closed"``.
     """
 

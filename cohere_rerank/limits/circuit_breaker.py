@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from cohere_rerank._addresses import without_query
 from cohere_rerank._validators import needed_whole_number, seconds
 from cohere_rerank.errors import InvalidRequestError
 
@@ -107,7 +108,7 @@ class SharedCircuit:
 
     def __init__(self, settings: CircuitBreaker, address: str) -> None:
         self._circuit = Circuit(settings)
-        self._address = address
+        self._address = without_query(address)
         self._lock = threading.Lock()
         self.last_failure = ""
 
@@ -147,7 +148,7 @@ class SharedCircuit:
         log = getLogger("cohere_rerank")
         if circuit.state == "open":
             log.warning(
-                "%s failed %d times in a row (%s): sending nothing for %g s, then one request as a probe",
+                "%s: failures in a row: %d (the last: %s); sending nothing for %g s, then one request as a probe",
                 self._address,
                 circuit.n_failures,
                 self.last_failure,

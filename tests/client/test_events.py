@@ -10,7 +10,7 @@ from functools import partial
 import pytest
 
 from cohere_rerank import CircuitBreaker, ClientV2, RateLimit, ScoreCache, events
-from cohere_rerank.errors import InvalidRequestError, ServiceUnavailableError
+from cohere_rerank.errors import CircuitOpenError, InvalidRequestError, ServiceUnavailableError
 from tests.client.calls import CALL
 from tests.fake_server import error, reply
 
@@ -161,3 +161,21 @@ def test_what_is_not_a_plain_function_is_refused(function):
     """When the client is created."""
     with pytest.raises(InvalidRequestError, match="on_event must be a function of one event"):
         ClientV2("k", on_event=function)
+
+
+def test_a_query_of_the_address_is_not_shown(server, make_either, seen, caplog):
+    """Gateways expect keys there, so events, log lines, errors and responses have the address without it."""
+    caplog.set_level(logging.DEBUG)
+    breaker = CircuitBreaker(max_failures=1)
+    client = make_either(
+        rerank_url=f"{server.url}/v2/rerank?code=5ecret", circuit_breaker=breaker, max_retries=0, on_event=seen.append
+    )
+    shown = [client.rerank(**CALL).answered_by]
+    server.script(error(503, "down"))
+    for _ in range(2):
+        with pytest.raises((ServiceUnavailableError, CircuitOpenError)) as caught:
+            client.rerank(**CALL)
+        shown.append(str(caught.value))
+    assert "5ecret" in server.requests[0].path
+    assert {type(event) for event in seen} >= {events.RequestEvent, events.BreakerEvent}
+    assert "5ecret" not in f"{shown} {seen} {caplog.text} {client.client!r}"

@@ -148,7 +148,7 @@ def test_the_server_is_used_again_once_a_probe_succeeds(down, make_either, clock
         assert client.rerank(**CALL).results
     assert [event.state for event in events if isinstance(event, BreakerEvent)] == ["open", "half-open", "closed"]
     lines = [line for line in caplog.messages if "127.0.0.1" in line]
-    assert ["3 times in a row" in lines[0], "as a probe" in lines[1], "answers again" in lines[2]] == [True] * 3
+    assert ["failures in a row: 3" in lines[0], "as a probe" in lines[1], "answers again" in lines[2]] == [True] * 3
     assert len(lines) == 3
 
 
