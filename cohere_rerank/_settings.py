@@ -345,11 +345,13 @@ def check_picklable(config: Config) -> None:
     """Raise an error for a setting that would put a secret into a pickle, or that has no pickle."""
     from ._secrets import SECRET_NAME
 
-    for name in (*(config.headers or ()), *(config.params or ())):
+    query = (config.rerank_url or "").partition("?")[2]
+    in_query = [pair.partition("=")[0] for pair in query.split("&")]
+    for name in (*(config.headers or ()), *(config.params or ()), *in_query):
         if SECRET_NAME.search(name):
             raise TypeError(
-                f"a client with {name!r} in headers= or params= cannot be pickled, because the pickle would contain "
-                "its secret; create the client in the process that uses it"
+                f"a client with {name!r} in headers=, params= or rerank_url= cannot be pickled, because the pickle "
+                "would contain its secret; create the client in the process that uses it"
             )
     if config.proxy is not None and "@" in config.proxy:
         raise TypeError(

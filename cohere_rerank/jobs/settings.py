@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._addresses import without_query
 from cohere_rerank._calls import calls_of
 from cohere_rerank._validators import number, whole_number
 from cohere_rerank.async_client import AsyncClientV2
@@ -234,7 +235,7 @@ class JobSettings:
         """Return the options that change the results or the files, as JSON values."""
         config = calls_of(client).config
         options = {
-            "address": config.base_url,
+            "address": without_query(config.base_url),
             "scorer": None if config.scorer is None else getattr(config.scorer, "name", type(config.scorer).__name__),
             "ordered": self.ordered,
             "csv_safe": self.csv_safe,
