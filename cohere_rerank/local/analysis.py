@@ -11,8 +11,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterator
 
-_HAN_KANA = "\u3041-\u3096\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_SOUTH_EAST_ASIA = "\u0e00-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Tibetan ...
+HAN_KANA = "\u3041-\u3096\u30a1-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+SOUTH_EAST_ASIA = "\u0e00-\u109f\u1780-\u17ff\ua9e0-\ua9ff\uaa60-\uaa7f"  # Thai, Lao, Tibetan ...
 _SYLLABLES = "\uac00-\ud7a3\u1200-\u139f"  # Hangul, Ethiopic
 _INDIC = "\u0900-\u0dff"
 _CONSONANTS = "\u0590-\u077f\u08a0-\u08ff"  # Hebrew, Arabic, Syriac
@@ -21,10 +21,10 @@ _CONSONANTS = "\u0590-\u077f\u08a0-\u08ff"  # Hebrew, Arabic, Syriac
 # anywhere. In the others a gram includes the end of its word. It also includes the start, except in the consonantal
 # scripts: there "and", "the" and "in" are letters before a word.
 _SCRIPT_RUNS = re.compile(
-    f"([{_HAN_KANA}]+)|([{_SOUTH_EAST_ASIA}]+)|([{_SYLLABLES}]+)|([{_INDIC}]+)|([{_CONSONANTS}]+)"
-    f"|([^{_HAN_KANA}{_SOUTH_EAST_ASIA}{_SYLLABLES}{_INDIC}{_CONSONANTS}]+)"
+    f"([{HAN_KANA}]+)|([{SOUTH_EAST_ASIA}]+)|([{_SYLLABLES}]+)|([{_INDIC}]+)|([{_CONSONANTS}]+)"
+    f"|([^{HAN_KANA}{SOUTH_EAST_ASIA}{_SYLLABLES}{_INDIC}{_CONSONANTS}]+)"
 )
-_WORD_STARTS = re.compile(f" |[{_HAN_KANA}{_SOUTH_EAST_ASIA}]")
+_WORD_STARTS = re.compile(f" |[{HAN_KANA}{SOUTH_EAST_ASIA}]")
 _GRAM_SIZES = ((), (1, 2), (4,), (2,), (3,), (3,), (4,))
 _LAST_UNSPACED = 2
 _CONSONANTAL = 5
@@ -192,7 +192,8 @@ def _fold_chunk(text: str, *, must_compose: bool) -> str:
     return "".join(parts)
 
 
-def _word_grams(word: str) -> Iterator[tuple[str, float]]:
+def word_grams(word: str) -> Iterator[tuple[str, float]]:
+    """Yield the character grams of a folded word with their weights. A gram may occur more than once."""
     for run in _SCRIPT_RUNS.finditer(word):
         script = run.lastindex or 0
         text = run.group()
@@ -211,20 +212,20 @@ def _word_grams(word: str) -> Iterator[tuple[str, float]]:
                 yield text[final : final + size], weight * _FINAL_GRAM_FACTOR
 
 
-def query_grams(query: str, word_grams: Callable[[str], Iterator[tuple[str, float]]] = _word_grams) -> dict[str, float]:
+def query_grams(query: str, cut: Callable[[str], Iterator[tuple[str, float]]] = word_grams) -> dict[str, float]:
     """Return the character grams of *query* with their weights (> 0), in order of appearance.
 
     A gram is counted in the folded text of a document, spaces included.
 
     Args:
         query: The unfolded query. Its capitals mark names.
-        word_grams: Cuts a folded word into weighted grams.
+        cut: Cuts a folded word into weighted grams.
     """
     weights: dict[str, float] = {}
     for position, token in enumerate(query.split()):
-        word_weight = _NAME_WEIGHT if _is_name(token, is_first=position == 0) else 1.0
+        word_weight = _NAME_WEIGHT if is_name(token, is_first=position == 0) else 1.0
         for word in fold(token).split():
-            for gram, weight in word_grams(word):
+            for gram, weight in cut(word):
                 weights[gram] = weights.get(gram, 0.0) + weight * word_weight
     return {gram: math.sqrt(weight) for gram, weight in weights.items()}
 
@@ -241,7 +242,7 @@ def word_starts(folded: str) -> list[int]:
     return [match.start() for match in _WORD_STARTS.finditer(folded)]
 
 
-def _is_name(token: str, *, is_first: bool) -> bool:
+def is_name(token: str, *, is_first: bool) -> bool:
     """Return True for a name, number or identifier: it has a capital or a digit.
 
     The first character of the first word does not count, because sentences start with a capital.

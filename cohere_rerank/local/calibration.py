@@ -1,14 +1,11 @@
 """Calibration: map the raw scores of one list to probabilities in [0, 1], in the same order.
 
-A score is the probability that the document answers the query, if half of all lists contain no answer. On the whole
-lists of the dev data, a threshold of 0.5 keeps a document in 66 % of the lists with an answer and in 8 % of the lists
-without one. A threshold of 0.1 keeps one in 89 % and 39 %. This holds for questions in the language of the documents,
-and for lists of one to some dozens of hard candidates.
+A score is the probability that the document answers the query, if half of all lists contain no answer. A score never
+claims more than what matched: the lead of the best document counts in proportion to the share of the query that it
+contains, and a short document that lacks a word of the query stays low.
 
-If query and document are in different scripts, a high score can be trusted and a low score means nothing, because only
-names and loanwords match. A threshold of 0.5 then keeps a document in 7 to 9 % of the lists with an answer, and in 1 or
-2 % of the lists without one. Of the documents that it keeps, 70 to 90 % answer. But of single documents below 0.1,
-40 % answer too.
+Documents in another language or script than the query have coefficients of their own. There only names, loanwords and
+some translated words match, so most scores are near the share of lists with an answer, and few are high.
 """
 
 from __future__ import annotations
@@ -16,6 +13,34 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
+
+_SHORT_LETTERS = 100  # a document of this length is half as strict as the shortest one
+_MAX_LOGIT, _GAP_PENALTY = 4.0, 60.0
+_NUMBER_GAP = 0.3  # if all numbers of the query are missing, the gap is at least this
+
+
+class Evidence(NamedTuple):
+    """What the best document of a list has in common with the query.
+
+    Attributes:
+        coverage: The share of the query's content that the document contains in letters, in [0, 1].
+        missing: The share of the query's numbers, versions and identifiers that the document lacks, in [0, 1].
+        sounds: The share of the query's consonants that it contains in another script, in [0, 1].
+        terms: The weight of the translated words that it contains, per word of the query.
+        is_foreign: True if the documents are in another language than the query, or this one in another script.
+        gap: The share of the query of the heaviest word that the document lacks, in [0, 1].
+        n_letters: The length of the document, as it would be in Latin letters.
+        gram_share: The share of the query's grams or consonants that it contains, in [0, 1]; for other scorers.
+    """
+
+    coverage: float = 0.0
+    missing: float = 0.0
+    sounds: float = 0.0
+    terms: float = 0.0
+    is_foreign: bool = False
+    gap: float = 0.0
+    n_letters: int = 0
+    gram_share: float = 0.0
 
 
 class Coefficients(NamedTuple):
@@ -26,48 +51,76 @@ class Coefficients(NamedTuple):
     margin: float
     coverage: float
     coverage_in_short_lists: float
+    missing: float
 
 
-FITTED = Coefficients(constant=-5.76, raw=8.56, margin=6.34, coverage=3.80, coverage_in_short_lists=15.58)
+class ForeignCoefficients(NamedTuple):
+    """The coefficients of the model for documents in another language or script."""
 
-
-class Features(NamedTuple):
-    """The features of a list as a whole.
-
-    Attributes:
-        top: The highest raw score.
-        margin: The highest raw score minus the second highest, reduced in short lists; 0 for one document.
-        coverage: The share of the query that the best document contains, in [0, 1].
-        short: 1 / (number of documents + 1).
-    """
-
-    top: float
+    constant: float
+    raw: float
     margin: float
     coverage: float
+    sounds: float
+    terms: float
     short: float
 
 
-def list_features(raw: Sequence[float], coverage: float) -> Features:
-    """Return the features of a list of at least one raw score."""
+FITTED = Coefficients(
+    constant=-6.44, raw=7.68, margin=7.31, coverage=4.08, coverage_in_short_lists=13.91, missing=-0.39
+)
+FITTED_FOREIGN = ForeignCoefficients(
+    constant=-4.0, raw=5.86, margin=5.40, coverage=5.21, sounds=3.25, terms=4.37, short=4.48
+)
+
+
+def features(raw: Sequence[float], evidence: Evidence) -> tuple[float, ...]:
+    """Return the features of a list of at least one raw score, in the order of the coefficients without the raw score.
+
+    The margin is the highest raw score minus the second highest. It is reduced in short lists, and 0 for one document.
+    """
     n = len(raw)
     top, second = (*sorted(raw, reverse=True), raw[0])[:2]
-    return Features(top, (top - second) * n / (n + 4), coverage, 1 / (n + 1))
+    margin, short = (top - second) * n / (n + 4), 1 / (n + 1)
+    coverage = math.sqrt(evidence.coverage)
+    if evidence.is_foreign:
+        terms = min(1.0, evidence.terms)
+        matched = min(1.0, evidence.terms + evidence.sounds)
+        return 1.0, margin * matched, coverage, evidence.sounds, terms, short
+    return 1.0, margin * coverage, coverage, coverage * short, evidence.missing
 
 
-def calibrate(raw: Sequence[float], coverage: float, fitted: Coefficients = FITTED) -> list[float]:
+def max_logit(evidence: Evidence) -> float:
+    """Return the highest logit of a document, low for a short document that lacks a word of the query."""
+    gap = max(evidence.gap, _NUMBER_GAP * evidence.missing)
+    brevity = _SHORT_LETTERS / (_SHORT_LETTERS + evidence.n_letters)
+    return _MAX_LOGIT - _GAP_PENALTY * gap * brevity * brevity
+
+
+def calibrate(
+    raw: Sequence[float],
+    evidence: Evidence,
+    fitted: Coefficients = FITTED,
+    foreign: ForeignCoefficients = FITTED_FOREIGN,
+) -> list[float]:
     """Map the raw scores of a list to [0, 1]. The order stays the same, and equal scores stay equal.
 
     Args:
         raw: Raw scores of a list, at least 0.
-        coverage: The share of the query that the best document contains, in [0, 1].
+        evidence: What the best document has in common with the query.
         fitted: The coefficients of the model.
+        foreign: The coefficients for documents in another language or script.
     """
     if not raw:
         return []
-    features = list_features(raw, coverage)
-    level = fitted.constant + fitted.margin * features.margin
-    level += features.coverage * (fitted.coverage + fitted.coverage_in_short_lists * features.short)
-    return [_logistic(level + fitted.raw * (score - features.top)) for score in raw]
+    constant, slope, *others = foreign if evidence.is_foreign else fitted
+    level = 0.0
+    for coefficient, feature in zip((constant, *others), features(raw, evidence)):
+        level += coefficient * feature
+    if not evidence.is_foreign:
+        level = min(level, max_logit(evidence))
+    top = max(raw)
+    return [_logistic(level + slope * (score - top)) for score in raw]
 
 
 def _logistic(x: float) -> float:

@@ -8,49 +8,56 @@ Python versions.
 from __future__ import annotations
 
 import math
+import re
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from typing import NamedTuple
 
-from .analysis import chunks, fold, query_grams, word_starts
-from .calibration import calibrate
-from .gram_counts import Grams, gram_counts
-from .longest_run import RunFinder
-from .phonetics import consonant_grams, consonants, scripts
+from .analysis import chunks, fold
+from .calibration import Evidence, calibrate
+from .function_words import count_languages, likely_languages, text_languages
+from .gram_counts import gram_counts
+from .phonetics import consonants, scripts
+from .query import PREFIX_CHARS, Commonness, Query, QueryGrams, add_up, analyse, missing_numbers
+from .translations import translations
 from .work import MAX_QUERY_CHARS, check_deadline
 
 # Fitted on the dev data, see docs/decisions/0003.
 _K1 = 1.2
+_MAX_MEAN_COUNT = 256  # a gram that is repeated more often does not count more
 _BREVITY_WEIGHT = 0.4
 _RUN_WEIGHT = 0.8
 _PAIR_WEIGHT = 0.3
-_CONSONANT_WEIGHT = 0.4  # with 1.0, documents in another script win by chance
+_TRANSLATION_WEIGHT = 1.0
 _CONFIDENT_GRAMS = 6  # this number of matched grams in another script is not a coincidence
 _CHARS_PER_CHANCE_GRAM = 200  # this number of consonants contains one more gram by chance
 
+# Background knowledge counts in short lists and fades in long ones.
+_FADING_LISTS = 8  # it has half its weight in a list of this length
+_PRIOR_DOCUMENTS = 12  # in a very short list, rarity counts as if there were this number of other documents,
+_SHARE_WITH_FUNCTION_WORD = 0.9  # this share of them with a given function word
+_SHARE_WITH_CONTENT_WORD = 0.03  # and this share with any other word
+_ADDED_CHARS = 300  # to the lengths of documents
+_COVERAGE_WEIGHT = 0.5
+_NUMBER_WEIGHT = 0.3
+_NUMBER_WEIGHT_IN_SHORT_LISTS = 1.0
+
+# How many Latin letters say as much as one sign.
+_LETTERS_PER_SIGN = {"CJK": 3, "HANGUL": 2}
+_ASCII = re.compile("[a-z0-9]")
 _MIN_REFINED = 12  # the best 12 documents by grams are refined, or the best eighth if that is more
 _REFINED_SHARE = 8
-_PREFIX_CHARS = 4  # words are compared by their beginning
-
-_Pair = tuple[str, str]
-
-
-class _Grams(Grams):
-    """The weights of grams, and their sum."""
-
-    @cached_property
-    def total_weight(self) -> float:
-        return _sum(self.values())
 
 
 class _Field(NamedTuple):
-    """Weighted grams of a query, and one text per document in which they are counted."""
+    """Weighted grams of a query, one text per document in which they are counted, and how common the grams are."""
 
-    grams: _Grams
+    grams: QueryGrams
     texts: Sequence[str]
+    commonness: dict[str, float]
 
 
 class LexicalScorer:
@@ -62,7 +69,7 @@ class LexicalScorer:
     """
 
     name = "local-lexical"
-    version = "2"
+    version = "3"
     pointwise = False
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
@@ -70,52 +77,84 @@ class LexicalScorer:
         return calibrate(*raw_scores(query, documents))
 
 
-def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], float]:
-    """Return the raw scores of *documents*, and the share of the query that the best one contains.
+class SentenceScorer(LexicalScorer):
+    """Scores the sentences of one document. One may lack words that its neighbours have, and still score high."""
 
-    A raw score is about 0 to 2.5. It is 0 for a document that shares nothing with the query. The second number is in
-    [0, 1]. Both are reduced if the best document may match in consonants by chance.
+    def score(self, query: str, documents: Sequence[str]) -> list[float]:
+        """Return one calibrated score in [0, 1] per sentence, in their order."""
+        raw, evidence = raw_scores(query, documents)
+        return calibrate(raw, evidence._replace(gap=0.0, missing=0.0))
+
+
+def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], Evidence]:
+    """Return the raw scores of *documents*, and what the best one has in common with the query.
+
+    A raw score is about 0 to 4. It is 0 for a document that shares nothing with the query. It is reduced if the best
+    document may match in consonants by chance.
     """
-    analysed = _analyse(query[:MAX_QUERY_CHARS])
+    analysed = analyse(query[:MAX_QUERY_CHARS])
     texts = _fold_all(documents) if analysed.is_folded else list(documents)
-    letters, sounds = _Field(analysed.grams, texts), _consonant_field(analysed, texts)
-    scores = _gram_scores([letters, sounds])
-    _refine(scores, analysed, texts)
+    known: dict[frozenset[str], frozenset[str]] = {}  # one object for equal sets
+    text_scripts = [known.setdefault(found, found) for found in map(frozenset, map(scripts, texts))]
+    counts = count_languages(texts) if analysed.is_folded else Counter()
+    commonness = analysed.commonness(likely_languages(_doubled(analysed.language_counts) + counts))
+    sounds = _consonant_field(analysed, texts, text_scripts)
+    terms = _Field(_translated(analysed, texts, text_scripts, counts), texts, {})
+    lengths = [len(text) + len(of_sounds) for text, of_sounds in zip(texts, sounds.texts)]
+    if analysed.folded.isascii():  # nothing else needs to be searched for its letters
+        texts = [text if not foreign or _ASCII.search(text) else "" for text, foreign in zip(texts, sounds.texts)]
+    letters = _Field(analysed.grams, texts, commonness.grams)
+    scores = _gram_scores([letters, sounds, terms], lengths)
+    _refine(scores, analysed, texts, commonness)
     if not any(scores):
-        return scores, 0.0
+        return scores, Evidence()
     best = scores.index(max(scores))
-    matched_letters, matched_sounds = _matched_grams(letters, best), _matched_grams(sounds, best)
+    matched_letters, matched_sounds, matched_terms = (_matched_grams(field, best) for field in (letters, sounds, terms))
+    coverage, gap = commonness.coverage_and_gap(texts[best])
     letter_share = _weight_share(letters.grams, matched_letters)
-    n_matched = len(matched_letters) + len(matched_sounds)
-    # Matching letters are never a coincidence.
-    confidence = max(letter_share, _script_confidence(n_matched, sounds.texts[best]))
-    coverage = max(letter_share, confidence * _weight_share(sounds.grams, matched_sounds))
-    return [confidence * score for score in scores], coverage
+    if not analysed.is_folded:
+        coverage, gap = letter_share, 0.0
+    # Matching letters and translated words are never a coincidence.
+    confidence = 1.0
+    if not matched_terms:
+        confidence = max(letter_share, _script_confidence(len(matched_letters + matched_sounds), sounds.texts[best]))
+    sound_share = confidence * _weight_share(sounds.grams, matched_sounds)
+    evidence = Evidence(
+        coverage=coverage,
+        gram_share=max(letter_share, sound_share),
+        missing=missing_numbers(analysed.numbers, texts[best]),
+        sounds=sound_share,
+        terms=add_up(terms.grams[term] for term in matched_terms) / max(1, len(analysed.words)),
+        is_foreign=bool(sounds.texts[best] or terms.grams),
+        gap=gap,
+        n_letters=lengths[best] * max((_LETTERS_PER_SIGN.get(script, 1) for script in text_scripts[best]), default=1),
+    )
+    return [confidence * score for score in scores], evidence
 
 
-class _Query:
-    """A query, analysed once for all lists that it is compared with."""
-
-    def __init__(self, text: str) -> None:
-        self.grams, self.folded = _Grams(query_grams(text)), fold(text)
-        self.is_folded = bool(self.grams)
-        if not self.is_folded:  # a query of punctuation alone is matched unfolded
-            self.grams, self.folded = _Grams(dict.fromkeys(text.split(), 1.0)), text
-        self.scripts = scripts(self.folded)
-        self.pairs, self.n_words = _neighbours(self.folded), len(self.folded.split())
-        self.pair_numbers = _pair_numbers(self.pairs)
-        self._text = text
-
-    @cached_property
-    def consonant_grams(self) -> _Grams:
-        return _Grams((gram, _CONSONANT_WEIGHT * weight) for gram, weight in consonant_grams(self._text).items())
-
-    @cached_property
-    def runs(self) -> RunFinder:
-        return RunFinder(self.folded, word_starts(self.folded))
+def _doubled(counts: Counter[str]) -> Counter[str]:
+    return counts + counts
 
 
-_analyse = lru_cache(maxsize=16)(_Query)
+def _translated(
+    query: Query, texts: Sequence[str], text_scripts: Sequence[frozenset[str]], counts: Counter[str]
+) -> QueryGrams:
+    """Return terms for the query in the language of the documents; none if that may be the language of the query."""
+    if not query.is_folded or not texts:
+        return QueryGrams()
+    in_script = Counter(script for of_text in text_scripts for script in of_text)
+    script = max(in_script, key=lambda name: (in_script[name], name), default="")
+    # Without a function word, a text in Latin letters may be in any language.
+    targets = text_languages(texts, script, counts) if counts or script != "LATIN" else ()
+    sources = text_languages([query.folded], max(query.scripts, default=""), query.language_counts)
+    if not set(sources).isdisjoint(targets):
+        return QueryGrams()
+    terms: dict[str, float] = {}
+    for source in sources[:2]:
+        for target in targets[:2]:
+            for term, weight in translations(query.folded, source, target).items():
+                terms[term] = max(terms.get(term, 0.0), _TRANSLATION_WEIGHT * weight)
+    return QueryGrams(terms)
 
 
 def _fold_all(documents: Sequence[str]) -> list[str]:
@@ -126,30 +165,22 @@ def _fold_all(documents: Sequence[str]) -> list[str]:
     return texts
 
 
-def _consonant_field(query: _Query, texts: Sequence[str]) -> _Field:
+def _consonant_field(query: Query, texts: Sequence[str], text_scripts: Sequence[frozenset[str]]) -> _Field:
     """Return the consonants of *query* and of the texts in other scripts; empty if there are no such texts."""
     own = query.scripts
-    is_foreign = [bool(theirs) and own.isdisjoint(theirs) for theirs in map(scripts, texts)]
-    grams = query.consonant_grams if own and any(is_foreign) else _Grams()
+    is_foreign = [bool(theirs) and own.isdisjoint(theirs) for theirs in text_scripts]
+    grams = query.consonant_grams if own and any(is_foreign) else QueryGrams()
     foreign_sounds = [consonants(text) if grams and foreign else "" for text, foreign in zip(texts, is_foreign)]
-    return _Field(grams, foreign_sounds)
+    return _Field(grams, foreign_sounds, {})
 
 
 def _matched_grams(field: _Field, document: int) -> list[str]:
     return [gram for gram, _ in gram_counts(field.grams, [field.texts[document]])]
 
 
-def _weight_share(grams: _Grams, matched: Sequence[str]) -> float:
+def _weight_share(grams: QueryGrams, matched: Sequence[str]) -> float:
     """Return the weight of the matched grams as a share of the weight of all."""
-    return _sum(grams[gram] for gram in matched) / grams.total_weight if grams else 0.0
-
-
-def _sum(values: Iterable[float]) -> float:
-    """Add up from left to right. `sum` compensates for rounding since Python 3.12."""
-    total = 0.0
-    for value in values:
-        total += value
-    return total
+    return add_up(grams[gram] for gram in matched) / grams.total_weight if grams else 0.0
 
 
 def _script_confidence(n_matched: int, foreign_sounds: str) -> float:
@@ -159,20 +190,36 @@ def _script_confidence(n_matched: int, foreign_sounds: str) -> float:
     return min(1.0, n_matched / (_CONFIDENT_GRAMS + len(foreign_sounds) / _CHARS_PER_CHANCE_GRAM))
 
 
-def _refine(scores: list[float], query: _Query, texts: Sequence[str]) -> None:
-    """Raise the scores of the best documents whose text has words of the query next to each other."""
+def _fading(n_documents: int) -> float:
+    """Return the weight of background knowledge, 8/9 for one document and less for more."""
+    return _FADING_LISTS / (_FADING_LISTS + n_documents)
+
+
+def _refine(scores: list[float], query: Query, texts: Sequence[str], commonness: Commonness) -> None:
+    """Raise the scores of the best documents by what only a second reading shows.
+
+    That are words of the query next to each other, the coverage of its content, and its numbers.
+    """
     refined = _indices_to_refine(scores)
-    pairs = _pair_scores(query, [texts[i] for i in refined])
+    fading = _fading(len(scores))
+    pairs = _pair_scores(query, [texts[i] for i in refined], commonness)
+    number_weight = _NUMBER_WEIGHT + _NUMBER_WEIGHT_IN_SHORT_LISTS * fading if query.numbers else 0.0
     for i, pair in zip(refined, pairs):
         check_deadline()
-        run = query.runs.longest_share(texts[i])
+        length, start = query.runs.longest(texts[i])
+        run = length / len(query.folded)
+        if start is not None:
+            run *= 1.0 - fading + fading * commonness.density(start, start + length)
         scores[i] += _RUN_WEIGHT * run * run + _PAIR_WEIGHT * pair
+        scores[i] += _COVERAGE_WEIGHT * fading * commonness.coverage(texts[i])
+        scores[i] += number_weight * (1.0 - missing_numbers(query.numbers, texts[i]))
 
 
-def _gram_scores(fields: Sequence[_Field]) -> list[float]:
+def _gram_scores(fields: Sequence[_Field], n_chars: Sequence[int]) -> list[float]:
     """Return BM25 divided by its maximum, plus a bonus for short documents that match."""
-    lengths = [sum(map(len, parts)) for parts in zip(*(field.texts for field in fields))]
-    mean_length = sum(lengths) / len(lengths) if any(lengths) else 1.0
+    fading = _fading(len(n_chars))
+    lengths = [n + _ADDED_CHARS * fading * fading for n in n_chars]
+    mean_length = add_up(sorted(lengths)) / len(lengths) if any(lengths) else 1.0
     norms = [_K1 * length / mean_length for length in lengths]
     scores = [0.0] * len(lengths)
     for field in fields:
@@ -181,17 +228,23 @@ def _gram_scores(fields: Sequence[_Field]) -> list[float]:
     if not best:
         return scores
     return [
-        score / best + _BREVITY_WEIGHT * mean_length / (length + mean_length) if score else 0.0
+        score / best + _BREVITY_WEIGHT * (1 - fading + fading * score / best) * mean_length / (length + mean_length)
+        if score
+        else 0.0
         for score, length in zip(scores, lengths)
     ]
 
 
 def _add_bm25(scores: list[float], field: _Field, norms: Sequence[float]) -> None:
     n = len(scores)
+    n_prior = _PRIOR_DOCUMENTS * _fading(n)
+    df_prior, df_common = n_prior * _SHARE_WITH_CONTENT_WORD, n_prior * _SHARE_WITH_FUNCTION_WORD
     for gram, counts in gram_counts(field.grams, field.texts):
         check_deadline()
         df = len(counts)
-        gain = field.grams[gram] * _idf(df, n) * _root4(sum(count for _, count in counts) / df)
+        commonness = field.commonness.get(gram, 0.0)
+        idf = _idf(df + df_prior + (df_common - df_prior) * commonness, n + n_prior)
+        gain = field.grams[gram] * idf * _root4(min(_MAX_MEAN_COUNT, sum(count for _, count in counts) / df))
         for i, count in counts:
             scores[i] += gain * count / (count + norms[i])
 
@@ -203,48 +256,27 @@ def _indices_to_refine(scores: Sequence[float]) -> list[int]:
     return [i for i, score in enumerate(scores) if score and score >= floor]
 
 
-def _pair_scores(query: _Query, texts: Sequence[str]) -> list[float]:
+def _pair_scores(query: Query, texts: Sequence[str], commonness: Commonness) -> list[float]:
     """Return for each text the weight of neighbouring query words that are close together in it, per query word."""
     found = []
     for text in texts:
         check_deadline()
         found.append(_close_pairs(query.pair_numbers, text))
-    weights = list(query.pairs.values())
+    fading, stems = _fading(len(texts)), commonness.stems
+    weights = [
+        weight * (1.0 - fading * (stems[first] + stems[second]) / 2) for (first, second), weight in query.pairs.items()
+    ]
     df = Counter(chain.from_iterable(found))
     gains = {number: weights[number] * _ln(_odds(n, len(texts))) for number, n in df.items()}
-    return [_sum(map(gains.__getitem__, numbers)) / max(1, query.n_words) for numbers in found]
-
-
-def _neighbours(folded: str) -> dict[_Pair, float]:
-    """Return the pairs of different words with at most one word between them, with their weights."""
-    stems = [word[:_PREFIX_CHARS] for word in folded.split()]
-    pairs: dict[_Pair, float] = {}
-    for distance, weight in ((1, 1.0), (2, 0.5)):
-        for a, b in zip(stems, stems[distance:]):
-            if a != b:
-                pairs.setdefault(_pair(a, b), weight)
-    return pairs
-
-
-def _pair_numbers(pairs: Iterable[_Pair]) -> dict[str, dict[str, int]]:
-    """Return the number of each pair by its two words, in both orders."""
-    numbers: dict[str, dict[str, int]] = {}
-    for number, (a, b) in enumerate(pairs):
-        numbers.setdefault(a, {})[b] = number
-        numbers.setdefault(b, {})[a] = number
-    return numbers
-
-
-def _pair(a: str, b: str) -> _Pair:
-    return (a, b) if a < b else (b, a)
+    return [add_up(map(gains.__getitem__, numbers)) / max(1, len(query.words)) for numbers in found]
 
 
 def _close_pairs(pair_numbers: Mapping[str, Mapping[str, int]], text: str) -> array[int]:
     """Return the numbers of the pairs whose words are at most three words apart in the text, ascending."""
     found = set()
     first = second = third = ""  # the beginnings of the three words before, the nearest one first
-    for word in chain.from_iterable(map(str.split, chunks(text))):
-        stem = word[:_PREFIX_CHARS]
+    for word in chain.from_iterable(map(str.split, chunks(text))) if pair_numbers else ():
+        stem = word[:PREFIX_CHARS]
         numbers = pair_numbers.get(stem)
         if numbers is not None:
             for other in (first, second, third):
@@ -254,12 +286,12 @@ def _close_pairs(pair_numbers: Mapping[str, Mapping[str, int]], text: str) -> ar
     return array("H", sorted(found))  # a set takes many times as much memory
 
 
-def _odds(df: int, n: int) -> float:
+def _odds(df: float, n: float) -> float:
     return 1.0 + (n - df + 0.5) / (df + 0.5)
 
 
 @lru_cache(maxsize=1024)
-def _idf(df: int, n: int) -> float:
+def _idf(df: float, n: float) -> float:
     """Return the inverse document frequency to the power 1.25."""
     idf = _ln(_odds(df, n))
     return idf * _root4(idf)

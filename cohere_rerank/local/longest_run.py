@@ -29,18 +29,28 @@ class RunFinder:
 
         0 if it is a quarter of the query or less: short runs say no more than grams.
         """
-        if len(text) < self._min_chars:
-            return 0.0
-        longest = self._search(text) if self._automaton is None else self._automaton.longest(text)
-        return longest / len(self._query) if longest >= self._min_chars else 0.0
+        return self.longest(text)[0] / len(self._query)
 
-    def _search(self, text: str) -> int:
+    def longest(self, text: str) -> tuple[int, int | None]:
+        """Return the length of the longest part of the query in *text*, and where it starts in the query.
+
+        The length is 0 if it is a quarter of the query or less. The start of a long query's part is not known.
+        """
+        if len(text) < self._min_chars:
+            return 0, None
+        if self._automaton is None:
+            return self._search(text)
+        length = self._automaton.longest(text)
+        return (length if length >= self._min_chars else 0), None
+
+    def _search(self, text: str) -> tuple[int, int | None]:
         query, n = self._query, len(self._query)
-        longest = self._min_chars - 1
+        longest, found = self._min_chars - 1, None
         for start in self._starts:
             while start + longest < n and query[start : start + longest + 1] in text:
                 longest += 1
-        return longest
+                found = start
+        return (0 if found is None else longest), found
 
 
 class _Automaton:

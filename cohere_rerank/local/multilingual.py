@@ -102,8 +102,8 @@ class MultilingualScorer:
         """Return the raw scores of at least one document."""
         of_query, *embeddings = self._embeddings.get([f"query: {query}", *(f"passage: {text}" for text in documents)])
         cosines = np.array([(vectors @ of_query[0]).max() for vectors in embeddings], float)
-        words, coverage = raw_scores(query, documents)
-        return fuse(np.array(words), coverage, cosines)
+        words, evidence = raw_scores(query, documents)
+        return fuse(np.array(words), evidence.gram_share, cosines)
 
     def _embed(self, texts: Sequence[str]) -> list[Any]:
         """Return one array (parts, dimensions) of unit vectors per text."""

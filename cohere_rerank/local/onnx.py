@@ -115,8 +115,8 @@ class OnnxScorer:
         if self._with_words and texts:
             from .fusion import move_by_words
 
-            matched, coverage = raw_scores(query, texts)
-            values = move_by_words(values, np.array(matched), coverage)
+            matched, evidence = raw_scores(query, texts)
+            values = move_by_words(values, np.array(matched), evidence.gram_share)
         if not self._is_cross:
             values = np.clip(0.5 + np.round(values, 5) / 2, 0.0, 1.0)
         by_text = dict(zip(texts, values.tolist()))

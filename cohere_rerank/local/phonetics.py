@@ -46,6 +46,7 @@ _SOFT_C = re.compile("c(?=[eiy])")
 _SILENT_H = re.compile("h(?<=[bcdgkpstz]h)")  # matching the h first is four times as fast
 
 _SAME_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK"}
+_MAX_KEPT_WORDS, _MAX_KEPT_CHARS = 50_000, 24
 _N_SAMPLED = 24  # characters of a text that decide its scripts
 
 # Fitted on the dev data, see docs/decisions/0003.
@@ -73,6 +74,16 @@ class _ScriptTable(dict[str, str]):
         return script
 
 
+class _WordConsonants(dict[str, str]):
+    """Map a folded word to its consonants. Bounded: words repeat, in one text and in the next."""
+
+    def __missing__(self, word: str) -> str:
+        found = _SILENT_H.sub("", _SOFT_C.sub("s", word)).translate(_CONSONANTS)
+        if len(self) < _MAX_KEPT_WORDS and len(word) <= _MAX_KEPT_CHARS:
+            self[word] = found
+        return found
+
+
 def _character_consonants(char: str) -> str:
     script, *words = unicodedata.name(char, "-").split()
     if "ANUSVARA" in words:
@@ -98,6 +109,7 @@ def _letter_consonants(script: str, words: list[str]) -> str:
 
 _CONSONANTS = _ConsonantTable()
 _SCRIPTS = _ScriptTable()
+_WORDS = _WordConsonants()
 
 
 def scripts(folded: str) -> set[str]:
@@ -112,9 +124,8 @@ def scripts(folded: str) -> set[str]:
 
 def consonants(folded: str) -> str:
     """Return the consonants of the words of *folded*, such as ``" TSL MTRS "``."""
-    spelled = (_SILENT_H.sub("", _SOFT_C.sub("s", chunk)) for chunk in chunks(folded))
-    words = (" ".join(chunk.translate(_CONSONANTS).split()) for chunk in spelled)
-    return f" {' '.join(filter(None, words))} "
+    parts = (" ".join(filter(None, map(_WORDS.__getitem__, chunk.split()))) for chunk in chunks(folded))
+    return f" {' '.join(filter(None, parts))} "
 
 
 def consonant_grams(query: str) -> dict[str, float]:

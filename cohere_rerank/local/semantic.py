@@ -100,8 +100,8 @@ class SemanticScorer:
         with one_blas_thread():
             of_query, *embeddings = self._embeddings.get([query, *documents])
             overlap = self._token_vectors.soft_overlap(of_query.words, [document.words for document in embeddings])
-            words, coverage = raw_scores(query, documents)
-            return fuse(np.array(words), coverage, of_query, embeddings, overlap)
+            words, evidence = raw_scores(query, documents)
+            return fuse(np.array(words), evidence.gram_share, of_query, embeddings, overlap)
 
 
 def fuse(words: Any, coverage: float, query: Embedding, documents: Sequence[Embedding], overlap: Any) -> RawScores:

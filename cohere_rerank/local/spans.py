@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from .lexical import LexicalScorer
+from .lexical import SentenceScorer
 from .scorer import Scorer, check_scores
 
 # A sentence may end at a full stop, at a mark of another script, or at a line break. A full stop ends it only after a
@@ -74,7 +74,7 @@ def find_spans(
     spans = (budget or SentenceBudget()).limit(candidates)
     if not spans:
         return []
-    scorer = LexicalScorer() if scorer is None else scorer
+    scorer = SentenceScorer() if scorer is None else scorer
     scores = check_scores(scorer, scorer.score(query, [document[start:end] for start, end in spans]), len(spans))
     found = [(start, end, score) for (start, end), score in zip(spans, scores) if score > threshold]
     found.sort(key=lambda span: (-span[2], span[0]))

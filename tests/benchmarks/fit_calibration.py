@@ -1,11 +1,14 @@
 """Fit the coefficients of `cohere_rerank.local.calibration`, and measure how well they predict.
 
-    python tests/benchmarks/fit_calibration.py --data labelled.jsonl.gz --only '^(?!cisi|cranfield|sib|udhr|.*xling)'
+    python tests/benchmarks/fit_calibration.py --only '^(?!cisi|cranfield|sib|udhr)'
+        --data labelled.jsonl.gz tests/local/data/everyday.jsonl
 
-The data are JSON Lines, gzipped or not, with `query`, `documents`, `relevant` (indices) and `set`. Each list is used
-as it is, and once more without its relevant documents, so half of all lists have no relevant document. Samples of 1 to
-10 documents of both show what a score means in a short list. The script prints the line for calibration.py, and the
-quality on sets that were left out of the fit. It needs only the standard library, and half a minute for 900 lists.
+The data are JSON Lines, gzipped or not, with `query`, `documents`, `relevant` (indices) and `set`, or with `queries` in
+place of `query` and `relevant`. Each list is used as it is, and once more without its relevant documents, so half of
+all lists have no relevant document. Samples of 1 to 10 documents of both show what a score means in a short list. The
+script prints the lines for calibration.py, and the quality on sets that were left out of the fit. Documents in
+another language or script than the query are fitted apart. It needs only the standard library, and some minutes for
+1,000 lists.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cohere_rerank.local.calibration import Coefficients, calibrate, list_features
+from cohere_rerank.local.calibration import Coefficients, Evidence, ForeignCoefficients, calibrate, features
 from cohere_rerank.local.lexical import raw_scores
 
 SAMPLE_SIZES = (1, 2, 3, 5, 10)
@@ -33,7 +36,7 @@ class Example(NamedTuple):
 
     group: str
     raw: list[float]
-    coverage: float
+    evidence: Evidence
     relevant: list[bool]
     weight: float
     whole: bool
@@ -51,7 +54,8 @@ def read(path: Path, only: str) -> list[dict[str, Any]]:
     """Read the labelled lists of the sets that match."""
     data = path.read_bytes()
     text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
-    rows = [json.loads(line) for line in text.split("\n") if line.strip()]
+    lines = [json.loads(line) for line in text.split("\n") if line.strip()]
+    rows = [{**line, **query} for line in lines for query in line.get("queries", [{}])]
     return [row for row in rows if re.search(only, row.get("set", ""))]
 
 
@@ -62,7 +66,9 @@ def examples(rows: list[dict[str, Any]]) -> Iterator[Example]:
         relevant = sorted(set(row["relevant"]))
         others = [i for i in range(len(row["documents"])) if i not in relevant]
         yield scored(row, [*others, *relevant], 1.0, whole=True)
-        yield scored(row, others, 1.0, whole=True)
+        yield scored(row, others or row["documents"], 1.0, whole=True)
+        if not relevant or not others:
+            continue
         for size in SAMPLE_SIZES:
             weight = 12 / size
             yield scored(row, rng.sample(others, min(size, len(others))), weight, whole=False)
@@ -72,26 +78,27 @@ def examples(rows: list[dict[str, Any]]) -> Iterator[Example]:
 
 def scored(row: dict[str, Any], indices: list[int], weight: float, *, whole: bool) -> Example:
     """Score some documents of a list."""
-    raw, coverage = raw_scores(row["query"], [row["documents"][i] for i in indices])
+    raw, evidence = raw_scores(row["query"], [row["documents"][i] for i in indices])
     relevant = [i in row["relevant"] for i in indices]
-    return Example(row.get("set", ""), raw, coverage, relevant, weight, whole)
+    return Example(row.get("set", ""), raw, evidence, relevant, weight, whole)
 
 
 def rows_of(lists: Sequence[Example]) -> list[Row]:
     """Turn lists into rows for the fit."""
     rows = []
     for example in lists:
-        top, margin, coverage, short = list_features(example.raw, example.coverage)
+        constant, *others = features(example.raw, example.evidence)
+        top = max(example.raw)
         for score, relevant in zip(example.raw, example.relevant, strict=True):
-            x = (1.0, score - top, margin, coverage, coverage * short)
+            x = (constant, score - top, *others)
             rows.append(Row(x, float(relevant), example.weight))
     return rows
 
 
-def fit(rows: Sequence[Row], start: Sequence[float] = (0.0,) * 5, steps: int = 12) -> Coefficients:
+def fit(rows: Sequence[Row], start: Sequence[float] = (), steps: int = 12) -> list[float]:
     """Logistic regression by Newton's method, with a little ridge regularization."""
-    size = len(start)
-    beta = list(start)
+    size = len(rows[0].x)
+    beta = list(start) or [0.0] * size
     for _ in range(steps):
         gradient = [-1e-6 * b for b in beta]
         hessian = [[1e-6 * (i == j) for j in range(size)] for i in range(size)]
@@ -106,7 +113,7 @@ def fit(rows: Sequence[Row], start: Sequence[float] = (0.0,) * 5, steps: int = 1
             for j in range(i):
                 hessian[i][j] = hessian[j][i]
         beta = [b + step for b, step in zip(beta, solved(hessian, gradient), strict=True)]
-    return Coefficients(*beta)
+    return beta
 
 
 def solved(matrix: list[list[float]], vector: list[float]) -> list[float]:
@@ -137,21 +144,25 @@ def quality(pairs: Sequence[tuple[float, bool]]) -> str:
 def main() -> None:
     """Fit, check on the sets that were left out, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", required=True, type=Path)
+    parser.add_argument("--data", required=True, type=Path, nargs="+")
     parser.add_argument("--only", default="", help="sets whose name matches this regular expression")
     args = parser.parse_args()
-    lists = list(examples(read(args.data, args.only)))
-    fitted = fit(rows_of(lists))
-    print("FITTED = Coefficients(" + ", ".join(f"{k}={v:.2f}" for k, v in fitted._asdict().items()) + ")")
+    rows = [row for path in args.data for row in read(path, args.only)]
+    lists = list(examples(rows))
+    foreign = [example for example in lists if example.evidence.is_foreign]
+    lists = [example for example in lists if not example.evidence.is_foreign]
+    fitted = Coefficients(*fit(rows_of(lists)))
+    print("FITTED =", fitted)
+    if foreign:
+        print("FITTED_FOREIGN =", ForeignCoefficients(*fit(rows_of(foreign))))
 
-    judged: dict[str, list[tuple[float, bool]]] = defaultdict(
-        list
-    )  # by the length of the list; each set with coefficients that were fitted on the others
+    # By the length of the list; each set with coefficients that were fitted on the others.
+    judged: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for group in sorted({example.group for example in lists}):
-        numbers = fit(rows_of([example for example in lists if example.group != group]), fitted, steps=3)
+        numbers = Coefficients(*fit(rows_of([example for example in lists if example.group != group]), fitted, steps=3))
         for example in lists:
             if example.group == group:
-                scores = calibrate(example.raw, example.coverage, numbers)
+                scores = calibrate(example.raw, example.evidence, numbers)
                 kind = "whole" if example.whole else f"{len(example.raw)} documents"
                 judged[kind] += zip(scores, example.relevant, strict=True)
     for kind, pairs in judged.items():
@@ -161,7 +172,7 @@ def main() -> None:
         kept: dict[bool, list[bool]] = {True: [], False: []}
         for example in lists:
             if example.whole:
-                best = max(calibrate(example.raw, example.coverage, fitted))
+                best = max(calibrate(example.raw, example.evidence, fitted))
                 kept[any(example.relevant)].append(best > threshold)
         shares = {answered: sum(some) / len(some) for answered, some in kept.items()}
         print(f"above {threshold}: {shares[True]:.0%} of lists with an answer, {shares[False]:.0%} of those without")

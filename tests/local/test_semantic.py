@@ -335,4 +335,4 @@ class TestVectorCache:
 def test_coverage_is_the_lexical_scorers(scorer):
     """Both scorers use the same coverage."""
     documents = ["green tea", "black coffee"]
-    assert scorer.raw_scores("green tea", documents).coverage == raw_scores("green tea", documents)[1]
+    assert scorer.raw_scores("green tea", documents).coverage == raw_scores("green tea", documents)[1].gram_share
