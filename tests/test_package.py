@@ -113,7 +113,7 @@ def test_wheel_is_the_package_and_its_licence(sdist_and_wheel):
         "cohere_rerank",
         "dist-info",
     }
-    assert n_bytes < 1_250_000  # unpacked; the official package has more than 10 MB
+    assert n_bytes < 4_000_000  # unpacked; the official package has more than 10 MB
 
 
 def test_sdist_has_what_a_contributor_needs(sdist_and_wheel):
