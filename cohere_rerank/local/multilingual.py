@@ -40,15 +40,15 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-5.29,
-    fused=1.33,
-    margin=0.30,
-    coverage=1.08,
-    cosine=-7.04,
-    cosine_margin=42.26,
-    in_short_lists=11.38,
-    coverage_in_short_lists=2.00,
-    cosine_in_short_lists=89.70,
+    constant=-5.35,
+    fused=1.35,
+    margin=0.31,
+    coverage=1.20,
+    cosine=-6.92,
+    cosine_margin=41.59,
+    in_short_lists=11.29,
+    coverage_in_short_lists=2.36,
+    cosine_in_short_lists=88.82,
 )
 
 
