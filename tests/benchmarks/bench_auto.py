@@ -17,7 +17,7 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 
-from cohere_rerank import AsyncClientV2
+from cohere_rerank import AsyncClientV2, Limit
 from cohere_rerank.jobs import run_job
 from tests.benchmarks.common import arguments, ratio, serving, take_turns
 
@@ -26,7 +26,7 @@ LATENCY_MS = float(os.environ.get("LATENCY_MS", "20"))
 _keys = count()  # a limit is learned for each key, so every run has a new one
 
 
-def took_s(url: str, folder: Path, limit: str | None) -> float:
+def took_s(url: str, folder: Path, limit: Limit | None) -> float:
     """Return the seconds that the job takes."""
     key = f"key-{next(_keys)}"
     client = AsyncClientV2(key, base_url=url, limit=limit)
@@ -47,7 +47,7 @@ def main() -> None:
         row = {"query": "which bird cannot fly", "documents": ["a penguin", "a swallow", "a train"]}
         with (folder / "rows.jsonl").open("w") as file:
             file.writelines(json.dumps({"id": n, **row}) + "\n" for n in range(N_ROWS))
-        limits = {"auto": "auto", "none": None}
+        limits: dict[str, Limit | None] = {"auto": "auto", "none": None}
         found = take_turns(options.rounds, {shown: partial(took_s, url, folder, lim) for shown, lim in limits.items()})
     for shown, values in found.items():
         print(f"limit={shown}:", ", ".join(f"{value:.1f} s" for value in values))

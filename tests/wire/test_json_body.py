@@ -38,7 +38,7 @@ def random_text(source: random.Random) -> str:
 
 
 def random_body(source: random.Random) -> dict:
-    body = {
+    body: dict[str, object] = {
         "model": random_text(source) if source.random() < 0.9 else Word.TEA,
         "query": random_text(source),
         "documents": [random_text(source) for _ in range(source.randrange(5))],

@@ -13,6 +13,7 @@ import json
 import lzma
 import sys
 from pathlib import Path
+from typing import Any
 
 from cohere_rerank.local.analysis import fold
 
@@ -27,12 +28,12 @@ MAX_WORDS = {"emoji": 1, "territory": 4, "language": 2}
 MIN_CONCEPTS = 150
 
 
-def load(path: Path) -> dict[str, object]:
+def load(path: Path) -> Any:
     """Return a JSON file of the CLDR, or an empty mapping."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def annotations(root: Path, locale: str) -> dict[str, list[str]]:
+def keywords(root: Path, locale: str) -> dict[str, list[str]]:
     """Return the keywords of each emoji."""
     data = load(root / "annotations" / locale / "annotations.json")
     found = data.get("annotations", {}).get("annotations", {})
@@ -51,7 +52,7 @@ def names(root: Path, locale: str, kind: str) -> dict[str, list[str]]:
 
 def concepts(emoji: Path, local_names: Path, locale: str) -> dict[str, list[str]]:
     """Return the names of each concept in one locale."""
-    found = {f"emoji {key}": value for key, value in annotations(emoji, locale).items()}
+    found = {f"emoji {key}": value for key, value in keywords(emoji, locale).items()}
     found.update({f"territory {key}": value for key, value in names(local_names, locale, "territories").items()})
     found.update({f"language {key}": value for key, value in names(local_names, locale, "languages").items()})
     return {
