@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MASK = "[your key]"
-SECRET_NAME = re.compile("auth|cookie|key|pass|secret|token", re.IGNORECASE)
+SECRET_NAME = re.compile(r"auth|cookie|credential|key|pass|secret|token|\bcode\b|\bsig(?:nature)?\b", re.IGNORECASE)
 """Found in the name of a header, parameter or field that probably contains a secret."""
 MIN_KEY_LENGTH = 8  # characters; a shorter key is a placeholder, and may be a common word
 _MAX_DEPTH = 200  # of nested JSON; deeper values are masked without a search

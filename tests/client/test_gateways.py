@@ -163,6 +163,8 @@ def test_a_pickle_keeps_plain_headers_and_refuses_secrets(server, monkeypatch):
     for settings, what in (
         ({"headers": {"api-key": SECRET}}, "api-key"),
         ({"params": {"token": SECRET}}, "token"),
+        ({"params": {"code": SECRET}}, "code"),
+        ({"params": {"sig": SECRET}}, "sig"),
         ({"rerank_url": f"https://gateway.example/rank?a=1&api-key={SECRET}"}, "api-key"),
         ({"proxy": f"http://me:{SECRET}@127.0.0.1:9"}, "proxy="),
         ({"verify": ssl.create_default_context()}, "verify="),
