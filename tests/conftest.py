@@ -36,6 +36,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     # A shell starts background jobs with Ctrl-C ignored, and every program that a test starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):  # nohup ignores it
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
     # On Python 3.10 asyncio reports the aborted TLS transports of the test server as unclosed.
     if sys.version_info < (3, 11):
         ignored = "ignore:Exception ignored in. <function _SSLProtocolTransport.__del__"

@@ -133,17 +133,25 @@ class FaultServer(SocketServer):
         return [*queued, *self._not_shown.copy(), *self.unused_in_plan.values()]
 
     def client(self, api_key: str = _KEY, **options: Any) -> ClientV2:
-        """Return a client of this server with these *options* of ``ClientV2``. The server closes it."""
+        """Return a client of this server with these *options* of ``ClientV2``. The server closes it.
+
+        The client waits after a 429 as it does with Cohere's API, whose limits count over a minute.
+        """
         from cohere_rerank import ClientV2
 
-        self._clients.append(ClientV2(api_key, **{"base_url": self.url, **options}))
+        self._clients.append(ClientV2(api_key, **self._options(options)))
         return self._clients[-1]
 
     def async_client(self, api_key: str = _KEY, **options: Any) -> AsyncClientV2:
         """Return an async client of this server. Its connections close with the event loop."""
         from cohere_rerank import AsyncClientV2
 
-        return AsyncClientV2(api_key, **{"base_url": self.url, **options})
+        return AsyncClientV2(api_key, **self._options(options))
+
+    def _options(self, options: dict[str, Any]) -> dict[str, Any]:
+        from cohere_rerank._retry import COHERE_WINDOW_S, RetryPolicy
+
+        return {"base_url": self.url, "retry_policy": RetryPolicy(rate_limit_window_s=COHERE_WINDOW_S), **options}
 
     def __exit__(self, *exc_info: object) -> None:
         for client in self._clients:

@@ -39,6 +39,10 @@ def test_all_tasks_at_once_are_answered_with_few_retries(strict, make_async_clie
 
     async def main():
         async with make_async_client(limit=STRICT) as client:
+            # New connections take long on a busy machine, and the server counts from the arrival of a request.
+            await asyncio.gather(*(client.rerank(**CALL) for _ in range(10)))
+            await asyncio.sleep(1)
+            strict.requests.clear()
             return await asyncio.gather(*(client.rerank(**CALL) for _ in range(60)))
 
     assert len(asyncio.run(main())) == 60
