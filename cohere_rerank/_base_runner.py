@@ -6,7 +6,6 @@ import logging
 from contextlib import contextmanager
 from copy import copy
 from typing import TYPE_CHECKING
-from warnings import warn
 
 from ._addresses import has_unit_scores, host_of, is_cohere, rerank_url, without_query
 from ._calls import calls_of
@@ -129,8 +128,9 @@ class BaseRunner:
         if self.config.cache is not None and not response.is_fallback:
             set_score_scale(response, self._known_scale(call) or response.score_scale)  # the cache may be older
         if call.min_score is not None and call.min_score > 1 and self._has_unit_scores(response):
-            text = f"min_score={call.min_score:g} is above 1, but the scores are in [0, 1], so there are no results"
-            warn(text, UserWarning, stacklevel=4)
+            from ._warn import warn
+
+            warn(f"min_score={call.min_score:g} is above 1, but the scores are in [0, 1], so there are no results")
         if _log.isEnabledFor(logging.DEBUG):
             _log.debug(
                 "rerank: %d documents, answered by %s, %d attempts, %.3f s, %.3f s of them waits, request id %s",

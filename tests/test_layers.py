@@ -17,7 +17,7 @@ HOME = Path(cohere_rerank.__file__).resolve().parent
 
 # From the bottom up: the modules of a layer, and why it is there. The longest name that fits a module places it.
 LAYERS: list[tuple[set[str], str]] = [
-    ({"_lazy", "_version", "_wire.contract"}, "Facts that need nothing."),
+    ({"_lazy", "_version", "_warn", "_wire.contract"}, "Facts that need nothing."),
     ({"_error_bodies", "errors"}, "Every layer raises these."),
     (
         {

@@ -225,14 +225,12 @@ def _warn_of_vector(fields: dict[Any, object], index: int) -> bool:
     found = next(vector_paths(fields), None)
     if found is None:
         return False
-    from warnings import warn
+    from cohere_rerank._warn import warn
 
     path, length = found
     warn(
         f"document at index {index}: the field {path!r} is a list of {length} numbers, such as an embedding, and is"
-        " sent as text. Name the fields to send with rank_fields=, or the field with the text with text=.",
-        UserWarning,
-        stacklevel=2,
+        " sent as text. Name the fields to send with rank_fields=, or the field with the text with text=."
     )
     return True
 

@@ -53,9 +53,9 @@ def dump_json(body: Mapping[str, Any]) -> bytes:
     except ValueError as error:
         if "surrogates not allowed" not in str(error):
             raise InvalidRequestError(f"additional_body_parameters have no JSON form: {error}") from None
-    from warnings import warn
+    from cohere_rerank._warn import warn
 
-    warn("a lone surrogate in the query or a document was sent as U+FFFD", UnicodeWarning, stacklevel=2)
+    warn("a lone surrogate in the query or a document was sent as U+FFFD", UnicodeWarning)
     return dump_json(_without_surrogates(body))
 
 

@@ -152,12 +152,9 @@ def _set_sizes(call: Call, defaults: CallDefaults, max_documents: Any) -> None:
         call.keep_whole()
     elif defaults.pointwise is False:
         if call.n_parts > 1:
-            from warnings import warn
+            from cohere_rerank._warn import warn
 
-            n = len(call.texts)
-            warn(
-                f"the list of {n} documents is sent in one request, because pointwise=False", UserWarning, stacklevel=2
-            )
+            warn(f"the list of {len(call.texts)} documents is sent in one request, because pointwise=False")
         call.keep_whole()
 
 
@@ -203,10 +200,9 @@ def _check_names(arguments: Mapping[str, Any]) -> None:
             advice = f". Use {_ADVICE[name]}" if name in _ADVICE else ""
             raise TypeError(f"rerank() got an unexpected keyword argument {name!r}{advice}")
         if arguments[name]:
-            from warnings import warn
+            from cohere_rerank._warn import warn
 
-            text = "return_documents has no effect in v2: result.document is your own object in any case"
-            warn(text, UserWarning, stacklevel=6)
+            warn("return_documents has no effect in v2: result.document is your own object in any case")
 
 
 def _checked_text(name: str, value: Any) -> str:
