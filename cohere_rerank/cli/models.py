@@ -71,9 +71,7 @@ def show(name: str, as_json: bool) -> None:
         click.echo(f"{key.replace('_', ' '):12} {value}")
 
 
-@models.command(
-    epilog=examples("models path multilingual-e5-small", 'cat "$(cohere-rerank models path NAME)/LICENCE.txt"')
-)
+@models.command(epilog=examples("models path multilingual-e5-small", "models path bge-reranker-base"))
 @_name
 def path(name: str) -> None:
     """Check the files of an installed model and print its folder."""

@@ -61,9 +61,25 @@ def test_each_help_has_two_examples_that_are_valid(run, tmp_path, name):
     for line in lines:
         first, command, *args = shlex.split(line)
         assert (first, command) == ("cohere-rerank", name or command)
-        found = program.get_command(click.Context(program), command)
+        outer = click.Context(program, **program.context_settings)  # click keeps the names of --help
+        found = program.get_command(outer, command)
         assert found is not None
-        found.make_context(command, args)
+        found.make_context(command, args, outer)
+
+
+@pytest.mark.parametrize("name", ["list", "get", "show", "path", "remove"])
+def test_each_help_of_models_has_two_examples_of_its_command(run, tmp_path, name):
+    """An example is a command with valid options."""
+    (tmp_path / "FILE.whl").touch()
+    lines = run("models", name, "--help").stdout.partition("Examples:\n")[2].splitlines()
+    assert len(lines) >= 2
+    for line in lines:
+        first, group, command, *args = shlex.split(line)
+        assert (first, group, command) == ("cohere-rerank", "models", name)
+        outer = click.Context(program, **program.context_settings)  # click keeps the names of --help
+        models = program.get_command(outer, group)
+        inner = click.Context(models, outer)
+        models.get_command(inner, command).make_context(command, args, inner)
 
 
 def modules_after(*args):
@@ -374,6 +390,10 @@ def test_shells_accept_their_completion_scripts(run, shell):
         ("completion ", "fish"),
         ("", "doctor"),
         ("rank tea --dialect t", "tei"),
+        ("batch rows.jsonl --dialect j", "jina"),
+        ("eval lists.jsonl --dialect l", "llamacpp"),
+        ("rank tea --model rerank-v4.0-f", "rerank-v4.0-fast"),
+        ("eval lists.jsonl rerank-v4.0-p", "rerank-v4.0-pro"),
         ("batch rows.jsonl --model rerank-v4.0-p", "rerank-v4.0-pro"),
         ("eval lists.jsonl as", "as-given"),
         ("threshold lists.jsonl rerank-v3", "rerank-v3.5"),
