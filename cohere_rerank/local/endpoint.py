@@ -44,7 +44,7 @@ class Limits:
     max_documents: int | None = MAX_DOCUMENTS
     max_values: int | None = 10 * MAX_DOCUMENTS
     max_work: int | None = MAX_WORK
-    max_sentences: int | None = 10_000
+    max_sentences: int | None = 8_000
 
 
 _MAX_SPAN_WORK = 1_000_000  # sentences times query characters, each about a microsecond
