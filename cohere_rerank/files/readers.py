@@ -222,7 +222,7 @@ def is_run_object(record: object) -> bool:
 
 
 def parse_text(raw: bytes) -> object:
-    """Parse JSON. The error for bytes that are not UTF-8 has the option that helps."""
+    """Parse JSON. The errors for bytes that are not UTF-8, and for two values on a line, have the option that helps."""
     if raw.startswith(UTF8_BOM):
         raise InvalidRequestError("not JSON: expected value at column 1")
     try:
@@ -230,6 +230,8 @@ def parse_text(raw: bytes) -> object:
     except InvalidRequestError as error:
         if error.message.startswith("not UTF-8"):
             raise InvalidRequestError(f"{error.message}; {NOT_UTF8_HINT}") from None
+        if "trailing characters" in error.message:
+            raise InvalidRequestError(f"{error.message}; if a line has several values, add --format json") from None
         raise
 
 

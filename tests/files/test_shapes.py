@@ -396,6 +396,7 @@ def test_dumps_without_a_query_are_ranked_by_one(tmp_path, content, documents):
         ("in.csv", "title,price\n", "line 1: the row has title, price; a query and documents are missing"),
         ("in.jsonl", '{"query": "q", "query": "r", "documents": ["a"]}', "line 1: the field query is there twice"),
         ("in.jsonl", '{"query": "qu\u00e9", "documents": ["a"]}', "line 1: not UTF-8: .* add --encoding cp1252"),
+        ("in.jsonl", '{"query": "q", "documents": ["a"]} {}', "line 1: not JSON: .* add --format json"),
         ("in.csv", "query,text\nqu\u00e9,a\n", "row 1: query is not UTF-8; .* add --encoding cp1252"),
     ],
 )
