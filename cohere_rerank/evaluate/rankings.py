@@ -24,7 +24,7 @@ class Ranking:
 
     Args:
         path: A run of TREC, or the output of a job in JSON Lines, JSON or Parquet. The documents of a run have ids. The
-            results of a job have indices into the lists, and ids if the job was told to write them.
+            results of a job have indices into the lists, and ids with the option ``--with-ids``.
 
     Raises:
         FileError: The file cannot be read, or it has no rankings.

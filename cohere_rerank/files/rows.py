@@ -296,7 +296,7 @@ class _GroupedRows(RowReader):
     """Pairs of a query and a document, grouped by query over all files, in the order of the first pair of each query.
 
     All pairs are read before the first row, into a temporary database on the disk. Pairs of a query need therefore not
-    follow one another. A broken pair refuses the whole input, because nobody knows to which query it belongs.
+    follow one another. A broken pair refuses the whole input, because its query is not known.
     """
 
     is_grouped = True

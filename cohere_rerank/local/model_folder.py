@@ -9,8 +9,8 @@ from typing import Any
 
 from cohere_rerank import models
 from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.models import hub
 
-from . import hub
 from .external_data import external_files
 from .tokenizer_file import check_tokenizer, read_json
 

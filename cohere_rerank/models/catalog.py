@@ -70,7 +70,7 @@ class Model:
         download_mb: The size of the download, in megabytes.
         disk_mb: The size on the disk afterwards, in megabytes.
         measured: Whether this project measured its quality and speed. If not, its hashes are those that other projects
-            published, and nobody here has seen it run.
+            published, and it was never run here.
     """
 
     name: str

