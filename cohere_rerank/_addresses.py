@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 PRODUCTION_URL = "https://api.cohere.com"
 LOCAL_SCHEME = "local:"
+CLOUDS: dict[str, str] = {}
+"""The schemes of cloud addresses such as ``bedrock:us-east-1``, and the module of ``integrations`` that serves each."""
 _COHERE_DOMAINS = (".cohere.com", ".cohere.ai")
 _UNIT_DOMAINS = (*_COHERE_DOMAINS, ".jina.ai", ".voyageai.com")  # their references say that scores are in [0, 1]
 ENDPOINT_NAMES = ("rerank", "reranks", "reranking", "score")
@@ -23,6 +25,8 @@ def rerank_url(base_url: str) -> str:
     >>> rerank_url("https://api.cohere.com"), rerank_url("https://proxy.example/co/v1/")
     ('https://api.cohere.com/v2/rerank', 'https://proxy.example/co/v2/rerank')
     """
+    if cloud_scheme(base_url):
+        return base_url
     scheme, _, rest = base_url.rstrip("/").partition("://")
     host, *path = rest.split("/")
     if not path or path[-1] not in ENDPOINT_NAMES:
@@ -32,15 +36,20 @@ def rerank_url(base_url: str) -> str:
 
 
 def host_of(base_url: str) -> str:
-    """Return the host of an address, with its port, or the address itself for ``local:``."""
-    return (
-        base_url if base_url.startswith(LOCAL_SCHEME) else without_query(base_url).partition("://")[2].partition("/")[0]
-    )
+    """Return the host of an address, with its port, or the address itself for ``local:`` and for a cloud."""
+    head, mark, rest = without_query(base_url).partition("://")
+    return rest.partition("/")[0] if mark else head
 
 
 def without_query(url: str) -> str:
     """Return an address for logs and events: without its query, in which gateways expect keys."""
     return url if url.startswith(LOCAL_SCHEME) else url.partition("?")[0]
+
+
+def cloud_scheme(url: str) -> str | None:
+    """Return the scheme of the address of a cloud, or None for another address."""
+    scheme = url.partition(":")[0]
+    return scheme if scheme in CLOUDS and url[len(scheme) : len(scheme) + 3] not in ("", "://") else None
 
 
 def is_cohere(url: str) -> bool:
@@ -79,6 +88,8 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
         raise InvalidRequestError(f"{name} must be a string, got {describe(url)}; pass a URL such as 'https://host'")
     if url.startswith(LOCAL_SCHEME):
         return url
+    if cloud_scheme(url) and name != "rerank_url":
+        return url  # the cloud checks the rest
     scheme, _, rest = url.partition("://")
     host = rest.split("/", 1)[0]
     has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._base_runner import BaseRunner, fallback_failure, is_client
 from ._clock import Deadline
-from ._settings import missing_key_error, secret_from_callable
+from ._settings import secret_from_callable
 from ._trace import CallTrace
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
@@ -219,10 +219,10 @@ class AsyncRunner(BaseRunner):
     async def _key(self, secret: Secret | None, deadline: Deadline) -> Secret | None:
         """Return the key as text. A function of the caller makes it anew for each request."""
         if secret is None and self.config.needs_key:
-            raise missing_key_error()
+            raise self.config.missing_key_error()
         if secret is None or isinstance(secret.value, str):
             return secret
-        made: Any = secret.value()
+        made: Any = self._made(secret.value)
         if not hasattr(made, "__await__"):
             return secret_from_callable(made)
         from anyio import move_on_after
@@ -232,3 +232,14 @@ class AsyncRunner(BaseRunner):
         from ._transport.errors import deadline_exceeded
 
         raise deadline_exceeded(deadline)
+
+    def _made(self, source: Any) -> Any:
+        """Return the key that a function makes, or an awaitable for it."""
+        if not hasattr(source, "known"):
+            return source()
+        known = source.known()
+        if known is not None:
+            return known
+        from anyio import to_thread
+
+        return to_thread.run_sync(source, abandon_on_cancel=True)  # it reads files, and asks servers

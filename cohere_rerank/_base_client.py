@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ._clock import Clock
     from ._retry import RetryBudget, RetryPolicy
-    from ._wire.dialects import Dialect
+    from ._wire.dialects import BaseDialect
     from ._wire.size_limits import SizeLimit
     from .cache.score_cache import ScoreCache
     from .environment import ClientEnvironment
@@ -73,7 +73,7 @@ class ClientState:
     def __init__(self) -> None:
         self._sender: dict[str, Any] = {}
         self.budget: RetryBudget | None = None  # created when it is first needed, as the sender is
-        self.dialects: dict[tuple[str, str], Dialect] = {}  # by setting and address; found by the first call
+        self.dialects: dict[tuple[str, str], BaseDialect] = {}  # by setting and address; found by the first call
         self.score_scales: dict[tuple[str, str | None], ScoreScale] = {}  # by address and model, once it is known
         self.size_limits: dict[str, SizeLimit] = {}  # by address; learned from refusals
         self.has_outage = False
@@ -142,8 +142,9 @@ class BaseClient:
             api_key: The key, or a function that returns it and is called before every request. An empty string sends
                 no Authorization header. A list of keys: each has its own *limit*, and a request that gets a 429 is sent
                 again with the next one. Default: the variable CO_API_KEY, then COHERE_API_KEY.
-            base_url: ``https://host``, with a prefix, a version or the full endpoint; or ``local:`` for the engine
-                inside this process. Default: the variable CO_API_URL, then *environment*.
+            base_url: ``https://host``, with a prefix, a version or the full endpoint; ``local:`` for the engine
+                inside this process; or the address of a cloud, such as ``bedrock:us-east-1``. Default: the variable
+                CO_API_URL, then *environment*.
             rerank_url: The full address of the endpoint, used exactly as it is, with a query if it has one. It has
                 priority over *base_url*. Default: None.
             environment: The official client's name for an address. Default: production, the only one.
@@ -275,7 +276,7 @@ class BaseClient:
         Raises:
             InvalidRequestError: An option does not exist, or its value is not valid.
         """
-        known = vars(self._config).keys() - {*_OF_CONNECTIONS}
+        known = vars(self._config).keys() - {*_OF_CONNECTIONS, "cloud"}
         for name in sorted(options.keys() - known):
             raise InvalidRequestError(_why_not_an_option(name, known))
         copy = object.__new__(type(self))

@@ -73,7 +73,9 @@ class BaseRunner:
         self._known_sender: Any = None
         # Resolved once, because a call needs them several times.
         self._backend = host_of(config.base_url)
-        self._has_unit_address = has_unit_scores(config.base_url)
+        self._has_unit_address = has_unit_scores(config.base_url) or (
+            config.cloud is not None and config.cloud.has_unit_scores
+        )
         self._only_key = None if isinstance(config.api_key, SecretList) else config.api_key
         self._is_plain = not isinstance(config.api_key, SecretList) and (
             config.is_local or (config.circuit_breaker is None and config.limit is None and config.hedge is None)
@@ -255,8 +257,13 @@ class BaseRunner:
 
     def _parts(self, call: Call) -> list[Part]:
         """Return the requests to send, in the dialect of the server."""
-        name = self.config.dialect
-        if name not in (None, "cohere") and not self.config.is_local:
+        name, cloud = self.config.dialect, self.config.cloud
+        if cloud is not None:
+            call.dialect = cloud.dialect
+            cloud.check(call)
+            if self.config.pointwise is not False:
+                call.limit_size(cloud.max_documents, cloud.max_bytes)
+        elif name not in (None, "cohere") and not self.config.is_local:
             from ._wire.dialects import initial_dialect
 
             call.dialect = self._state.dialects.get((name, self.config.base_url)) or initial_dialect(name)
@@ -279,7 +286,9 @@ class BaseRunner:
         return part.split(-(-part.n_documents // limit.max_documents) if limit.max_documents else 2)
 
     def _try_next_dialect(self, part: Part, reply: Reply) -> bool:
-        """Encode the part in the next dialect that ``dialect="auto"`` tries after this reply, if there is one."""
+        """Encode the part anew, if more results follow this reply or ``dialect="auto"`` has another dialect to try."""
+        if self.config.cloud is not None:
+            return self._try_next_page(part, reply)
         if self.config.dialect != "auto" or part.dialect is None:
             return False
         if reply.status_code < FIRST_REDIRECT:
@@ -291,6 +300,15 @@ class BaseRunner:
         if other is not None:
             part.encode_as(other)
         return other is not None
+
+    def _try_next_page(self, part: Part, reply: Reply) -> bool:
+        """Encode the part as the request for the next results, if this reply says that there are more."""
+        if part.dialect is None or not part.dialect.has_pages or reply.status_code >= FIRST_REDIRECT:
+            return False
+        page = part.dialect.next_page(reply.content)
+        if page is not None:
+            part.encode_as(page)
+        return page is not None
 
     def _count_failed_call(self, call: Call, error: CohereRerankError) -> None:
         """Count a call that has failed, unless its batch will make the same call again when the limit allows it."""
@@ -310,6 +328,8 @@ class BaseRunner:
         config = self.config
         if config.hedge is None or config.is_local or config.dialect == "auto" or part.call.traffic_class == BULK:
             return None
+        if config.cloud is not None and config.cloud.dialect.has_pages:
+            return None  # two requests for pages of one list would get mixed up
         circuit = self._circuit()
         if circuit is not None and not circuit.is_closed:
             return None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._base_runner import BaseRunner, fallback_failure, is_client
 from ._clock import Deadline
-from ._settings import missing_key_error, secret_from_callable
+from ._settings import secret_from_callable
 from ._trace import CallTrace
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
@@ -226,7 +226,7 @@ class Runner(BaseRunner):
     def _key(self, secret: Secret | None) -> Secret | None:
         """Return the key as text. A function of the caller makes it anew for each request."""
         if secret is None and self.config.needs_key:
-            raise missing_key_error()
+            raise self.config.missing_key_error()
         if secret is None or isinstance(secret.value, str):
             return secret
         made: Any = secret.value()

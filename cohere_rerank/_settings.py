@@ -8,7 +8,15 @@ from __future__ import annotations
 
 import os
 
-from ._addresses import LOCAL_SCHEME, PRODUCTION_URL, checked_base_url, checked_proxy, checked_rerank_url
+from ._addresses import (
+    CLOUDS,
+    LOCAL_SCHEME,
+    PRODUCTION_URL,
+    checked_base_url,
+    checked_proxy,
+    checked_rerank_url,
+    cloud_scheme,
+)
 from ._validators import choice, describe, describe_address, flag, header_value, seconds, text, whole_number
 from ._wire.contract import MAX_DOCUMENTS
 from .errors import InvalidRequestError, MissingApiKeyError
@@ -44,6 +52,7 @@ class Secret:
     """
 
     __slots__ = ("value",)
+    is_signer = False
 
     def __init__(self, value: ApiKey, name: str = "api_key") -> None:
         if not callable(value):
@@ -52,6 +61,29 @@ class Secret:
 
     def __repr__(self) -> str:
         return "<secret>"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All texts that no error or log may show."""
+        return (self.value,) if isinstance(self.value, str) else ()
+
+
+class Signer(Secret):
+    """A key that authenticates each request in its own way, in place of the header ``Authorization: Bearer``."""
+
+    __slots__ = ()
+    is_signer = True
+
+    def sign(self, method: str, url: str, headers: Mapping[str, str], body: bytes) -> dict[str, str]:
+        """Return the headers that authenticate one request. It is called for every attempt.
+
+        Args:
+            method: ``"POST"``.
+            url: The address as it is sent, with its query.
+            headers: The other headers, with ``host``. Names are in lower case.
+            body: The complete body.
+        """
+        raise NotImplementedError
 
 
 class SecretList:
@@ -135,12 +167,15 @@ class Config:
     ) -> None:
         self.rerank_url: str | None = None if rerank_url is None else checked_rerank_url(rerank_url)
         self.base_url = self.rerank_url or _base_url(base_url, getattr(environment, "value", environment))
+        self.cloud: Any = _cloud(self.base_url)  # a `_wire.cloud.Cloud`, or None
+        if self.cloud is not None:
+            self.base_url = self.cloud.address
         self.headers: Mapping[str, str] | None = _checked_headers(headers)
         self.params: Mapping[str, Any] | None = _checked_params(params)
         self.proxy = None if proxy is None else checked_proxy(proxy)
         self.verify = _checked_verify(verify)
         self.api_key: Secret | SecretList | None = (
-            api_key if isinstance(api_key, (Secret, SecretList)) else _find_key(api_key, self.needs_key)
+            api_key if isinstance(api_key, (Secret, SecretList)) else self._find_key(api_key)
         )
         self.client_name = (
             None if client_name is None else header_value("client_name", text("client_name", client_name))
@@ -154,6 +189,8 @@ class Config:
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
         self.max_request_bytes = whole_number("max_request_bytes", max_request_bytes, 1)
+        if self.cloud is not None:
+            self._apply_limits_of_cloud()
         self.pointwise = flag("pointwise", pointwise)
         self.circuit_breaker: CircuitBreaker | None = _checked_breaker(circuit_breaker)
         self.hedge: Hedge | None = _checked_hedge(hedge)
@@ -172,10 +209,29 @@ class Config:
         self.cache: ScoreCache | None = _checked_cache(cache)
         self.tag = text("tag", tag)
         self.dialect: DialectName | None = choice("dialect", dialect, _DIALECTS)  # type: ignore[assignment]
+        if self.cloud is not None and self.dialect is not None:
+            raise InvalidRequestError(f"dialect has no effect on the address {self.base_url!r}; leave it out")
         self.strict = flag("strict", strict)
         self.score_scale: ScoreScale | None = choice("score_scale", score_scale, ("unit", "logit"))  # type: ignore[assignment]
         self.clock: Clock | None = _checked_clock(clock)
         self.on_event: OnEvent | None = _checked_on_event(on_event)
+
+    def _find_key(self, api_key: Any) -> Secret | SecretList | None:
+        if self.cloud is not None and (api_key is not None or self.needs_key):
+            found: Secret | SecretList | None = self.cloud.find_key(checked_key(api_key))
+            return found
+        return _find_key(api_key, self.needs_key)
+
+    def _apply_limits_of_cloud(self) -> None:
+        max_documents, max_bytes = self.cloud.max_documents, self.cloud.max_bytes
+        if self.pointwise is not False:
+            self.max_documents_per_request = min(self.max_documents_per_request, max_documents or MAX_DOCUMENTS)
+            self.max_request_bytes = min(filter(None, (self.max_request_bytes, max_bytes)), default=None)
+
+    def missing_key_error(self) -> MissingApiKeyError:
+        """Return the error for a client that needs a key and has none."""
+        error: MissingApiKeyError = missing_key_error() if self.cloud is None else self.cloud.missing_key_error()
+        return error
 
     def retry_time_s(self, max_retries: int | None, timeout_s: float) -> float:
         """Return the longest time in seconds that the retries of one request can take, with the waits before them."""
@@ -213,10 +269,14 @@ class Config:
         changes = {name: value for name, value in changes.items() if value is not None}
         if "base_url" in changes:
             changes.setdefault("rerank_url", None)  # the new address replaces both
+            if self.cloud is not None or cloud_scheme(str(changes["base_url"])):
+                changes.setdefault("api_key", None)  # a key of one cloud is never sent to another
         for name in ("headers", "params"):
             if name in changes:
                 changes[name] = _merged(name, getattr(self, name), changes[name])
-        return Config(**{**vars(self), **changes})
+        settings = {**vars(self), **changes}
+        del settings["cloud"]  # it follows from the address
+        return Config(**settings)
 
     def __repr__(self) -> str:
         address = getattr(self, "base_url", "unfinished")  # a debugger may show an object that is not complete
@@ -234,15 +294,39 @@ class Config:
         state = dict(vars(self))
         check_picklable(self)
         secrets = self.api_key.secrets if isinstance(self.api_key, SecretList) else (self.api_key,)
-        if any(secret is not None and isinstance(secret.value, str) and secret.value for secret in secrets):
+        if any(secret is not None and _is_of_process(secret.value) for secret in secrets):
             state["api_key"] = None
+        del state["cloud"]
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        if self.api_key is None and not has_auth(self.headers):
+        self.cloud = _cloud(self.base_url)
+        if self.api_key is not None or has_auth(self.headers):
+            return
+        if self.cloud is not None:
+            try:
+                self.api_key = self.cloud.find_key(None)
+            except MissingApiKeyError:  # the first call raises it
+                self.api_key = None
+        else:
             key = key_from_environment()
             self.api_key = None if key is None else Secret(key)
+
+
+def _is_of_process(value: Any) -> bool:
+    """Return whether a key stays out of pickles: a text, or a source that finds it in the environment."""
+    return (isinstance(value, str) and value != "") or hasattr(value, "known")
+
+
+def _cloud(address: str) -> Any:
+    """Return the cloud behind an address, or None. Its module is imported only here."""
+    scheme = cloud_scheme(address)
+    if scheme is None:
+        return None
+    from importlib import import_module
+
+    return import_module(f"cohere_rerank.integrations.{CLOUDS[scheme]}").cloud(address)
 
 
 def _base_url(base_url: Any, environment: Any) -> str:
@@ -293,7 +377,9 @@ def missing_key_error() -> MissingApiKeyError:
 
 
 def secret_from_callable(key: Any) -> Secret:
-    """Return the key that the caller's function returned."""
+    """Return the key that the caller's function returned, or that a cloud's source found."""
+    if isinstance(key, Secret):
+        return key
     if not isinstance(key, str):
         raise InvalidRequestError(f"the api_key function must return a string, got {type(key).__name__}")
     return Secret(key)

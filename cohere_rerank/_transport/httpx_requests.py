@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import anyio.lowlevel
 import httpx
 
+from cohere_rerank._settings import Signer
 from cohere_rerank._wire.decompress import BoundedBody
 
 from .errors import is_status_error, remaining_or_raise
@@ -39,9 +40,19 @@ def httpx_request(
         request: httpx.Request = client.build_request(
             "POST", url, content=part.content, headers=headers, params=params, extensions=extensions
         )
-        return request
+        return _signed(request, part, key)
     encoded = {name.encode("ascii"): value.encode("utf-8") for name, value in headers.items()}
-    return httpx.Request("POST", url, content=part.content, headers=encoded, params=params, extensions=extensions)
+    request = httpx.Request("POST", url, content=part.content, headers=encoded, params=params, extensions=extensions)
+    return _signed(request, part, key)
+
+
+def _signed(request: httpx.Request, part: Part, key: Secret | None) -> httpx.Request:
+    """Return the request with the headers of its signature, if the key makes one."""
+    if isinstance(key, Signer):
+        url = request.url
+        address = f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}"
+        request.headers.update(key.sign(request.method, address, dict(request.headers), part.content))
+    return request
 
 
 def send(

@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
     from cohere_rerank._settings import Config, Secret
     from cohere_rerank._wire.call import Call, Part
-    from cohere_rerank._wire.dialects import Dialect
 
     from .outgoing import Origin
 
 MAX_TIMEOUT_S = 86_400.0  # for one phase; sockets accept no timeout above 24 days
 _PORTS = {"http": 80, "https": 443}
 # Addresses that need no normalizing. httpx reads all others.
-_PLAIN_URL = re.compile(r"(https?)://([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:/[A-Za-z0-9._~-]*)*)", re.ASCII)
+_PLAIN_URL = re.compile(
+    r"(https?)://([a-z0-9.-]+)(?::([0-9]{1,5}))?((?:/(?:[A-Za-z0-9._~-]|%[0-9A-F]{2})*)*)", re.ASCII
+)
 # RFC 9110, sections 5.1 and 5.5.
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+", re.ASCII)
 _HEADER_VALUE = re.compile(rb"(?:[^\x00\s]+(?:[ \t]+[^\x00\s]+)*)?")
@@ -42,11 +43,13 @@ class RequestHead:
         start: The request line and the headers, up to the value of Content-Length, which comes last.
     """
 
-    __slots__ = ("_call_headers", "_call_params", "_config", "_dialect", "_key", "origin", "start")
+    __slots__ = ("_call_headers", "_call_params", "_config", "_dialect", "_is_reusable", "_key", "origin", "start")
 
     def __init__(self, config: Config, part: Part, key: Secret | None, target: str | None = None) -> None:
         self._config = config
-        self._dialect: Dialect | None = part.dialect
+        dialect = self._dialect = part.dialect
+        is_signed = key is not None and key.is_signer
+        self._is_reusable = not is_signed and (dialect is None or not dialect.has_model_in_url)
         self._key = None if key is None else key.value
         call = part.call
         self._call_headers, self._call_params = call.headers, call.params
@@ -55,12 +58,17 @@ class RequestHead:
         problem = _problem_in(request_headers(config, call, key))
         if problem is not None:  # raised here, where no local variable contains the key
             raise LocalProtocolError(problem)
-        self.start = _head_bytes(path, {"host": host, **request_headers(config, call, key)})
+        if is_signed:
+            address = f"{self.origin[0]}://{host}{path}"
+            self.start = _head_bytes(path, signed_headers(config, part, key, host, address))
+        else:
+            self.start = _head_bytes(path, {"host": host, **request_headers(config, call, key)})
 
     def fits(self, config: Config, part: Part, key: Secret | None) -> bool:
         """Return whether a request has the same address and headers."""
         return (
-            self._config is config
+            self._is_reusable
+            and self._config is config
             and self._dialect is part.dialect
             and self._key == (None if key is None else key.value)
             and self._call_headers == part.call.headers
@@ -72,7 +80,7 @@ def request_url(config: Config, part: Part) -> str:
     """Return the address of a request, without the query parameters of its call."""
     if config.rerank_url is not None:
         return config.rerank_url
-    return rerank_url(config.base_url) if part.dialect is None else part.dialect.url(config.base_url)
+    return rerank_url(config.base_url) if part.dialect is None else part.dialect.url(config.base_url, part.call.body)
 
 
 def request_headers(config: Config, call: Call, key: Secret | None) -> dict[str, str]:
@@ -85,11 +93,17 @@ def request_headers(config: Config, call: Call, key: Secret | None) -> dict[str,
     }
     if config.client_name is not None:
         headers["x-client-name"] = config.client_name
-    if key is not None and key.value:
+    if key is not None and key.value and not key.is_signer:
         headers["authorization"] = f"Bearer {key.value}"
     for name, value in call.headers.items():
         headers[name.lower()] = str(value)
     return headers
+
+
+def signed_headers(config: Config, part: Part, key: Any, host: str, address: str) -> dict[str, str]:
+    """Return the headers of a request with those of its signature. *address* is the URL as it is sent."""
+    headers = {"host": host, **request_headers(config, part.call, key)}
+    return {**headers, **key.sign("POST", address, headers, part.content)}
 
 
 def phase_timeouts(config: Config, call: Call) -> Timeouts:

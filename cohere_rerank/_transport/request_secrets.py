@@ -23,8 +23,7 @@ class Secrets:
         """Return a value without the secrets."""
         from cohere_rerank._secrets import SECRET_NAME, hide
 
-        key = None if self._key is None else self._key.value
-        secrets = [key] if isinstance(key, str) else []
+        secrets = [] if self._key is None else [*self._key.texts]
         for name, text in self._headers.items():
             if SECRET_NAME.search(name):  # such as "Bearer abc", of which a server may quote the second word
                 secrets += [text, text.rpartition(" ")[2]]

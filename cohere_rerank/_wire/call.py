@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from cohere_rerank._trace import CallTrace
 
-    from .dialects import Dialect
+    from .dialects import BaseDialect
 
 # Traffic classes. A limiter sends requests of a lower class first.
 INTERACTIVE, BULK = 0, 1
@@ -52,7 +52,7 @@ class Call:
 
     body: dict[str, Any]
     deadline_s: float
-    dialect: Dialect | None  # None: Cohere's own
+    dialect: BaseDialect | None  # None: Cohere's own
     documents: list[object]
     headers: Mapping[str, str]
     is_strict: bool
@@ -131,10 +131,10 @@ class Part:
         self.start = start
         self.end = end
         self.n_documents = end - start
-        self.dialect: Dialect | None = call.dialect
+        self.dialect: BaseDialect | None = call.dialect
         self._content: bytes | None = None
 
-    def encode_as(self, dialect: Dialect | None) -> None:
+    def encode_as(self, dialect: BaseDialect | None) -> None:
         """Write the request body in this dialect."""
         self.dialect = dialect
         self._content = None

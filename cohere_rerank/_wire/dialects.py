@@ -7,18 +7,62 @@ references of Cohere (v1), Jina and Voyage, all as of November 2026.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any
 
 from pydantic_core import from_json, to_json
 
 from cohere_rerank._addresses import ENDPOINT_NAMES
-from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.errors import ApiError, InvalidRequestError, error_from_response
 
 _COHERE_ONLY = ("max_tokens_per_doc", "priority", "relevant_spans")
 
 
-class Dialect(NamedTuple):
-    """The form of requests that one kind of server reads.
+class BaseDialect:
+    """The form of the requests and the replies of one kind of server.
+
+    Attributes:
+        name: The name of the dialect, in messages.
+        has_model_in_url: Whether the address of a request depends on its model.
+        has_pages: Whether a reply can say that more results follow.
+    """
+
+    name: str
+    has_model_in_url = False
+    has_pages = False
+
+    def body(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a v2 body in this dialect.
+
+        Raises:
+            InvalidRequestError: The body uses an argument that this dialect does not support.
+        """
+        raise NotImplementedError
+
+    def url(self, address: str, body: Mapping[str, Any]) -> str:
+        """Return the URL of a request with this v2 body. *address* is the client's."""
+        raise NotImplementedError
+
+    def to_v2(self, content: bytes, headers: Mapping[str, str], top_n: int | None) -> bytes:  # noqa: ARG002
+        """Return the body of a reply in the form of v2. Names of headers are in lower case.
+
+        Raises:
+            ValueError: The reply is not JSON.
+        """
+        return to_v2_reply(content, self, top_n)
+
+    def error(self, status: int, headers: Mapping[str, str], body: Any) -> ApiError:
+        """Return the error for a reply with this status and parsed body."""
+        return error_from_response(status, headers, body)
+
+    def next_page(self, content: bytes) -> BaseDialect | None:  # noqa: ARG002
+        """Return the dialect of the request for the results after this reply, or None if there are no more."""
+        return None
+
+
+@dataclass(frozen=True)
+class Dialect(BaseDialect):
+    """A dialect that differs from v2 in its path and in names of fields.
 
     Attributes:
         name: The value of ``dialect=``.
@@ -37,18 +81,14 @@ class Dialect(NamedTuple):
     fixed_fields: tuple[tuple[str, Any], ...] = ()
 
     def body(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a v2 body in this dialect.
-
-        Raises:
-            InvalidRequestError: The body uses an argument that this dialect does not support.
-        """
+        """Return a v2 body in this dialect."""
         for name in self.unsupported:
             if name in body:
                 raise InvalidRequestError(f"{name} is not supported by the {self.name} dialect; leave it out")
         kept = {name: value for name, value in body.items() if name not in self.dropped_fields and name != "documents"}
         return {**dict(self.fixed_fields), **kept, self.documents_field: body["documents"]}
 
-    def url(self, address: str) -> str:
+    def url(self, address: str, body: Mapping[str, Any] | None = None) -> str:  # noqa: ARG002
         """Return the URL of requests. The address is a base, a base with a version, or the full endpoint."""
         address = address.rstrip("/")
         base, _, last = address.rpartition("/")
@@ -77,9 +117,9 @@ DIALECTS = {
 
 # The order in which "auto" tries dialects. Every server under /v1/rerank accepts plain `documents` without fixed
 # fields. A server without versions has one of the last two.
-_AUTO_ORDER = (
+_AUTO_ORDER: tuple[Dialect, ...] = (
     DIALECTS["cohere"],
-    DIALECTS["llamacpp"]._replace(name="v1"),
+    replace(DIALECTS["llamacpp"], name="v1"),
     Dialect("jina", "rerank"),
     DIALECTS["tei"],
 )
@@ -97,20 +137,20 @@ def initial_dialect(name: str) -> Dialect:
     return _AUTO_ORDER[0] if name == "auto" else DIALECTS[name]
 
 
-def next_dialect(tried: Dialect, address: str, status: int, content: bytes) -> Dialect | None:
+def next_dialect(tried: BaseDialect, address: str, status: int, content: bytes) -> Dialect | None:
     """Return the dialect to try after this reply, or None if the reply is not about the form of the request.
 
     A 404 about a model is final. So is a 400 or 422, unless it is about a field that only another dialect has.
     """
     rest = _AUTO_ORDER[_AUTO_ORDER.index(tried) + 1 :]
     if status in _UNKNOWN_PATH and b"model" not in content.lower():
-        return next((other for other in rest if other.url(address) != tried.url(address)), None)
+        return next((other for other in rest if other.url(address) != tried.url(address, {})), None)
     if status in _UNKNOWN_FIELD and b"texts" in content:
         return DIALECTS["tei"] if DIALECTS["tei"] in rest else None
     return None
 
 
-def to_v2_reply(content: bytes, dialect: Dialect, top_n: int | None) -> bytes:
+def to_v2_reply(content: bytes, dialect: BaseDialect, top_n: int | None) -> bytes:
     """Return a reply of any of these servers in the form of v2, or as it is if it contains no ranking.
 
     Results are under ``results``, ``data`` or ``rankings``, or the reply is a bare array. A score has one of four

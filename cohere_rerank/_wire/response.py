@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cohere_rerank.types import ScoreScale
 
     from .call import Call, Part
+    from .dialects import BaseDialect
 
 _MANY_ERRORS = 1000  # describing each of them would need much memory
 _TOLERANCE = 1e-3  # servers that compute in half precision send 1.0005
@@ -60,8 +61,8 @@ def decode(
         InvalidResponseError: The status is a success, but the reply breaks the contract.
     """
     if status >= FIRST_REDIRECT:
-        raise _error(status, hide(headers), _parsed(content, hide), now)
-    response, problem = _read(part, content)
+        raise _error(part.dialect, status, hide(headers), _parsed(content, hide), now)
+    response, problem = _read(part, content, headers)
     if response is None:
         body = _parsed(content, hide)
         if part.dialect is None and _is_of_another_dialect(body):
@@ -70,12 +71,12 @@ def decode(
     return response
 
 
-def _read(part: Part, content: bytes) -> tuple[V2RerankResponse | None, str]:
+def _read(part: Part, content: bytes, headers: Mapping[str, str]) -> tuple[V2RerankResponse | None, str]:
     """Return the response, or None and what is wrong with the reply."""
     content = _as_utf8(content)
     try:
         if part.dialect is not None:
-            content = _to_v2_reply(content, part)
+            content = _to_v2_reply(content, headers, part)
         try:
             response = parse_response(content)
         except ValidationError as error:
@@ -107,12 +108,10 @@ def _as_utf8(content: bytes) -> bytes:
         return content
 
 
-def _to_v2_reply(content: bytes, part: Part) -> bytes:
-    from .dialects import to_v2_reply
-
+def _to_v2_reply(content: bytes, headers: Mapping[str, str], part: Part) -> bytes:
     assert part.dialect is not None
     try:
-        return to_v2_reply(content, part.dialect, part.top_n)
+        return part.dialect.to_v2(content, headers, part.top_n)
     except ValueError:  # not JSON; parsing raises the better error
         return content
 
@@ -195,12 +194,12 @@ def _describe_invalid(error: ValidationError, content: bytes) -> str:
     return f"{where}: {first['msg']}{more}" if where else f"{first['msg']}{more}"
 
 
-def _error(status: int, headers: Mapping[str, str], body: Any, now: float) -> ApiError:
+def _error(dialect: BaseDialect | None, status: int, headers: Mapping[str, str], body: Any, now: float) -> ApiError:
     from .retry_after import retry_after_s
 
     if status < FIRST_ERROR:
         return _redirect_error(status, headers, body)
-    error = error_from_response(status, headers, body)
+    error = (error_from_response if dialect is None else dialect.error)(status, headers, body)
     error.retry_after = retry_after_s(status, headers, now)
     return error
 
