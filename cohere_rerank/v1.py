@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
     from ._calls import BaseCalls
     from ._wire.call import Call
-    from .types import Documents, ModelName, RequestOptions, RerankResponse, V2RerankResponse
+    from .types import (
+        Documents,
+        ModelName,
+        RequestOptions,
+        RerankResponse,
+        RerankResponseResultsItem,
+        V2RerankResponse,
+    )
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -129,7 +136,7 @@ def _encode(
         documents=documents,
         model=DEFAULT_V1_MODEL if model is None else model,
         top_n=top_n,
-        text="text" if rank_fields is None else _text_of(rank_fields),
+        text="text" if rank_fields is None else text_of_fields(rank_fields),
         request_options=request_options,
     )
     n_chunks = whole_number("max_chunks_per_doc", max_chunks_per_doc, 1)
@@ -150,7 +157,7 @@ def _pairs(call: Call) -> list[tuple[Any, str]]:
     return [(call.documents[index], text) for index, text in zip(call.indices, call.texts)]
 
 
-def _text_of(rank_fields: Sequence[str]) -> Callable[[Mapping[str, Any]], str]:
+def text_of_fields(rank_fields: Sequence[str]) -> Callable[[Mapping[str, Any]], str]:
     """Return a function for the text of a mapping: its fields, one a line."""
     from .errors import InvalidRequestError
 
@@ -164,11 +171,18 @@ def _text_of(rank_fields: Sequence[str]) -> Callable[[Mapping[str, Any]], str]:
 
 
 def _as_v1(response: V2RerankResponse, with_documents: bool) -> RerankResponse:
+    from .types import RerankResponse
+
+    return RerankResponse(id=response.id, results=v1_results(response, with_documents), meta=response.meta)
+
+
+def v1_results(response: V2RerankResponse, with_documents: bool) -> list[RerankResponseResultsItem]:
+    """Return the results as those of the v1 client, with the text of each document if *with_documents*."""
     from ._result_base import replace
-    from .types import RerankResponse, RerankResponseResultsItem
+    from .types import RerankResponseResultsItem
 
     empty = RerankResponseResultsItem(index=0, relevance_score=0.0)
-    results = [
+    return [
         replace(  # the score is None if the fallback "keep-order" answered
             empty,
             index=item.index,
@@ -177,7 +191,6 @@ def _as_v1(response: V2RerankResponse, with_documents: bool) -> RerankResponse:
         )
         for item in response.results
     ]
-    return RerankResponse(id=response.id, results=results, meta=response.meta)
 
 
 def _document(document: Any) -> Any:
