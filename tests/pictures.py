@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
 import cohere_rerank as cohere
 
-FOLDER = Path(__file__).resolve().parent.parent / "docs" / "images"
+ROOT = Path(__file__).resolve().parent.parent
+FOLDER = ROOT / "docs" / "images"
+sys.path.insert(0, str(ROOT))  # for `tests`, when this file is run as a script
 
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 
@@ -54,8 +58,38 @@ def screenshot(html: str, target: Path, width: int, height: int) -> None:
         subprocess.run([chromium, *options, page.as_uri()], check=True, capture_output=True, timeout=120)
 
 
+# The example of the playground, ranked by two engines.
+# The second run does not wait for the model to load.
+COMPARE = "select('second', 'local-semantic'); return run().then(() => run()).then(() => null)"
+
+
+def playground(folder: Path) -> None:
+    """Draw the playground at the width of a notebook, in light and dark, and at that of a phone."""
+    from tests.server import browser
+    from tests.server.running_server import RunningServer
+
+    with RunningServer() as served:
+        chromium = browser.start_browser()
+        try:
+            page = browser.Page(chromium, served.url)
+            chromium.execute_script(COMPARE)
+            for name, width, height, scheme in (
+                ("playground", 1280, 880, "light"),
+                ("playground-dark", 1280, 880, "dark"),
+                ("playground-phone", 390, 800, "light"),
+            ):
+                page.emulate(width, height, scheme)
+                if name == "playground-phone":
+                    chromium.execute_script("document.getElementById('answer').scrollIntoView()")
+                shot = chromium.execute_cdp_cmd("Page.captureScreenshot", {"format": "png"})
+                (folder / f"{name}.png").write_bytes(base64.b64decode(shot["data"]))
+        finally:
+            chromium.quit()
+
+
 def make(folder: Path) -> None:
     """Draw all pictures into a folder."""
+    playground(folder)
     screenshot(NOTEBOOK.format(table=response()._repr_html_()), folder / "notebook.png", 900, 196)
 
 

@@ -37,7 +37,21 @@ class Page:
         browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
         browser.get_log("browser")  # of what was open before
         browser.get(f"{url}/")
-        self.until(lambda: Select(self["model"]).options or self.texts("#problem") != [""], "the models are body for")
+        self.until(self.is_ready, "the page has started")
+
+    def is_ready(self):
+        """Return whether the page ranked its example, waits for a click, or shows a problem."""
+        shown = self.all("#results > section") or self.texts("#problem") != [""]
+        return bool(shown) or self.texts("#status")[0].startswith("Press Rank")
+
+    def emulate(self, width, height, scheme):
+        """Show the page in a window of this size in pixels, in a light or dark scheme."""
+        features = [
+            {"name": "prefers-color-scheme", "value": scheme},
+            {"name": "prefers-reduced-motion", "value": "reduce"},
+        ]
+        self.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size(width, height))
+        self.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
 
     def __getitem__(self, name):
         return self.browser.find_element(By.ID, name)

