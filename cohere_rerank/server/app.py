@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from anyio import move_on_after
 from pydantic_core import to_json
+
+from cohere_rerank._clock import Deadline, SystemClock
 
 from . import dialects
 from .api_keys import ApiKeys
 from .backends import Backend, LocalBackend, RawRequest
+from .caller_deadline import caller_timeout_s, late_error
+from .compression import compress
+from .cors import Cors
 from .executor import BoundedExecutor
 from .hosts import check_host
 from .http import JSON, ClientDisconnected, HttpError, HttpExchange, Message, Receive, Response, Send
@@ -32,8 +39,12 @@ _PARSERS: dict[str, dialects.Parser] = {
     "/v1/rerank": dialects.parse_v1,
     "/rerank": dialects.parse_jina_or_tei,
 }
-_TEI_ERROR_TYPES = {413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Overloaded", 500: "Backend"}
+_TEI_ERROR_TYPES = {429: "Overloaded", 500: "Backend", 503: "Overloaded", 504: "Overloaded"}  # others: Validation
 _CLIENT_DISCONNECTED = 499  # nginx's status for this; it appears only in logs and metrics
+_NO_RESPONSE = Response(_CLIENT_DISCONNECTED, b"")
+_OK = 200
+_PROBES = ("/health", "/ready", "/metrics")  # they come every few seconds
+_UPSTREAM = "upstream"
 _OTHER = "other"  # in logs and metrics, instead of values that a caller made up
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
@@ -58,8 +69,10 @@ class App:
         self._api_keys = ApiKeys(settings.api_keys)
         self._metrics = Metrics()
         self._executor = BoundedExecutor(settings.concurrency, settings.queue, self._metrics.record_queue)
-        self._backend = _create_backend(settings, self._executor)
+        self._backend = _create_backend(settings, self._executor, self._metrics)
+        self._cors = Cors(settings.cors_origins)
         self._openapi = to_json(openapi_document(settings))
+        self._openapi_tag = f'W/"{hashlib.sha256(self._openapi).hexdigest()[:32]}"'  # weak: it may be compressed
         self._playground_response = playground_response()
         self._routes: dict[str, _Handler] = {
             "/": self._playground,
@@ -95,9 +108,9 @@ class App:
 
     async def _handle(self, exchange: HttpExchange) -> None:
         started_s = time.perf_counter()
-        n_documents = 0
+        response: Response | None
         try:
-            response, n_documents = await self._respond(exchange)
+            response = await self._respond(exchange)
         except HttpError as error:
             response = _error_response(exchange, error)
         except ClientDisconnected:
@@ -110,23 +123,47 @@ class App:
             failure = HttpError(500, "internal server error; the server's log has the request's id")
             response = _error_response(exchange, failure)
         if response is not None:
+            added = self._cors.headers(exchange.headers.get("origin"))
+            if added:
+                response = response._replace(headers={**response.headers, **added})
+            response = await compress(response, exchange.headers.get("accept-encoding", ""))
             await exchange.send(response)
-        status = _CLIENT_DISCONNECTED if response is None else response.status
-        self._record(exchange, status, time.perf_counter() - started_s, n_documents)
+        self._record(exchange, response or _NO_RESPONSE, time.perf_counter() - started_s)
 
-    async def _respond(self, exchange: HttpExchange) -> tuple[Response, int]:
-        """Return the response and the number of documents that were ranked."""
-        check_host(self._settings.allowed_hosts, exchange.headers.get("host"), exchange.headers.get("origin"))
+    async def _respond(self, exchange: HttpExchange) -> Response:
+        origin = exchange.headers.get("origin")
+        page = None if self._cors.allows(origin) else origin
+        check_host(self._settings.allowed_hosts, exchange.headers.get("host"), page)
         handler = self._routes.get(exchange.path)
+        parser = _PARSERS.get(exchange.path)
+        if handler is None and parser is None:
+            raise HttpError(404, f"404 page not found; rerank requests go to {', '.join(_PARSERS)}")
+        preflight = self._cors.preflight(exchange.method, exchange.headers, "GET" if handler is not None else "POST")
+        if preflight is not None:
+            return preflight
         if handler is not None:
             _check_method(exchange, "GET", "HEAD")
-            return await handler(exchange), 0
-        parser = _PARSERS.get(exchange.path)
-        if parser is None:
-            raise HttpError(404, f"404 page not found; rerank requests go to {', '.join(_PARSERS)}")
+            return await handler(exchange)
         _check_method(exchange, "POST")
         self._check_key(exchange)
         _check_content_type(exchange)
+        assert parser is not None
+        return await self._rank_in_time(exchange, parser)
+
+    async def _rank_in_time(self, exchange: HttpExchange, parser: dialects.Parser) -> Response:
+        timeout_s = caller_timeout_s(exchange.headers)
+        if timeout_s is None:
+            return await self._rank(exchange, parser, None)
+        deadline = Deadline(SystemClock(), timeout_s)
+        with move_on_after(timeout_s):
+            try:
+                return await self._rank(exchange, parser, deadline)
+            except HttpError:
+                if deadline.remaining() > 0:
+                    raise
+        raise late_error(timeout_s)
+
+    async def _rank(self, exchange: HttpExchange, parser: dialects.Parser, deadline: Deadline | None) -> Response:
         settings = self._settings
         with self._executor.admit():
             raw = RawRequest(
@@ -135,22 +172,27 @@ class App:
                 model=settings.model,
                 is_strict=settings.is_strict,
                 request_id=exchange.request_id,
+                deadline=deadline,
             )
             ranked = self._backend.rank_now(raw)
             if ranked is None:
                 ranked = await exchange.cancel_on_disconnect(self._backend.rerank(raw))
-        return Response(ranked.status, ranked.body), ranked.n_documents
+        engine = ranked.answered_by if settings.upstream is None or ranked.is_fallback else _UPSTREAM
+        self._metrics.record_answer(engine, is_fallback=ranked.is_fallback)
+        headers = {"x-answered-by": ranked.answered_by}
+        return Response(200, ranked.body, headers, n_documents=ranked.n_documents, answered_by=ranked.answered_by)
 
     def _check_key(self, exchange: HttpExchange) -> None:
         self._api_keys.check(exchange.headers.get("authorization"))
 
-    def _record(self, exchange: HttpExchange, status: int, seconds: float, n_documents: int) -> None:
+    def _record(self, exchange: HttpExchange, response: Response, seconds: float) -> None:
         """Log and count a request, without anything of its content."""
         known = (*_PARSERS, *self._routes)  # if a path ends with two of them, the longer one comes first
         is_known = exchange.path in known
         path = exchange.path if is_known else _OTHER
         method = exchange.method if exchange.method in _METHODS else _OTHER
-        self._metrics.record_request(path, method, status, seconds, n_documents)
+        status = response.status
+        self._metrics.record_request(path, method, status, seconds, response.n_documents)
         fields = {
             "request_id": exchange.request_id,
             "client": exchange.client,
@@ -159,9 +201,12 @@ class App:
             "status": status,
             "ms": round(seconds * 1000, 2),
             "request_bytes": exchange.n_bytes,
-            "documents": n_documents,
+            "documents": response.n_documents,
         }
-        _access_log.info("request", extra={"fields": fields})
+        if response.answered_by is not None:
+            fields["answered_by"] = response.answered_by
+        is_probe = path in _PROBES and status == _OK
+        _access_log.log(logging.DEBUG if is_probe else logging.INFO, "request", extra={"fields": fields})
 
     async def _playground(self, _exchange: HttpExchange) -> Response:
         return self._playground_response
@@ -183,12 +228,17 @@ class App:
     async def _render_metrics(self, _exchange: HttpExchange) -> Response:
         return Response(200, await asyncio.to_thread(self._metrics.render), {}, CONTENT_TYPE)
 
-    async def _openapi_document(self, _exchange: HttpExchange) -> Response:
-        return Response(200, self._openapi)
+    async def _openapi_document(self, exchange: HttpExchange) -> Response:
+        headers = {"etag": self._openapi_tag, "cache-control": "no-cache"}
+        known = exchange.headers.get("if-none-match", "")
+        is_known = known.strip() == "*" or self._openapi_tag in (tag.strip() for tag in known.split(","))
+        return Response(304, b"", headers) if is_known else Response(200, self._openapi, headers)
 
 
-def _create_backend(settings: ServerSettings, executor: BoundedExecutor) -> Backend:
-    return LocalBackend(settings, executor) if settings.upstream is None else UpstreamBackend(settings, executor)
+def _create_backend(settings: ServerSettings, executor: BoundedExecutor, metrics: Metrics) -> Backend:
+    if settings.upstream is None:
+        return LocalBackend(settings, executor)
+    return UpstreamBackend(settings, executor, metrics)
 
 
 def _known_suffix(path: str, known: Iterable[str]) -> str:

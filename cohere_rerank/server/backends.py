@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,16 +33,21 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("cohere_rerank.server")
 _OK = 200
+_MAX_NAME = 100
 _MAX_BYTES_NOW = 4096  # a hostile body of this size takes 8 ms
 _MAX_SECONDS_PER_TURN = 0.01
 
 
 class BackendResponse(NamedTuple):
-    """The status and the body of a response, and the number of documents that were ranked."""
+    """The body of a response, the number of documents that were ranked, and the engine that ranked them.
 
-    status: int
+    A fallback is the local engine in place of the upstream.
+    """
+
     body: bytes
-    n_documents: int = 0
+    n_documents: int
+    answered_by: str
+    is_fallback: bool = False
 
 
 @dataclass
@@ -52,7 +59,12 @@ class RawRequest:
     model: str
     is_strict: bool
     request_id: str
+    deadline: Deadline | None = None  # of the caller
     parsed: V2Request | None = None  # until it is taken
+
+    def deadline_after(self, seconds: float) -> Deadline:
+        """Return the earlier of the caller's deadline and the time after these seconds."""
+        return Deadline(SystemClock(), seconds, self.deadline)
 
     def parse(self) -> V2Request:
         """Return the request in the terms of v2, and release the body, which would double the memory.
@@ -72,10 +84,10 @@ class RawRequest:
             raise HttpError(400, "invalid json syntax: the body must be an object")
         return self.parser(fields, self.model, self.is_strict)
 
-    def encode_reply(self, request: V2Request, reply: dict[str, Any]) -> BackendResponse:
+    def encode_reply(self, request: V2Request, reply: dict[str, Any], answered_by: str) -> BackendResponse:
         """Return the v2 reply in the dialect of the request, with the request id."""
         data = request.encode_reply({**reply, "id": self.request_id})
-        return BackendResponse(_OK, to_json(data), len(request.body["documents"]))
+        return BackendResponse(to_json(data), len(request.body["documents"]), answered_by)
 
 
 class Backend(Protocol):
@@ -151,12 +163,11 @@ class LocalBackend:
             if isinstance(model, str) and model.startswith("local-"):  # it may name another scorer
                 raw.parsed = request
                 return None
-            deadline = Deadline(SystemClock(), self._timeout_s)
-            return rank_locally(raw, request, self._scorer_for, deadline)
+            return rank_locally(raw, request, self._scorer_for, raw.deadline_after(self._timeout_s))
 
     async def rerank(self, raw: RawRequest) -> BackendResponse:
         """Rank in a thread."""
-        deadline = Deadline(SystemClock(), self._timeout_s)
+        deadline = raw.deadline_after(self._timeout_s)
         return await self._executor.run(rank_locally, raw, None, self._scorer_for, deadline)
 
     def load(self) -> None:
@@ -200,8 +211,14 @@ def rank_locally(
         HttpError: The request is not valid, scoring took too long, or the scorer failed.
     """
     request = request or raw.parse()
+    used: list[Scorer] = []
+
+    def remember_scorer(model: str) -> Scorer:
+        used.append(scorer_for(model))
+        return used[-1]
+
     try:
-        status, reply = handle_parsed(request.body, scorer_for, deadline=deadline)
+        status, reply = handle_parsed(request.body, remember_scorer, deadline=deadline)
     except ScorerError as error:
         log_failure(_log, "a scorer failed", error, raw.request_id)
         raise HttpError(500, "the scorer failed; the server's log has the request's id") from None
@@ -209,7 +226,13 @@ def rank_locally(
         raise HttpError(status, reply["message"])
     if warning is not None:
         reply["meta"]["warnings"].insert(0, warning)
-    return raw.encode_reply(request, reply)
+    return raw.encode_reply(request, reply, _printable(used[-1].name))
+
+
+@functools.lru_cache
+def _printable(name: str) -> str:
+    """Return the name of a scorer for a header and a log line. That of a function may have any letters."""
+    return re.sub("[^!-~]", "?", name)[:_MAX_NAME] or "?"
 
 
 def validate(raw: RawRequest) -> V2Request:

@@ -20,6 +20,7 @@ Send = Callable[[Message], Awaitable[None]]
 _T = TypeVar("_T")
 JSON = "application/json"
 _PROGRESS_TIMEOUT_S = 10.0
+_WITHOUT_BODY = (204, 304)
 _random = random.Random()
 
 
@@ -44,12 +45,14 @@ class ClientDisconnected(Exception):
 
 
 class Response(NamedTuple):
-    """A response that is ready to send."""
+    """A response that is ready to send, and what the log says about it."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = MappingProxyType({})
     content_type: str = JSON
+    n_documents: int = 0  # that were ranked
+    answered_by: str | None = None  # the engine that ranked them
 
 
 class HttpExchange:
@@ -140,6 +143,8 @@ class HttpExchange:
             "x-content-type-options": "nosniff",
             **response.headers,
         }
+        if response.status in _WITHOUT_BODY:
+            del headers["content-type"], headers["content-length"]
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await self._send({"type": "http.response.start", "status": response.status, "headers": encoded})
         await self._send({"type": "http.response.body", "body": response.body})

@@ -48,6 +48,22 @@ class Metrics:
         self._running = prometheus.Gauge(
             "cohere_rerank_running", "Busy threads", registry=registry, multiprocess_mode="livesum"
         )
+        self._answers = prometheus.Counter(
+            "cohere_rerank_answers",
+            "Rankings by the engine that made them; fallback: in place of the upstream",
+            ["engine", "fallback"],
+            registry=registry,
+        )
+        self._upstream_failures = prometheus.Counter(
+            "cohere_rerank_upstream_failures", "Failures of the upstream by kind", ["kind"], registry=registry
+        )
+        self._open_circuits = prometheus.Gauge(
+            "cohere_rerank_upstream_circuits_open",
+            "Processes whose circuit breaker is open, so that the local engine answers",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._answer_counters: dict[tuple[str, bool], Any] = {}
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
         self._folder = os.environ.get(FOLDER_VARIABLE)
         if self._folder is None:
@@ -71,6 +87,21 @@ class Metrics:
         requests.inc()
         durations.observe(seconds)
         self._documents.inc(n_documents)
+
+    def record_answer(self, engine: str, *, is_fallback: bool) -> None:
+        """Count a ranking. *engine* must be one of a few names."""
+        labels = (engine, is_fallback)
+        if labels not in self._answer_counters:
+            self._answer_counters[labels] = self._answers.labels(engine, str(is_fallback).lower())
+        self._answer_counters[labels].inc()
+
+    def record_upstream_failure(self, kind: str) -> None:
+        """Count a failure of the upstream."""
+        self._upstream_failures.labels(kind).inc()
+
+    def record_circuit(self, *, is_closed: bool) -> None:
+        """Record whether requests are sent to the upstream."""
+        self._open_circuits.set(0 if is_closed else 1)
 
     def record_queue(self, n_admitted: int, n_running: int) -> None:
         """Record the number of admitted requests and of busy threads."""

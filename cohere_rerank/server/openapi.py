@@ -19,6 +19,12 @@ _COUNT: _Schema = {"type": "integer", "minimum": 1}
 _NO_LIMIT: _Schema = {"type": "integer", "minimum": 0, "description": "0: no limit."}
 _FLAG: _Schema = {"type": "boolean"}
 _SCORE: _Schema = {"type": "number", "minimum": 0, "maximum": 1}
+_REQUEST_TIMEOUT: _Schema = {
+    "name": "X-Request-Timeout",
+    "in": "header",
+    "description": "Seconds after which the caller no longer waits. A later response becomes a 504.",
+    "schema": {"type": "number", "exclusiveMinimum": 0},
+}
 _OBJECT_WITH_TEXT: _Schema = {"type": "object", "required": ["text"], "properties": {"text": _TEXT}}
 
 
@@ -78,17 +84,19 @@ def _rerank_operation(summary: str, request: _Schema, reply: _Schema, settings: 
         "422": "A field is unknown or has the wrong type",
         "500": "The scorer failed",
         "503": "The queue is full (Retry-After says when to try again), or scoring took too long",
+        "504": "The ranking was not ready within the seconds of X-Request-Timeout",
     }
     if settings.api_keys:
         failures["401"] = "The key is missing or wrong"
     if settings.upstream is not None:
         failures["429"] = "The upstream's rate limit"
         failures["502"] = "The upstream failed"
-        failures["504"] = "The upstream did not answer in time"
+        failures["504"] += ", or the upstream did not answer in time"
     responses = {status: _error_response(text) for status, text in failures.items()}
     responses["200"] = {"description": "The ranking", "content": {"application/json": {"schema": reply}}}
     operation = {
         "summary": summary,
+        "parameters": [_REQUEST_TIMEOUT],
         "requestBody": {"required": True, "content": {"application/json": {"schema": request}}},
         "responses": responses,
     }

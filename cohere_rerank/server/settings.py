@@ -11,6 +11,8 @@ from cohere_rerank._addresses import LOCAL_SCHEME
 from cohere_rerank._validators import header_value, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
+from .cors import check_origins
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -51,6 +53,8 @@ class ServerSettings:
             of seconds. Default: 90.
         allowed_hosts: The hosts that the Host header of a request may name, and the Origin header if there is one.
             Other requests get 421. None: every host. Default: None; `serve` sets it for loopback addresses.
+        cors_origins: The origins of web pages that may call the server from a browser, such as
+            ``"https://app.example.org"``. ``"*"`` allows every web page. Default: none.
 
     Raises:
         InvalidRequestError: A value has the wrong type or is out of range.
@@ -69,6 +73,7 @@ class ServerSettings:
     request_timeout_s: float = 60.0
     stuck_after_s: float = 90.0
     allowed_hosts: tuple[str, ...] | None = None
+    cors_origins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_keys", _check_keys(self.api_keys))
@@ -86,6 +91,7 @@ class ServerSettings:
             seconds(name, getattr(self, name))
         if self.allowed_hosts is not None:
             object.__setattr__(self, "allowed_hosts", _check_hosts(self.allowed_hosts))
+        object.__setattr__(self, "cors_origins", check_origins(self.cors_origins))
 
     def to_json(self) -> str:
         """Return the settings as one line of JSON, with the keys, for the environment of worker processes."""

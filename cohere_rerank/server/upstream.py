@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cohere_rerank._clock import Deadline, SystemClock
+from cohere_rerank._addresses import host_of
+from cohere_rerank._clock import SystemClock
 from cohere_rerank._retry import RetryPolicy
 from cohere_rerank._secrets import hide
 from cohere_rerank._settings import key_from_environment
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from .dialects import V2Request
     from .executor import BoundedExecutor
+    from .metrics import Metrics
     from .settings import ServerSettings
 
 _log = logging.getLogger("cohere_rerank.server")
@@ -42,6 +45,9 @@ _OPERATOR_ERRORS = (502, 504)  # the operator must act on these; an upstream tha
 _BREAKER = CircuitBreaker(max_failures=1, open_s=5.0, max_open_s=5.0)
 # A 500 can be the effect of a single request, and one caller must not cut off all others from the upstream.
 _DO_NOT_OPEN = (500,)
+_FAILURE_STATUSES = {408: "timeout", 429: "rate_limit"}
+_SERVER_ERROR = 500
+_MODEL_NAME = re.compile(r"[\w.:/@+-]{1,100}", re.ASCII)
 _FALLBACK_WARNING = "a fallback answered, because the upstream could not"
 
 
@@ -51,10 +57,14 @@ class UpstreamBackend:
     The client has no fallback of its own, because that fallback would score in threads that this server does not limit.
     """
 
-    def __init__(self, settings: ServerSettings, executor: BoundedExecutor, clock: Clock | None = None) -> None:
+    def __init__(
+        self, settings: ServerSettings, executor: BoundedExecutor, metrics: Metrics, clock: Clock | None = None
+    ) -> None:
         from cohere_rerank.client import AsyncClientV2
 
-        self._executor, self._timeout_s = executor, settings.request_timeout_s
+        self._executor, self._metrics, self._timeout_s = executor, metrics, settings.request_timeout_s
+        self._host = host_of(settings.upstream or "")
+        metrics.record_circuit(is_closed=True)
         self._policy = RetryPolicy()
         self._clock: Clock = clock or SystemClock()
         self._circuit = Circuit(_BREAKER)
@@ -75,11 +85,17 @@ class UpstreamBackend:
         may_ask = self._circuit.try_acquire(self._clock.monotonic()) == 0.0
         response = await self._ask_upstream(request, raw.request_id) if may_ask else None
         if response is None:
-            deadline = Deadline(SystemClock(), self._timeout_s)
-            return await self._executor.run(rank_locally, raw, request, _lexical, deadline, _FALLBACK_WARNING)
+            deadline = raw.deadline_after(self._timeout_s)
+            ranked = await self._executor.run(rank_locally, raw, request, _lexical, deadline, _FALLBACK_WARNING)
+            return ranked._replace(is_fallback=True)
         # Callers must not get this server's key, wherever the upstream may quote it.
         reply = hide(response.model_dump(exclude_none=True), self._key)
-        return await self._executor.run(raw.encode_reply, request, reply)
+        return await self._executor.run(raw.encode_reply, request, reply, self._answered_by(request))
+
+    def _answered_by(self, request: V2Request) -> str:
+        """Return the upstream's host and the model, unless the name could break a log line or a header."""
+        model = request.body["model"]
+        return f"{self._host}/{model}" if _MODEL_NAME.fullmatch(model) else self._host
 
     async def _ask_upstream(self, request: V2Request, request_id: str) -> V2RerankResponse | None:
         """Return the upstream's response, or None if the upstream failed.
@@ -90,8 +106,9 @@ class UpstreamBackend:
         try:
             response = await self._client.rerank(**request.body)
         except CohereRerankError as error:
+            self._count_failure(error)
             if not self._policy.is_outage(error):
-                self._circuit.record_success()
+                self._record_success()
                 http_error = http_error_for(error)
                 http_error.message = hide(http_error.message, self._key)
                 if http_error.status in _OPERATOR_ERRORS:
@@ -99,10 +116,20 @@ class UpstreamBackend:
                 raise http_error from error
             if getattr(error, "status_code", None) not in _DO_NOT_OPEN:
                 self._circuit.record_failure(self._clock.monotonic())
+                self._metrics.record_circuit(is_closed=False)
             _warn("the upstream failed, the local engine answers", error, request_id)
             return None
-        self._circuit.record_success()
+        self._record_success()
         return response
+
+    def _record_success(self) -> None:
+        self._circuit.record_success()
+        self._metrics.record_circuit(is_closed=True)
+
+    def _count_failure(self, error: CohereRerankError) -> None:
+        kind = failure_kind(error)
+        if kind is not None:
+            self._metrics.record_upstream_failure(kind)
 
     def load(self) -> None:
         """Do nothing. The first request opens the connection."""
@@ -130,6 +157,20 @@ def http_error_for(error: CohereRerankError) -> HttpError:
     if isinstance(error, InvalidRequestError):
         return HttpError(400, f"invalid request: {error.message}")
     return HttpError(502, "the upstream's response is not valid")
+
+
+def failure_kind(error: CohereRerankError) -> str | None:
+    """Return the kind of an upstream's failure for metrics, or None if the request is at fault."""
+    if isinstance(error, TimeoutExceededError):
+        return "timeout"
+    if isinstance(error, ConnectionFailedError):
+        return "connection"
+    status = error.status_code if isinstance(error, ApiError) else None
+    if status is None:
+        return None if isinstance(error, InvalidRequestError) else "invalid_response"
+    if status in _KEY_REJECTED:
+        return "key_rejected"
+    return _FAILURE_STATUSES.get(status, "server_error" if status >= _SERVER_ERROR else None)
 
 
 def _warn(what: str, error: CohereRerankError, request_id: str) -> None:

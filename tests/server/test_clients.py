@@ -13,6 +13,7 @@ from cohere_rerank.local.lexical import LexicalScorer
 from cohere_rerank.server import ServerSettings, dialects
 from cohere_rerank.server.backends import RawRequest
 from cohere_rerank.server.executor import BoundedExecutor
+from cohere_rerank.server.metrics import Metrics
 from cohere_rerank.server.upstream import UpstreamBackend
 from cohere_rerank.testing import FakeClock
 from tests.fake_server import Server, error, reply
@@ -157,7 +158,7 @@ def run_scenario(server: Server, scenario):
 
     async def run():
         executor = BoundedExecutor(1, 9, lambda *_: None)
-        backend = UpstreamBackend(ServerSettings(upstream=server.url), executor, clock)
+        backend = UpstreamBackend(ServerSettings(upstream=server.url), executor, Metrics(), clock)
 
         async def ask(body=RERANK_BODY):
             outcome = await backend.rerank(RawRequest(json.dumps(body).encode(), dialects.parse_v2, "m", False, "id"))
