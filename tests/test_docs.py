@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -13,63 +13,30 @@ from pathlib import Path
 
 import pytest
 
-from tests import pictures
+from tests import environments, pictures
 
-sybil = pytest.importorskip("sybil")
-from sybil.evaluators.python import PythonEvaluator  # noqa: E402
-from sybil.parsers.markdown import CodeBlockParser  # noqa: E402
+pytest.importorskip("sybil")
+from tests.run_page import run_page, runs_code
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-NO_RUN = re.compile(r"<!-- no-run: \S.*? -->\s*\Z", re.DOTALL)
 COLOR = re.compile(r"\x1b\[[0-9;]*m")
-
-# The key in a namespace for the output of the last block; None if that block was not run.
-PRINTED = "__printed__"
-
-
-def is_no_run(example):
-    """Return whether a comment `<!-- no-run: reason -->` is directly above a block."""
-    return bool(NO_RUN.search(example.document.text[: example.region.start]))
+INSTALL = re.compile(r"pip install ([^`\n#]+)")
+EXTRAS = re.compile(r"cohere-rerank(?:\[([\w,-]+)\])?")
+LARGE = {"daft", "ray"}  # hundreds of megabytes; examples/clusters are run by `make test-all`
 
 
-def run_python(example):
-    """Run the block in the namespace of its page, or only compile it. Keep its output."""
-    example.namespace[PRINTED] = None
-    if is_no_run(example):
-        compile(example.parsed, f"{example.path}:{example.line}", "exec")
-        return
-    with contextlib.redirect_stdout(io.StringIO()) as printed:
-        PythonEvaluator()(example)
-    example.namespace[PRINTED] = printed.getvalue()
-
-
-def compare_text(example):
-    """Check that a text block equals the output of the block before it."""
-    printed = example.namespace.pop(PRINTED, None)
-    if printed is None or is_no_run(example):
-        return
-    shown, real = ([line.rstrip() for line in text.strip("\n").splitlines()] for text in (example.parsed, printed))
-    assert real == shown, f"{example.path}:{example.line} shows another output than the block printed"
-
-
-def forget_output(example):
-    """Forget the output when another block comes before a text block."""
-    example.namespace.pop(PRINTED, None)
-
-
-PARSERS = [
-    CodeBlockParser("python", run_python),
-    CodeBlockParser("text", compare_text),
-    *(CodeBlockParser(name, forget_output) for name in ("bash", "console", "json", "yaml", "toml")),
-]
-
-
-def run_page(path):
-    """Run every block of one page from top to bottom."""
-    document = sybil.Sybil(parsers=PARSERS).parse(path)
-    for example in document.examples():
-        example.evaluate()
+def packages(page):
+    """Return the requirements and extras that a page tells its reader to install."""
+    extras, others = set(), set()
+    for words in INSTALL.findall(page.read_text(encoding="utf-8")):
+        for word in shlex.split(words):
+            found = EXTRAS.fullmatch(word)
+            if found:
+                extras.update((found[1] or "").split(",") if found[1] else ())
+            elif not word.startswith("-"):
+                others.add(word)
+    return sorted(others), sorted(extras - LARGE)
 
 
 @pytest.fixture
@@ -80,10 +47,13 @@ def user_machine(monkeypatch, tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
-def test_code_of_every_page_runs_and_prints_what_the_page_shows(page, user_machine):
-    """A reader who copies the blocks of a page in order sees what the page shows."""
-    run_page(page)
+@pytest.mark.slow
+@pytest.mark.parametrize("page", list(filter(runs_code, PAGES)), ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_of_every_page_runs_and_prints_what_the_page_shows(page, tmp_path):
+    """A reader who installs what a page names, and copies its blocks in order, sees what the page shows."""
+    others, extras = packages(page)
+    environment = environments.get("sybil>=9", *others, extras=extras)
+    environment.run(ROOT / "tests" / "run_page.py", page, cwd=tmp_path, env={"CO_API_URL": "local:"})
 
 
 @pytest.mark.parametrize(
