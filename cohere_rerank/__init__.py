@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from .batch import BatchProgress as BatchProgress
     from .cache import ScoreCache as ScoreCache
     from .client import ClientV2 as ClientV2
-    from .cost import SearchUnitsEstimate as SearchUnitsEstimate
-    from .cost import estimate_search_units as estimate_search_units
+    from .cost.estimate import SearchUnitsEstimate as SearchUnitsEstimate
+    from .cost.estimate import estimate_search_units as estimate_search_units
+    from .cost.prices import Price as Price
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
+    from .limits.budget import Budget as Budget
     from .limits.circuit_breaker import CircuitBreaker as CircuitBreaker
     from .limits.hedge import Hedge as Hedge
     from .limits.rate_limit import RateLimit as RateLimit
@@ -85,12 +87,14 @@ _MODULES = {
     "batch.rules": ("BatchProgress",),
     "cache.score_cache": ("ScoreCache",),
     "client": ("ClientV2",),
-    "cost": ("SearchUnitsEstimate", "estimate_search_units"),
+    "cost.estimate": ("SearchUnitsEstimate", "estimate_search_units"),
+    "cost.prices": ("Price",),
     "environment": ("ClientEnvironment",),
     "errors": (
         "ApiError",
         "BadGatewayError",
         "BadRequestError",
+        "BudgetExceededError",
         "CertificateError",
         "CircuitOpenError",
         "ClientClosedError",
@@ -123,6 +127,7 @@ _MODULES = {
         "UnauthorizedError",
         "UnprocessableEntityError",
     ),
+    "limits.budget": ("Budget",),
     "limits.circuit_breaker": ("CircuitBreaker",),
     "limits.hedge": ("Hedge",),
     "limits.rate_limit": ("RateLimit",),
@@ -176,6 +181,8 @@ __all__ = [
     "BadGatewayError",
     "BadRequestError",
     "BatchProgress",
+    "Budget",
+    "BudgetExceededError",
     "CertificateError",
     "CircuitBreaker",
     "CircuitOpenError",
@@ -215,6 +222,7 @@ __all__ = [
     "OtherArguments",
     "PayloadTooLargeError",
     "PaymentRequiredError",
+    "Price",
     "QuotaExceededError",
     "RateLimit",
     "RateLimitStoreError",

@@ -50,7 +50,12 @@ class AsyncRunner(BaseRunner):
         parts, deadline = self._parts(call), Deadline(self._clock, call.deadline_s)
         first = deadline if self.config.fallback is None else self._first_deadline(deadline)
         try:
-            answers = await (self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first))
+            if self._budget_guard is None:
+                answers = await (self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first))
+            else:
+                async with self._budget_guard.reserved_async(call, parts):
+                    send = self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first)
+                    answers = await send
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise

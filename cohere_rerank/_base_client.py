@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from ._wire.dialects import BaseDialect
     from ._wire.size_limits import SizeLimit
     from .cache.score_cache import ScoreCache
+    from .cost.prices import Price
     from .environment import ClientEnvironment
+    from .limits.budget import Budget
     from .limits.circuit_breaker import CircuitBreaker
     from .limits.hedge import Hedge, HedgeRule
     from .local.scorer import ScoreFunction, Scorer
@@ -128,6 +130,8 @@ class BaseClient:
         fallback: Fallback | None = None,
         scorer: Scorer | ScoreFunction | None = None,
         limit: Limit | None = None,
+        budget: Budget | None = None,
+        prices: Mapping[str, Price | Mapping[str, Any]] | None = None,
         cache: ScoreCache | None = None,
         tag: str | None = None,
         dialect: DialectName | None = None,
@@ -189,6 +193,11 @@ class BaseClient:
             limit: The rate limit: ``"trial"`` (10 requests a minute), ``"production"`` (1,000), ``"auto"``, or a
                 RateLimit. All clients of the process with the same limit, key and address share it. Default: None,
                 unlimited.
+            budget: A Budget. A call that would exceed it raises BudgetExceededError and is not sent; with a *fallback*,
+                the fallback answers. Default: None, unlimited.
+            prices: The price of each model in USD, as a Price or as a mapping of its arguments, for ``cost`` of a
+                response and for budgets in USD. Default: None, ``cohere_rerank.cost.PRICES`` for Cohere's own
+                addresses. Models that are missing in *prices* have these prices too.
             cache: A ScoreCache, so that the same query and document are not paid for twice. Default: None, no caching.
             circuit_breaker: A CircuitBreaker, which stops sending to a server that fails several times in a row, and
                 probes it after a while. Default: None, every call tries.
@@ -234,6 +243,8 @@ class BaseClient:
             fallback=fallback,
             scorer=scorer,
             limit=limit,
+            budget=budget,
+            prices=prices,
             cache=cache,
             tag=tag,
             dialect=self._default_dialect if dialect is None else dialect,

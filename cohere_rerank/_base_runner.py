@@ -18,6 +18,7 @@ from ._wire.request import encode
 from ._wire.response import decode, is_quota_error, scale_of
 from .errors import (
     ApiError,
+    BudgetExceededError,
     CircuitOpenError,
     ClientClosedError,
     CohereRerankError,
@@ -30,7 +31,7 @@ from .errors import (
     TooManyRequestsError,
 )
 from .types.parsing import set_call_info, set_score_scale
-from .types.response import CallInfo
+from .types.response import CallInfo, call_info_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,11 +41,13 @@ if TYPE_CHECKING:
     from typing_extensions import Self, Unpack
 
     from ._base_client import ClientState
+    from ._budgeting import BudgetGuard
     from ._clock import Clock
     from ._retry import RetryBudget, RetryLoop, RetryPolicy
     from ._settings import Config, Secret
     from ._transport.reply import Reply
     from ._wire.call import Call, Part
+    from .limits.budget import Budget
     from .limits.circuit_breaker import SharedCircuit
     from .limits.hedge import Hedge, HedgeRule
     from .limits.limiter import Limiter
@@ -76,10 +79,17 @@ class BaseRunner:
         self._has_unit_address = has_unit_scores(config.base_url) or (
             config.cloud is not None and config.cloud.has_unit_scores
         )
+        self._pricing = (config.prices, is_cohere(config.base_url))
+        self._budget_guard = None if config.budget is None or config.is_local else self._guard_of(config.budget)
         self._only_key = None if isinstance(config.api_key, SecretList) else config.api_key
         self._is_plain = not isinstance(config.api_key, SecretList) and (
             config.is_local or (config.circuit_breaker is None and config.limit is None and config.hedge is None)
         )
+
+    def _guard_of(self, budget: Budget) -> BudgetGuard:
+        from ._budgeting import BudgetGuard
+
+        return BudgetGuard(budget, self._pricing, self._clock, self.count)
 
     @property
     def clock(self) -> Clock:
@@ -125,7 +135,12 @@ class BaseRunner:
             elapsed_s,
             waited_s,
             self._backend if n_attempts else "cache",
+            call.body.get("model"),
+            self._pricing,
         )
+        if reply is None and response.is_fallback:  # it cost what the other client of the chain paid, or nothing
+            paid = call_info_of(response)
+            info = info._replace(model=paid.model, pricing=paid.pricing)
         set_call_info(response, info)
         if self.config.cache is not None and not response.is_fallback:
             set_score_scale(response, self._known_scale(call) or response.score_scale)  # the cache may be older
@@ -236,7 +251,9 @@ class BaseRunner:
             raise
         part.discard_content()
         set_score_scale(response, self._score_scale(part.call, response))
-        self._state.usage.add_billed(self.config.tag, response)
+        self._state.usage.add_billed(self.config.tag, response, part.call.body.get("model"), self._pricing)
+        if self._budget_guard is not None:
+            part.call.trace.replies.append((part.n_documents, response))
         return response
 
     def _score_scale(self, call: Call, response: V2RerankResponse) -> ScoreScale | None:
@@ -463,7 +480,9 @@ class BaseRunner:
         return Deadline(self._clock, left_s / (n_clients + 1)) if n_clients and left_s > 0 else deadline
 
     def _may_fall_back(self, call: Call, error: CohereRerankError) -> bool:
-        return self.config.fallback is not None and self._policy(call).is_outage(error)
+        if self.config.fallback is None:
+            return False
+        return isinstance(error, BudgetExceededError) or self._policy(call).is_outage(error)
 
     def _begin_fallback(self, error: CohereRerankError) -> None:
         self.count("fallbacks")

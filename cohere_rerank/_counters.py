@@ -9,11 +9,12 @@ from _thread import get_ident
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .cost.prices import Pricing
     from .types import V2RerankResponse
 
-    Counts = dict[tuple[str | None, str], float]
-
-BILLED = "billed_units."  # the prefix of the names of billed units
+    # Names of counts, or what was billed: the kind of unit, the model and the prices.
+    Name = str | tuple[str, str | None, Pricing]
+    Counts = dict[tuple[str | None, Name], float]
 
 
 class UsageCounters:
@@ -24,7 +25,7 @@ class UsageCounters:
     def __init__(self) -> None:
         self._by_thread: dict[int, Counts] = {}
 
-    def add(self, tag: str | None, name: str, amount: float = 1) -> None:
+    def add(self, tag: str | None, name: Name, amount: float = 1) -> None:
         """Add *amount* to the counter *name*."""
         counts = self._by_thread.get(get_ident())
         if counts is None:
@@ -32,7 +33,7 @@ class UsageCounters:
         key = (tag, name)
         counts[key] = counts.get(key, 0) + amount
 
-    def add_billed(self, tag: str | None, response: V2RerankResponse) -> None:
+    def add_billed(self, tag: str | None, response: V2RerankResponse, model: str | None, pricing: Pricing) -> None:
         """Count the units that a reply reports. A reply without units is counted as an unbilled reply."""
         units = response.meta.billed_units if response.meta is not None else None
         is_billed = False
@@ -40,7 +41,7 @@ class UsageCounters:
             for name in (*units._field_names, *vars(units)):  # also kinds that this release does not know
                 value = getattr(units, name)
                 if isinstance(value, (int, float)):
-                    self.add(tag, BILLED + name, value)
+                    self.add(tag, (name, model, pricing), value)
                     is_billed = True
         if not is_billed:
             self.add(tag, "unbilled_replies")

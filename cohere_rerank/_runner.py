@@ -54,7 +54,11 @@ class Runner(BaseRunner):
         parts, deadline = self._parts(call), Deadline(self._clock, call.deadline_s)
         first = deadline if self.config.fallback is None else self._first_deadline(deadline)
         try:
-            answers = self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first)
+            if self._budget_guard is None:
+                answers = self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first)
+            else:
+                with self._budget_guard.reserved(call, parts):
+                    answers = self._send_one(parts[0], first) if len(parts) == 1 else self._send_parts(parts, first)
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from ._clock import Clock
     from ._retry import RetryPolicy
     from .cache.score_cache import ScoreCache
+    from .cost.prices import Price, PriceTable
+    from .limits.budget import Budget
     from .limits.circuit_breaker import CircuitBreaker
     from .limits.hedge import Hedge
     from .local.scorer import ScoreFunction, Scorer
@@ -157,6 +159,8 @@ class Config:
         fallback: Fallback | None = None,
         scorer: Scorer | ScoreFunction | None = None,
         limit: Limit | None = None,
+        budget: Budget | None = None,
+        prices: Mapping[str, Price | Mapping[str, Any]] | PriceTable | None = None,
         cache: ScoreCache | None = None,
         tag: str | None = None,
         dialect: DialectName | None = None,
@@ -206,6 +210,8 @@ class Config:
                 f"limit has a store, which counts the requests of one key, but api_key has {len(self.api_key.secrets)} "
                 "keys; use one client with a store of its own for each key"
             )
+        self.budget: Budget | None = _checked_budget(budget)
+        self.prices: PriceTable | None = _checked_prices(prices)
         self.cache: ScoreCache | None = _checked_cache(cache)
         self.tag = text("tag", tag)
         self.dialect: DialectName | None = choice("dialect", dialect, _DIALECTS)  # type: ignore[assignment]
@@ -511,6 +517,20 @@ def _checked_limit(limit: Any) -> Any:
     raise InvalidRequestError(
         f"limit must be a RateLimit or one of {', '.join(map(repr, LIMIT_PRESETS))}, got {describe(limit)}"
     )
+
+
+def _checked_budget(budget: Any) -> Any:
+    if budget is None or hasattr(budget, "most"):
+        return budget
+    raise InvalidRequestError(f"budget must be a Budget, got {describe(budget)}; pass Budget(usd=...)")
+
+
+def _checked_prices(prices: Any) -> Any:
+    if prices is None or hasattr(prices, "by_model"):  # of a copy
+        return prices
+    from .cost.prices import PriceTable
+
+    return PriceTable(prices)
 
 
 def _checked_breaker(breaker: Any) -> Any:

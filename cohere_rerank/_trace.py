@@ -13,10 +13,11 @@ class CallTrace:
     """The measurements of one call. Its parts add to them from several threads or tasks.
 
     Attributes:
+        replies: With a budget, each reply as a response, with the number of its documents.
         refused_reply: The reply that broke the contract, for ``with_raw_response``. None if there was none.
     """
 
-    __slots__ = ("_clock", "_start_s", "n_requests", "refused_reply", "waits_s")
+    __slots__ = ("_clock", "_start_s", "n_requests", "refused_reply", "replies", "waits_s")
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -24,6 +25,7 @@ class CallTrace:
         self.n_requests: list[None] = []  # lists, because append is atomic
         self.waits_s: list[float] = []
         self.refused_reply: Any = None
+        self.replies: list[Any] = []
 
     def start_request(self) -> int:
         """Count a request, and return its number from 1."""

@@ -191,8 +191,8 @@ class ClientV2(BaseSyncClient):
             InvalidRequestError: An argument of this method is not valid.
             CohereRerankError: While iterating, with any *on_error*: an error that would affect every further request,
                 that is a QuotaExceededError, UnauthorizedError, PaymentRequiredError, MissingApiKeyError,
-                ClientClosedError or RateLimitStoreError. It is raised after the results of the requests in flight.
-                The requests that failed with it are not yielded.
+                ClientClosedError, BudgetExceededError or RateLimitStoreError. It is raised after the results of the
+                requests in flight. The requests that failed with it are not yielded.
             Exception: While iterating: an exception that *requests* raised, after the results of the requests before
                 it.
         """

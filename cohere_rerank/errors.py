@@ -4,7 +4,8 @@
      ├─ InvalidRequestError        an argument is not valid; nothing was sent (also a ValueError)
      ├─ ScorerError                a local scorer returned something that is not a score (also a ValueError)
      ├─ ClientClosedError          the client was closed (also a RuntimeError)
-     ├─ RateLimitStoreError        the store of a shared limit cannot say what remains of it
+     ├─ BudgetExceededError        our own budget= does not allow the call (nothing was sent)
+     ├─ RateLimitStoreError        the store of a shared limit or budget cannot say what remains of it
      ├─ ApiError                   the server answered with an error; one class for each status
      │   ├─ BadRequestError 400 · UnauthorizedError 401 · PaymentRequiredError 402 · ForbiddenError 403
      │   ├─ NotFoundError 404 · RequestTimeoutError 408 · ConflictError 409 · PayloadTooLargeError 413
@@ -38,6 +39,7 @@ __all__ = [
     "ApiError",
     "BadGatewayError",
     "BadRequestError",
+    "BudgetExceededError",
     "CertificateError",
     "CircuitOpenError",
     "ClientClosedError",
@@ -388,7 +390,25 @@ class RateLimitWaitError(DeadlineExceededError):
 
 
 class RateLimitStoreError(CohereRerankError):
-    """The store of a shared limit does not respond and no count is known, so nothing can be sent safely."""
+    """The store of a shared limit or budget does not respond and no count is known, so nothing can be sent safely."""
+
+
+class BudgetExceededError(CohereRerankError):
+    """The client's own ``budget=`` does not allow this call, so it was not sent. It is not retried.
+
+    Attributes:
+        unit: The unit of the budget that would be exceeded: ``"usd"`` or ``"search_units"``.
+        limit: The budget in this unit.
+        spent: What was spent in the current period, with the estimates of calls in flight.
+        estimate: What this call is estimated to cost.
+        resets_in_s: Seconds until the next period begins. None for a budget without periods.
+    """
+
+    unit: str = ""
+    limit: float = 0.0
+    spent: float = 0.0
+    estimate: float = 0.0
+    resets_in_s: float | None = None
 
 
 _BY_STATUS: dict[int, type[_StatusError]] = {cls._status: cls for cls in _StatusError.__subclasses__() if cls._status}

@@ -12,6 +12,7 @@ from cohere_rerank._progress import progress_bar
 from cohere_rerank._validators import choice, describe, flag, needed_whole_number
 from cohere_rerank._wire.documents import rows_of_table
 from cohere_rerank.errors import (
+    BudgetExceededError,
     ClientClosedError,
     CohereRerankError,
     InvalidRequestError,
@@ -40,6 +41,7 @@ _REQUIRED = dict.fromkeys(("model", "query", "documents"))
 _OUTSTANDING_PER_WORKER = 2  # one row in flight and one that waits
 # These concern the client: every further row would fail in the same way, or would cost money for nothing.
 FATAL_ERRORS = (
+    BudgetExceededError,
     ClientClosedError,
     MissingApiKeyError,
     PaymentRequiredError,

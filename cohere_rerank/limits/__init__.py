@@ -13,6 +13,9 @@ from cohere_rerank._lazy import lazy_exports
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from .budget import Budget as Budget
+    from .budget import BudgetStore as BudgetStore
+    from .budget import Spent as Spent
     from .circuit_breaker import CircuitBreaker as CircuitBreaker
     from .file import FileStore as FileStore
     from .hedge import Hedge as Hedge
@@ -21,14 +24,27 @@ if TYPE_CHECKING:
     from .redis import RedisStore as RedisStore
 
 _EXPORTS = {
+    "Budget": "budget",
+    "BudgetStore": "budget",
     "CircuitBreaker": "circuit_breaker",
     "Hedge": "hedge",
     "FileStore": "file",
     "RateLimit": "rate_limit",
     "RedisStore": "redis",
+    "Spent": "budget",
     "Store": "rate_limit",
 }
-__all__ = ["CircuitBreaker", "FileStore", "Hedge", "RateLimit", "RedisStore", "Store"]
+__all__ = [
+    "Budget",
+    "BudgetStore",
+    "CircuitBreaker",
+    "FileStore",
+    "Hedge",
+    "RateLimit",
+    "RedisStore",
+    "Spent",
+    "Store",
+]
 
 if not TYPE_CHECKING:  # a type checker would accept any name, misspelled ones too
     __getattr__, __dir__ = lazy_exports(globals(), _EXPORTS)

@@ -16,6 +16,7 @@ from .redis_client import ReplyError, describe_failure, new_client
 from .shared_state import SharedState
 
 if TYPE_CHECKING:
+    from .budget import BudgetStore
     from .rate_limit import RateLimit
 
 _MEMBER_TTL_S = 60.0  # a client that has not asked for so long, or for a period, no longer shares the limit
@@ -93,18 +94,19 @@ return {wait, n_members}
 
 @dataclass(frozen=True)
 class RedisStore:
-    """Counts a limit in Redis, for processes on any number of machines. Needs the extra ``redis``.
+    """Counts a limit or a budget in Redis, for processes on any number of machines. Needs the extra ``redis``.
 
     If Redis stops answering, a process logs one warning (``cohere_rerank``) and continues alone, evenly paced, at its
     share of the limit: the limit divided by the number of clients at the last answer. It returns to Redis as soon as
     Redis answers, and keeps to its own pace as well for one more period, since Redis may have lost its counts. A
-    process that has never had an answer raises RateLimitStoreError, because it cannot know its share.
+    process that has never had an answer raises RateLimitStoreError, because it cannot know its share. A budget always
+    raises this error while Redis does not answer.
 
     Args:
         url: ``redis://host:6379/0``, ``rediss://`` for TLS, or ``unix://``. A password in it is never shown, but it
             is part of a pickle of the store.
-        key: The name of the limit in Redis. Clients that share the limit use the same name; every API key needs a name
-            of its own.
+        key: The name of the limit or budget in Redis. Clients that share it use the same name; the limit of every API
+            key and every budget needs a name of its own.
         timeout_s: Seconds without an answer after which Redis counts as down. Default: 1.
 
     Raises:
@@ -136,6 +138,12 @@ class RedisStore:
     def pause(self, limit: RateLimit, seconds: float, now_s: float) -> None:
         """See `Store.pause`."""
         self._connection().pause(limit, seconds, now_s)
+
+    def budget_store(self) -> BudgetStore:
+        """Return the store of a budget under this key."""
+        from .redis_budget import budget_store
+
+        return budget_store(self)
 
     def _connection(self) -> _RedisConnection:
         connection_id = (os.getpid(), self)  # a forked process is one more client that shares the limit

@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from cohere_rerank._clock import Clock
     from cohere_rerank._retry import RetryPolicy
     from cohere_rerank.cache.score_cache import ScoreCache
+    from cohere_rerank.cost.prices import Price
     from cohere_rerank.events import Event
+    from cohere_rerank.limits.budget import Budget
     from cohere_rerank.limits.circuit_breaker import CircuitBreaker
     from cohere_rerank.limits.hedge import Hedge
     from cohere_rerank.limits.rate_limit import RateLimit
@@ -165,6 +167,8 @@ class ClientOptions(TypedDict, total=False):
     fallback: Fallback | None
     scorer: Scorer | ScoreFunction | None
     limit: Limit | None
+    budget: Budget | None
+    prices: Mapping[str, Price | Mapping[str, Any]] | None
     cache: ScoreCache | None
     tag: str | None
     dialect: DialectName | None

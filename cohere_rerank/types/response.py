@@ -79,6 +79,8 @@ class CallInfo(NamedTuple):
     elapsed_s: float = 0.0
     waited_s: float = 0.0
     answered_by: str | None = None
+    model: str | None = None
+    pricing: Any = None
 
 
 _NO_CALL_INFO = CallInfo()
@@ -156,6 +158,19 @@ class V2RerankResponse(_ResponseSlots):
         return self._info.answered_by
 
     @property
+    def cost(self) -> float | None:
+        """The cost of the response in USD: its billed units at the prices of the client. None if it is not known.
+
+        0.0 from the local engine, from a cache that had all scores, and from a fallback that is not a paid API.
+        """
+        info = self._info
+        if info.pricing is None:
+            return 0.0 if hasattr(self, "_n_documents_sent") else None  # nothing was sent; else no call returned it
+        from cohere_rerank.cost.prices import cost_of
+
+        return cost_of(billed_units_of(self), info.model, info.pricing)
+
+    @property
     def _info(self) -> CallInfo:
         return getattr(self, "_call_info", _NO_CALL_INFO)
 
@@ -216,6 +231,19 @@ class V2RerankResponse(_ResponseSlots):
 
 def _format_score(score: float | None) -> str:
     return "no score" if score is None else f"{score:.3g}"
+
+
+def call_info_of(response: V2RerankResponse) -> CallInfo:
+    """Return the facts about the call that returned a response."""
+    return response._info
+
+
+def billed_units_of(response: V2RerankResponse) -> dict[str, float]:
+    """Return the units that a response reports, also kinds that this release does not know."""
+    units: Any = response.meta.billed_units if response.meta is not None else None
+    names = () if units is None else (*units._field_names, *vars(units))
+    amounts = {name: getattr(units, name) for name in names}
+    return {name: value for name, value in amounts.items() if isinstance(value, (int, float))}
 
 
 def is_cohere(answered_by: str | None) -> bool:

@@ -10,7 +10,7 @@ import warnings
 import pytest
 
 import cohere_rerank
-from cohere_rerank import CircuitBreaker, ClientV2, Hedge, InvalidRequestError, RateLimit, RetryPolicy
+from cohere_rerank import Budget, CircuitBreaker, ClientV2, Hedge, InvalidRequestError, RateLimit, RetryPolicy
 from cohere_rerank.cache import ScoreCache
 from cohere_rerank.limits import FileStore
 
@@ -71,6 +71,8 @@ CLIENT = {
     "fallback": "none",
     "scorer": "none",
     "limit": "none",
+    "budget": "none",
+    "prices": "none, empty mapping",
     "cache": "none",
     "tag": f"none, {TEXTS}",
     "dialect": "none",
@@ -124,6 +126,7 @@ POLICY = {
 }
 BREAKER = {"max_failures": "", "open_s": "fraction", "max_open_s": "infinite, large"}
 HEDGE = {"percentile": "", "max_extra": "", "min_samples": ""}
+BUDGET = {"usd": "zero, fraction", "units": "none, zero, fraction", "per": "", "store": "none"}
 LIMIT = {
     "per_minute": "",
     "requests": "",
@@ -166,6 +169,10 @@ def in_a_folder_of_its_own(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
+def new_budget(name, value):
+    Budget(**({name: value} if name == "usd" else {"usd": 1, name: value}))
+
+
 def made_by(kind):
     return lambda name, value: kind(**{name: value})
 
@@ -180,6 +187,7 @@ TABLES = {
     "CircuitBreaker": (made_by(CircuitBreaker), BREAKER),
     "Hedge": (made_by(Hedge), HEDGE),
     "RateLimit": (new_limit, LIMIT),
+    "Budget": (new_budget, BUDGET),
     "FileStore": (made_by(FileStore), {"path": "blank, digit, word, document, key"}),
     "ScoreCache": (made_by(ScoreCache), CACHE),
 }

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from ._tokens import estimate_tokens
-from ._validators import whole_number
-from ._wire.contract import DEFAULT_MAX_TOKENS_PER_DOC, MAX_DOCUMENTS
-from ._wire.documents import to_texts
-from .errors import InvalidRequestError
+from cohere_rerank._tokens import estimate_tokens
+from cohere_rerank._validators import whole_number
+from cohere_rerank._wire.contract import DEFAULT_MAX_TOKENS_PER_DOC, MAX_DOCUMENTS
+from cohere_rerank._wire.documents import to_texts
+from cohere_rerank.errors import InvalidRequestError
 
-__all__ = ["SearchUnitsEstimate", "estimate_search_units"]
+from .prices import Price, PriceTable, price_of
+
+__all__ = ["SearchUnitsEstimate", "estimate_parts", "estimate_search_units"]
 
 # From Cohere's price list as other people quote it. A unit is one query with up to 100 documents. A document that has
 # more than about 500 tokens together with the query is split into chunks, and each chunk counts as a document.
@@ -49,6 +51,25 @@ class SearchUnitsEstimate:
 
     def __float__(self) -> float:
         return float(self.search_units)
+
+    def cost(self, model: str, prices: Mapping[str, Price | Mapping[str, Any]] | None = None) -> float | None:
+        """Return the estimate in USD, or None if the price of the model is not known.
+
+        Args:
+            model: The name of the model.
+            prices: Prices as in the constructor of a client. Default: None, only the prices of Cohere's own addresses,
+                ``cohere_rerank.cost.PRICES``.
+
+        Raises:
+            InvalidRequestError: A price is not valid.
+        """
+        price = price_of(model, (None if prices is None else PriceTable(prices), True))
+        return None if price is None else price.cost(self.billed_units)
+
+    @property
+    def billed_units(self) -> dict[str, float]:
+        """The estimate under the names of ``billed_units``."""
+        return {"search_units": float(self.search_units), "input_tokens": float(self.n_tokens)}
 
     def __str__(self) -> str:
         return f"about {self.search_units} search units (an estimate), at least {self.lower_bound}"
@@ -92,11 +113,24 @@ def estimate_search_units(
     most = whole_number("max_tokens_per_doc", max_tokens_per_doc, 1) or DEFAULT_MAX_TOKENS_PER_DOC
     size = _max_documents(max_documents_per_request)
     texts = [each for each in to_texts(documents, rank_fields, text, on_empty or "error")[1] if each]
+    return estimate_parts(query, texts, _edges(len(texts), size), most)
+
+
+def estimate_parts(
+    query: str, texts: Sequence[str], edges: Sequence[tuple[int, int]], max_tokens_per_doc: int
+) -> SearchUnitsEstimate:
+    """Return the estimate for texts that are sent in parts.
+
+    Args:
+        query: The question.
+        texts: The texts of all documents.
+        edges: Where the texts of each request start and end.
+        max_tokens_per_doc: Longer documents are cut before they are split.
+    """
     n_query = estimate_tokens(query)
     room = _TOKENS_IN_A_CHUNK - min(n_query, _TOKENS_IN_A_CHUNK // 2)
-    tokens = [min(estimate_tokens(text), most) for text in texts]
+    tokens = [min(estimate_tokens(text), max_tokens_per_doc) for text in texts]
     chunks = [_ceil_div(n, room) for n in tokens]
-    edges = _edges(len(texts), size)
     return SearchUnitsEstimate(
         search_units=sum(_ceil_div(sum(chunks[start:end]), _CHUNKS_IN_A_UNIT) for start, end in edges),
         lower_bound=sum(_ceil_div(end - start, _CHUNKS_IN_A_UNIT) for start, end in edges),
