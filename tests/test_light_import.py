@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import cohere_rerank
 
 # The folder that holds the package under test: the checkout, or the site-packages of a wheel.
@@ -26,8 +28,11 @@ EXTRAS = {
     "aiohttp",
     "click",
     "h2",
+    "haystack",
     "httpx_aiohttp",
     "huggingface_hub",
+    "langchain_core",
+    "llama_index",
     "matplotlib",
     "numpy",
     "onnxruntime",
@@ -75,10 +80,7 @@ def test_the_check_sees_a_heavy_import():
     assert "typing" in modules_loaded_by("import typing")
 
 
-def test_every_module_imports_without_an_extra_or_names_the_extra():
-    """A feature that needs an extra names it. Everything else can be imported with the base installation."""
-    imported = run(
-        f"""
+WITHOUT_EXTRAS = f"""
 import importlib, pkgutil, sys
 
 class Absent:
@@ -87,6 +89,13 @@ class Absent:
             raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
 
 sys.meta_path.insert(0, Absent())
+"""
+
+
+def test_every_module_imports_without_an_extra_or_names_the_extra():
+    """A feature that needs an extra names it. Everything else can be imported with the base installation."""
+    lines = run(
+        f"""{WITHOUT_EXTRAS}
 import cohere_rerank
 for module in pkgutil.walk_packages(cohere_rerank.__path__, "cohere_rerank."):
     try:
@@ -98,7 +107,22 @@ for module in pkgutil.walk_packages(cohere_rerank.__path__, "cohere_rerank."):
         print(module.name)
 """
     )
-    assert {"cohere_rerank.client", "cohere_rerank.local.endpoint"} <= set(imported)
+    assert {"cohere_rerank.client", "cohere_rerank.local.endpoint"} <= set(lines)
+
+
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("cohere_rerank.integrations.langchain", "langchain"),
+        ("cohere_rerank.integrations.llama_index", "llama-index"),
+        ("cohere_rerank.integrations.haystack", "haystack"),
+        ("haystack_integrations.components.rankers.cohere_rerank", "haystack"),
+    ],
+)
+def test_a_missing_framework_names_its_extra(module, extra):
+    """Each framework is an extra of its own, which the error of its module names."""
+    words = run(f"{WITHOUT_EXTRAS}\ntry:\n    import {module}\nexcept ImportError as error:\n    print(error)")
+    assert " ".join(words).endswith(f'install it with: pip install "cohere-rerank[{extra}]"')
 
 
 def modules_loaded_by_call(code):
@@ -133,3 +157,14 @@ def test_a_local_call_loads_no_http_library():
     loaded = modules_loaded_by_call(f"from cohere_rerank import ClientV2\nClientV2(base_url='local:'){CALL}")
     assert "cohere_rerank.local.endpoint" in loaded
     assert not loaded & {"anyio", "asyncio", "h11", "httpcore", "httpx", "pydantic", "socket", "ssl", "yaml"}
+
+
+def test_a_whole_program_loads_no_framework():
+    """Every public name of the package, and calls of both clients, load none of the frameworks that are installed."""
+    loaded = modules_loaded_by_call(
+        f"import asyncio, cohere_rerank, cohere_rerank.integrations\nfrom cohere_rerank import *\n"
+        f"ClientV2(base_url='local:'){CALL}\nasyncio.run(AsyncClientV2(base_url='local:'){CALL})"
+    )
+    assert "cohere_rerank.integrations" in loaded
+    frameworks = {"haystack", "haystack_integrations", "langchain_core", "langgraph", "llama_index"}
+    assert not {name.partition(".")[0] for name in loaded} & frameworks

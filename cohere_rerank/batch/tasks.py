@@ -20,7 +20,6 @@ from .rules import MAX_SLEEP_S, BatchRules, BatchState, iterator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
-    from contextvars import Context
 
     from cohere_rerank._calls import AsyncCalls
     from cohere_rerank._wire.call import Call
@@ -45,12 +44,12 @@ def rerank_many_async(
     rules = BatchRules(
         requests, concurrency=concurrency, ordered=ordered, on_error=on_error, progress=progress, common=common
     )
-    return _outcomes(calls, rules, iterator(requests), copy_context())
+    return _outcomes(calls, rules, iterator(requests))
 
 
-async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any, context: Context) -> AsyncBatch:
+async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any) -> AsyncBatch:
     batch = _TaskBatch(calls, rules, rows)
-    _spawn(batch.run, context)
+    _spawn(batch.run)
     try:
         with rules.reporting(calls.clock) as emit:
             while await batch.has_outcomes():
@@ -68,20 +67,15 @@ async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any, context: Co
             await batch.finished.wait()
 
 
-def _spawn(task: Callable[[], Awaitable[None]], context: Context) -> None:
-    """Run a coroutine function in a task of its own. It ends through its own scope and raises nothing.
-
-    Args:
-        task: The coroutine function.
-        context: The context of the caller of `rerank_many`, whose trace the rows continue.
-    """
+def _spawn(task: Callable[[], Awaitable[None]]) -> None:
+    """Run a coroutine function in a task of its own. It ends through its own scope and raises nothing."""
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
-        trio.lowlevel.spawn_system_task(task, context=context)
+        trio.lowlevel.spawn_system_task(task, context=copy_context())
         return
     from asyncio import ensure_future
 
-    future = context.run(lambda: ensure_future(task()))  # a task runs in a copy of the context that creates it
+    future = ensure_future(task())
     _running.add(future)  # the event loop keeps only weak references
     future.add_done_callback(_running.discard)
 
