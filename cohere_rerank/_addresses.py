@@ -82,6 +82,9 @@ def checked_rerank_url(url: Any) -> str:
     return checked_base_url(base, "rerank_url") + mark + query
 
 
+_ALLOWED = {"rerank_url": "https://host/path", "upstream": "https://host or https://host/prefix"}
+
+
 def checked_base_url(url: Any, name: str = "base_url") -> str:
     """Check the base of an address, and return it. *name* is the setting that errors name."""
     if not isinstance(url, str):
@@ -94,7 +97,7 @@ def checked_base_url(url: Any, name: str = "base_url") -> str:
     host = rest.split("/", 1)[0]
     has_shape = scheme.lower() in ("http", "https") and host and _is_port(host.rpartition("@")[2])
     if not has_shape or not url.isprintable() or " " in url:
-        allowed = "https://host/path" if name == "rerank_url" else "https://host, https://host/prefix or local:"
+        allowed = _ALLOWED.get(name, "https://host, https://host/prefix or local:")
         raise InvalidRequestError(f"{name} must look like {allowed}, got {_shown(url)}{_suggestion(url)}")
     if "@" in host:
         raise InvalidRequestError(

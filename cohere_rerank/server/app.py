@@ -23,7 +23,7 @@ from .cors import Cors
 from .executor import BoundedExecutor
 from .hosts import check_host
 from .http import JSON, ClientDisconnected, HttpError, HttpExchange, Message, Receive, Response, Send
-from .logs import error_fields, log_failure
+from .logs import ACCESS_LOGGER, error_fields, log_failure
 from .metrics import CONTENT_TYPE, Metrics
 from .models import model_list
 from .openapi import openapi_document
@@ -32,7 +32,7 @@ from .settings import ServerSettings
 from .upstream import UpstreamBackend
 
 _log = logging.getLogger("cohere_rerank.server")
-_access_log = logging.getLogger("cohere_rerank.server.access")
+_access_log = logging.getLogger(ACCESS_LOGGER)
 
 _PARSERS: dict[str, dialects.Parser] = {
     "/v2/rerank": dialects.parse_v2,

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 
 _log = logging.getLogger("cohere_rerank.server")
+_ON_THIS_MACHINE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - how a browser here reaches all addresses
 _MAX_CONNECTIONS = 4096
 _MIN_CONNECTIONS = 8
 _MAX_BACKLOG = 2048
@@ -40,7 +41,11 @@ def bind(host: str, port: int) -> socket.socket:
 def log_addresses(host: str, listeners: Sequence[socket.socket]) -> None:
     """Log where the server runs, with the port that the system chose if the port was 0."""
     for listener in listeners:
-        _log.info("running on http://%s", _format_address(host, listener.getsockname()[1]))
+        port = listener.getsockname()[1]
+        address = f"http://{_format_address(host, port)}"
+        page = f"http://{_format_address(_ON_THIS_MACHINE.get(host, host), port)}/"
+        text = f"running on {address}; try it in a browser at {page}, and press Ctrl-C to stop"
+        _log.info("running on %s", address, extra={"text": text})
 
 
 def _format_address(host: str, port: int) -> str:

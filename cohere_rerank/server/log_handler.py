@@ -15,7 +15,7 @@ _COLLECT_S = 0.02
 _LINES_AT_ONCE = 100
 _PERIOD_S = 10.0
 _MAX_RECORDS = 10
-_STDERR = 2
+STDERR = 2
 
 
 class BackgroundHandler(logging.Handler):
@@ -73,7 +73,7 @@ class BackgroundHandler(logging.Handler):
                 # Not sys.stderr: the lock of its buffer could stop the interpreter from exiting.
                 with suppress(OSError):
                     while data:
-                        data = data[os.write(_STDERR, data) :]
+                        data = data[os.write(STDERR, data) :]
             if not self._has_lines.is_set():
                 self._is_written.set()
 

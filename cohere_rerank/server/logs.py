@@ -1,15 +1,19 @@
-"""Logs as JSON, with one object in each line. They never contain a document, a query or a key."""
+"""Logs as JSON or as text, with one event in each line. They never contain a document, a query or a key."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import traceback
 from datetime import datetime, timezone
 from typing import Any
 
-from .log_handler import BackgroundHandler, RateLimit
+from .log_handler import STDERR, BackgroundHandler, RateLimit
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+LOG_FORMATS = ("auto", "text", "json")
+ACCESS_LOGGER = "cohere_rerank.server.access"
 _N_FRAMES = 5
 
 
@@ -28,6 +32,32 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line.update(error_fields(record.exc_info[1]))
         return json.dumps(line)
+
+
+class TextFormatter(logging.Formatter):
+    """Formats a record as a line for a person at a terminal. ``extra={"text": ...}`` replaces the message there."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, without control characters."""
+        time = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        fields = dict(getattr(record, "fields", {}))
+        if record.exc_info and record.exc_info[1] is not None:
+            fields.update(error_fields(record.exc_info[1]))
+        level = "" if record.levelno <= logging.INFO else f"{record.levelname.lower()}: "
+        if record.name == ACCESS_LOGGER:
+            line = _request_line(fields)
+        elif (text := getattr(record, "text", None)) is not None:
+            line = text
+        else:
+            line = " ".join([_message(record), *(f"{name}={value}" for name, value in fields.items())])
+        return "".join(letter if letter.isprintable() else " " for letter in f"{time} {level}{line}")
+
+
+def _request_line(fields: dict[str, Any]) -> str:
+    parts = [f"{fields['method']} {fields['path']} {fields['status']} {fields['ms']} ms"]
+    if "answered_by" in fields:
+        parts.append(f"{fields['documents']} documents, {fields['answered_by']}")
+    return "  ".join([*parts, fields["request_id"]])
 
 
 def _message(record: logging.LogRecord) -> str:
@@ -58,21 +88,39 @@ def log_failure(log: logging.Logger, what: str, error: BaseException, request_id
     log.error("%s: %s; request %s", what, fields["error"], request_id, extra={"fields": fields})
 
 
-def log_config() -> dict[str, Any]:
-    """Return the settings for `logging.config.dictConfig`: all records as JSON on standard error.
+def is_text(log_format: str) -> bool:
+    """Return whether the log is text: ``"auto"`` means text on a terminal, and JSON otherwise."""
+    if log_format != "auto":
+        return log_format == "text"
+    try:
+        return os.isatty(STDERR)
+    except OSError:  # it is closed
+        return False
+
+
+def log_config(level: str = "info", log_format: str = "auto") -> dict[str, Any]:
+    """Return the settings for `logging.config.dictConfig`: all records on standard error.
 
     Other packages log warnings and errors only.
+
+    Args:
+        level: ``"debug"``, ``"info"``, ``"warning"`` or ``"error"``.
+        log_format: ``"text"``, ``"json"``, or ``"auto"``: text on a terminal.
     """
-    to_stderr = {"handlers": ["stderr"], "level": "INFO", "propagate": False}
-    handler = {"()": BackgroundHandler, "formatter": "json", "filters": ["rate"]}
+    own: dict[str, Any] = {"handlers": ["stderr"], "level": level.upper(), "propagate": False}
+    is_for_people = is_text(log_format)
+    formatter = TextFormatter if is_for_people else JsonFormatter
+    other_level = "ERROR" if level == "error" else "WARNING"
+    uvicorn_level = other_level if is_for_people and level == "info" else level.upper()  # it reports its own start
+    handler = {"()": BackgroundHandler, "formatter": "line", "filters": ["rate"]}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": {"json": {"()": f"{__name__}.{JsonFormatter.__name__}"}},
+        "formatters": {"line": {"()": f"{__name__}.{formatter.__name__}"}},
         "filters": {"rate": {"()": RateLimit}},
         "handlers": {"stderr": handler},
-        "loggers": {"uvicorn": to_stderr, "cohere_rerank": to_stderr},
-        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {"uvicorn": {**own, "level": uvicorn_level}, "cohere_rerank": own},
+        "root": {"handlers": ["stderr"], "level": other_level},
     }
 
 

@@ -14,15 +14,22 @@ from typing import Any
 
 from cohere_rerank._extras import importing
 from cohere_rerank._settings import key_from_environment
-from cohere_rerank._validators import whole_number
+from cohere_rerank._validators import choice, whole_number
 from cohere_rerank.errors import InvalidRequestError, ScorerError
 
 from .hosts import LOOPBACK_HOSTS, is_loopback
 from .listener import accept_backlog, bind, log_addresses
-from .logs import flush_logs, log_config
+from .logs import LOG_FORMATS, LOG_LEVELS, flush_logs, log_config
 from .protocol import StrictH11Protocol
 from .settings import ServerSettings
-from .shutdown import GRACE_S, cancel_exit_timer, exit_watchdog, start_exit_timer
+from .shutdown import (
+    GRACE_S,
+    LIKE_SIGTERM,
+    cancel_exit_timer,
+    exit_watchdog,
+    handle_like_sigterm,
+    start_exit_timer,
+)
 
 with importing("server", "The server"):
     import uvicorn
@@ -30,12 +37,22 @@ with importing("server", "The server"):
 _log = logging.getLogger("cohere_rerank.server")
 
 
-def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1) -> None:
-    """Serve until SIGTERM or SIGINT. Then finish the requests in flight. The process ends within 30 seconds.
+def serve(
+    settings: ServerSettings,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    log_level: str = "info",
+    log_format: str = "auto",
+) -> None:
+    """Serve until a signal. Then finish the requests in flight. The process ends within 30 seconds.
 
-    After SIGTERM the function returns. If *host* is a loopback address and the server has no keys, it accepts only
-    requests to loopback names and to the ``allowed_hosts`` of the settings. Otherwise a web page could reach the
-    server under the domain name of the page.
+    The signals are SIGINT, SIGTERM, SIGQUIT, and SIGHUP, which a closed terminal sends. After SIGINT the function
+    raises KeyboardInterrupt, and after the others it returns. If SIGHUP or SIGQUIT was ignored before, it stays so.
+
+    If *host* is a loopback address and the server has no keys, it accepts only requests to loopback names and to the
+    ``allowed_hosts`` of the settings. Otherwise a web page could reach the server under the domain name of the page.
 
     Args:
         settings: The settings. With several workers, the scorer must be a name.
@@ -43,9 +60,12 @@ def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000
         port: The port. 0 takes a free port, and the log contains its number. Default: 8000.
         workers: The number of processes. A process that dies is replaced. Each has its own concurrency and queue.
             Default: 1.
+        log_level: The lowest level that is logged: ``"debug"``, ``"info"``, ``"warning"`` or ``"error"``. Default:
+            ``"info"``.
+        log_format: ``"json"``, ``"text"``, or ``"auto"``: text on a terminal, and JSON otherwise. Default: ``"auto"``.
 
     Raises:
-        InvalidRequestError: The settings contradict each other.
+        InvalidRequestError: The settings contradict each other, or a value is not allowed.
         ImportError: The extra of the scorer is not installed.
         OSError: This machine does not have the address, or another program uses it.
         ScorerError: The scorer cannot be loaded; the log has the reason.
@@ -57,11 +77,13 @@ def serve(settings: ServerSettings, *, host: str = "127.0.0.1", port: int = 8000
         raise InvalidRequestError(
             f"with several workers, scorer must be a name, got {kind}: an object cannot be sent to another process"
         )
+    choice("log_level", log_level, LOG_LEVELS)
+    choice("log_format", log_format, LOG_FORMATS)
     settings = _with_allowed_hosts(settings, host)
     from .app import create_app
 
     app = create_app(settings)
-    options = uvicorn_options(host, port)
+    options = {**uvicorn_options(host, port), "log_config": log_config(log_level, log_format)}
     with bind(host, port) as listener, _preserve_signal_handlers():
         if n_workers == 1:
             config = uvicorn.Config(app, **options)  # sets up the log
@@ -111,10 +133,10 @@ def _serve_in_process(config: uvicorn.Config, listener: socket.socket) -> None:
 
 
 def _warn_without_upstream_key(settings: ServerSettings) -> None:
-    if settings.upstream is not None and not key_from_environment():
+    if settings.upstream is not None and not (settings.upstream_key or key_from_environment()):
         _log.warning(
-            "CO_API_KEY is not set, and the keys of callers are not forwarded: if the upstream needs a key, every "
-            "request will get 502"
+            "there is no key for the upstream (CO_API_KEY or --upstream-key-file), and the keys of callers are not "
+            "forwarded: if the upstream needs a key, every request will get 502"
         )
 
 
@@ -122,13 +144,15 @@ def _warn_without_upstream_key(settings: ServerSettings) -> None:
 def _preserve_signal_handlers() -> Iterator[None]:
     """Restore the caller's signal handlers afterwards, which uvicorn's supervisor does not do.
 
-    Inside, SIGTERM raises SystemExit(0), so that a stop by SIGTERM differs from a failure.
+    Inside, SIGTERM, SIGHUP and SIGQUIT raise SystemExit(0), so that such a stop differs from a failure.
     """
     if threading.current_thread() is not threading.main_thread():  # only the main thread may set handlers
         yield
         return
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGINT, signal.SIGTERM, *LIKE_SIGTERM)
+    handlers = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGTERM, _exit)
+    handle_like_sigterm()
     try:
         yield
     finally:
@@ -146,7 +170,6 @@ def uvicorn_options(host: str, port: int) -> dict[str, Any]:
     return {
         "host": host,
         "port": port,
-        "log_config": log_config(),
         "access_log": False,  # ours has the request id and no query string
         "http": StrictH11Protocol,  # h11 limits the size of headers; httptools collects them without a limit
         "loop": "asyncio",  # the protocol limits how much an asyncio transport reads at once

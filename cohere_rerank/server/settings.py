@@ -7,20 +7,17 @@ import re
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._addresses import LOCAL_SCHEME
+from cohere_rerank._addresses import LOCAL_SCHEME, checked_base_url
 from cohere_rerank._validators import header_value, seconds, whole_number
 from cohere_rerank.errors import InvalidRequestError
 
 from .cors import check_origins
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from typing_extensions import Self
 
     from cohere_rerank.local.scorer import ScoreFunction, Scorer
 
-KEYS_VARIABLE = "CO_SERVER_API_KEY"
 _HOST = re.compile(r"[\w.-]+|\[?[0-9a-fA-F:.]+\]?", re.ASCII)
 _SECONDS = ("upstream_timeout_s", "body_timeout_s", "request_timeout_s", "stuck_after_s")
 _NUMBERS = (*_SECONDS, "concurrency", "queue", "max_body_bytes")
@@ -37,7 +34,8 @@ class ServerSettings:
             (query, documents). None: the lexical scorer, or the semantic one for the model ``local-semantic``.
             Default: None.
         upstream: The address of another API that ranks the documents. The local engine ranks while that API fails.
-            Its key is in CO_API_KEY or COHERE_API_KEY. None: the local engine ranks everything. Default: None.
+            None: the local engine ranks everything. Default: None.
+        upstream_key: The key for the upstream. None: the key in CO_API_KEY or COHERE_API_KEY. Default: None.
         upstream_timeout_s: Seconds for one response of the upstream, with retries and their waits. Default: 60.
         model: The model name for requests that need none in their dialect. Default: ``"rerank-v4.0-fast"``.
         is_strict: Whether to reject what Cohere's API rejects: unknown fields and null values. Default: False.
@@ -63,6 +61,7 @@ class ServerSettings:
     api_keys: tuple[str, ...] = field(default=(), repr=False)
     scorer: str | Scorer | ScoreFunction | None = None
     upstream: str | None = None
+    upstream_key: str | None = field(default=None, repr=False)
     upstream_timeout_s: float = 60.0
     model: str = "rerank-v4.0-fast"
     is_strict: bool = False
@@ -77,7 +76,10 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "api_keys", _check_keys(self.api_keys))
-        _check_upstream(self.upstream)
+        if self.upstream is not None:
+            check_upstream(self.upstream)
+        if self.upstream_key is not None:
+            header_value("upstream_key", self.upstream_key)
         if self.scorer is not None and self.upstream is not None:
             raise InvalidRequestError("scorer and upstream are mutually exclusive; set only one of them")
         _check_types(self.model, self.is_strict)
@@ -90,7 +92,7 @@ class ServerSettings:
         for name in _SECONDS:
             seconds(name, getattr(self, name))
         if self.allowed_hosts is not None:
-            object.__setattr__(self, "allowed_hosts", _check_hosts(self.allowed_hosts))
+            object.__setattr__(self, "allowed_hosts", check_hosts(self.allowed_hosts))
         object.__setattr__(self, "cors_origins", check_origins(self.cors_origins))
 
     def to_json(self) -> str:
@@ -111,9 +113,8 @@ def _check_types(model: Any, is_strict: Any) -> None:
         raise InvalidRequestError(f"is_strict must be True or False, got {type(is_strict).__name__}")
 
 
-def _check_upstream(upstream: Any) -> None:
-    if upstream is None:
-        return
+def check_upstream(upstream: Any) -> str:
+    """Check the address of an upstream, and return it."""
     if not isinstance(upstream, str) or not upstream:
         raise InvalidRequestError(
             "upstream must be a non-empty string with the address of an API, such as https://api.cohere.com"
@@ -123,6 +124,7 @@ def _check_upstream(upstream: Any) -> None:
             "upstream must be the address of another server; for the local engine, omit upstream and set scorer "
             "(--scorer)"
         )
+    return checked_base_url(upstream, "upstream")
 
 
 def _check_keys(keys: Any) -> tuple[str, ...]:
@@ -136,7 +138,7 @@ def _check_keys(keys: Any) -> tuple[str, ...]:
     return tuple(keys)
 
 
-def _check_hosts(hosts: Any) -> tuple[str, ...]:
+def check_hosts(hosts: Any) -> tuple[str, ...]:
     """Return the hosts in lower case, without the brackets of IPv6 addresses."""
     if not isinstance(hosts, (list, tuple, set, frozenset)) or not all(isinstance(host, str) for host in hosts):
         raise InvalidRequestError(f"allowed_hosts must be a list or tuple of strings, got {type(hosts).__name__}")
@@ -147,18 +149,3 @@ def _check_hosts(hosts: Any) -> tuple[str, ...]:
                 "omit the scheme and the port"
             )
     return tuple(host.strip("[]").rstrip(".").lower() for host in hosts)
-
-
-def keys_from_environment(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Return the comma-separated keys in CO_SERVER_API_KEY, or none if the variable is not set.
-
-    Raises:
-        InvalidRequestError: The variable is set but contains no key. A mistake must not open the server.
-    """
-    text = environment.get(KEYS_VARIABLE)
-    if text is None:
-        return ()
-    keys = tuple(key.strip() for key in text.split(",") if key.strip())
-    if not keys:
-        raise InvalidRequestError(f"{KEYS_VARIABLE} is set but contains no key; unset it to accept every caller")
-    return keys

@@ -16,12 +16,15 @@ from typing import Any
 
 GRACE_S = 25  # for requests in flight
 EXIT_S = 30.0  # for the whole process
+# A closed terminal sends SIGHUP to the supervisor and to its workers, and Ctrl-\\ sends SIGQUIT. Windows has neither.
+LIKE_SIGTERM = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name))
 
 # A process of its own, because no thread of Python runs while other code keeps the interpreter's lock. Its standard
 # input gets a byte for each signal to the server, and ends with the server.
 _WATCHDOG = """
 import os, select, signal, sys, time
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+stops = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+for number in stops:
     signal.signal(number, signal.SIG_IGN)
 server, end_s = os.getppid(), None
 while end_s is None or end_s > time.monotonic():
@@ -29,7 +32,7 @@ while end_s is None or end_s > time.monotonic():
         received = os.read(0, 1)
         if not received:
             sys.exit()
-        if end_s is None and received[0] in (signal.SIGINT, signal.SIGTERM):
+        if end_s is None and received[0] in stops:
             end_s = time.monotonic() + float(sys.argv[1])
 if os.getppid() == server:
     os.kill(server, signal.SIGKILL)
@@ -38,7 +41,7 @@ if os.getppid() == server:
 
 @contextmanager
 def exit_watchdog() -> Iterator[None]:
-    """Kill this process 30 seconds after SIGTERM or SIGINT, even if native code keeps the interpreter's lock.
+    """Kill this process 30 seconds after a signal that stops it, even if native code keeps the interpreter's lock.
 
     Python's own signal handlers do not run then, but the C part writes the number of each signal to a pipe.
     """
@@ -60,6 +63,13 @@ def exit_watchdog() -> Iterator[None]:
         yield
 
 
+def handle_like_sigterm() -> None:
+    """Let SIGHUP and SIGQUIT do what SIGTERM does, unless they are ignored, as `nohup` does."""
+    for number in LIKE_SIGTERM:
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, lambda *_: signal.raise_signal(signal.SIGTERM))
+
+
 def start_exit_timer() -> None:
     """End the process after 30 seconds, even if it is still busy.
 
@@ -78,6 +88,8 @@ def prepare_worker() -> None:
     """Start the exit timer on a signal, and stop this worker process when its supervisor is gone."""
     for number in (signal.SIGTERM, signal.SIGINT):
         _start_timer_on(number)
+    if threading.current_thread() is threading.main_thread():
+        handle_like_sigterm()
     if multiprocessing.parent_process() is not None:
         threading.Thread(target=_stop_after_supervisor, name="cohere_rerank_supervisor", daemon=True).start()
 

@@ -68,7 +68,7 @@ class UpstreamBackend:
         self._policy = RetryPolicy()
         self._clock: Clock = clock or SystemClock()
         self._circuit = Circuit(_BREAKER)
-        self._key = key_from_environment()
+        self._key = settings.upstream_key or key_from_environment()
         self._client = AsyncClientV2(
             self._key or "",  # an empty key sends no key, because some upstreams need none
             base_url=settings.upstream,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -35,6 +36,20 @@ class Supervisor(Multiprocess):
     """uvicorn's supervisor. It remembers whether SIGINT stopped it."""
 
     is_interrupted = False
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        ignored = [number for number in shutdown.LIKE_SIGTERM if signal.getsignal(number) is signal.SIG_IGN]
+        super().__init__(*arguments, **options)  # sets a handler for each signal
+        for number in ignored:
+            signal.signal(number, signal.SIG_IGN)
+
+    def handle_hup(self) -> None:
+        """Stop the workers, because the terminal was closed. uvicorn would start them again."""
+        self.handle_term()
+
+    def handle_quit(self) -> None:
+        """Stop the workers."""
+        self.handle_term()
 
     def handle_int(self) -> None:
         """Stop the workers, because of SIGINT."""

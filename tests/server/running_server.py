@@ -42,7 +42,7 @@ class RunningServer:
 
     def __init__(self, **settings: Any) -> None:
         self.app = create_app(ServerSettings(**settings))
-        options = {**uvicorn_options("127.0.0.1", 0), "log_config": None}
+        options = {**uvicorn_options("127.0.0.1", 0), "log_config": None}  # the tests read the records
         self._server = uvicorn.Server(uvicorn.Config(self.app, lifespan="on", **options))
         self._socket = bind("127.0.0.1", 0)
         self.port = self._socket.getsockname()[1]
@@ -114,10 +114,12 @@ def workers_of(process: int) -> list[int]:
 class ServeProgram:
     """``cohere-rerank serve`` in a process of its own, on a free port. A thread reads its log."""
 
-    def __init__(self, *options: str, limit: int | None = None, **environment: str) -> None:
+    def __init__(self, *options: str, limit: int | None = None, ignored: str = "", **environment: str) -> None:
         command = [sys.executable, "-m", "cohere_rerank", "serve", "--port", "0", *options]
         if limit is not None:  # of file descriptors
             command = ["sh", "-c", f'ulimit -n {limit}; exec "$@"', "sh", *command]
+        if ignored:  # a signal
+            command = ["sh", "-c", f"trap '' {ignored}; exec \"$@\"", "sh", *command]
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CO_")}
         self.process = subprocess.Popen(
             command,

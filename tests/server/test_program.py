@@ -165,13 +165,13 @@ def run(*options, **environment):
     [
         (["--scorer", "nonsense"], {}, "nonsense"),
         (["--scorer", "lexical", "--upstream", "http://x"], {}, "mutually exclusive"),
-        (["--upstream", "nowhere"], {}, "base_url"),
+        (["--upstream", "nowhere"], {}, "upstream must look like https://host"),
         (["--upstream", "local:"], {}, "--scorer"),
         (["--body-timeout", "0"], {}, "--body-timeout"),
         ([], {"CO_SERVER_API_KEY": ","}, "CO_SERVER_API_KEY"),
         (["--api-key", ""], {}, "empty"),
         (["--port", "99999"], {}, "--port"),
-        (["--faults", __file__, "--workers", "2"], {}, "--workers cannot be used with --faults"),
+        (["--faults", __file__, "--workers", "2"], {}, "'--workers' cannot be used with --faults"),
     ],
 )
 def test_wrong_usage_is_one_line_and_code_2(options, environment, words):

@@ -20,7 +20,6 @@ from cohere_rerank.server.executor import BoundedExecutor
 from cohere_rerank.server.http import HttpError
 from cohere_rerank.server.logs import JsonFormatter
 from cohere_rerank.server.run import serve
-from cohere_rerank.server.settings import keys_from_environment
 from tests.server.running_server import RERANK_BODY, wait_until
 
 # ServerSettings -----------------------------------------------------------------------------------------
@@ -95,22 +94,6 @@ def test_settings_reach_workers_as_json():
 def test_keys_stay_out_of_the_repr():
     """No log and no traceback shows the keys."""
     assert "secret" not in repr(ServerSettings(api_keys=("secret",)))
-
-
-@pytest.mark.parametrize(
-    ("environment", "keys"),
-    [({}, ()), ({"CO_SERVER_API_KEY": "a"}, ("a",)), ({"CO_SERVER_API_KEY": " a , b,"}, ("a", "b"))],
-)
-def test_keys_come_from_the_environment(environment, keys):
-    """Commas separate the keys."""
-    assert keys_from_environment(environment) == keys
-
-
-@pytest.mark.parametrize("text", ["", " ", ","])
-def test_a_variable_without_a_key_does_not_open_the_server(text):
-    """A mistake in a deployment is an error."""
-    with pytest.raises(errors.InvalidRequestError, match="CO_SERVER_API_KEY"):
-        keys_from_environment({"CO_SERVER_API_KEY": text})
 
 
 def test_a_scorer_object_cannot_go_to_workers():
