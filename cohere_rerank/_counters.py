@@ -35,13 +35,17 @@ class UsageCounters:
 
     def add_billed(self, tag: str | None, response: V2RerankResponse, model: str | None, pricing: Pricing) -> None:
         """Count the units that a reply reports. A reply without units is counted as an unbilled reply."""
-        units = response.meta.billed_units if response.meta is not None else None
-        is_billed = False
+        meta, is_billed = response.meta, False
+        units = None if meta is None else meta.billed_units
         if units is not None:
-            for name in (*units._field_names, *vars(units)):  # also kinds that this release does not know
+            for name in units._field_names:
                 value = getattr(units, name)
-                if isinstance(value, (int, float)):
+                if value is not None:
                     self.add(tag, (name, model, pricing), value)
+                    is_billed = True
+            for name, extra in vars(units).items():  # kinds that this release does not know
+                if isinstance(extra, (int, float)):
+                    self.add(tag, (name, model, pricing), extra)
                     is_billed = True
         if not is_billed:
             self.add(tag, "unbilled_replies")

@@ -105,11 +105,15 @@ def error_message(status_code: int | None, body: Any) -> str:
     return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
 
 
+_ID_HEADERS = ("x-request-id", "x-debug-trace-id", "x-trace-id")
+
+
 def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:
     """Return the server's id of a request, from the body or the headers (names in lower case) of its reply."""
-    candidates = [body.get("id")] if isinstance(body, dict) else []
-    candidates += [(headers or {}).get(name) for name in ("x-request-id", "x-debug-trace-id", "x-trace-id")]
-    for named in candidates:
-        if isinstance(named, str) and named.strip():
-            return " ".join(named.split())  # one line, as all texts of an error
+    named = [body["id"]] if isinstance(body, dict) and "id" in body else []
+    if headers:
+        named += filter(None, map(headers.get, _ID_HEADERS))
+    for name in named:
+        if isinstance(name, str) and (words := name.split()):
+            return " ".join(words)  # one line, as all texts of an error
     return None

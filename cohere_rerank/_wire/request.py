@@ -186,7 +186,7 @@ def _set_documents(call: Call, documents: Any, arguments: Mapping[str, Any]) -> 
     """Read the documents once. Those without content are left out if the call says so."""
     items, texts = to_texts(documents, arguments.get("rank_fields"), arguments.get("text"), arguments.get("on_empty"))
     call.indices = None
-    if "" in texts:
+    if arguments.get("on_empty") == "skip" and "" in texts:
         call.indices = [index for index, text in enumerate(texts) if text]
         texts = [texts[index] for index in call.indices]
     call.documents, call.texts = items, texts

@@ -72,13 +72,28 @@ def test_both_encoders_write_the_same(monkeypatch):
         n_calls += 1
         return orjson.dumps(body)
 
-    monkeypatch.setattr(json_body, "_MIN_DOCUMENTS", 0)
+    monkeypatch.setattr(json_body, "_MANY_DOCUMENTS", 0)
     monkeypatch.setattr(json_body, "_orjson_dumps", lambda: counting)
     source = random.Random(11)
     for _ in range(20_000):
         body = random_body(source)
         assert outcome(dump_body, body) == outcome(dump_json, body)
     assert n_calls > 15_000
+
+
+def test_short_lists_are_encoded_with_the_extra_once_there_were_many():
+    """A process that makes few short calls does not import it."""
+    pytest.importorskip("orjson")
+    code = """
+import sys
+from cohere_rerank._wire import json_body
+body = {"model": "m", "query": "q", "documents": ["é"] * 10}
+before = {json_body.dump_body(body) for _ in range(250)}
+assert "orjson" not in sys.modules
+assert before == {json_body.dump_body(body)}
+assert "orjson" in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 @pytest.mark.parametrize("absent", [False, True], ids=["orjson", "without orjson"])
