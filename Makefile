@@ -18,11 +18,15 @@ demo: $(VENV)/installed  ## Rerank the two published examples offline, without a
 
 setup: $(VENV)/installed-dev  ## Prepare the development environment in .venv
 
-check: $(VENV)/installed-dev  ## Lint, formatting and types
+# `--offline` checks the links between our files, with their headings. Other servers are not asked.
+check: $(VENV)/installed-dev  ## Lint, formatting, types, links, spelling and prose
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check --quiet
 	@$(BIN)/mypy
 	@$(BIN)/pyright --pythonpath $(BIN)/python
+	@$(BIN)/typos
+	@$(BIN)/lychee --no-progress --offline --include-fragments *.md docs
+	@$(BIN)/proselint check --config .proselint.json *.md docs
 
 fix: $(VENV)/installed-dev  ## Format the code, and fix what the linter can fix
 	@$(BIN)/ruff check --fix --quiet
