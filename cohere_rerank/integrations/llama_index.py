@@ -153,6 +153,7 @@ class CohereRerank(BaseNodePostprocessor):
         _dispatcher.event(ReRankEndEvent(nodes=ranked))
         return ranked
 
+    @_dispatcher.span  # LlamaIndex decorates only the blocking method by itself
     async def _apostprocess_nodes(
         self, nodes: list[NodeWithScore], query_bundle: QueryBundle | None = None
     ) -> list[NodeWithScore]:
