@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
 from ._base_runner import BaseRunner, fallback_failure, is_client
 from ._clock import Deadline
 from ._settings import secret_from_callable
 from ._trace import CallTrace
+from ._tracing.start import traced
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import ApiError, CohereRerankError
@@ -31,7 +33,9 @@ class AsyncRunner(BaseRunner):
     async def rerank(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
         if not call.texts:
             return empty_response(call), None
-        call.trace = CallTrace(self._clock)
+        call.trace = (
+            CallTrace(self._clock) if "opentelemetry" not in modules else traced(self.config, self._clock, call)
+        )
         try:
             if self.config.cache is None:
                 answered = await self.rerank_uncached(call)
@@ -39,10 +43,10 @@ class AsyncRunner(BaseRunner):
                 from .cache.rerank import rerank_cached_async
 
                 answered = await rerank_cached_async(self, call)
-        except CohereRerankError as error:
-            self._count_failed_call(call, error)
+            self._finish(call, *answered)
+        except BaseException as error:
+            self._fail(call, error)
             raise
-        self._finish(call, *answered)
         return answered
 
     async def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
@@ -59,7 +63,7 @@ class AsyncRunner(BaseRunner):
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
-            self._begin_fallback(error)
+            self._begin_fallback(call, error)
             return await self.fall_back(call, error, deadline), None
         sent, responses, replies = zip(*answers)
         return build_response(call, sent, responses), replies[0]
@@ -165,7 +169,7 @@ class AsyncRunner(BaseRunner):
         _ = part.content  # and neither must the encoding of a long list
         start_s = self._clock.monotonic()
         await limiter.acquire_async(self._clock, deadline, part.call.traffic_class)
-        part.call.trace.waits_s.append(self._clock.monotonic() - start_s)
+        part.call.trace.add_limit_wait(self._clock.monotonic() - start_s)
         try:
             reply = await self._send_hedged(part, deadline, secret, index, limiter)
             self._report_response(limiter, reply)

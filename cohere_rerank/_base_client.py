@@ -139,6 +139,7 @@ class BaseClient:
         score_scale: ScoreScale | None = None,
         clock: Clock | None = None,
         on_event: OnEvent | None = None,
+        telemetry: bool | None = None,
     ) -> None:
         """Check the settings. Nothing is sent before the first call.
 
@@ -213,6 +214,8 @@ class BaseClient:
             clock: The clock, for tests. Default: the system's.
             on_event: A function that gets an event for each request, response, retry, second request, fallback and
                 change of the circuit breaker; see ``cohere_rerank.events``. Default: None.
+            telemetry: Whether calls make spans and metrics of OpenTelemetry in a program that has configured it. False
+                also sends no ``traceparent`` header. Default: True.
 
         Raises:
             MissingApiKeyError: There is no key, and the address is not ``local:``.
@@ -252,6 +255,7 @@ class BaseClient:
             score_scale=score_scale,
             clock=clock,
             on_event=on_event,
+            telemetry=telemetry,
         )
         self._check_fallbacks(self._config)
         self._httpx_client = self._checked_httpx_client(httpx_client)

@@ -158,13 +158,17 @@ class BaseRunner:
                 info.waited_s,
                 info.request_id,
             )
+        if call.trace.span is not None:
+            call.trace.span.end(response)
 
     def _has_unit_scores(self, response: V2RerankResponse) -> bool:
         is_cohere = self.config.is_local or self.config.dialect in (None, "cohere", "v1")
         return response.score_scale == "unit" or (response.score_scale is None and is_cohere)
 
-    def _emit(self, event: str, **fields: Any) -> None:
-        """Pass an event to ``on_event``, if the client has one."""
+    def _emit(self, call: Call, event: str, **fields: Any) -> None:
+        """Pass an event to ``on_event``, if the client has one, and to the span of the call."""
+        if call.trace.span is not None:
+            call.trace.span.add_event(event, fields)
         if self.config.on_event is None:
             return
         from . import events
@@ -180,7 +184,7 @@ class BaseRunner:
         attempt = part.call.trace.start_request()
         if self.config.on_event is not None:
             fields = {"attempt": attempt, "n_documents": part.n_documents, "key_index": key_index}
-            self._emit("RequestEvent", address=without_query(self.config.base_url), **fields)
+            self._emit(part.call, "RequestEvent", address=without_query(self.config.base_url), **fields)
         return self._clock.monotonic()
 
     def _end_request(self, part: Part, reply: Reply, start_s: float) -> None:
@@ -191,13 +195,14 @@ class BaseRunner:
         if self.config.on_event is not None:
             elapsed_s = self.clock.monotonic() - start_s
             sent_id = reply.request_id()
-            self._emit("ResponseEvent", status_code=reply.status_code, request_id=sent_id, elapsed_s=elapsed_s)
+            fields = {"status_code": reply.status_code, "request_id": sent_id, "elapsed_s": elapsed_s}
+            self._emit(part.call, "ResponseEvent", **fields)
 
     def _start_retry(self, part: Part, retries: RetryLoop, state: RetryCallState) -> None:
         """Count a retry, and its wait."""
         self.count("retries")
         part.call.trace.waits_s.append(state.upcoming_sleep)
-        self._emit("RetryEvent", error=retries.last_error, waited_s=state.idle_for)
+        self._emit(part.call, "RetryEvent", error=retries.last_error, waited_s=state.idle_for)
 
     def _check_open(self) -> None:
         if self._state.is_closed:
@@ -327,12 +332,14 @@ class BaseRunner:
             part.encode_as(page)
         return page is not None
 
-    def _count_failed_call(self, call: Call, error: CohereRerankError) -> None:
+    def _fail(self, call: Call, error: BaseException) -> None:
         """Count a call that has failed, unless its batch will make the same call again when the limit allows it."""
-        if call.traffic_class == BULK and isinstance(error, (CircuitOpenError, RateLimitWaitError)):
-            return
-        self.count("calls")
-        self.count("failed_calls")
+        is_postponed = call.traffic_class == BULK and isinstance(error, (CircuitOpenError, RateLimitWaitError))
+        if isinstance(error, CohereRerankError) and not is_postponed:
+            self.count("calls")
+            self.count("failed_calls")
+        if call.trace.span is not None:
+            call.trace.span.postpone(error) if is_postponed else call.trace.span.fail(error)
 
     def _hedge_rule(self, settings: Hedge) -> HedgeRule:
         from .limits.hedge import HedgeRule
@@ -363,7 +370,7 @@ class BaseRunner:
             rule.refund()
             return False
         self.count("hedges")
-        self._emit("HedgeEvent", after_s=after_s)
+        self._emit(part.call, "HedgeEvent", after_s=after_s)
         return True
 
     def _end_race(self, part: Part, index: int, start_s: float) -> None:
@@ -390,7 +397,7 @@ class BaseRunner:
             CircuitOpenError: The circuit is open.
         """
         wait_s, change = circuit.try_acquire(self.clock.monotonic())
-        self._emit_change(change)
+        self._emit_change(part, change)
         if wait_s > 0:
             from ._transport.errors import circuit_open_error
 
@@ -404,15 +411,15 @@ class BaseRunner:
             if self._policy(part.call).is_outage(error) and not is_overload(error):
                 from ._retry import for_log
 
-                self._emit_change(circuit.record_failure(self.clock.monotonic(), for_log(error)))
+                self._emit_change(part, circuit.record_failure(self.clock.monotonic(), for_log(error)))
             elif isinstance(error, (ApiError, InvalidResponseError)):
-                self._emit_change(circuit.record_success())
+                self._emit_change(part, circuit.record_success())
             raise
-        self._emit_change(circuit.record_success())
+        self._emit_change(part, circuit.record_success())
 
-    def _emit_change(self, state: str | None) -> None:
+    def _emit_change(self, part: Part, state: str | None) -> None:
         if state is not None:
-            self._emit("BreakerEvent", address=without_query(self.config.base_url), state=state)
+            self._emit(part.call, "BreakerEvent", address=without_query(self.config.base_url), state=state)
 
     def _next_key(self) -> tuple[int | None, Secret | None]:
         """Return the key for the next request, with its position if the client has several."""
@@ -484,9 +491,9 @@ class BaseRunner:
             return False
         return isinstance(error, BudgetExceededError) or self._policy(call).is_outage(error)
 
-    def _begin_fallback(self, error: CohereRerankError) -> None:
+    def _begin_fallback(self, call: Call, error: CohereRerankError) -> None:
         self.count("fallbacks")
-        self._emit("FallbackEvent", error=error)
+        self._emit(call, "FallbackEvent", error=error)
         if not self._state.has_outage:
             self._state.has_outage = True
             from ._retry import for_log

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextvars import copy_context
 from queue import SimpleQueue
+from sys import modules
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ._base_runner import BaseRunner, fallback_failure, is_client
 from ._clock import Deadline
 from ._settings import secret_from_callable
 from ._trace import CallTrace
+from ._tracing.start import traced
 from ._wire.call import MAX_CONCURRENT_PARTS
 from ._wire.response import build_response, empty_response, tag_with_part
 from .errors import ApiError, CohereRerankError, InvalidRequestError
@@ -35,7 +37,9 @@ class Runner(BaseRunner):
         """Answer a call from the cache, the API or the fallback, and count it."""
         if not call.texts:
             return empty_response(call), None
-        call.trace = CallTrace(self._clock)
+        call.trace = (
+            CallTrace(self._clock) if "opentelemetry" not in modules else traced(self.config, self._clock, call)
+        )
         try:
             if self.config.cache is None:
                 answered = self.rerank_uncached(call)
@@ -43,10 +47,10 @@ class Runner(BaseRunner):
                 from .cache.rerank import rerank_cached
 
                 answered = rerank_cached(self, call)
-        except CohereRerankError as error:
-            self._count_failed_call(call, error)
+            self._finish(call, *answered)
+        except BaseException as error:
+            self._fail(call, error)
             raise
-        self._finish(call, *answered)
         return answered
 
     def rerank_uncached(self, call: Call) -> tuple[V2RerankResponse, Reply | None]:
@@ -62,7 +66,7 @@ class Runner(BaseRunner):
         except CohereRerankError as error:
             if not self._may_fall_back(call, error):
                 raise
-            self._begin_fallback(error)
+            self._begin_fallback(call, error)
             return self.fall_back(call, error, deadline), None
         sent, responses, replies = zip(*answers)
         return build_response(call, sent, responses), replies[0]
@@ -171,7 +175,7 @@ class Runner(BaseRunner):
         _ = part.content  # and neither must the encoding of a long list
         start_s = self._clock.monotonic()
         limiter.acquire(self._clock, deadline, part.call.traffic_class)
-        part.call.trace.waits_s.append(self._clock.monotonic() - start_s)
+        part.call.trace.add_limit_wait(self._clock.monotonic() - start_s)
         try:
             reply = self._send_hedged(part, deadline, secret, index, limiter)
             self._report_response(limiter, reply)

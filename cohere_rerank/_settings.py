@@ -168,6 +168,7 @@ class Config:
         score_scale: ScoreScale | None = None,
         clock: Clock | None = None,
         on_event: OnEvent | None = None,
+        telemetry: bool | None = None,
     ) -> None:
         self.rerank_url: str | None = None if rerank_url is None else checked_rerank_url(rerank_url)
         self.base_url = self.rerank_url or _base_url(base_url, getattr(environment, "value", environment))
@@ -221,6 +222,7 @@ class Config:
         self.score_scale: ScoreScale | None = choice("score_scale", score_scale, ("unit", "logit"))  # type: ignore[assignment]
         self.clock: Clock | None = _checked_clock(clock)
         self.on_event: OnEvent | None = _checked_on_event(on_event)
+        self.telemetry = flag("telemetry", telemetry)
 
     def _find_key(self, api_key: Any) -> Secret | SecretList | None:
         if self.cloud is not None and (api_key is not None or self.needs_key):

@@ -67,6 +67,7 @@ LAYERS: list[tuple[set[str], str]] = [
     ({"_transport"}, "The I/O of one request: to a server, or to the local engine."),
     ({"limits"}, "When a request may be sent. It judges the errors of the transport."),
     ({"_calls"}, "What batch, cache and raw responses may ask of a client."),
+    ({"_tracing"}, "Spans and metrics of calls, from what the layers below know of them."),
     ({"_raw_response", "batch", "cache"}, "Features that call a client through that protocol."),
     (
         {

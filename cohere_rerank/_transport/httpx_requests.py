@@ -40,18 +40,19 @@ def httpx_request(
         request: httpx.Request = client.build_request(
             "POST", url, content=part.content, headers=headers, params=params, extensions=extensions
         )
-        return _signed(request, part, key)
+        return _finished(request, part, key)
     encoded = {name.encode("ascii"): value.encode("utf-8") for name, value in headers.items()}
     request = httpx.Request("POST", url, content=part.content, headers=encoded, params=params, extensions=extensions)
-    return _signed(request, part, key)
+    return _finished(request, part, key)
 
 
-def _signed(request: httpx.Request, part: Part, key: Secret | None) -> httpx.Request:
-    """Return the request with the headers of its signature, if the key makes one."""
+def _finished(request: httpx.Request, part: Part, key: Secret | None) -> httpx.Request:
+    """Return the request with the headers of its signature, if the key makes one, and with those of the trace."""
     if isinstance(key, Signer):
         url = request.url
         address = f"{url.scheme}://{url.netloc.decode('ascii')}{url.raw_path.decode('ascii')}"
         request.headers.update(key.sign(request.method, address, dict(request.headers), part.content))
+    request.headers.update(part.call.trace.headers)
     return request
 
 

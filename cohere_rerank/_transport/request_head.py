@@ -43,7 +43,17 @@ class RequestHead:
         start: The request line and the headers, up to the value of Content-Length, which comes last.
     """
 
-    __slots__ = ("_call_headers", "_call_params", "_config", "_dialect", "_is_reusable", "_key", "origin", "start")
+    __slots__ = (
+        "_call_headers",
+        "_call_params",
+        "_config",
+        "_dialect",
+        "_is_reusable",
+        "_key",
+        "_trace_headers",
+        "origin",
+        "start",
+    )
 
     def __init__(self, config: Config, part: Part, key: Secret | None, target: str | None = None) -> None:
         self._config = config
@@ -52,7 +62,7 @@ class RequestHead:
         self._is_reusable = not is_signed and (dialect is None or not dialect.has_model_in_url)
         self._key = None if key is None else key.value
         call = part.call
-        self._call_headers, self._call_params = call.headers, call.params
+        self._call_headers, self._call_params, self._trace_headers = call.headers, call.params, call.trace.headers
         url = target or request_url(config, part)
         self.origin, host, path = _split(url, None if target else call.params)
         problem = _problem_in(request_headers(config, call, key))
@@ -60,9 +70,10 @@ class RequestHead:
             raise LocalProtocolError(problem)
         if is_signed:
             address = f"{self.origin[0]}://{host}{path}"
-            self.start = _head_bytes(path, signed_headers(config, part, key, host, address))
+            headers = signed_headers(config, part, key, host, address)
         else:
-            self.start = _head_bytes(path, {"host": host, **request_headers(config, call, key)})
+            headers = {"host": host, **request_headers(config, call, key)}
+        self.start = _head_bytes(path, {**headers, **call.trace.headers} if call.trace.headers else headers)
 
     def fits(self, config: Config, part: Part, key: Secret | None) -> bool:
         """Return whether a request has the same address and headers."""
@@ -73,6 +84,7 @@ class RequestHead:
             and self._key == (None if key is None else key.value)
             and self._call_headers == part.call.headers
             and self._call_params == part.call.params
+            and self._trace_headers == part.call.trace.headers
         )
 
 

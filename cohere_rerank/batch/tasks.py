@@ -20,6 +20,7 @@ from .rules import MAX_SLEEP_S, BatchRules, BatchState, iterator
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Mapping
+    from contextvars import Context
 
     from cohere_rerank._calls import AsyncCalls
     from cohere_rerank._wire.call import Call
@@ -44,12 +45,12 @@ def rerank_many_async(
     rules = BatchRules(
         requests, concurrency=concurrency, ordered=ordered, on_error=on_error, progress=progress, common=common
     )
-    return _outcomes(calls, rules, iterator(requests))
+    return _outcomes(calls, rules, iterator(requests), copy_context())
 
 
-async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any) -> AsyncBatch:
+async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any, context: Context) -> AsyncBatch:
     batch = _TaskBatch(calls, rules, rows)
-    _spawn(batch.run)
+    _spawn(batch.run, context)
     try:
         with rules.reporting(calls.clock) as emit:
             while await batch.has_outcomes():
@@ -67,15 +68,20 @@ async def _outcomes(calls: AsyncCalls, rules: BatchRules, rows: Any) -> AsyncBat
             await batch.finished.wait()
 
 
-def _spawn(task: Callable[[], Awaitable[None]]) -> None:
-    """Run a coroutine function in a task of its own. It ends through its own scope and raises nothing."""
+def _spawn(task: Callable[[], Awaitable[None]], context: Context) -> None:
+    """Run a coroutine function in a task of its own. It ends through its own scope and raises nothing.
+
+    Args:
+        task: The coroutine function.
+        context: The context of the caller of `rerank_many`, whose trace the rows continue.
+    """
     trio = sys.modules.get("trio")
     if trio is not None and trio.lowlevel.in_trio_task():
-        trio.lowlevel.spawn_system_task(task, context=copy_context())
+        trio.lowlevel.spawn_system_task(task, context=context)
         return
     from asyncio import ensure_future
 
-    future = ensure_future(task())
+    future = context.run(lambda: ensure_future(task()))  # a task runs in a copy of the context that creates it
     _running.add(future)  # the event loop keeps only weak references
     future.add_done_callback(_running.discard)
 

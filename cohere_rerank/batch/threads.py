@@ -55,6 +55,7 @@ class _ThreadBatch:
         self._calls = calls.with_clock(_InterruptibleClock(calls.clock, self._closed))
         self._rules = rules
         self._rows = rows
+        self._context = copy_context()  # of the caller of `rerank_many`, whose trace the rows continue
         self._buffer = rules.buffer()
         self._state = BatchState(rules)
         self._ready: deque[Outcome] = deque()
@@ -108,7 +109,8 @@ class _ThreadBatch:
         if self._n_threads < self._rules.concurrency:
             self._n_threads += 1
             # Daemon threads: after a failure or an early close the program does not wait for them, not even at exit.
-            Thread(target=copy_context().run, args=(self._work,), name="cohere_rerank batch", daemon=True).start()
+            context = self._context.copy()  # two threads cannot run in one
+            Thread(target=context.run, args=(self._work,), name="cohere_rerank batch", daemon=True).start()
 
     def _collect(self, *, wait: bool) -> None:
         """Move finished outcomes to the buffer. Wait for one if *wait* is true."""

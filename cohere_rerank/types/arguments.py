@@ -176,3 +176,4 @@ class ClientOptions(TypedDict, total=False):
     score_scale: ScoreScale | None
     clock: Clock | None
     on_event: OnEvent | None
+    telemetry: bool | None

@@ -80,6 +80,7 @@ CLIENT = {
     "score_scale": "none",
     "clock": "none",
     "on_event": "none",
+    "telemetry": FLAGS,
 }
 RERANK = {
     "model": "digit, word, document, key",
