@@ -341,9 +341,9 @@ print(f"{http.context.span_id:016x}")
 ROWS = [{"query": f"q{number}", "documents": ["a", "b"]} for number in range(6)]
 
 
-def batch_of(adapter):
-    """An unstarted batch, and a function that consumes it."""
-    batch = adapter.client.rerank_many(ROWS, model="m", concurrency=3)
+def batch_of(adapter, concurrency=3):
+    """A function that consumes a batch, which is made here."""
+    batch = adapter.client.rerank_many(ROWS, model="m", concurrency=concurrency)
     if not hasattr(batch, "__aiter__"):
         return lambda: list(batch)
 
@@ -373,8 +373,7 @@ def test_a_row_that_waits_for_the_breaker_is_one_span(telemetry, server, make_ei
     adapter = make_either(
         circuit_breaker=CircuitBreaker(max_failures=1, open_s=5), clock=clock, max_retries=0, base_url=server.url
     )
-    consume = batch_of(adapter)
-    outcomes = consume()
+    outcomes = batch_of(adapter, concurrency=1)()
     spans = telemetry.spans()
     assert len(spans) == len(outcomes) == len(ROWS)
     failed = [span for span in spans if span.status.status_code is StatusCode.ERROR]
