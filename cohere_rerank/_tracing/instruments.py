@@ -87,4 +87,7 @@ def _make(tracers: Any, meters: Any) -> Instruments:
 
 
 def _histogram(meter: Any, name: str, unit: str, description: str, buckets: Sequence[float]) -> Any:
-    return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
+    try:
+        return meter.create_histogram(name, unit, description, explicit_bucket_boundaries_advisory=buckets)
+    except TypeError:  # a version before 1.30
+        return meter.create_histogram(name, unit, description)

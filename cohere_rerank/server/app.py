@@ -29,6 +29,7 @@ from .models import model_list
 from .openapi import openapi_document
 from .playground import playground_response
 from .settings import ServerSettings
+from .tracing import flush_spans, request_span
 from .upstream import UpstreamBackend
 
 _log = logging.getLogger("cohere_rerank.server")
@@ -88,8 +89,9 @@ class App:
         if scope["type"] == "lifespan":
             await self._lifespan(receive, send)
         elif scope["type"] == "http":
-            with self._metrics.in_flight():
-                await self._handle(HttpExchange(scope, receive, send))
+            exchange = HttpExchange(scope, receive, send)
+            with self._metrics.in_flight(), request_span(exchange, scope, _PARSERS):
+                await self._handle(exchange)
 
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
@@ -104,6 +106,7 @@ class App:
         await receive()
         await self._backend.aclose()
         self._executor.close()
+        await asyncio.to_thread(flush_spans)
         await send({"type": "lifespan.shutdown.complete"})
 
     async def _handle(self, exchange: HttpExchange) -> None:

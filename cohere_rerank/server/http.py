@@ -65,6 +65,7 @@ class HttpExchange:
         request_id: The ``x-request-id`` of the client if it is safe to log, otherwise a new one.
         client: The client's IP address, if the server knows it.
         n_bytes: The number of bytes of the body that were read.
+        response: The response that was sent. None before.
     """
 
     def __init__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -77,6 +78,7 @@ class HttpExchange:
         self.request_id = client_id if client_id and is_request_id(client_id) else _new_id()
         self.client: str | None = (scope.get("client") or (None,))[0]
         self.n_bytes = 0
+        self.response: Response | None = None
         self._receive, self._send = receive, send
 
     async def read(self, max_bytes: int, timeout_s: float) -> bytes:
@@ -136,6 +138,7 @@ class HttpExchange:
 
     async def send(self, response: Response) -> None:
         """Send the response, with the request id."""
+        self.response = response
         headers = {
             "content-type": response.content_type,
             "content-length": str(len(response.body)),

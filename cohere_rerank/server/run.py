@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import socket
 import threading
@@ -30,6 +31,7 @@ from .shutdown import (
     handle_like_sigterm,
     start_exit_timer,
 )
+from .tracing import export_spans
 
 with importing("server", "The server"):
     import uvicorn
@@ -87,6 +89,7 @@ def serve(
     with bind(host, port) as listener, _preserve_signal_handlers():
         if n_workers == 1:
             config = uvicorn.Config(app, **options)  # sets up the log
+            export_spans(os.environ)
             _warn_without_upstream_key(settings)
             _serve_in_process(config, listener)
             return

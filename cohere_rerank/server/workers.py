@@ -20,6 +20,7 @@ from . import shutdown
 from .listener import log_addresses
 from .metrics import FOLDER_VARIABLE
 from .settings import ServerSettings
+from .tracing import export_spans
 
 with importing("server", "The server"):
     import uvicorn
@@ -90,6 +91,7 @@ def create_worker_app() -> App:
     from .app import create_app
 
     shutdown.prepare_worker()
+    export_spans(os.environ)
     return create_app(ServerSettings.from_json(os.environ[_SETTINGS_VARIABLE]))
 
 
