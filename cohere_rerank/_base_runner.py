@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from ._settings import Config, Secret
     from ._transport.reply import Reply
     from ._wire.call import Call, Part
+    from .cost.prices import Pricing
     from .limits.budget import Budget
     from .limits.circuit_breaker import SharedCircuit
     from .limits.hedge import Hedge, HedgeRule
@@ -79,7 +80,7 @@ class BaseRunner:
         self._has_unit_address = has_unit_scores(config.base_url) or (
             config.cloud is not None and config.cloud.has_unit_scores
         )
-        self._pricing = (config.prices, is_cohere(config.base_url))
+        self.pricing: Pricing = (config.prices, is_cohere(config.base_url))
         self._budget_guard = None if config.budget is None or config.is_local else self._guard_of(config.budget)
         self._only_key = None if isinstance(config.api_key, SecretList) else config.api_key
         self._is_plain = not isinstance(config.api_key, SecretList) and (
@@ -89,7 +90,7 @@ class BaseRunner:
     def _guard_of(self, budget: Budget) -> BudgetGuard:
         from ._budgeting import BudgetGuard
 
-        return BudgetGuard(budget, self._pricing, self._clock, self.count)
+        return BudgetGuard(budget, self.pricing, self._clock, self.count)
 
     @property
     def clock(self) -> Clock:
@@ -136,7 +137,7 @@ class BaseRunner:
             waited_s,
             self._backend if n_attempts else "cache",
             call.body.get("model"),
-            self._pricing,
+            self.pricing,
         )
         if reply is None and response.is_fallback:  # it cost what the other client of the chain paid, or nothing
             paid = call_info_of(response)
@@ -256,7 +257,7 @@ class BaseRunner:
             raise
         part.discard_content()
         set_score_scale(response, self._score_scale(part.call, response))
-        self._state.usage.add_billed(self.config.tag, response, part.call.body.get("model"), self._pricing)
+        self._state.usage.add_billed(self.config.tag, response, part.call.body.get("model"), self.pricing)
         if self._budget_guard is not None:
             part.call.trace.replies.append((part.n_documents, response))
         return response

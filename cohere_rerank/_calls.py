@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ._settings import Config
     from ._transport.reply import Reply
     from ._wire.call import Call
+    from .cost.prices import Pricing
     from .errors import CohereRerankError
     from .types import RerankArguments, V2RerankResponse
 
@@ -26,6 +27,11 @@ class BaseCalls(Protocol):
     @property
     def clock(self) -> Clock:
         """The clock of the client."""
+        ...
+
+    @property
+    def pricing(self) -> Pricing:
+        """The caller's prices, and whether the built-in ones hold at the address."""
         ...
 
     def with_clock(self, clock: Clock) -> Self:

@@ -47,6 +47,10 @@ def summary(report: JobReport) -> str:
         parts.append(counted(report.retries, "retry", "retries"))
     estimated = f" ({report.estimated_units:,.0f} estimated)" if report.estimated_units else ""
     parts.append(counted(report.search_units, "search unit") + estimated)
+    if report.cost_usd is not None:
+        parts.append(f"{report.cost_usd:,.2f} USD")
+    if report.units_above_estimate:
+        parts.append(f"{report.units_above_estimate:+,.0f} search units compared with the estimate")
     if report.waiting_for:
         parts.append(report.waiting_for)
     return ", ".join(parts)

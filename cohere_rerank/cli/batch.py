@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import sys
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["batch"]
 
+_MAX_PRICES_BYTES = 1 << 20
 _LIMITS = ("auto", "trial", "production", "none")
 
 
@@ -41,6 +43,16 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     from cohere_rerank.limits import RateLimit
 
     return RateLimit(per_minute=int(value))
+
+
+def _prices(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """Return the content of the file. The client checks it."""
+    if value is None:
+        return None
+    try:
+        return json.loads(value.read(_MAX_PRICES_BYTES))
+    except ValueError as error:
+        raise click.BadParameter(f"{value.name} is not a JSON file: {error}.", ctx, param) from None
 
 
 @click.command(
@@ -124,6 +136,20 @@ def _limit(ctx: click.Context, param: click.Parameter, value: str) -> Any:
     help="Stop before the job costs more search units, earlier runs included.",
 )
 @click.option(
+    "--budget-usd",
+    type=click.FloatRange(min=0),
+    metavar="USD",
+    help="Stop before the job costs more USD, earlier runs included. The prices of the models must be known.",
+)
+@click.option(
+    "--prices",
+    type=click.File("rb"),
+    callback=_prices,
+    metavar="FILE",
+    help="JSON file with the price of each model in USD: per_search_unit or per_million_tokens.  [default: second-hand "
+    "prices, only for Cohere's own address]",
+)
+@click.option(
     "--csv-safe",
     is_flag=True,
     help="Write an apostrophe before an id that a spreadsheet would run as a formula. Only for CSV.",
@@ -153,6 +179,7 @@ def batch(
     read: ReadOptions,
     endpoint: Endpoint,
     limit: Any,
+    prices: Any,
     fields: Sequence[str],
     top_n: int | None,
     min_score: float | None,
@@ -189,7 +216,8 @@ def batch(
         "relevant_spans": {"mode": "enabled"} if spans else None,
     }
     key = "" if dry_run else None  # a dry run sends nothing
-    settings = {**endpoint.settings, "limit": limit, "max_connections": max(options["concurrency"], 100)}
+    n_connections = max(options["concurrency"], 100)
+    settings = {**endpoint.settings, "limit": limit, "prices": prices, "max_connections": n_connections}
     with explain_missing_key(settings, "--local"):
         client = AsyncClientV2(key, **settings)
     if options["processes"] is not None and not calls_of(client).config.is_local:
@@ -276,11 +304,18 @@ def _print_plan(source: Sequence[str], client: AsyncClientV2, options: dict[str,
     click.echo(f"rows          {plan.rows:,}" + (f" ({plan.failed:,} cannot be sent)" if plan.failed else ""))
     click.echo(f"requests      {plan.requests:,}")
     click.echo(f"search units  about {plan.search_units:,.0f}")
+    click.echo(f"cost          {_cost(plan)}")
     click.echo(f"time          {_time(plan, client)}")
     for message in plan.first_errors:
         notice(message)
     if plan.failed:
         raise click.exceptions.Exit(FAILED)
+
+
+def _cost(plan: JobPlan) -> str:
+    if plan.cost_usd is None:
+        return "unknown: a price is missing; state it with --prices"
+    return f"about {plan.cost_usd:,.2f} USD"
 
 
 def _time(plan: JobPlan, client: AsyncClientV2) -> str:

@@ -6,18 +6,22 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cohere_rerank.errors import InvalidRequestError
 
+from .budget import JobBudget
 from .errors import JobError, JobStoppedError
 from .formats import Reader
 from .journal import Journal
 from .report import JobReport
 from .row_sets import RowSet
-from .rows import Row, estimated_units, invalid_row, read_row
+from .rows import Row, invalid_row, read_row
 from .seen import SeenIds
 from .settings import JobSettings
+
+if TYPE_CHECKING:
+    from cohere_rerank.cost.prices import Pricing
 
 __all__ = ["Job", "pending_rows"]
 
@@ -78,6 +82,7 @@ class Job:
         seen: SeenIds,
         common: Mapping[str, Any],
         count_retries: Callable[[], int],
+        pricing: Pricing = (None, False),
     ) -> None:
         self._common = common
         self._count_retries = count_retries
@@ -86,7 +91,7 @@ class Job:
         self._journal = journal
         self._seen = seen
         self._unwritten: list[dict[str, Any]] = []  # records that the disk did not take
-        self._reserved_units: dict[int, float] = {}  # estimates for rows in flight, by row number
+        self._budget = JobBudget(settings.budget_units, settings.budget_usd, pricing)
         self._start_s = time.monotonic()
         self._n_written = 0
         self._n_failed = 0
@@ -133,21 +138,14 @@ class Job:
             raise JobError(message) from error
 
     def _is_within_budget(self, row: Row) -> bool:
-        budget = self._settings.budget_units
-        if budget is None:
-            return True
-        units = estimated_units(row)
-        spent, reserved = self._journal.search_units, sum(self._reserved_units.values())
-        if spent + reserved + units > budget:
-            used = f"{spent:g} were spent, {reserved:g} are reserved by estimate for rows in flight"
-            self.stop("budget", f"the next row would exceed the budget of {budget:g} search units: {used}")
-            return False
-        self._reserved_units[row.number] = units
-        return True
+        reason = self._budget.reserve(row, self._journal.search_units, self._journal.cost_usd or 0.0)
+        if reason is not None:
+            self.stop("budget", reason)
+        return reason is None
 
     def record(self, row: Row, record: dict[str, Any]) -> None:
         """Write the record of a row."""
-        self._reserved_units.pop(row.number, None)
+        self._budget.settle(row, record)
         if self._unwritten:
             self._unwritten.append(record)
             return
@@ -247,4 +245,8 @@ class Job:
             invalid=self._journal.failed.n_invalid,
             most_common_error=self._journal.failed.most_common(),
             waiting_for=self.waiting_for(),
+            cost_usd=self._journal.cost_usd,
+            estimated_cost_usd=self._journal.estimated_cost_usd,
+            units_above_estimate=self._budget.units_above_estimate if self._budget.is_limited else None,
+            usd_above_estimate=self._budget.usd_above_estimate if self._budget.is_limited else None,
         )

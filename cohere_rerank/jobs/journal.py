@@ -37,6 +37,8 @@ class Journal:
         failed: Those among them whose last record is an error.
         search_units: The cost of all rows, as reported, or as estimated where no cost was reported.
         estimated_units: How much of this is estimated.
+        cost_usd: The cost of all rows in USD, as far as prices are known. None if no cost is known.
+        estimated_cost_usd: How much of this is estimated.
         is_in_order: Whether the rows are in the order of their numbers, each of them once.
         has_duplicates: Whether a row has more than one record. The last one is valid.
     """
@@ -60,6 +62,8 @@ class Journal:
         self.failed = Failures()
         self.search_units = 0.0
         self.estimated_units = 0.0
+        self.cost_usd: float | None = None
+        self.estimated_cost_usd = 0.0
         self.is_in_order = True
         self.has_duplicates = False
         self._last_number = 0
@@ -104,7 +108,8 @@ class Journal:
         except OSError as error:
             raise JobError(f"{self.path}: cannot be written: {error.strerror}") from error
         self.done, self.failed = RowSet(), Failures()
-        self.search_units = self.estimated_units = 0.0
+        self.search_units = self.estimated_units = self.estimated_cost_usd = 0.0
+        self.cost_usd = None
         self.is_in_order, self.has_duplicates, self._last_number = True, False, 0
         self._size = 0
 
@@ -132,6 +137,11 @@ class Journal:
         estimated = record.get("estimated_search_units") or 0.0
         self.search_units += (record.get("billed_units", {}).get("search_units") or 0.0) + estimated
         self.estimated_units += estimated
+        estimated_usd = record.get("estimated_cost_usd")
+        for usd in (record.get("cost_usd"), estimated_usd):
+            if usd is not None:
+                self.cost_usd = (self.cost_usd or 0.0) + usd
+        self.estimated_cost_usd += estimated_usd or 0.0
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write one row at once.

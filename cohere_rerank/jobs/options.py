@@ -44,6 +44,8 @@ class JobOptions(CommonArguments, total=False):
             rows, and also for the last 1,000 rows. Default: 0.5.
         budget_units: Stop before the next row would bring the cost of all runs above this number of search units.
             Estimates count for rows in flight, and for responses that report no cost. Default: None, no budget.
+        budget_usd: The same in USD, >= 0. It needs the prices of all models; see ``prices`` of the client.
+            Default: None, no budget.
         ignore_unknown: Leave out fields that ``rerank`` does not know, instead of refusing the row. Default: False.
         csv_safe: Write an apostrophe before an id that a spreadsheet would run as a formula, such as ``=1+1``. Only for
             CSV files. Default: False.
@@ -62,6 +64,7 @@ class JobOptions(CommonArguments, total=False):
     retry_for: float
     max_error_fraction: float
     budget_units: float | None
+    budget_usd: float | None
     ignore_unknown: bool
     csv_safe: bool
     deadline: float | None

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._calls import calls_of
 from cohere_rerank.async_client import AsyncClientV2
+from cohere_rerank.cost.prices import price_of
 from cohere_rerank.errors import InvalidRequestError
 
 from .formats import open_reader
 from .job import pending_rows
-from .rows import estimated_units
+from .rows import estimated_bill
 from .seen import SeenIds
 from .settings import checked_client, checked_common, checked_paths, checked_read, common_arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from os import PathLike
 
     from typing_extensions import Unpack
 
+    from cohere_rerank._wire.call import Call
+    from cohere_rerank.cost.prices import Pricing
     from cohere_rerank.files import ReadOptions
     from cohere_rerank.limits import RateLimit
     from cohere_rerank.types import CommonArguments
@@ -39,6 +42,7 @@ class JobPlan:
         first_errors: The errors of the first ten of these rows.
         requests: Requests to send. A long list of documents is split into several requests.
         search_units: An estimate of what the API will bill. 0.0 on a ``local:`` address.
+        cost_usd: The same in USD. None if the price of a row's model is not known. 0.0 on a ``local:`` address.
         seconds: How long the client's limit delays the last request. None if the limit is unknown or there is none.
     """
 
@@ -48,6 +52,7 @@ class JobPlan:
     requests: int
     search_units: float
     seconds: float | None
+    cost_usd: float | None = None
 
 
 _MAX_FIRST_ERRORS = 10
@@ -78,6 +83,7 @@ def plan_job(
     checked_common(common)
     calls, shared = calls_of(client), common_arguments(common, client)
     n_rows, n_failed, n_requests, units = 0, 0, 0, 0.0
+    usd: float | None = 0.0
     errors: list[str] = []
     with closing(SeenIds()) as seen, closing(open_reader(checked_paths(input), checked_read(read))) as reader:
         reader.prepare()
@@ -94,9 +100,22 @@ def plan_job(
                     errors.append(f"{row.place}: {error.message}")
                 continue
             n_requests += call.n_parts
-            units += 0.0 if calls.config.is_local else estimated_units(row)
+            if not calls.config.is_local:
+                bill = estimated_bill(row)
+                units += bill.get("search_units", 0.0)
+                usd = _sum(usd, _cost(call, bill, calls.pricing))
     seconds = _seconds(n_requests, calls.config.limit) if not calls.config.is_local else None
-    return JobPlan(n_rows, n_failed, tuple(errors), n_requests, units, seconds)
+    return JobPlan(n_rows, n_failed, tuple(errors), n_requests, units, seconds, usd)
+
+
+def _cost(call: Call, bill: Mapping[str, float], pricing: Pricing) -> float | None:
+    price = price_of(call.body.get("model"), pricing)
+    return None if price is None else price.cost(bill)
+
+
+def _sum(total: float | None, amount: float | None) -> float | None:
+    """Return the sum, or None if an amount is not known."""
+    return None if total is None or amount is None else total + amount
 
 
 def _seconds(n_requests: int, limit: RateLimit | str | None) -> float | None:

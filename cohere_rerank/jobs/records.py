@@ -14,6 +14,7 @@ from .errors import JobError
 __all__ = ["MAX_LINE_BYTES", "read_records"]
 
 _LINE_START = b'{"id":'  # of every line
+_AMOUNTS = ("estimated_search_units", "cost_usd", "estimated_cost_usd")
 MAX_LINE_BYTES = 128 << 20  # results of more than a million documents
 
 
@@ -70,7 +71,7 @@ def _is_row(record: object, max_row: int) -> bool:
         and isinstance(record.get("error", {}), dict)
         and isinstance(billed, dict)
         and _is_amount(billed.get("search_units"))
-        and _is_amount(record.get("estimated_search_units"))
+        and all(map(_is_amount, map(record.get, _AMOUNTS)))
     )
 
 

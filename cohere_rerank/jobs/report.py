@@ -19,6 +19,12 @@ class JobReport:
         search_units: Search units of all runs. They are as the responses reported them, or estimates where a response
             reported none.
         estimated_units: How many of these units are estimates. 0.0 when every response reported its units.
+        cost_usd: The cost of all runs in USD: bills, or estimates where a response reported none. Rows whose price is
+            not known are not included. None if no price is known.
+        estimated_cost_usd: How much of this is estimated.
+        units_above_estimate: With a budget, how many search units the rows of this run cost more than was estimated
+            before; less is below 0. None without a budget.
+        usd_above_estimate: The same in USD.
         seconds: How long this run has taken.
         fraction: How much of the input has been read, from 0.0 to 1.0.
         stopped: Why the run stopped early: ``"interrupted"``, ``"deadline"``, ``"budget"``, ``"errors"`` (too many rows
@@ -42,6 +48,10 @@ class JobReport:
     invalid: int = 0
     most_common_error: str | None = None
     waiting_for: str | None = None
+    cost_usd: float | None = None
+    estimated_cost_usd: float = 0.0
+    units_above_estimate: float | None = None
+    usd_above_estimate: float | None = None
 
     @property
     def rows_per_second(self) -> float:

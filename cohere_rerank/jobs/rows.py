@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cohere_rerank.cost import estimate_search_units
+from cohere_rerank.cost.prices import price_of
 from cohere_rerank.errors import ApiError, CohereRerankError, InvalidRequestError
 from cohere_rerank.files.shapes import FileRow
 from cohere_rerank.types import RerankArguments
+from cohere_rerank.types.response import call_info_of
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ARGUMENTS",
     "Row",
-    "estimated_units",
+    "estimated_bill",
     "invalid_row",
     "outcome_record",
     "read_row",
@@ -118,14 +120,30 @@ def _results_record(row: Row, response: V2RerankResponse) -> dict[str, Any]:
         results.append(result)
     record = {"id": row.id, "row": row.number, **row.kept, "results": results}
     if response.is_fallback:
-        return {**record, "is_fallback": True}
+        record["is_fallback"] = True
+    return {**record, **_cost_fields(row, response)}
+
+
+def _cost_fields(row: Row, response: V2RerankResponse) -> dict[str, Any]:
+    """Return what a row cost, or estimates where the response does not say so."""
+    fields: dict[str, Any] = {}
+    cost = response.cost
+    if cost:  # a cost of 0 says nothing new
+        fields["cost_usd"] = cost
+    if response.is_fallback:
+        return fields
     units = response.meta.billed_units if response.meta else None
     billed = units.model_dump(exclude_none=True) if units else {}
     if billed:
-        return {**record, "billed_units": billed}
-    if not row.request["documents"]:
-        return record  # nothing was sent
-    return {**record, "estimated_search_units": estimated_units(row)}
+        fields["billed_units"] = billed
+    if not row.request["documents"] or (billed and cost is not None):
+        return fields
+    bill = estimated_bill(row)
+    if not billed:
+        fields["estimated_search_units"] = bill.get("search_units", 0.0)
+    if cost is None and (estimate := _estimated_cost(response, bill)) is not None:
+        fields["estimated_cost_usd"] = estimate
+    return fields
 
 
 def _error_record(row: Row, error: CohereRerankError) -> dict[str, Any]:
@@ -146,12 +164,19 @@ def _error_record(row: Row, error: CohereRerankError) -> dict[str, Any]:
     return {"id": row.id, "row": row.number, **row.kept, "error": fields}
 
 
-def estimated_units(row: Row) -> float:
-    """Return an estimate of the search units that a row costs; 0.0 if it cannot be sent."""
+def estimated_bill(row: Row) -> dict[str, float]:
+    """Return an estimate of what a row costs, by the names of billed units. Empty if the row cannot be sent."""
     if row.error is not None:
-        return 0.0
+        return {}
     arguments: dict[str, Any] = {name: row.request.get(name) for name in _COST_ARGUMENTS}
     try:
-        return float(estimate_search_units(**arguments))
+        return estimate_search_units(**arguments).billed_units
     except InvalidRequestError:
-        return 0.0
+        return {}
+
+
+def _estimated_cost(response: V2RerankResponse, bill: Mapping[str, float]) -> float | None:
+    """Return the estimate of a row in USD, at the prices of the client that got the response."""
+    info = call_info_of(response)
+    price = None if info.pricing is None else price_of(info.model, info.pricing)
+    return None if price is None else price.cost(bill)

@@ -25,7 +25,7 @@ from anyio import to_thread
 from cohere_rerank._calls import calls_of
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.batch.tasks import rerank_many_async
-from cohere_rerank.errors import CohereRerankError, InvalidRequestError
+from cohere_rerank.errors import BudgetExceededError, CohereRerankError, InvalidRequestError
 
 from .errors import JobError, JobStoppedError
 from .formats import Reader, open_reader
@@ -130,7 +130,7 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
     if calls_of(client).config.is_local:
         if settings.processes > 1:
             check_picklable(client)
-        settings = replace(settings, budget_units=None)  # a local: address costs nothing
+        settings = replace(settings, budget_units=None, budget_usd=None)  # a local: address costs nothing
     reader = await to_thread.run_sync(_open, settings)
     try:
         check_shared_arguments(calls_of(client), settings.common)
@@ -151,7 +151,15 @@ async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: Signa
                 journal.clear()
                 seen.clear()
             common = common_arguments(settings.common, client)
-            job = Job(settings, reader, journal, seen, common, lambda: client.usage.retries - n_retries_before)
+            job = Job(
+                settings,
+                reader,
+                journal,
+                seen,
+                common,
+                lambda: client.usage.retries - n_retries_before,
+                calls_of(client).pricing,
+            )
             with closing(job.rows()) as rows, signals.stopping(job):
                 await _rank_rows(job, rows, settings, client, signals)
             await to_thread.run_sync(_check_input, job, files)
@@ -226,6 +234,8 @@ async def _record_outcomes(job: Job, outcomes: AsyncGenerator[tuple[Row, Any], N
         async with aclosing(outcomes):
             async for row, record in outcomes:
                 job.record(row, record)
+    except BudgetExceededError as error:  # of the client
+        job.stop("budget", str(error), error)
     except CohereRerankError as error:  # the input is broken, or every further request would fail
         job.stop("failed", str(error), error)
 

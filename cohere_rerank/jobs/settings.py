@@ -94,7 +94,10 @@ def _no_progress(report: JobReport) -> None:
 
 
 _OUTPUT_FIELDS = frozenset(
-    ("id", "row", "results", "error", "is_fallback", "billed_units", "search_units", "estimated_search_units")
+    (
+        *("id", "row", "results", "error", "is_fallback"),
+        *("billed_units", "search_units", "estimated_search_units", "cost_usd", "estimated_cost_usd"),
+    )
 )
 _COMMON = frozenset(ARGUMENTS) - {"query", "documents"}
 
@@ -124,6 +127,7 @@ class JobSettings:
     deadline: float | None = None
     max_error_fraction: float = 0.5
     budget_units: float | None = None
+    budget_usd: float | None = None
     ignore_unknown: bool = False
     csv_safe: bool = False
     progress: Callable[[JobReport], object] = _no_progress
@@ -167,9 +171,10 @@ class JobSettings:
         deadline = number("deadline", self.deadline)
         if deadline is not None and not deadline > 0:
             raise InvalidRequestError(f"deadline must be above 0 seconds, got {deadline}")
-        budget = number("budget_units", self.budget_units)
-        if budget is not None and not budget >= 0:
-            raise InvalidRequestError(f"budget_units must be at least 0, got {budget}")
+        for name in ("budget_units", "budget_usd"):
+            budget = number(name, getattr(self, name))
+            if budget is not None and not budget >= 0:
+                raise InvalidRequestError(f"{name} must be at least 0, got {budget}")
         if not callable(self.progress):
             raise InvalidRequestError(f"progress must be a function, got {type(self.progress).__name__}")
         taken = sorted(_OUTPUT_FIELDS & set(self.read.keep))

@@ -300,7 +300,9 @@ def _parse(content: bytes, path: Path) -> dict[str, Any]:
 
 def _as_report(values: Mapping[str, Any]) -> JobReport:
     texts = {name: values[name] for name in ("stopped", "most_common_error", "waiting_for")}
-    numbers = [value for name, value in values.items() if name not in texts]
+    may_be_none = ("cost_usd", "units_above_estimate", "usd_above_estimate")
+    others = {name: value for name, value in values.items() if name not in texts}
+    numbers = [value for name, value in others.items() if value is not None or name not in may_be_none]
     if not all(type(value) in (int, float) for value in numbers) or not all(map(_is_text_or_none, texts.values())):
         raise ValueError
     return JobReport(**values)

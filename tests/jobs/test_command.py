@@ -121,6 +121,33 @@ def test_a_budget_that_is_spent_is_exit_code_1(write, batch, server):
     assert len(server.requests) == 3
 
 
+def test_a_budget_in_usd_takes_its_prices_from_a_file(write, batch, server, tmp_path):
+    """The dry run shows the cost, and so does the last line."""
+    write(5)
+    (tmp_path / "prices.json").write_text('{"rerank-v4.0-fast": {"per_search_unit": 0.5}}')
+    command = ("in.jsonl", "--prices", "prices.json", "--model", "rerank-v4.0-fast")
+    assert "cost          about 2.50 USD" in batch(*command, "--dry-run").stdout
+    done = batch(*command, "-o", "out.jsonl", "--budget-usd", 1.5)
+    assert done.returncode == 1
+    assert "budget of 1.5 USD" in done.stderr
+    assert "--resume" in done.stderr
+    assert len(server.requests) == 3
+    assert "5 search units, 2.50 USD" in batch(*command, "-o", "out.jsonl", "--resume").stderr
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("{", "is not a JSON file"), ("[]", "must be a mapping"), ('{"m": {"usd": 1}}', "no field")],
+)
+def test_a_file_of_prices_that_is_not_valid_is_refused(write, batch, tmp_path, content, message):
+    """Before anything is sent."""
+    write(1)
+    (tmp_path / "prices.json").write_text(content)
+    done = batch("in.jsonl", "-o", "out.jsonl", "--prices", "prices.json")
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
 def test_a_job_with_too_many_errors_says_which_command_continues_it(write, batch, server, tmp_path):
     """--retry-errors continues it. It also fixes rows that could not be sent because an option was wrong."""
     from tests.fake_server import error, good_reply
@@ -181,6 +208,7 @@ def test_a_dry_run_prints_the_plan_and_sends_nothing(write, batch, server, tmp_p
         "rows          151 (1 cannot be sent)",
         "requests      150",
         "search units  about 150",
+        "cost          unknown: a price is missing; state it with --prices",
         "time          about 1m 0s at the limit",
     ]
     assert "line 151" in done.stderr
