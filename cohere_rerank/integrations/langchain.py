@@ -4,12 +4,12 @@ from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Literal
 
-from pydantic import AliasChoices, ConfigDict, Field, PrivateAttr, SecretStr
+from pydantic import ConfigDict, Field, PrivateAttr, SecretStr
 
 from cohere_rerank._extras import importing
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.client import ClientV2
-from cohere_rerank.errors import CohereRerankError
+from cohere_rerank.errors import CohereRerankError, InvalidRequestError
 from cohere_rerank.types import V2RerankResponse, V2RerankResponseResultsItem
 
 from ._clients import ClientPair, common_arguments, spans_of, text_of_spans
@@ -43,7 +43,7 @@ class CohereRerank(BaseDocumentCompressor, Serializable):
 
     Each call is a run of the type "chain" for the handlers of the callbacks.
 
-    Attributes:
+    Args:
         model: As in ``ClientV2.rerank``.
         top_n: The number of documents to return, >= 1. None returns all. Default: 3.
         min_score: The lowest score of a document to return. Default: None, no limit.
@@ -53,7 +53,8 @@ class CohereRerank(BaseDocumentCompressor, Serializable):
             ``"page_content"`` also replaces the text by that of its spans, in their order, one line for each. A
             document without spans keeps its text. Default: "metadata".
         arguments: Further arguments of ``ClientV2.rerank``, such as ``{"priority": 5}``. Default: none.
-        api_key: The key. ``cohere_api_key`` is accepted too. Default: CO_API_KEY, then COHERE_API_KEY.
+        api_key: The key. Default: CO_API_KEY, then COHERE_API_KEY.
+        cohere_api_key: The same, under the name that langchain-cohere has for it.
         base_url: As in ``ClientV2``, such as ``"local:"``.
         client_options: Further arguments of ``ClientV2``, such as ``{"fallback": "local"}``. Those that may contain a
             secret are not accepted. Default: none.
@@ -65,11 +66,11 @@ class CohereRerank(BaseDocumentCompressor, Serializable):
     Raises:
         InvalidRequestError: An argument is out of its range, or arguments exclude each other.
         MissingApiKeyError: There is no key.
-        pydantic.ValidationError: An argument is missing, unknown or of the wrong type.
+        pydantic.ValidationError: An argument has the wrong type.
     """
 
     # The input may contain the key.
-    model_config = ConfigDict(extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(arbitrary_types_allowed=True, hide_input_in_errors=True)
 
     model: str
     top_n: int | None = 3
@@ -78,7 +79,7 @@ class CohereRerank(BaseDocumentCompressor, Serializable):
     relevant_spans: dict[str, Any] | None = None
     spans_in: Literal["metadata", "page_content"] = "metadata"
     arguments: dict[str, Any] = Field(default_factory=dict)
-    api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("api_key", "cohere_api_key"))
+    api_key: SecretStr | None = None
     base_url: str | None = None
     client_options: dict[str, Any] = Field(default_factory=dict)
     client: ClientV2 | None = Field(default=None, exclude=True, repr=False)
@@ -88,8 +89,46 @@ class CohereRerank(BaseDocumentCompressor, Serializable):
 
     _clients: ClientPair = PrivateAttr()
 
-    def __init__(self, **fields: Any) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        top_n: int | None = 3,
+        min_score: float | None = None,
+        max_tokens_per_doc: int | None = None,
+        relevant_spans: dict[str, Any] | None = None,
+        spans_in: Literal["metadata", "page_content"] = "metadata",
+        arguments: dict[str, Any] | None = None,
+        api_key: str | SecretStr | None = None,
+        cohere_api_key: str | SecretStr | None = None,
+        base_url: str | None = None,
+        client_options: dict[str, Any] | None = None,
+        client: ClientV2 | None = None,
+        async_client: AsyncClientV2 | None = None,
+        tags: list[str] | None = None,
+        metadata: dict[str, Any] | None = None,
+    ) -> None:
+        fields: dict[str, Any] = {  # the type checkers know the arguments of the base class only
+            "model": model,
+            "top_n": top_n,
+            "min_score": min_score,
+            "max_tokens_per_doc": max_tokens_per_doc,
+            "relevant_spans": relevant_spans,
+            "spans_in": spans_in,
+            "arguments": arguments or {},
+            "api_key": cohere_api_key if api_key is None else api_key,
+            "base_url": base_url,
+            "client_options": client_options or {},
+            "client": client,
+            "async_client": async_client,
+            "tags": tags,
+            "metadata": metadata,
+        }
         super().__init__(**fields)
+        if spans_in == "page_content" and relevant_spans is None:
+            raise InvalidRequestError(
+                'spans_in="page_content" needs relevant_spans, got None; pass relevant_spans={"mode": "enabled"}'
+            )
         self._clients = ClientPair(
             client=self.client,
             async_client=self.async_client,

@@ -249,6 +249,7 @@ def test_clients_of_the_caller_are_used(server):
         ({"client_options": {"api_key": KEY}}, "must not contain api_key"),
         ({"client": ClientV2(base_url="local:")}, "have no effect"),
         ({"relevant_spans": {}}, "mode"),
+        ({"spans_in": "page_content"}, "needs relevant_spans"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
@@ -269,7 +270,7 @@ def test_a_missing_key_is_an_error_at_once(monkeypatch):
 
 def test_the_errors_of_pydantic_do_not_show_the_key():
     """Its errors would show the input, which contains the key."""
-    for wrong in ({"top": 3}, {"top_n": "many"}, {"client": object()}):
+    for wrong in ({"tags": 3}, {"top_n": "many"}, {"client": object()}):
         with pytest.raises(ValueError, match="1 validation error") as caught:
             CohereRerank(model="m", cohere_api_key=KEY, **wrong)
         assert KEY not in str(caught.value)
