@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import wraps
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cohere_rerank._version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from opentelemetry.metrics import Histogram
     from opentelemetry.trace import Tracer
+
+    F = TypeVar("F", bound=Callable[..., Any])
 
 _log = logging.getLogger("cohere_rerank")
 _NAME = "cohere_rerank"
@@ -50,6 +53,20 @@ def current_instruments() -> Instruments | None:
 def report_failure(error: Exception) -> None:
     """Log that OpenTelemetry raised an error. The text of the error may contain what a span contains."""
     _log.warning("OpenTelemetry failed with %s; the call continues without it", type(error).__name__)
+
+
+def contained(method: F) -> F:
+    """Log what a method raises."""
+
+    @wraps(method)
+    def contained(*arguments: Any) -> Any:
+        try:
+            return method(*arguments)
+        except Exception as error:  # noqa: BLE001 - tracing must not break a call
+            report_failure(error)
+            return None
+
+    return contained  # type: ignore[return-value]
 
 
 def _provider(module: str, getter: str) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from contextlib import contextmanager
+from sys import modules
 from typing import TYPE_CHECKING, Any
 
-from .instruments import current_instruments, report_failure
+from .instruments import contained, current_instruments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
     from opentelemetry.context import Context
     from opentelemetry.trace import Link, Span
 
+    from cohere_rerank._settings import Config
+
 _KEY = "cohere_rerank.job"
+_FACTS = ("rows", "written", "failed", "invalid", "retries", "search_units", "estimated_units", "stopped")
 _MAX_CHILDREN = 1000  # no backend shows a trace of 200,000 spans
 
 
@@ -23,6 +27,27 @@ class _JobTrace:
     def __init__(self, span: Span) -> None:
         self.span = span
         self.n_rows = 0
+
+    @contained
+    def set_report(self, report: Any) -> None:
+        """Set the numbers of a report, and why the job stopped. Never an example of a failed row."""
+        for name in _FACTS:
+            value = getattr(report, name, None)
+            if value is not None:
+                self.span.set_attribute(f"cohere_rerank.job.{name}", value)
+
+    @contained
+    def fail(self, error: BaseException) -> None:
+        """Mark the span of a job that stopped early."""
+        from opentelemetry.trace import Status, StatusCode
+
+        self.span.set_attribute("error.type", type(error).__name__)
+        self.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
+
+    @contained
+    def end(self) -> None:
+        """End the span."""
+        self.span.end()
 
 
 def parent_and_links() -> tuple[Context | None, Sequence[Link] | None]:
@@ -42,49 +67,28 @@ def parent_and_links() -> tuple[Context | None, Sequence[Link] | None]:
 
 
 @contextmanager
-def job_span(attributes_of: Callable[[Any], dict[str, Any]]) -> Iterator[Callable[[Any], None]]:
-    """Make a span for the job that runs inside this block, and yield a function that takes its report.
-
-    Args:
-        attributes_of: Returns the attributes for a report.
-    """
-    job = _start()
+def job_span(config: Config) -> Iterator[Callable[[Any], None]]:
+    """Make a span for the job that runs inside this block. Yield a function that takes the report of the job."""
+    job = None if config.telemetry is False or "opentelemetry" not in modules else _start()
     if job is None:
         yield lambda _: None
         return
     from opentelemetry import context, trace
 
-    def report(result: Any) -> None:
-        try:
-            job.span.set_attributes(attributes_of(result))
-        except Exception as error:  # noqa: BLE001 - tracing must not break a job
-            report_failure(error)
-
     token = context.attach(context.set_value(_KEY, job, trace.set_span_in_context(job.span)))
     try:
-        yield report
+        yield job.set_report
     except BaseException as error:
-        job.span.set_attributes({"error.type": type(error).__name__})
-        job.span.set_status(trace.Status(trace.StatusCode.ERROR, type(error).__name__))
+        job.fail(error)
         raise
     finally:
         context.detach(token)
-        _end(job.span)
+        job.end()
 
 
+@contained
 def _start() -> _JobTrace | None:
-    try:
-        instruments = current_instruments()
-        if instruments is None or instruments.tracer is None:
-            return None
-        return _JobTrace(instruments.tracer.start_span("rerank job"))
-    except Exception as error:  # noqa: BLE001
-        report_failure(error)
+    instruments = current_instruments()
+    if instruments is None or instruments.tracer is None:
         return None
-
-
-def _end(span: Span) -> None:
-    try:
-        span.end()
-    except Exception as error:  # noqa: BLE001
-        report_failure(error)
+    return _JobTrace(instruments.tracer.start_span("rerank job"))

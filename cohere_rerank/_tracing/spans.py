@@ -6,17 +6,16 @@ An error of OpenTelemetry, of an exporter or of a propagator is logged, and the 
 from __future__ import annotations
 
 import os
-from functools import wraps
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from cohere_rerank._addresses import LOCAL_SCHEME
 
 from . import attributes as names
-from .instruments import current_instruments, report_failure
+from .instruments import contained, current_instruments
 from .jobs import parent_and_links
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from contextvars import Token
 
     from opentelemetry.context import Context
@@ -29,8 +28,6 @@ if TYPE_CHECKING:
 
     from .instruments import Instruments
 
-    F = TypeVar("F", bound=Callable[..., Any])
-
 _EVENT_NAMES = {
     "BreakerEvent": "breaker",
     "FallbackEvent": "fallback",
@@ -41,21 +38,7 @@ _EVENT_NAMES = {
 }
 
 
-def _contained(method: F) -> F:
-    """Log what a method raises."""
-
-    @wraps(method)
-    def contained(*arguments: Any) -> Any:
-        try:
-            return method(*arguments)
-        except Exception as error:  # noqa: BLE001 - tracing must not break a call
-            report_failure(error)
-            return None
-
-    return contained  # type: ignore[return-value]
-
-
-@_contained
+@contained
 def start_span(config: Config, call: Call, trace: CallTrace) -> CallSpan | None:
     """Start the span of a call and make it current. Return None if the program has not configured OpenTelemetry."""
     earlier: Any = getattr(getattr(call, "trace", None), "span", None)
@@ -122,7 +105,7 @@ class CallSpan:
             token, self._token = self._token, None
             context.detach(token)
 
-    @_contained
+    @contained
     def add_event(self, name: str, fields: Mapping[str, Any]) -> None:
         """Add an event of the call, such as ``"RetryEvent"``. Any thread may call it."""
         if self._span is None or not self._is_open or name not in _EVENT_NAMES:
@@ -134,7 +117,7 @@ class CallSpan:
             facts.update(names.error_attributes(fields["error"]))
         self._span.add_event(f"cohere_rerank.{_EVENT_NAMES[name]}", facts)
 
-    @_contained
+    @contained
     def postpone(self, error: BaseException) -> None:
         """Leave the span open, because a batch will make the same call again when the limit or the breaker allows."""
         self._detach()
@@ -147,7 +130,7 @@ class CallSpan:
             self._attach()
         return self._is_open
 
-    @_contained
+    @contained
     def end(self, response: V2RerankResponse) -> None:
         """End the span of a call that succeeded, and record its metrics."""
         try:
@@ -159,7 +142,7 @@ class CallSpan:
         finally:
             self._close()
 
-    @_contained
+    @contained
     def fail(self, error: BaseException) -> None:
         """End the span of a call that failed. The text of the error is added only if the content is wanted."""
         try:

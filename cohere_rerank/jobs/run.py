@@ -23,6 +23,7 @@ import anyio
 from anyio import to_thread
 
 from cohere_rerank._calls import calls_of
+from cohere_rerank._tracing.jobs import job_span
 from cohere_rerank.async_client import AsyncClientV2
 from cohere_rerank.batch.tasks import rerank_many_async
 from cohere_rerank.errors import BudgetExceededError, CohereRerankError, InvalidRequestError
@@ -121,9 +122,20 @@ async def run_job_async(
 async def _run(settings: JobSettings, client: AsyncClientV2 | None, signals: SignalHandler) -> JobReport:
     check_not_worker()
     if client is not None:
-        return await _run_with(settings, checked_client(client), signals)
+        return await _run_in_span(settings, checked_client(client), signals)
     async with AsyncClientV2(limit="auto", max_connections=max(settings.concurrency, 100)) as made:
-        return await _run_with(settings, made, signals)
+        return await _run_in_span(settings, made, signals)
+
+
+async def _run_in_span(settings: JobSettings, client: AsyncClientV2, signals: SignalHandler) -> JobReport:
+    with job_span(calls_of(client).config) as set_report:
+        try:
+            report = await _run_with(settings, client, signals)
+        except JobStoppedError as error:
+            set_report(error.report)
+            raise
+        set_report(report)
+    return report
 
 
 async def _run_with(settings: JobSettings, client: AsyncClientV2, signals: SignalHandler) -> JobReport:
