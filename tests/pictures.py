@@ -34,7 +34,7 @@ DOCUMENTS = [
 
 
 def response() -> cohere.V2RerankResponse:
-    """Return the response that docs/how-to/notebooks.md shows."""
+    """Return the response that docs/start/results.md shows."""
     with cohere.ClientV2(base_url="local:") as client:
         return client.rerank(
             model="rerank-v4.0-fast",

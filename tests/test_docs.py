@@ -34,7 +34,7 @@ def packages(page):
             found = EXTRAS.fullmatch(word)
             if found:
                 extras.update((found[1] or "").split(",") if found[1] else ())
-            elif not word.startswith("-"):
+            elif word != "." and not word.startswith("-"):
                 others.add(word)
     return sorted(others), sorted(extras - LARGE)
 

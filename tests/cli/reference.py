@@ -12,7 +12,7 @@ HEAD = """\
 # Command line
 
 This page is the output of `cohere-rerank COMMAND --help`. `python -m cohere_rerank` is the same program.
-Install it with `pip install "cohere-rerank[cli]"`. The [guide](../how-to/command-line.md) has examples.
+Install it with `pip install "cohere-rerank[cli]"`. The [guide](../files/command-line.md) has examples.
 
 | Exit code | Meaning |
 |---|---|

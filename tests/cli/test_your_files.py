@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "your-files.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "files" / "index.md"
 LINE = re.compile(r"^\| (?P<name>[^|]+) \| (?P<sample>`[^|]*`) \| `(?P<command>cohere-rerank [^|]*)` \|$", re.MULTILINE)
 SETUP = re.compile(r"^(?:> |\$ (?=printf|cat > ))(.*)$", re.MULTILINE)
 

@@ -130,5 +130,5 @@ def test_each_row_is_written_once_after_kills_and_the_limit_holds(rows, cluster,
     lines = [line.split() for line in log.read_text().splitlines()]
     n_sent, n_refused = len(lines), sum(status == "429" for _, status, _ in lines)
     assert n_refused <= n_sent / 100
-    with capsys.disabled():  # the figures for docs/how-to/clusters.md
+    with capsys.disabled():  # the figures for docs/files/clusters.md
         sys.stdout.write(f"\n{N_ROWS} rows, {n_sent} sent, {n_refused} of them refused, {seconds:.0f} s in all\n")

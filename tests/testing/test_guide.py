@@ -17,7 +17,7 @@ from cohere_rerank.testing.plan import Malformed
 from cohere_rerank.testing.plan_file import read_plan
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
-GUIDE = (DOCS / "how-to" / "test-your-code.md").read_text(encoding="utf-8")
+GUIDE = (DOCS / "testing" / "index.md").read_text(encoding="utf-8")
 REFERENCE = (DOCS / "reference" / "testing.md").read_text(encoding="utf-8")
 
 
