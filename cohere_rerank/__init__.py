@@ -41,6 +41,10 @@ if TYPE_CHECKING:
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
     from .limits.budget import Budget as Budget
+    from .integrations.aws import AsyncBedrockClientV2 as AsyncBedrockClientV2
+    from .integrations.aws import AsyncSagemakerClientV2 as AsyncSagemakerClientV2
+    from .integrations.aws import BedrockClientV2 as BedrockClientV2
+    from .integrations.aws import SagemakerClientV2 as SagemakerClientV2
     from .limits.circuit_breaker import CircuitBreaker as CircuitBreaker
     from .limits.hedge import Hedge as Hedge
     from .limits.rate_limit import RateLimit as RateLimit
@@ -128,6 +132,12 @@ _MODULES = {
         "UnprocessableEntityError",
     ),
     "limits.budget": ("Budget",),
+    "integrations.aws": (
+        "AsyncBedrockClientV2",
+        "AsyncSagemakerClientV2",
+        "BedrockClientV2",
+        "SagemakerClientV2",
+    ),
     "limits.circuit_breaker": ("CircuitBreaker",),
     "limits.hedge": ("Hedge",),
     "limits.rate_limit": ("RateLimit",),
@@ -175,12 +185,15 @@ __all__ = [
     "ApiMetaApiVersion",
     "ApiMetaBilledUnits",
     "ApiMetaTokens",
+    "AsyncBedrockClientV2",
     "AsyncClient",
     "AsyncClientV2",
     "AsyncRawClientV2",
+    "AsyncSagemakerClientV2",
     "BadGatewayError",
     "BadRequestError",
     "BatchProgress",
+    "BedrockClientV2",
     "Budget",
     "BudgetExceededError",
     "CertificateError",
@@ -241,6 +254,7 @@ __all__ = [
     "RerankResponseResultsItemDocument",
     "ResponseTooLargeError",
     "RetryPolicy",
+    "SagemakerClientV2",
     "ScoreCache",
     "ScoreFunction",
     "ScoreScale",

@@ -16,6 +16,7 @@ _BUSY_STATUSES = (429, 503)
 _BUSY_FORMS = (
     r"\bmodel is overloaded\b"  # text-embeddings-inference, 429
     r"|\bloading model\b"  # llama.cpp, 503
+    r"|\bModelNotReadyException\b"  # Bedrock and SageMaker, 429
     r"|\bmodel .{1,200} is (?:currently |still )?loading\b"  # Hugging Face's inference servers, 503
 )
 _NO_SUCH_PATH = (404, 405, 501)
@@ -105,7 +106,7 @@ def error_message(status_code: int | None, body: Any) -> str:
     return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
 
 
-_ID_HEADERS = ("x-request-id", "x-debug-trace-id", "x-trace-id")
+_ID_HEADERS = ("x-request-id", "x-debug-trace-id", "x-trace-id", "x-amzn-requestid")  # the last is AWS's
 
 
 def request_id(headers: Mapping[str, str] | None, body: Any) -> str | None:

@@ -116,10 +116,12 @@ class SecretList:
         return f"<{len(self.secrets)} secrets>"
 
 
-def checked_key(api_key: ApiKey | Sequence[ApiKey] | None) -> Secret | SecretList | None:
+def checked_key(
+    api_key: ApiKey | Sequence[ApiKey] | Secret | SecretList | None,
+) -> Secret | SecretList | None:
     """Return the key or the keys that the caller passed."""
-    if api_key is None:
-        return None
+    if api_key is None or isinstance(api_key, (Secret, SecretList)):
+        return api_key
     if isinstance(api_key, (list, tuple)):
         return SecretList(api_key) if len(api_key) != 1 else Secret(api_key[0])
     if not isinstance(api_key, str) and not callable(api_key):
@@ -179,9 +181,7 @@ class Config:
         self.params: Mapping[str, Any] | None = _checked_params(params)
         self.proxy = None if proxy is None else checked_proxy(proxy)
         self.verify = _checked_verify(verify)
-        self.api_key: Secret | SecretList | None = (
-            api_key if isinstance(api_key, (Secret, SecretList)) else self._find_key(api_key)
-        )
+        self.api_key: Secret | SecretList | None = self._find_key(api_key)
         self.client_name = (
             None if client_name is None else header_value("client_name", text("client_name", client_name))
         )
@@ -194,9 +194,9 @@ class Config:
             whole_number("max_documents_per_request", max_documents_per_request, 1, MAX_DOCUMENTS) or MAX_DOCUMENTS
         )
         self.max_request_bytes = whole_number("max_request_bytes", max_request_bytes, 1)
+        self.pointwise = flag("pointwise", pointwise)
         if self.cloud is not None:
             self._apply_limits_of_cloud()
-        self.pointwise = flag("pointwise", pointwise)
         self.circuit_breaker: CircuitBreaker | None = _checked_breaker(circuit_breaker)
         self.hedge: Hedge | None = _checked_hedge(hedge)
         self.max_connections = whole_number("max_connections", max_connections, 1) or 100
@@ -217,7 +217,10 @@ class Config:
         self.tag = text("tag", tag)
         self.dialect: DialectName | None = choice("dialect", dialect, _DIALECTS)  # type: ignore[assignment]
         if self.cloud is not None and self.dialect is not None:
-            raise InvalidRequestError(f"dialect has no effect on the address {self.base_url!r}; leave it out")
+            raise InvalidRequestError(
+                f"dialect has no effect on {describe_address(self.base_url)}; leave it out, and use ClientV2 or "
+                "AsyncClientV2 in place of a v1 client"
+            )
         self.strict = flag("strict", strict)
         self.score_scale: ScoreScale | None = choice("score_scale", score_scale, ("unit", "logit"))  # type: ignore[assignment]
         self.clock: Clock | None = _checked_clock(clock)
@@ -228,6 +231,8 @@ class Config:
         if self.cloud is not None and (api_key is not None or self.needs_key):
             found: Secret | SecretList | None = self.cloud.find_key(checked_key(api_key))
             return found
+        if isinstance(api_key, (Secret, SecretList)):
+            return api_key
         return _find_key(api_key, self.needs_key)
 
     def _apply_limits_of_cloud(self) -> None:
@@ -277,8 +282,9 @@ class Config:
         changes = {name: value for name, value in changes.items() if value is not None}
         if "base_url" in changes:
             changes.setdefault("rerank_url", None)  # the new address replaces both
-            if self.cloud is not None or cloud_scheme(str(changes["base_url"])):
-                changes.setdefault("api_key", None)  # a key of one cloud is never sent to another
+        address = changes.get("rerank_url") or changes.get("base_url") or self.base_url
+        if _cloud_module(self.base_url) != _cloud_module(str(address)):
+            changes.setdefault("api_key", None)  # a key of one cloud is never sent to another
         for name in ("headers", "params"):
             if name in changes:
                 changes[name] = _merged(name, getattr(self, name), changes[name])
@@ -329,12 +335,17 @@ def _is_of_process(value: Any) -> bool:
 
 def _cloud(address: str) -> Any:
     """Return the cloud behind an address, or None. Its module is imported only here."""
-    scheme = cloud_scheme(address)
-    if scheme is None:
+    module = _cloud_module(address)
+    if module is None:
         return None
     from importlib import import_module
 
-    return import_module(f"cohere_rerank.integrations.{CLOUDS[scheme]}").cloud(address)
+    return import_module(f"cohere_rerank.integrations.{module}").cloud(address)
+
+
+def _cloud_module(address: str) -> str | None:
+    scheme = cloud_scheme(address)
+    return None if scheme is None else CLOUDS[scheme]
 
 
 def _base_url(base_url: Any, environment: Any) -> str:

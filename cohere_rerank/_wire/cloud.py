@@ -43,6 +43,8 @@ class Cloud:
     def find_key(self, given: Secret | SecretList | None) -> Secret | SecretList | None:
         """Return the key of the client: the caller's, or that of the environment.
 
+        A copy of a client passes the key that this method returned before.
+
         A `Signer` authenticates each request itself. The value of a key can be a function, which is called for each
         request and returns the key as a text, or a `Signer`. If the function has a method ``known``, which returns such
         a key or None without I/O, then asynchronous clients call the function in a thread, and only if ``known``

@@ -49,6 +49,7 @@ def is_request_id(text: str | None) -> bool:
 _QUOTA_FORMS = (
     r"\d[\d,.]*\s+(?:\w+\s+){0,3}?(?:/|per|a|each)\s*(?:month|day)\b",  # "1000 API calls / month": Cohere's own
     r"\b(?:monthly|daily)\s+(?:\w+\s+){0,2}(?:limit|quota|allowance|cap|budget|credits?)\b",
+    r"\btoo many (?:tokens|requests) per (?:day|month)\b",  # Bedrock's
     r"\binsufficient_quota\b|\bexceeded your current quota\b",  # OpenAI's, which gateways pass on
     r"\bbudget has been exceeded\b",  # LiteLLM's, of a key
 )
