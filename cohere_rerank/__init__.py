@@ -40,11 +40,11 @@ if TYPE_CHECKING:
     from .cost.prices import Price as Price
     from .environment import ClientEnvironment as ClientEnvironment
     from .errors import *  # noqa: F403
-    from .limits.budget import Budget as Budget
     from .integrations.aws import AsyncBedrockClientV2 as AsyncBedrockClientV2
     from .integrations.aws import AsyncSagemakerClientV2 as AsyncSagemakerClientV2
     from .integrations.aws import BedrockClientV2 as BedrockClientV2
     from .integrations.aws import SagemakerClientV2 as SagemakerClientV2
+    from .limits.budget import Budget as Budget
     from .limits.circuit_breaker import CircuitBreaker as CircuitBreaker
     from .limits.hedge import Hedge as Hedge
     from .limits.rate_limit import RateLimit as RateLimit

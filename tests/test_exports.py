@@ -128,7 +128,8 @@ def type_names(public):
 
 def test_types_in_public_signatures_can_be_imported():
     """What public functions and methods take and return can be imported from a public package."""
-    public = {*cohere_rerank.__all__, *cohere_rerank.batch.__all__, *cohere_rerank.limits.__all__}
+    packages = (cohere_rerank, cohere_rerank.batch, cohere_rerank.limits, cohere_rerank.integrations.aws)
+    public = {name for package in packages for name in package.__all__}
     objects = [getattr(cohere_rerank, name) for name in cohere_rerank.__all__]
     used = {name for each in objects if hasattr(each, "__dict__") for name in type_names(each)} - STANDARD
     assert {"AsyncBatch", "Clock", "Documents", "ModelName", "RawResponse"} <= used

@@ -21,7 +21,7 @@ def test_official_names_are_ours():
     assert {name for name in dir(cohere.errors) if name.endswith("Error")} <= set(dir(cohere_rerank.errors))
 
 
-@pytest.mark.parametrize("name", ["BedrockClient", "SagemakerClientV2", "OciClient", "EmbedByTypeResponse"])
+@pytest.mark.parametrize("name", ["BedrockClient", "SagemakerClient", "OciClient", "EmbedByTypeResponse"])
 def test_a_name_that_only_the_official_package_has_gets_advice(name):
     """Where it is. The error is an AttributeError, so that hasattr works."""
     assert name in pytest.importorskip("cohere").__all__

@@ -8,6 +8,7 @@ from threading import Lock
 from time import time
 from typing import TYPE_CHECKING, Any
 
+from cohere_rerank._extras import missing_extra
 from cohere_rerank._settings import Secret, Signer
 from cohere_rerank._validators import header_value
 from cohere_rerank.errors import ConnectionFailedError, InvalidRequestError, MissingApiKeyError
@@ -24,7 +25,6 @@ _HELP = (
     "pass aws_access_key= and aws_secret_key= to BedrockClientV2 or SagemakerClientV2, or set AWS_ACCESS_KEY_ID and "
     "AWS_SECRET_ACCESS_KEY (and AWS_SESSION_TOKEN for temporary keys)"
 )
-_EXTRA = 'for profiles, SSO, roles and instance metadata install the extra: pip install "cohere-rerank[aws]"'
 
 
 class AwsKeys(Signer):
@@ -174,7 +174,9 @@ def region_of_profile(profile: str | None) -> str | None:
 def missing_credentials(*, has_botocore: bool, takes_bearer: bool = False) -> MissingApiKeyError:
     """Return the error for a client that has no credentials."""
     bearer = f", or set {BEARER_VARIABLE} to a Bedrock API key" if takes_bearer else ""
-    extra = "botocore found no profile, role or metadata either" if has_botocore else _EXTRA
+    extra = "botocore found no profile, role or metadata either"
+    if not has_botocore:
+        extra = missing_extra("aws", "a profile, SSO, a role or instance metadata", "botocore is not installed")
     return _no_credentials(f"No AWS credentials: {_HELP}{bearer}; {extra}")
 
 
