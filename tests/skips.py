@@ -35,6 +35,7 @@ EXPECTED = [
     Expected(not ROOT, "mounting a small file system", "Only root can mount a file system."),
     Expected(not LINUX, "/proc", "Only Linux describes processes in /proc."),
     Expected(not LINUX, "/dev/full", "Only Linux has a device that is always full."),
+    Expected(not LINUX, "nginx|caddy|Dockerfile", "The files for a deployment are for servers on Linux."),
     Expected(not LINUX, "Chromium", "The page is tested in a browser on Linux. It is the same page everywhere."),
     Expected(WINDOWS, "fork", "Windows has no fork."),
     Expected(WINDOWS, "redis-server", "Redis has no server for Windows."),

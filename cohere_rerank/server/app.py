@@ -45,6 +45,7 @@ _CLIENT_DISCONNECTED = 499  # nginx's status for this; it appears only in logs a
 _NO_RESPONSE = Response(_CLIENT_DISCONNECTED, b"")
 _OK = 200
 _PROBES = ("/health", "/ready", "/metrics")  # they come every few seconds
+_OPEN_TO_ANY_HOST = ("/health", "/ready")  # a probe names the address of its container, and they reveal nothing
 _UPSTREAM = "upstream"
 _OTHER = "other"  # in logs and metrics, instead of values that a caller made up
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -136,7 +137,8 @@ class App:
     async def _respond(self, exchange: HttpExchange) -> Response:
         origin = exchange.headers.get("origin")
         page = None if self._cors.allows(origin) else origin
-        check_host(self._settings.allowed_hosts, exchange.headers.get("host"), page)
+        if exchange.path not in _OPEN_TO_ANY_HOST:
+            check_host(self._settings.allowed_hosts, exchange.headers.get("host"), page)
         handler = self._routes.get(exchange.path)
         parser = _PARSERS.get(exchange.path)
         if handler is None and parser is None:

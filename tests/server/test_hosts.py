@@ -58,11 +58,13 @@ def test_hosts_must_be_names(hosts):
 
 
 def test_a_page_with_another_name_gets_nothing():
-    """All paths are protected, also those that need no key."""
+    """All paths with content are protected, also those that need no key. Probes name the address of a container."""
     with RunningServer(allowed_hosts=["localhost", "127.0.0.1"]) as running:
         assert running.post().status_code == 200
-        for path in ("/", "/health", "/metrics", "/openapi.json", "/v1/models"):
+        for path in ("/", "/metrics", "/openapi.json", "/v1/models"):
             assert error_message(running.http.get(path, headers={"host": "evil.example"}), 421)
+        for path in ("/health", "/ready"):
+            assert running.http.get(path, headers={"host": "10.0.0.7:8000"}).status_code == 200
         assert error_message(running.post(host="evil.example"), 421)
         assert error_message(running.post(origin="http://evil.example"), 421)
 
