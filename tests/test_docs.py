@@ -48,7 +48,9 @@ def user_machine(monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("page", list(filter(runs_code, PAGES)), ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if runs_code(page)], ids=lambda path: str(path.relative_to(ROOT))
+)
 def test_code_of_every_page_runs_and_prints_what_the_page_shows(page, tmp_path):
     """A reader who installs what a page names, and copies its blocks in order, sees what the page shows."""
     others, extras = packages(page)
