@@ -178,6 +178,9 @@ _ERROR_MAP: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
 _BY_HTTPX_NAME = {cls.__name__: ours for cls, ours in _ERROR_MAP.items()}  # httpx2 has the same names
 # OpenSSL's words for an answer that is not TLS, and how TLS records look to a parser of HTTP.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+_NOT_TLS_MESSAGE = (
+    "{host} does not speak TLS on this port; a server without TLS needs http:// in place of https:// in base_url"
+)
 _TLS_RECORDS = (r"\x15\x03", "\x15\x03")
 _BASE_NAMES = ("HTTPError", "InvalidURL", "StreamError")
 _MESSAGES: dict[type[ConnectionFailedError], str] = {
@@ -297,14 +300,21 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
         ours = next((_BY_HTTPX_NAME[name] for name in names if name in _BY_HTTPX_NAME), OtherConnectionError)
         host = request.url.netloc.decode() if request is not None else "the server"
         says = f"{_message_for(ours, text).format(host=host)} ({text})"
+        if _is_not_tls(ours, text):
+            says = _NOT_TLS_MESSAGE.format(host=host)
     known = next((cls for cls in classes if cls.__name__ in _BY_HTTPX_NAME), ours)
     cls = cast("type[ConnectionFailedError]", _with_base(cast("Any", ours), known))
-    return _with_request(cls(says), request)
+    mapped = _with_request(cls(says), request)
+    if _is_not_tls(ours, text):
+        mapped.is_transient = False  # a retry meets the same server
+    return mapped
+
+
+def _is_not_tls(cls: type[ConnectionFailedError], text: str) -> bool:
+    return cls is ConnectError and any(sign in text for sign in _NOT_TLS)
 
 
 def _message_for(cls: type[ConnectionFailedError], text: str) -> str:
-    if cls is ConnectError and any(sign in text for sign in _NOT_TLS):
-        return "{host} does not speak TLS on this port; check base_url: http:// in place of https://"
     if cls is RemoteProtocolError and any(sign in text for sign in _TLS_RECORDS):
         return "{host} speaks TLS on this port; check base_url: https:// in place of http://"
     return _MESSAGES.get(cls, "The connection to {host} failed")

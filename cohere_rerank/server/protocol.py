@@ -20,6 +20,7 @@ with importing("server", "The server"):
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
 _log = logging.getLogger("cohere_rerank.server")
+_TLS_HELLO = b"\x16\x03"  # RFC 8446, section 5.1
 _INVALID_HTTP = "the server cannot read this as an HTTP request"
 _MAX_HEAD_BYTES = 64 * 1024
 _HEAD_TIMEOUT_S = 10.0  # for the head of a request
@@ -207,5 +208,7 @@ class StrictH11Protocol(H11Protocol):
             for event in (response, h11.Data(data=b"" if is_head else body), h11.EndOfMessage()):
                 self.transport.write(self.conn.send(event) or b"")
             fields = {"request_id": request_id}
-            _log.warning("invalid HTTP; request %s", request_id, extra={"fields": fields})
+            is_tls = self.conn.trailing_data[0].startswith(_TLS_HELLO)
+            reason = "a client speaks TLS, but this server needs http://" if is_tls else "invalid HTTP"
+            _log.warning("%s; request %s", reason, request_id, extra={"fields": fields})
         self.transport.close()

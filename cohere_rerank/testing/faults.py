@@ -95,16 +95,18 @@ class FaultServer(SocketServer):
         self.calls = []
         self.requests.clear()
 
-    def reply(self, scores: Scores) -> None:
+    def reply(self, scores: Scores, *, allow_missing: bool = False) -> None:
         """Return these scores for the next request, and for all later requests until another step is queued.
 
         Args:
             scores: A score in [0, 1] for each document in order, or a mapping from texts to scores (0 for other texts),
                 or a function of ``(query, documents)``. A request that the scores do not fit gets 400, which no client
                 retries.
+            allow_missing: Whether a text of the mapping may be missing from the documents of a request, for example
+                because a list is split into several requests. If not, the request gets 400. Default: False.
         """
         __tracebackhide__ = True
-        self._queue.append(_as_scorer(scores))
+        self._queue.append(_as_scorer(scores, allow_missing=allow_missing))
 
     def fail(self, times: int = 1, **fault: Any) -> None:
         """Fail the next requests: ``fake.fail(times=3, status=429, retry_after=1)``.
@@ -279,16 +281,43 @@ def _rank(body: bytes, scorer_for: Callable[[str], Scorer]) -> EndpointResponse:
         return HTTPStatus.BAD_REQUEST, {"content-type": "application/json"}, message
 
 
-def _as_scorer(scores: Scores) -> Scorer:
+def _as_scorer(scores: Scores, *, allow_missing: bool) -> Scorer:
     __tracebackhide__ = True
     if callable(scores) or hasattr(scores, "score"):
         return as_scorer(scores)
     if isinstance(scores, Mapping):
-        by_text = dict(scores)
-        return FunctionScorer(lambda _query, documents: [by_text.get(text, 0.0) for text in documents], name="reply")
+        return FunctionScorer(_scores_by_text(dict(scores), allow_missing=allow_missing), name="reply")
     if isinstance(scores, (str, bytes)) or not isinstance(scores, Iterable):
         raise InvalidRequestError(
             f"scores must be a list, a mapping from texts to numbers, or a function; got {type(scores).__name__}"
         )
     listed = list(scores)
     return FunctionScorer(lambda _query, _documents: listed, name="reply")
+
+
+def _scores_by_text(by_text: Mapping[str, float], *, allow_missing: bool) -> ScoreFunction:
+    def score(_query: str, documents: Sequence[str]) -> list[float]:
+        if not allow_missing:
+            _check_texts(list(by_text), documents)
+        return [by_text.get(text, 0.0) for text in documents]
+
+    return score
+
+
+def _check_texts(texts: Sequence[str], documents: Sequence[str]) -> None:
+    """Raise an error for a text that is not a document. It shows no text, because a document may be private.
+
+    Raises:
+        InvalidRequestError: A text is not among the documents.
+    """
+    known = set(documents)
+    for position, text in enumerate(texts):
+        if text not in known:
+            from difflib import get_close_matches
+
+            nearest = get_close_matches(text, documents, 1)
+            hint = f"; did you mean documents[{documents.index(nearest[0])}]?" if nearest else "."
+            raise InvalidRequestError(
+                f"text {position + 1} of the {len(texts)} in reply() is not among the {len(documents)} documents of "
+                f"the request{hint} Correct the text, or pass allow_missing=True"
+            )

@@ -23,6 +23,16 @@ NO_HTTP = {
 }
 
 
+def test_a_client_that_speaks_tls_is_named_in_the_log(running, caplog):
+    """An operator sees that the address of a client begins with https://."""
+    running.raw(NO_HTTP["TLS"])
+    assert [
+        record
+        for record in caplog.records
+        if "a client speaks TLS, but this server needs http://" in record.getMessage()
+    ]
+
+
 @pytest.fixture(scope="module")
 def running():
     with RunningServer(max_body_bytes=1000) as started:

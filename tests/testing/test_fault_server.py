@@ -52,7 +52,7 @@ def test_it_replies_as_local_does(fake):
     ("scores", "expected"),
     [
         ([0.1, 0.3, 0.2], [(1, 0.3), (2, 0.2), (0, 0.1)]),
-        ({"a bee": 0.7, "not asked": 1.0}, [(2, 0.7), (0, 0.0), (1, 0.0)]),
+        ({"a bee": 0.7}, [(2, 0.7), (0, 0.0), (1, 0.0)]),
         (lambda query, documents: [len(text) / 10 for text in documents], [(0, 0.7), (1, 0.6), (2, 0.5)]),
     ],
     ids=["list", "mapping", "function"],
@@ -63,6 +63,22 @@ def test_set_scores_are_returned(fake, scores, expected):
     client = fake.client()
     for _ in range(2):
         assert [(r.index, r.relevance_score) for r in client.rerank(**CALL).results] == expected
+
+
+def test_a_score_for_a_text_that_is_not_a_document_is_an_error(fake):
+    """A typing error must not make every score 0. The message shows no text, and it can be turned off."""
+    client = fake.client()
+    fake.reply({"a bee": 0.7, "a beee": 1.0})
+    with pytest.raises(ours.BadRequestError) as caught:
+        client.rerank(**CALL)
+    said = str(caught.value)
+    assert "text 2 of the 2 in reply() is not among the 3 documents of the request; did you mean documents[2]?" in said
+    assert "bee" not in said
+    fake.reply({"qqqq": 1.0})
+    with pytest.raises(ours.BadRequestError, match="Correct the text, or pass allow_missing=True"):
+        client.rerank(**CALL)
+    fake.reply({"a bee": 0.7, "not asked": 1.0}, allow_missing=True)
+    assert client.rerank(**CALL).scores == [0.0, 0.0, 0.7]
 
 
 def test_queued_steps_are_used_in_order_and_the_last_scores_stay(fake):
