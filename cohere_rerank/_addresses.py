@@ -11,7 +11,12 @@ if TYPE_CHECKING:
 
 PRODUCTION_URL = "https://api.cohere.com"
 LOCAL_SCHEME = "local:"
-CLOUDS = {"bedrock": "aws.clouds", "bedrock-agent": "aws.clouds", "sagemaker": "aws.clouds"}
+CLOUDS = {
+    **dict.fromkeys(("bedrock", "bedrock-agent", "sagemaker"), "aws.clouds"),
+    "azure": "azure",
+    "oci": "oci",
+    "vertex": "vertex",
+}
 """The schemes of cloud addresses such as ``bedrock:us-east-1``, and the module of ``integrations`` that serves each."""
 _COHERE_DOMAINS = (".cohere.com", ".cohere.ai")
 _UNIT_DOMAINS = (*_COHERE_DOMAINS, ".jina.ai", ".voyageai.com")  # their references say that scores are in [0, 1]

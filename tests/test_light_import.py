@@ -26,6 +26,7 @@ HEAVY = {
 
 EXTRAS = {
     "aiohttp",
+    "azure",
     "click",
     "h2",
     "haystack",
