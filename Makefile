@@ -8,7 +8,7 @@ PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check
 MAKEFLAGS += --no-print-directory
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 
-.PHONY: help demo setup check fix test test-all docs pictures bench clean
+.PHONY: help demo setup check fix test test-all frameworks docs pictures bench clean
 
 help:  ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -37,6 +37,11 @@ test: check  ## Everything that a change must pass: lint, types and the whole su
 
 test-all: test $(VENV)/installed-clusters  ## The same, then load, kills, clusters and other Pythons (almost an hour)
 	@$(BIN)/python -m pytest -m exhaustive
+
+frameworks: $(VENV)/installed-dev  ## Test the recipes with the newest releases, and record those that work
+	@rm -rf .cache/environments
+	@NEWEST_FRAMEWORKS=1 $(BIN)/python -m pytest -m "" tests/compat
+	@git diff --stat docs/move/frameworks.md
 
 docs: $(VENV)/installed-docs  ## Build the documentation in site/
 	@$(BIN)/zensical build --strict

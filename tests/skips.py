@@ -31,6 +31,11 @@ EXPECTED = [
     Expected(
         sys.version_info < (3, 11), "schemathesis|jsonschema_rs", "New versions of schemathesis need Python 3.11."
     ),
+    Expected(
+        not (LINUX and (3, 11) <= sys.version_info[:2] <= (3, 13)),
+        "recorded versions of the frameworks",
+        "Each framework supports some Pythons only. These are common to all of them.",
+    ),
     Expected(not CHECKOUT, "not a checkout", "An unpacked sdist has no files of CI."),
     Expected(not ROOT, "mounting a small file system", "Only root can mount a file system."),
     Expected(not LINUX, "/proc", "Only Linux describes processes in /proc."),

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 MIN_VECTOR_LENGTH = 32  # the shortest embeddings that are in use have 64 numbers
 _MAX_DEPTH = 4  # a hit that holds a node that holds a document
+# Vespa returns these with the fields of a document.
+_VESPA_FIELDS = frozenset({"documentid", "matchfeatures", "rankfeatures", "sddocname", "summaryfeatures"})
 
 
 def unwrap(document: object) -> object:
@@ -26,9 +28,9 @@ def unwrap(document: object) -> object:
         document: One document of the caller, of any type.
 
     Returns:
-        A string or a mapping for a recognized shape: a document of LangChain, LlamaIndex or Haystack, a hit of
-        Elasticsearch, OpenSearch or Vespa, a point of Qdrant, Weaviate or Pinecone; each as an object, or as the
-        mapping that its library makes of it.
+        A string or a mapping for a recognized shape: a document of LangChain, LlamaIndex, Haystack, Agno or CrewAI, a
+        memory of mem0, a hit of Elasticsearch, OpenSearch or Vespa, a point of Qdrant, Weaviate or Pinecone; each as an
+        object, or as the mapping that its library makes of it.
     """
     for _ in range(_MAX_DEPTH):
         inner = _inner(_MAPPINGS, document.get) if isinstance(document, Mapping) else _from_object(document)
@@ -94,6 +96,7 @@ _OBJECTS: tuple[_Shape, ...] = (
     ("page_content", str, "metadata", ()),  # LangChain
     ("content", str, "meta", ()),  # Haystack
     ("text", str, "metadata", ()),
+    ("content", str, "meta_data", ()),  # Agno
     ("document", str, "metadata", ("score",)),  # Qdrant with fastembed
     ("body", Mapping, None, ("meta",)),  # the response of Elasticsearch to `get`
     ("payload", Mapping, None, ("id",)),  # Qdrant
@@ -102,12 +105,15 @@ _OBJECTS: tuple[_Shape, ...] = (
 )
 _MAPPINGS: tuple[_Shape, ...] = (
     ("_source", Mapping, None, ()),  # Elasticsearch, OpenSearch
+    ("fields", Mapping, None, ("_index", "_id")),  # the same, without _source
     ("page_content", str, "metadata", ()),  # LangChain
     ("kwargs", Mapping, None, ("lc",)),  # LangChain's own serialization
     ("node", Mapping, None, ("class_name",)),  # LlamaIndex, with a score
     ("text", str, "metadata", ("id_",)),  # LlamaIndex
     ("content", str, "meta", ()),  # Haystack
     ("content", str, None, ("id", "embedding")),  # Haystack, flattened
+    ("content", str, "metadata", ("id", "score")),  # CrewAI
+    ("memory", str, None, ("id", "created_at")),  # mem0
     ("payload", Mapping, None, ("id", "score")),  # Qdrant
     ("payload", Mapping, None, ("id", "vector")),
     ("entity", Mapping, None, ("id", "distance")),  # Milvus
@@ -133,7 +139,7 @@ def documents_inside(response: Any) -> str | None:
             return None
         is_nested = bool(mapping[name]) and isinstance(mapping[name][0], list)  # Chroma: one list for each query
         return f"[{name!r}][0]" if is_nested else f"[{name!r}]"
-    names = ("points", "matches", "objects", "source_nodes")  # Qdrant, Pinecone, Weaviate, LlamaIndex
+    names = ("points", "matches", "objects", "source_nodes", "hits")  # Qdrant, Pinecone, Weaviate, LlamaIndex, Vespa
     return next((f".{name}" for name in names if isinstance(_attribute(response, name), list)), None)
 
 
@@ -178,11 +184,18 @@ def _is_number(value: object) -> bool:
 
 
 def without_vectors(fields: Mapping[Any, object], depth: int = 0) -> dict[Any, object]:
-    """Return the fields in their order, without long lists of numbers."""
+    """Return the fields in their order, without long lists of numbers and without the fields that Vespa adds."""
     kept: dict[Any, object] = {}
+    is_from_vespa = "sddocname" in fields
     for name, value in fields.items():
+        if is_from_vespa and (name in _VESPA_FIELDS or _is_tensor(value)):
+            continue
         if isinstance(value, Mapping) and depth < _MAX_DEPTH:
             kept[name] = without_vectors(value, depth + 1)
         elif vector_length(value) is None:
             kept[name] = value
     return kept
+
+
+def _is_tensor(value: object) -> bool:
+    return isinstance(value, Mapping) and str(value.get("type", "")).startswith("tensor")

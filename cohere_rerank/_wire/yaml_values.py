@@ -130,7 +130,9 @@ def to_plain(value: Any, location: Location) -> object:
     if isinstance(value, (bytes, bytearray, memoryview)):
         raise unsupported_value(location, f"is {type_name(value)}; decode it to a str first")
     raise unsupported_value(
-        location, f"is {type_name(value)}, which has no YAML form; pass a str, a number, a list or a mapping"
+        location,
+        f"is {type_name(value)}, which has no YAML form; pass a str, a number, a list or a mapping,"
+        " or choose what is sent with rank_fields= or text=",
     )
 
 

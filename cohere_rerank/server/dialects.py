@@ -28,6 +28,7 @@ _TYPES = {"query": (str, "a string"), "documents": (list, "a list"), "texts": (l
 _MAX_TOTAL_CHUNKS = 10_000  # v1: the number of documents times max_chunks_per_doc must be below
 _MAX_NAMED_FIELDS = 5
 _MIN_ODDS = 1e-9  # the logit of 0 would be infinite, and JSON has no infinity
+_FOR_EMPTY = "-"  # ranked in place of an empty document: the API rejects a list that has one
 _NO_TEXT = "document does not have a 'snippet' or a 'text' field that can be used for chunking and reranking"
 
 
@@ -39,21 +40,36 @@ class V2Request:
         body: The body of a ``POST /v2/rerank``.
         to_dialect: Turns the v2 reply into the dialect's reply. It may change the v2 reply.
         ignored: The names of the fields that had no effect.
+        n_empty: The number of empty documents, which were replaced.
     """
 
     body: dict[str, Any]
     to_dialect: Callable[[ReplyData], Any]
     ignored: tuple[str, ...] = ()
+    n_empty: int = 0
 
     def encode_reply(self, reply: ReplyData) -> Any:
-        """Return the dialect's reply. A warning names the ignored fields."""
+        """Return the dialect's reply. Warnings name the ignored fields and count the empty documents."""
+        warnings = []
         if self.ignored:
             names = ", ".join(repr(name[:MAX_NAME_CHARS]) for name in self.ignored[:_MAX_NAMED_FIELDS])
             n_more = len(self.ignored) - _MAX_NAMED_FIELDS
-            warning = f"fields without effect here: {names}" + (f" and {n_more} more" if n_more > 0 else "")
+            warnings.append(f"fields without effect here: {names}" + (f" and {n_more} more" if n_more > 0 else ""))
+        if self.n_empty:
+            warnings.append(f"empty documents, ranked as {_FOR_EMPTY!r}: {self.n_empty}")
+        if warnings:
             meta = reply.setdefault("meta", {})
-            meta["warnings"] = [*(meta.get("warnings") or []), warning]
+            meta["warnings"] = [*(meta.get("warnings") or []), *warnings]
         return self.to_dialect(reply)
+
+
+def _tolerant(body: dict[str, Any], to_dialect: Callable[[ReplyData], Any], ignored: tuple[str, ...]) -> V2Request:
+    """Return a request in which empty documents are replaced: applications send them, and need a score for each."""
+    documents = body.get("documents")
+    if not isinstance(documents, list) or "" not in documents:
+        return V2Request(body, to_dialect, ignored)
+    filled = [_FOR_EMPTY if text == "" else text for text in documents]
+    return V2Request({**body, "documents": filled}, to_dialect, ignored, documents.count(""))
 
 
 def parse_v2(request: Mapping[str, Any], _model: str, is_strict: bool) -> V2Request:
@@ -64,7 +80,7 @@ def parse_v2(request: Mapping[str, Any], _model: str, is_strict: bool) -> V2Requ
     body, ignored = _select_fields(request, JINA_FIELDS, is_strict)
     returns_documents = _pop_flag(body, "return_documents", default=False)
     to_dialect = _with_documents(_as_objects(_as_list(body.get("documents")))) if returns_documents else _identity
-    return V2Request(body, to_dialect, ignored)
+    return _tolerant(body, to_dialect, ignored)
 
 
 def parse_v1(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Request:
@@ -84,7 +100,7 @@ def parse_v1(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Reque
             reply["meta"]["api_version"] = {"version": "1"}
         return add_documents(reply)
 
-    return V2Request(body, to_dialect, ignored)
+    return V2Request(body, to_dialect, ignored) if is_strict else _tolerant(body, to_dialect, ignored)
 
 
 def parse_jina(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Request:
@@ -106,7 +122,7 @@ def parse_jina(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Req
         usage = {"prompt_tokens": n_tokens, "total_tokens": n_tokens}
         return {**head, **add_documents(reply), "usage": usage}
 
-    return V2Request(body, to_dialect, ignored)
+    return V2Request(body, to_dialect, ignored) if is_strict else _tolerant(body, to_dialect, ignored)
 
 
 def parse_tei(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Request:
@@ -126,7 +142,7 @@ def parse_tei(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Requ
             results.append({**result, "text": texts[item["index"]]} if returns_text else result)
         return results
 
-    return V2Request(body, to_dialect, ignored)
+    return V2Request(body, to_dialect, ignored) if is_strict else _tolerant(body, to_dialect, ignored)
 
 
 def parse_jina_or_tei(request: Mapping[str, Any], model: str, is_strict: bool) -> V2Request:
