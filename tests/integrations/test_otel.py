@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -104,6 +106,9 @@ def test_a_local_call_is_an_internal_span(telemetry, make_either):
         ({"base_url": "https://x.services.ai.azure.com/models"}, "azure.ai.inference", "x.services.ai.azure.com", 443),
         ({"base_url": "https://api.jina.ai"}, "jina", "api.jina.ai", 443),
         ({"base_url": "http://gpu:80", "dialect": "tei"}, "tei", "gpu", 80),
+        ({"base_url": "bedrock:eu-west-1"}, "aws.bedrock", "bedrock-runtime.eu-west-1.amazonaws.com", 443),
+        ({"base_url": "azure:shop"}, "azure.ai.inference", "shop.services.ai.azure.com", 443),
+        ({"base_url": "vertex:shop"}, "gcp.vertex_ai", "discoveryengine.googleapis.com", 443),
         ({"rerank_url": "https://gw.example/r?code=5ecret"}, "cohere", "gw.example", 443),
     ],
 )
@@ -112,7 +117,7 @@ def test_the_provider_follows_from_the_address(options, provider, address, port)
     from cohere_rerank._tracing.attributes import address_attributes
 
     config = ClientV2(KEY, **options)._config
-    assert address_attributes(config, {}) == {
+    assert address_attributes(config, {"model": "cohere.rerank-v3-5:0"}) == {
         "gen_ai.provider.name": provider,
         "server.address": address,
         "server.port": port,
@@ -618,3 +623,12 @@ def test_an_async_client_in_trio_has_spans(telemetry, server):
     trio.run(main)
     assert len(telemetry.spans()) == len(ROWS)
     assert all(is_child(span, telemetry.span("program")) for span in telemetry.spans())
+
+
+def test_the_example_of_the_page_prints_two_spans(tmp_path):
+    """It sets the providers of its process, so it runs in one of its own."""
+    page = Path(__file__).parents[2] / "docs" / "rag" / "tracing.md"
+    (code,) = re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, cwd=tmp_path)
+    assert run.returncode == 0, run.stderr
+    assert re.findall(r'^    "name": "(.*)"', run.stdout, re.MULTILINE) == ["rerank m", "search"]
