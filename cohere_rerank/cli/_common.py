@@ -28,7 +28,7 @@ import click
 from cohere_rerank._addresses import LOCAL_SCHEME, PRODUCTION_URL
 from cohere_rerank.errors import MissingApiKeyError
 
-from ._failures import NO_KEY, UsageFailure, discard_output, one_line
+from ._failures import UsageFailure, discard_output, missing_key, one_line
 from ._values import DEFAULT_MODEL, DIALECT, MODELS, SCORERS, complete, headers, not_blank
 
 if TYPE_CHECKING:
@@ -88,10 +88,10 @@ def explain_missing_key(settings: Mapping[str, Any], alternative: str) -> Iterat
     """
     try:
         yield
-    except MissingApiKeyError:
+    except MissingApiKeyError as error:
         is_here = is_loopback(_host(settings.get("base_url") or os.environ.get("CO_API_URL", "")))
         any_text = "; a server on this machine that needs no key accepts any text" if is_here else ""
-        raise UsageFailure(f"{NO_KEY}{any_text}; {alternative} needs no key") from None
+        raise UsageFailure(f"{missing_key(error)}{any_text}; {alternative} needs no key") from None
 
 
 def _host(url: str) -> str | None:

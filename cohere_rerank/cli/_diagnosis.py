@@ -9,10 +9,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from cohere_rerank._addresses import rerank_url
+from cohere_rerank._addresses import rerank_url, without_query
 from cohere_rerank._settings import has_auth, key_from_environment
 from cohere_rerank._version import __version__
-from cohere_rerank.errors import CohereRerankError
+from cohere_rerank.errors import (
+    CohereRerankError,
+    ConnectionFailedError,
+    ForbiddenError,
+    MissingApiKeyError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 
 from ._network import check_connection
 from ._probes import PROBES, Finding, Probe, dialect_of, interpret, limits, most_severe
@@ -20,7 +27,7 @@ from ._probes import PROBES, Finding, Probe, dialect_of, interpret, limits, most
 if TYPE_CHECKING:
     import httpx
 
-__all__ = ["diagnose", "diagnose_local"]
+__all__ = ["diagnose", "diagnose_cloud", "diagnose_local"]
 
 _LOOPBACK = ("localhost", "127.0.0.1", "::1")
 _MAX_REPLY_BYTES = 1_000_000  # the limit for a response to two documents
@@ -68,6 +75,40 @@ def diagnose_local(base_url: str) -> Iterator[Finding]:
         yield Finding("scorer", "fail", str(error), "choose a scorer that exists, such as local:")
     else:
         yield Finding("scorer", "ok", f"ranked two documents ({1000 * (time.monotonic() - started):.0f} ms)")
+
+
+def diagnose_cloud(address: str, model: str, timeout_s: float, headers: Mapping[str, str]) -> Iterator[Finding]:
+    """Check a cloud with one call, which needs its credentials and its model.
+
+    Args:
+        address: Such as ``bedrock:us-east-1``.
+        model: The name of the model.
+        timeout_s: The limit of the call.
+        headers: Further headers of the request.
+    """
+    from cohere_rerank.client import ClientV2
+
+    yield Finding("address", "ok", without_query(address))
+    started = time.monotonic()
+    try:
+        with ClientV2(base_url=address, headers=headers, max_retries=0, deadline=timeout_s) as client:
+            client.rerank(**PROBES[0].body(model))
+    except CohereRerankError as error:
+        yield _of_cloud(error)
+    else:
+        yield Finding("key", "ok", "accepted")
+        yield Finding("latency", "ok", f"{1000 * (time.monotonic() - started):.0f} ms for two documents")
+
+
+def _of_cloud(error: CohereRerankError) -> Finding:
+    """Return the finding from the error of a call to a cloud."""
+    if isinstance(error, (MissingApiKeyError, UnauthorizedError, ForbiddenError)):
+        return Finding("key", "fail", str(error), "check the credentials and permissions of the cloud")
+    if isinstance(error, TooManyRequestsError):
+        return Finding("limits", "warn", str(error), "wait, or request a higher quota, then run this command again")
+    if isinstance(error, ConnectionFailedError):
+        return Finding("connect", "fail", str(error), "check the network, the region and the proxy")
+    return Finding("model", "fail", str(error), "choose a model of this cloud with --model")
 
 
 def _address(url: SplitResult) -> Finding:

@@ -28,6 +28,7 @@ __all__ = [
     "discard_output",
     "in_options",
     "map_errors",
+    "missing_key",
     "one_line",
 ]
 
@@ -79,8 +80,8 @@ def map_errors() -> Iterator[None]:
         raise  # click shows the help
     except click.UsageError as error:
         raise UsageFailure(_with_hint(error)) from None
-    except MissingApiKeyError:
-        raise UsageFailure(f"{NO_KEY}; --local needs no key") from None
+    except MissingApiKeyError as error:
+        raise UsageFailure(f"{missing_key(error)}; --local needs no key") from None
     except InvalidRequestError as error:
         raise UsageFailure(in_options(str(error))) from None
     except (CohereRerankError, ImportError) as error:
@@ -88,6 +89,11 @@ def map_errors() -> Iterator[None]:
     except OSError as error:
         discard_output()  # it may have been the output: a full disk
         raise Failure(_os_error(error)) from None
+
+
+def missing_key(error: MissingApiKeyError) -> str:
+    """Return what is missing: a key in words of the command line, or the credentials of a cloud."""
+    return NO_KEY if error.message.startswith("No API key") else error.message
 
 
 def one_line(text: str) -> str:

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import click
 
-from cohere_rerank._settings import Config, key_from_environment
+from cohere_rerank._settings import Config
 
 from ._common import header_option, model_option, write_json
 from ._failures import FAILED, one_line
@@ -39,16 +39,22 @@ def doctor(
     The steps are name, connection, TLS, key, API formats with their paths, limits and latency. Each line says ok, warn
     or fail, and what to do. The exit code is 1 if a step failed, else 0.
 
-    The default of URL is CO_API_URL, else Cohere's API. The URL local: checks the local engine.
+    The default of URL is CO_API_URL, else Cohere's API. The URL local: checks the local engine. The address of a cloud,
+    such as bedrock:us-east-1, is checked with one request: choose its --model.
 
     The command sends at most five requests with two documents each, with the key from the environment. A server may
     bill them.
     """
-    from ._diagnosis import diagnose, diagnose_local
+    from ._diagnosis import diagnose, diagnose_cloud, diagnose_local
 
-    config = Config(api_key=key_from_environment() or "", base_url=url, headers=headers)
+    config = Config(api_key="", base_url=url, headers=headers)
     address, has_failed = config.base_url, False
-    findings = diagnose_local(address) if config.is_local else diagnose(address, model, timeout, config.headers or {})
+    if config.is_local:
+        findings = diagnose_local(address)
+    elif config.cloud is not None:
+        findings = diagnose_cloud(address, model, timeout, headers)
+    else:
+        findings = diagnose(address, model, timeout, config.headers or {})
     for finding in findings:
         has_failed |= finding.status == "fail"
         message = one_line(finding.message)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from cohere_rerank._addresses import host_of
+from cohere_rerank._addresses import cloud_scheme, host_of
 from cohere_rerank._clock import SystemClock
 from cohere_rerank._retry import RetryPolicy
 from cohere_rerank._secrets import hide
@@ -68,7 +68,8 @@ class UpstreamBackend:
         self._policy = RetryPolicy()
         self._clock: Clock = clock or SystemClock()
         self._circuit = Circuit(_BREAKER)
-        self._key = settings.upstream_key or key_from_environment()
+        is_cloud = cloud_scheme(settings.upstream or "") is not None  # a cloud has credentials of its own
+        self._key = settings.upstream_key or (None if is_cloud else key_from_environment())
         self._client = AsyncClientV2(
             self._key or "",  # an empty key sends no key, because some upstreams need none
             base_url=settings.upstream,

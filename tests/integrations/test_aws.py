@@ -646,3 +646,67 @@ def test_the_classes_are_exported_as_in_the_official_package():
     for name in ("BedrockClientV2", "SagemakerClientV2", "AsyncBedrockClientV2", "AsyncSagemakerClientV2"):
         assert getattr(cohere_rerank, name).__name__ == name
         assert name in cohere_rerank.__all__
+
+
+# Programs ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(monkeypatch):
+    """``run("rank", ...)`` runs the command line, with a key of Cohere in its environment that must not be sent."""
+    from click.testing import CliRunner
+
+    from cohere_rerank.cli._program import program
+
+    return lambda *args: CliRunner().invoke(program, args, env={"CO_API_KEY": "a-key-of-cohere"})
+
+
+def test_the_command_line_takes_the_addresses(aws, keys, run, tmp_path):
+    """For rank and every other command with --base-url; the key of Cohere stays here."""
+    address = f"bedrock:us-east-1?endpoint={aws.url}"
+    file = tmp_path / "documents.txt"
+    file.write_text("\n".join(DOCUMENTS), encoding="utf-8")
+    done = run("rank", QUERY, str(file), "--base-url", address, "--model", MODEL, "--json")
+    assert done.exit_code == 0, done.output
+    assert aws.requests[0].json["query"] == QUERY
+    assert "a-key-of-cohere" not in repr(aws.requests)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_doctor_checks_an_address(aws, keys, run, scheme):
+    """With one request. It says which permission is missing."""
+    address = {"sagemaker": "sagemaker:an-endpoint?region=us-east-1&"}.get(scheme, f"{scheme}:us-east-1?")
+    done = run("doctor", f"{address}endpoint={aws.url}", "--model", MODEL)
+    assert done.exit_code == 0, done.output
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["ok", n] for n in ("address", "key", "latency")]
+    assert len(aws.requests) == 1
+    aws.default = aws_error(403, "AccessDeniedException", "no access")
+    done = run("doctor", f"{address}endpoint={aws.url}", "--model", MODEL)
+    assert done.exit_code == 1
+    assert "fail  key" in done.stdout
+    assert ":Invoke" in done.stdout
+
+
+def test_the_command_line_names_missing_credentials(run, monkeypatch, tmp_path):
+    """Those of AWS, not a key of Cohere."""
+    monkeypatch.setattr("cohere_rerank.integrations.aws.credentials.find_spec", lambda name: None)
+    (tmp_path / "a.txt").write_text("tea")
+    address = "bedrock:us-east-1"
+    for command in (["doctor", address], ["rank", "tea", str(tmp_path / "a.txt"), "--base-url", address]):
+        done = run(*command)
+        assert done.exit_code == 2
+        assert "No AWS credentials" in done.stderr
+        assert "CO_API_KEY" not in done.stderr
+
+
+def test_a_server_does_not_send_the_key_of_cohere_to_aws(aws, keys, monkeypatch):
+    """`serve --upstream bedrock:...` uses the credentials of AWS."""
+    from cohere_rerank.server import ServerSettings
+    from cohere_rerank.server.executor import BoundedExecutor
+    from cohere_rerank.server.metrics import Metrics
+    from cohere_rerank.server.upstream import UpstreamBackend
+
+    monkeypatch.setenv("CO_API_KEY", "a-key-of-cohere")
+    settings = ServerSettings(upstream=f"bedrock:us-east-1?endpoint={aws.url}")
+    backend = UpstreamBackend(settings, BoundedExecutor(1, 1, lambda *_: None), Metrics())
+    assert ranking(asyncio.run(backend._client.rerank(**CALL))) == BEST_FIRST
