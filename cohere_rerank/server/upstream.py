@@ -71,7 +71,7 @@ class UpstreamBackend:
         is_cloud = cloud_scheme(settings.upstream or "") is not None  # a cloud has credentials of its own
         self._key = settings.upstream_key or (None if is_cloud else key_from_environment())
         self._client = AsyncClientV2(
-            self._key or "",  # an empty key sends no key, because some upstreams need none
+            self._key or (None if is_cloud else ""),  # an empty key sends none, because some upstreams need none
             base_url=settings.upstream,
             retry_policy=self._policy,
             deadline=settings.upstream_timeout_s,

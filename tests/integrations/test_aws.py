@@ -289,6 +289,14 @@ def test_a_bedrock_api_key_needs_no_signature(aws, monkeypatch):
     ]
 
 
+def test_an_empty_key_sends_no_authentication(aws):
+    """For a gateway that signs requests itself. No credentials are looked for."""
+    with ClientV2("", base_url=f"bedrock:us-east-1?endpoint={aws.url}") as client:
+        with pytest.raises(errors.UnauthorizedError, match="no signature"):
+            client.rerank(**CALL)
+    assert aws.requests[0].header("authorization") is None
+
+
 @pytest.mark.parametrize("kind", [BedrockClientV2, AsyncBedrockClientV2, SagemakerClientV2, AsyncSagemakerClientV2])
 def test_the_official_arguments_are_accepted(aws, kind, monkeypatch):
     """Keys, token, region and timeout; the model of SageMaker is the name of the endpoint."""
@@ -692,11 +700,14 @@ def test_the_command_line_names_missing_credentials(run, monkeypatch, tmp_path):
     monkeypatch.setattr("cohere_rerank.integrations.aws.credentials.find_spec", lambda name: None)
     (tmp_path / "a.txt").write_text("tea")
     address = "bedrock:us-east-1"
-    for command in (["doctor", address], ["rank", "tea", str(tmp_path / "a.txt"), "--base-url", address]):
+    for code, command in (
+        (1, ["doctor", address]),
+        (2, ["rank", "tea", str(tmp_path / "a.txt"), "--base-url", address]),
+    ):
         done = run(*command)
-        assert done.exit_code == 2
-        assert "No AWS credentials" in done.stderr
-        assert "CO_API_KEY" not in done.stderr
+        assert done.exit_code == code
+        assert "No AWS credentials" in done.output
+        assert "CO_API_KEY" not in done.output
 
 
 def test_a_server_does_not_send_the_key_of_cohere_to_aws(aws, keys, monkeypatch):

@@ -114,8 +114,8 @@ class AwsCloud(Cloud):
         if isinstance(given, AwsKeys):
             return given.with_scope(self._scope)
         source: Any = getattr(given, "value", None)
-        if source == "":  # callers that need no key of Cohere pass an empty one
-            given = None
+        if source == "":  # a gateway signs the requests
+            return given
         if isinstance(source, BotocoreSource):
             return Secret(source.with_scope(self._scope))  # type: ignore[arg-type]
         if given is not None:
