@@ -56,6 +56,8 @@ NOT_ON_WINDOWS = {
     "tests/jobs/test_kill.py": "it kills jobs with SIGKILL",
     "tests/jobs/test_local.py": "it sends signals to worker processes",
     "tests/jobs/test_stops.py": "it stops jobs with signals and limits the size of files with `resource`",
+    "tests/server/test_deploy_files.py": "the files for a deployment are for servers on Linux",
+    "tests/server/test_terminal.py": "it closes a terminal of POSIX and sends signals",
     "tests/server/test_program.py": "it stops servers with SIGTERM and finds their workers in /proc",
     "tests/server/test_playground.py": "the page is tested in a browser on Linux",
     "tests/testing/test_serve.py": "it stops the server with SIGTERM",

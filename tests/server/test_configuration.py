@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
@@ -11,7 +12,7 @@ import cohere_rerank.server.run as run_module
 from cohere_rerank.cli._program import program as command
 from cohere_rerank.cli._server_options import ServerOption
 from cohere_rerank.cli.serve import serve
-from tests.server.running_server import ServeProgram, program
+from tests.server.running_server import program
 
 
 @pytest.fixture
@@ -83,7 +84,7 @@ def test_every_option_can_be_set_in_each_way(started, tmp_path, excluded):
             continue
         text, value = (str(keys), str(keys)) if name.endswith("-file") else (text, value)
         environment[f"CO_SERVER_{name.replace('-', '_').upper()}"] = text
-        lines.append(f"{name.replace('-', '_')} = {str(value).lower() if value is True else repr(value)}")
+        lines.append(f"{name.replace('-', '_')} = {json.dumps(value)}")  # JSON's values are TOML's too
         for item in value if isinstance(value, list) else [value]:
             options += [f"--{name}"] if item is True else [f"--{name}", item]
     assert invoke(*options) == (0, "")
@@ -199,9 +200,8 @@ def test_a_server_runs_with_a_file_and_keys_in_files(tmp_path):
 def test_the_upstreams_key_comes_from_a_file(server, tmp_path):
     """The variable CO_API_KEY is not needed then."""
     (tmp_path / "key").write_text("upstream-key\n", encoding="utf-8")
-    running = ServeProgram("--upstream", server.url, "--upstream-key-file", str(tmp_path / "key"))
-    assert running.post().status_code == 200
-    assert running.stop() == 0
+    with program("--upstream", server.url, "--upstream-key-file", str(tmp_path / "key")) as running:
+        assert running.post().status_code == 200
     assert ("authorization", "Bearer upstream-key") in server.requests[0].headers
     assert not [line for line in running.lines if "no key for the upstream" in line]
     assert "upstream-key" not in "".join(running.lines)
