@@ -69,7 +69,7 @@ class Environment(NamedTuple):
         self,
         *arguments: object,
         cwd: Path | None = None,
-        timeout_s: float = 100,
+        timeout_s: float = 300,
         env: Mapping[str, str] | None = None,
     ) -> str:
         """Run the interpreter with these arguments, and return what it printed. A failure shows all output.
