@@ -7,8 +7,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any
 
+KEY_HINT = "; check api_key, or CO_API_KEY in the environment"
 _HINTS = {
-    401: "; check api_key, or CO_API_KEY in the environment",
+    401: KEY_HINT,
     404: "; check base_url and the model's name",
     407: "; the proxy needs a user name and a password",
 }

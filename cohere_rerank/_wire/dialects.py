@@ -13,6 +13,7 @@ from typing import Any
 from pydantic_core import from_json, to_json
 
 from cohere_rerank._addresses import ENDPOINT_NAMES
+from cohere_rerank._error_bodies import KEY_HINT
 from cohere_rerank.errors import ApiError, InvalidRequestError, error_from_response
 
 _COHERE_ONLY = ("max_tokens_per_doc", "priority", "relevant_spans")
@@ -25,9 +26,11 @@ class BaseDialect:
         name: The name of the dialect, in messages.
         has_model_in_url: Whether the address of a request depends on its model.
         has_pages: Whether a reply can say that more results follow.
+        key_hint: What to check after a 401. None: the key of Cohere.
     """
 
     name: str
+    key_hint: str | None = None
     has_model_in_url = False
     has_pages = False
 
@@ -53,7 +56,10 @@ class BaseDialect:
 
     def error(self, status: int, headers: Mapping[str, str], body: Any) -> ApiError:
         """Return the error for a reply with this status and parsed body."""
-        return error_from_response(status, headers, body)
+        error = error_from_response(status, headers, body)
+        if self.key_hint is not None:
+            error.message = error.message.replace(KEY_HINT, f"; {self.key_hint}")
+        return error
 
     def next_page(self, content: bytes) -> BaseDialect | None:  # noqa: ARG002
         """Return the dialect of the request for the results after this reply, or None if there are no more."""

@@ -66,6 +66,7 @@ class AzureDialect(BaseDialect):
     """Cohere's own form, at one URL."""
 
     name = "azure"
+    key_hint = f"check api_key, or {KEY_VARIABLES[0]} in the environment"
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -51,6 +51,7 @@ class OciDialect(BaseDialect):
     """The form of ``rerankText``. A model is the name of one on demand, or the OCID of a dedicated endpoint."""
 
     name = "oci"
+    key_hint = "check the key and the fingerprint of the signature, and the clock of this machine"
 
     def __init__(self, host: str, compartment: str) -> None:
         self._url = f"{host.rstrip('/')}/{_VERSION}/actions/rerankText"

@@ -55,6 +55,7 @@ class VertexDialect(BaseDialect):
     """The form of the ranking API. Only ids and scores are asked for, because results refer to the caller's texts."""
 
     name = "vertex"
+    key_hint = "check the access token, which may have expired"
 
     def __init__(self, url: str) -> None:
         self._url = url

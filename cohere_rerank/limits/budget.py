@@ -66,7 +66,7 @@ class Budget:
             search units.
         per: The period: ``"hour"``, ``"day"``, ``"month"`` (each of UTC), or ``"total"``. Default: ``"day"``.
         store: Where the amounts are counted if other processes share the budget: a FileStore or a RedisStore of its
-            own. Default: None, in this process.
+            own, or an object whose method ``budget_store`` returns a BudgetStore. Default: None, in this process.
 
     Raises:
         InvalidRequestError: A value is missing, of the wrong type or out of its range.

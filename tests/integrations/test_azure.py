@@ -123,7 +123,7 @@ def test_no_error_repr_or_pickle_shows_a_key(azure, make_client):
     """Also if the server repeats it."""
     azure.default = reply(401, json={"error": {"code": "401", "message": f"the key {KEY} is wrong"}})
     client = make_client(KEY, base_url=f"azure:{azure.url}")
-    with pytest.raises(UnauthorizedError) as refused:
+    with pytest.raises(UnauthorizedError, match="check api_key, or AZURE_INFERENCE_CREDENTIAL in") as refused:
         client.rerank(**CALL)
     shown = f"{refused.value!r} {refused.value.body} {client!r} {client._config!r} {client._config.api_key!r}"
     assert "is wrong" in shown

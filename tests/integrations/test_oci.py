@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from cohere_rerank import AsyncClientV2, ClientV2
-from cohere_rerank.errors import InvalidRequestError
+from cohere_rerank.errors import InvalidRequestError, UnauthorizedError
 from tests.fake_server import reply
 
 COMPARTMENT = "ocid1.compartment.oc1..aaaaexample"
@@ -65,6 +65,13 @@ def test_the_ocid_of_an_endpoint_is_a_dedicated_model(oracle, make_either):
     endpoint = "ocid1.generativeaiendpoint.oc1.us-chicago-1.aaaa"
     make_either(None, base_url=address(oracle)).rerank(**{**CALL, "model": endpoint})
     assert oracle.requests[-1].json["servingMode"] == {"servingType": "DEDICATED", "endpointId": endpoint}
+
+
+def test_a_refused_signature_names_what_to_check(oracle, make_either):
+    """CO_API_KEY has nothing to do with it."""
+    oracle.script(reply(401, json={"code": "NotAuthenticated", "message": "The required information is missing"}))
+    with pytest.raises(UnauthorizedError, match="required information is missing; check the key and the fingerprint"):
+        make_either(None, base_url=address(oracle)).rerank(**CALL)
 
 
 @pytest.mark.parametrize("argument", ["priority", "relevant_spans"])
