@@ -20,6 +20,7 @@ ADVISORIES = json.loads((Path(__file__).parent / "data" / "advisories.json").rea
 
 # Modules whose distribution has another name.
 DISTRIBUTIONS = {
+    "azure": "azure-identity",
     "backports": "backports.zstd",
     "haystack": "haystack-ai",
     "llama_index": "llama-index-core",
