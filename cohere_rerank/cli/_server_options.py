@@ -204,14 +204,17 @@ def read_keys(path: str, option: str) -> tuple[str, ...]:
     """Return the keys in a file, one in each line.
 
     Raises:
-        click.UsageError: The file has no key, or a line cannot be a key.
-        OSError: The file cannot be read.
+        click.UsageError: The file cannot be read, has no key, or a line cannot be a key.
     """
     try:
         lines = _read(path, _MAX_KEYS_BYTES).decode().split("\n")
         keys = tuple(line.strip() for line in lines if line.strip())
         for key in keys:
             header_value("a key", key)
+    except OSError as error:
+        raise click.UsageError(
+            f"{option}: the file cannot be read ({error.strerror}); its name is not shown, because it may be a key"
+        ) from None
     except ValueError as error:
         reason = "it is not a text in UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)
         raise click.UsageError(f"{option}: the file {path} has no valid keys: {reason}") from None

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MEBIBYTE = 1024 * 1024
 _WITH_FAULTS = {"config", "host", "port", "faults", "log_level", "log_format"}  # can be used with --faults
-_KEY_FILE = click.Path(exists=True, dir_okay=False)
+_KEY_FILE = click.Path()  # `read_keys` checks it, and does not show it
 _option = partial(click.option, cls=ServerOption)
 
 

@@ -173,6 +173,14 @@ def test_a_key_file_without_valid_keys_does_not_open_the_server(started, tmp_pat
     assert "secret" not in said
 
 
+def test_a_key_in_place_of_its_file_is_not_shown(started):
+    """The message has the reason only."""
+    code, said = invoke(CO_SERVER_API_KEY_FILE="secret-key")
+    assert (code, len(said.splitlines())) == (2, 1)
+    assert "--api-key-file: the file cannot be read (No such file or directory)" in said
+    assert "secret" not in said
+
+
 def test_an_empty_variable_is_not_set(started):
     """compose.yaml sets a variable to nothing if the shell has none."""
     assert invoke(CO_SERVER_PORT="", CO_SERVER_UPSTREAM="", CO_SERVER_ALLOW_HOST="") == (0, "")
