@@ -138,8 +138,8 @@ def _serve_in_process(config: uvicorn.Config, listener: socket.socket) -> None:
 def _warn_without_upstream_key(settings: ServerSettings) -> None:
     if settings.upstream is not None and not (settings.upstream_key or key_from_environment()):
         _log.warning(
-            "there is no key for the upstream (CO_API_KEY or --upstream-key-file), and the keys of callers are not "
-            "forwarded: if the upstream needs a key, every request will get 502"
+            "there is no key for the upstream, in CO_API_KEY or in a file, and the keys of callers are not forwarded: "
+            "if the upstream needs a key, every request will get 502"
         )
 
 

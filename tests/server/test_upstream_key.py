@@ -11,7 +11,7 @@ import pytest
 from tests.fake_server import Server, error, reply
 from tests.server.running_server import RunningServer, program, wait_until
 
-NOTE = "CO_API_KEY is not set"
+NOTE = "there is no key for the upstream, in CO_API_KEY or in a file"
 
 
 @pytest.fixture
