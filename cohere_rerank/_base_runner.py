@@ -109,11 +109,11 @@ class BaseRunner:
 
     def encode(self, **arguments: Unpack[RerankArguments]) -> Call:
         """Check the arguments of one call and encode them."""
-        return encode(self.config, **arguments)
+        return encode(self.config, arguments)
 
     def encode_batch_call(self, **arguments: Unpack[RerankArguments]) -> Call:
         """As `encode`, for a call that lets interactive calls pass where requests wait for a rate limit."""
-        call = encode(self.config, **arguments)
+        call = encode(self.config, arguments)
         call.traffic_class = BULK
         return call
 

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from typing import Any, Protocol
 
-    from typing_extensions import Unpack
-
     from cohere_rerank.types import RerankArguments
 
     class CallDefaults(Protocol):
@@ -74,7 +72,7 @@ _ADVICE = {  # for arguments of other rerank APIs
 }
 
 
-def encode(defaults: CallDefaults, **arguments: Unpack[RerankArguments]) -> Call:
+def encode(defaults: CallDefaults, arguments: RerankArguments) -> Call:
     """Check the arguments and pack them once. None means "not given" and is never sent as null.
 
     Raises:

@@ -83,8 +83,8 @@ def _read(part: Part, content: bytes, headers: Mapping[str, str]) -> tuple[V2Rer
             if not _is_about_an_index(error):
                 raise
             response = parse_response(_with_whole_indices(content))
-        if part.dialect is not None:  # the dialect added it: it is not part of a dump
-            set_score_scale(response, vars(response).pop("score_scale", None))
+        # A dialect adds the scale, which is not part of a dump.
+        set_score_scale(response, None if part.dialect is None else vars(response).pop("score_scale", None))
     except ValidationError as error:
         return None, _describe_invalid(error, content)
     except (RecursionError, UnicodeDecodeError) as error:

@@ -44,7 +44,7 @@ class Mode(enum.Enum):
 
 
 def encoded(config=CONFIG, **arguments):
-    return encode(config, **{**MINIMAL, **arguments})
+    return encode(config, {**MINIMAL, **arguments})
 
 
 def body(config=CONFIG, **arguments):

@@ -24,7 +24,7 @@ NOW = 1_700_000_000.0
 
 
 def call_of(n=3, **arguments):
-    return encode(CONFIG, model="m", query="q", documents=[f"text {i}" for i in range(n)], **arguments)
+    return encode(CONFIG, {"model": "m", "query": "q", "documents": [f"text {i}" for i in range(n)], **arguments})
 
 
 def read(content, n=3, status=200, headers=None, **arguments):
@@ -513,7 +513,7 @@ STRICT = Config(api_key="key", base_url=None)
 
 def read_strictly(content, n=3, **arguments):
     documents = [f"text {i}" for i in range(n)]
-    (part,) = encode(STRICT, model="m", query="q", documents=documents, **arguments).parts()
+    (part,) = encode(STRICT, {"model": "m", "query": "q", "documents": documents, **arguments}).parts()
     return decode(part, 200, {}, json.dumps(content).encode(), NOW)
 
 
