@@ -20,6 +20,7 @@ from .errors import InvalidRequestError
 __all__ = ["UTF8_BOM", "numbered_lines", "parse_json"]
 
 UTF8_BOM = b"\xef\xbb\xbf"
+_PLAIN = frozenset({str, int, bool, type(None)})  # most lists have nothing else, and are not read one by one
 _KEY_END = re.compile(r'"\s*:')
 
 
@@ -61,8 +62,8 @@ def parse_json(data: bytes | str) -> Any:
 
 def _n_keys(value: object) -> int:
     if isinstance(value, dict):
-        return len(value) + sum(map(_n_keys, value.values()))
-    return sum(map(_n_keys, value)) if isinstance(value, list) else 0
+        return len(value) + _n_keys(list(value.values()))
+    return sum(map(_n_keys, value)) if isinstance(value, list) and not _PLAIN.issuperset(map(type, value)) else 0
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -83,5 +84,5 @@ def _has_infinity(value: object) -> bool:
     if isinstance(value, float):
         return math.isinf(value)
     if isinstance(value, dict):
-        return any(map(_has_infinity, value.values()))
-    return isinstance(value, list) and any(map(_has_infinity, value))
+        return _has_infinity(list(value.values()))
+    return isinstance(value, list) and not _PLAIN.issuperset(map(type, value)) and any(map(_has_infinity, value))

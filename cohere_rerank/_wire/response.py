@@ -257,7 +257,13 @@ def _port(parts: Any) -> int:
 
 
 def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
-    """Merge, sort and cut the results of all parts, and attach the caller's documents. The responses are used up."""
+    """Merge, sort and cut the results of all parts, and attach the caller's documents. The responses are used up.
+
+    Args:
+        call: The call.
+        parts: Its parts, in the order of its documents.
+        responses: Their responses, as `decode` returns them.
+    """
     responses = list(responses)
     response = responses[0] if len(responses) == 1 else _merge(call, parts, responses)
     attach(response, call.documents, call.texts, call.indices)
@@ -270,13 +276,13 @@ def empty_response(call: Call) -> V2RerankResponse:
 
 
 def _merge(call: Call, parts: Sequence[Part], responses: Sequence[V2RerankResponse]) -> V2RerankResponse:
-    results = []
+    results: list[Any] = []
     for part, response in zip(parts, responses):
         if start := part.start:
             for item in response.results:  # no caller has seen them, so they can still be changed
                 set_index(item, item.index + start)
         results += response.results
-    _sort(results)
+    results.sort(key=_score_of, reverse=True)  # each part is sorted, and so ties stay in the order of the indices
     meta = merge_meta([response.meta for response in responses])
     merged: V2RerankResponse = replace(responses[0], results=results[: call.top_n], meta=meta)
     if any(response.is_partial for response in responses):

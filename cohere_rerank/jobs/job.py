@@ -87,6 +87,7 @@ class Job:
         self._common = common
         self._count_retries = count_retries
         self._settings = settings
+        self._has_ids = settings.has_ids  # read for each row, and not as cheap as an attribute
         self._reader = reader
         self._journal = journal
         self._seen = seen
@@ -120,7 +121,7 @@ class Job:
 
     def _for_output(self, row: Row) -> Row:
         """Return the row with what its record repeats of the input."""
-        ids = row.document_ids if self._settings.has_ids else None
+        ids = row.document_ids if self._has_ids else None
         if ids is row.document_ids and not self._settings.with_documents:
             return row
         return replace(row, document_ids=ids, has_documents=self._settings.with_documents)

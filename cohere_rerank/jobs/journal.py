@@ -126,13 +126,14 @@ class Journal:
 
     def _count(self, record: Mapping[str, Any]) -> None:
         number = record["row"]
-        self.has_duplicates = self.has_duplicates or number in self.done
+        n_before = len(self.done)
+        self.done.add(number)
+        self.has_duplicates = self.has_duplicates or len(self.done) == n_before
         self.is_in_order = self.is_in_order and number > self._last_number
         self._last_number = number
-        self.done.add(number)
         if "error" in record:
             self.failed.record(number, record["error"])
-        else:
+        elif self.failed:
             self.failed.discard(number)
         estimated = record.get("estimated_search_units") or 0.0
         self.search_units += (record.get("billed_units", {}).get("search_units") or 0.0) + estimated

@@ -32,13 +32,13 @@ class RowSet:
 
     def add(self, number: int) -> None:
         """Add a number >= 0."""
-        if number in self:
-            return
         block = self._blocks.get(number // _BLOCK_ROWS)
         if block is None:
             block = self._blocks[number // _BLOCK_ROWS] = bytearray(_BLOCK_ROWS >> 3)
-        block[number % _BLOCK_ROWS >> 3] |= 1 << (number & 7)
-        self._n += 1
+        place, bit = number % _BLOCK_ROWS >> 3, 1 << (number & 7)
+        if not block[place] & bit:
+            block[place] |= bit
+            self._n += 1
 
     def discard(self, number: int) -> None:
         """Remove a number, if it is in the set."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from pydantic_core import PydanticCustomError, ValidationError
@@ -30,7 +29,6 @@ _set_from_fallback = _setter(V2RerankResponse, "_from_fallback")
 _set_answered_by = _setter(V2RerankResponse, "_answered_by")
 
 
-_index_of = attrgetter("index")
 _validate_json = V2RerankResponse._validator.validate_json
 
 
@@ -82,14 +80,13 @@ def attach(
         is_fallback: Whether the fallback answered.
         answered_by: The member of the fallback chain that answered.
     """
-    results = response.results
-    places: Sequence[int] = list(map(_index_of, results))
-    # Each call of a setter returns None, so that `any` makes all of them, without a loop in Python.
-    any(map(_set_text, results, map(texts.__getitem__, places)))
-    if indices is not None:
-        places = [indices[place] for place in places]
-        any(map(set_index, results, places))
-    any(map(_set_document, results, map(documents.__getitem__, places)))
+    for item in response.results:
+        index = item.index
+        _set_text(item, texts[index])
+        if indices is not None:
+            index = indices[index]
+            set_index(item, index)
+        _set_document(item, documents[index])
     _set_n_documents(response, len(documents))
     _set_from_fallback(response, is_fallback)
     _set_answered_by(response, answered_by)
