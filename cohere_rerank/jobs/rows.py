@@ -107,19 +107,18 @@ def outcome_record(row: Row, outcome: V2RerankResponse | CohereRerankError) -> d
 
 
 def _results_record(row: Row, response: V2RerankResponse) -> dict[str, Any]:
-    results: list[dict[str, Any]] = [
-        {"index": item.index, "relevance_score": item.relevance_score} for item in response.results
-    ]
-    for name, values in (
-        ("id", row.document_ids),
-        ("document", row.request["documents"] if row.has_documents else None),
-    ):
-        if values is not None:
-            for result in results:
-                result[name] = values[result["index"]]
-    for result, item in zip(results, response.results):
-        if (spans := item.relevant_spans) is not None:
+    results = []
+    documents = row.request["documents"] if row.has_documents else ()
+    for item in response.results:
+        result: dict[str, Any] = {"index": item.index, "relevance_score": item.relevance_score}
+        if row.document_ids is not None:
+            result["id"] = row.document_ids[item.index]
+        if row.has_documents:
+            result["document"] = documents[item.index]
+        if item.relevant_spans is not None:
+            spans = item.relevant_spans
             result["relevant_spans"] = [{"start": span.start, "end": span.end, "score": span.score} for span in spans]
+        results.append(result)
     record = {"id": row.id, "row": row.number, **row.kept, "results": results}
     if response.is_fallback:
         record["is_fallback"] = True

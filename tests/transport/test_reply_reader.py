@@ -194,10 +194,10 @@ def test_random_replies_are_read_as_h11_reads_them(seed):
 
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("seed", range(100, 108))
+@pytest.mark.parametrize("seed", range(100, 140))
 def test_many_more_random_replies_are_read_as_h11_reads_them(seed):
-    """The same for 40,000 further replies, each also cut at each place alone."""
-    fuzz(seed, 5000, 5000)
+    """The same for 40,000 further replies, each also cut at each place alone. A thousand of them take 20 s of CPU."""
+    fuzz(seed, 1000, 1000)
 
 
 PLAIN = {
