@@ -24,8 +24,6 @@ _HEAD = re.compile(rb"HTTP/1\.1 ([2-5][0-9][0-9])(?: (%b))?\r\n((?:%b:%b\r\n)*)\
 _EMPTY_LINE = re.compile(rb"\n\r?\n")  # where h11 sees the end of a head
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,8})\r\n")
 _MAX_SIZE_LINE = 10
-_WITHOUT_BODY = frozenset({"HEAD", "CONNECT", b"204", b"304"})  # methods, and statuses
-_SPECIAL = frozenset({"connection", "transfer-encoding", "upgrade"})
 _SINGLE = ("content-length", "transfer-encoding", "connection")  # repeated, they are not plain
 
 _IN_HEAD, _IN_LENGTH, _IN_CHUNKS, _IN_H11 = range(4)
@@ -122,13 +120,17 @@ class ReplyReader:
         for line in fields:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip(" \t")
+        length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        connection = headers.get("connection")
         end = found.end()
-        length = headers.get("content-length")
         if (
-            not (length is None or (length.isdigit() and len(length) < 16))
-            or ((length is None or not _SPECIAL.isdisjoint(headers)) and not self._has_plain_framing(headers))
-            or self._method in _WITHOUT_BODY
-            or status in _WITHOUT_BODY
+            (length is None) == (coding is None)
+            or (length is not None and not (length.isdigit() and len(length) < 16))
+            or (coding is not None and coding != "chunked")
+            or (connection is not None and connection.lower() not in ("keep-alive", "close"))
+            or "upgrade" in headers
+            or self._method in ("HEAD", "CONNECT")
+            or status in (b"204", b"304")
             or end > MAX_PLAIN_HEAD_BYTES
             or (len(headers) < len(fields) and _repeats_framing(fields))
         ):
@@ -137,6 +139,8 @@ class ReplyReader:
         self.reason = reason or b""
         self.headers = headers
         self._lines = fields
+        if connection is not None and connection.lower() == "close":
+            self._is_last = True
         rest = data[end:]
         if length is None:
             self._state = _IN_CHUNKS
@@ -151,16 +155,6 @@ class ReplyReader:
         self._state = _IN_LENGTH
         self._left = left
         return self._read_length(rest)
-
-    def _has_plain_framing(self, headers: dict[str, str]) -> bool:
-        """Return whether the headers name one known framing, and nothing else about the connection."""
-        connection = headers.get("connection", "keep-alive").lower()
-        if connection == "close":
-            self._is_last = True
-        elif connection != "keep-alive":
-            return False
-        coding = headers.get("transfer-encoding")
-        return "upgrade" not in headers and coding == (None if "content-length" in headers else "chunked")
 
     def _read_length(self, data: bytes) -> bool:
         left = self._left - len(data)
