@@ -2,7 +2,7 @@
 
 A score is the probability that the document answers the query, if half of all lists contain no answer. A score never
 claims more than what matched: the lead of the best document counts in proportion to the share of the query that it
-contains, and a short document that lacks a word of the query stays low.
+contains. A short document that lacks a word of the query stays low, above all if another document contains the word.
 
 Documents in another language or script than the query have coefficients of their own. There only names, loanwords and
 some translated words match, so most scores are near the share of lists with an answer, and few are high.
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 _SHORT_LETTERS = 100  # a document of this length is half as strict as the shortest one
-_MAX_LOGIT, _GAP_PENALTY = 4.0, 60.0
+_MAX_LOGIT, _GAP_PENALTY, _GAP_PENALTY_ELSEWHERE = 3.5, 20.0, 60.0
 _NUMBER_GAP = 0.3  # if all numbers of the query are missing, the gap is at least this
 
 
@@ -29,6 +29,9 @@ class Evidence(NamedTuple):
         terms: The weight of the translated words that it contains, per word of the query.
         is_foreign: True if the documents are in another language than the query, or this one in another script.
         gap: The share of the query of the heaviest word that the document lacks, in [0, 1].
+        gap_elsewhere: The same for words that another document contains, in [0, 1].
+        other_coverage: The highest coverage of another document, in [0, 1].
+        window: The coverage of the best part of 250 characters of the document, in [0, 1].
         n_letters: The length of the document, as it would be in Latin letters.
         gram_share: The share of the query's grams or consonants that it contains, in [0, 1]; for other scorers.
     """
@@ -39,6 +42,9 @@ class Evidence(NamedTuple):
     terms: float = 0.0
     is_foreign: bool = False
     gap: float = 0.0
+    gap_elsewhere: float = 0.0
+    other_coverage: float = 0.0
+    window: float = 0.0
     n_letters: int = 0
     gram_share: float = 0.0
 
@@ -49,9 +55,10 @@ class Coefficients(NamedTuple):
     constant: float
     raw: float
     margin: float
-    coverage: float
     coverage_in_short_lists: float
     missing: float
+    coverage_margin: float
+    window: float
 
 
 class ForeignCoefficients(NamedTuple):
@@ -67,10 +74,16 @@ class ForeignCoefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-6.44, raw=7.68, margin=7.31, coverage=4.08, coverage_in_short_lists=13.91, missing=-0.39
+    constant=-7.76,
+    raw=7.43,
+    margin=4.66,
+    coverage_in_short_lists=8.7,
+    missing=-0.66,
+    coverage_margin=1.15,
+    window=7.23,
 )
 FITTED_FOREIGN = ForeignCoefficients(
-    constant=-4.0, raw=5.86, margin=5.40, coverage=5.21, sounds=3.25, terms=4.37, short=4.48
+    constant=-4.2, raw=4.83, margin=2.59, coverage=4.08, sounds=3.39, terms=6.01, short=4.03
 )
 
 
@@ -87,14 +100,16 @@ def features(raw: Sequence[float], evidence: Evidence) -> tuple[float, ...]:
         terms = min(1.0, evidence.terms)
         matched = min(1.0, evidence.terms + evidence.sounds)
         return 1.0, margin * matched, coverage, evidence.sounds, terms, short
-    return 1.0, margin * coverage, coverage, coverage * short, evidence.missing
+    lead, window = coverage - math.sqrt(evidence.other_coverage), math.sqrt(evidence.window)
+    return 1.0, margin * coverage, coverage * short, evidence.missing, lead, window
 
 
 def max_logit(evidence: Evidence) -> float:
     """Return the highest logit of a document, low for a short document that lacks a word of the query."""
-    gap = max(evidence.gap, _NUMBER_GAP * evidence.missing)
+    missing = 0.0 if evidence.is_foreign else _NUMBER_GAP * evidence.missing
+    gap = _GAP_PENALTY * max(evidence.gap, missing) + _GAP_PENALTY_ELSEWHERE * max(evidence.gap_elsewhere, missing)
     brevity = _SHORT_LETTERS / (_SHORT_LETTERS + evidence.n_letters)
-    return _MAX_LOGIT - _GAP_PENALTY * gap * brevity * brevity
+    return _MAX_LOGIT - gap * brevity * brevity
 
 
 def calibrate(
@@ -117,8 +132,7 @@ def calibrate(
     level = 0.0
     for coefficient, feature in zip((constant, *others), features(raw, evidence)):
         level += coefficient * feature
-    if not evidence.is_foreign:
-        level = min(level, max_logit(evidence))
+    level = min(level, max_logit(evidence))
     top = max(raw)
     return [_logistic(level + slope * (score - top)) for score in raw]
 

@@ -22,6 +22,8 @@ _MAX_WORD_CHARS = 8  # in scripts without spaces
 _UNSPACED = re.compile(f"[{HAN_KANA}]+|[{SOUTH_EAST_ASIA}]+")
 _KANA = re.compile("[\u3041-\u3096\u30a1-\u30ff]")
 _HIRAGANA = re.compile("[\u3041-\u3096]+")
+_KATAKANA = re.compile("[\u30a1-\u30ff]+")
+_JAPANESE_PIECE = re.compile("[\u30a1-\u30ff]+|[^\u3041-\u3096\u30a1-\u30ff]+")
 
 # The language of a text in a script, if no function word shows it.
 _LANGUAGE_OF_SCRIPT = {
@@ -30,6 +32,20 @@ _LANGUAGE_OF_SCRIPT = {
     "HEBREW": "he", "KANNADA": "kn", "KHMER": "km", "LAO": "lo", "LATIN": "en", "MALAYALAM": "ml", "MYANMAR": "my",
     "ORIYA": "or", "SINHALA": "si", "TAMIL": "ta", "TELUGU": "te", "THAI": "th",
 }  # fmt: skip
+# Words that turn a statement into its opposite. They are content, although some are in the lists of function words.
+NEGATIONS = {
+    "aucun", "aucune", "degil", "geen", "jamais", "kein", "keine", "keinen", "mai", "nao", "never", "nicht", "nie",
+    "niemals", "niet", "no", "non", "not", "nunca", "ohne", "pas", "sans", "sem", "senza", "sin", "without", "zonder",
+    "\u043d\u0435", "\u0431\u0435\u0437",  # Russian
+    "\u0644\u0627", "\u0628\u062f\u0648\u0646",  # Arabic
+    "\u0928\u0939\u0940\u0902", "\u092c\u093f\u0928\u093e",  # Hindi
+}  # fmt: skip
+
+# Chinese characters that are words of their own where they stand between other words.
+_HAN_PARTICLES = frozenset(
+    "\u7684\u4e86\u5417\u5462\u5230\u5728\u662f\u6211\u4f60\u4ed6\u5979\u548c\u4e0e\u6709\u8981\u4ece\u628a\u88ab\u7ed9\u5bf9"
+)
+
 _WITHOUT_SPACES = {"CJK", "KHMER", "LAO", "MYANMAR", "THAI"}
 
 
@@ -95,6 +111,33 @@ def common_grams(word: str) -> set[str]:
         for piece in _HIRAGANA.findall(run.group()) if has_kana else _function_words_in(run.group()):
             grams.update(gram for gram, _ in word_grams(piece))
     return grams
+
+
+def is_katakana(word: str) -> bool:
+    """Return True if *word* is written in katakana only."""
+    return _KATAKANA.fullmatch(word) is not None
+
+
+def pieces(word: str) -> list[str]:
+    """Return the content of a folded word in a script without spaces, cut at function words; other words whole.
+
+    In Japanese the hiragana separate the pieces. If nothing is left, the word is one piece.
+    """
+    if not _UNSPACED.search(word):
+        return [word]
+    if _KANA.search(word):
+        return _JAPANESE_PIECE.findall(word) or [word]
+    found, start = [""], 0
+    for piece in _function_words_in(word):
+        end = word.index(piece, start)
+        found[-1] += word[start:end]
+        if len(piece) > 1 or piece in _HAN_PARTICLES:
+            found.append("")
+        else:
+            found[-1] += piece
+        start = end + len(piece)
+    found[-1] += word[start:]
+    return list(filter(None, found)) or [word]
 
 
 def _function_words_in(text: str) -> Iterator[str]:

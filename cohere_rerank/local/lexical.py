@@ -18,10 +18,11 @@ from typing import NamedTuple
 
 from .analysis import chunks, fold
 from .calibration import Evidence, calibrate
+from .coverage import Match, add_up
 from .function_words import count_languages, likely_languages, text_languages
 from .gram_counts import gram_counts
 from .phonetics import consonants, scripts
-from .query import PREFIX_CHARS, Commonness, Query, QueryGrams, add_up, analyse, missing_numbers
+from .query import PREFIX_CHARS, Commonness, Query, QueryGrams, analyse, missing_numbers
 from .translations import translations
 from .work import MAX_QUERY_CHARS, check_deadline
 
@@ -31,6 +32,7 @@ _MAX_MEAN_COUNT = 256  # a gram that is repeated more often does not count more
 _BREVITY_WEIGHT = 0.4
 _RUN_WEIGHT = 0.8
 _PAIR_WEIGHT = 0.3
+_MAX_PAIR_DISTANCE = 3  # words
 _TRANSLATION_WEIGHT = 1.0
 _CONFIDENT_GRAMS = 6  # this number of matched grams in another script is not a coincidence
 _CHARS_PER_CHANCE_GRAM = 200  # this number of consonants contains one more gram by chance
@@ -41,7 +43,8 @@ _PRIOR_DOCUMENTS = 12  # in a very short list, rarity counts as if there were th
 _SHARE_WITH_FUNCTION_WORD = 0.9  # this share of them with a given function word
 _SHARE_WITH_CONTENT_WORD = 0.03  # and this share with any other word
 _ADDED_CHARS = 300  # to the lengths of documents
-_COVERAGE_WEIGHT = 0.5
+_COVERAGE_WEIGHT = 1.0
+_OPPOSED_WEIGHT = 0.5
 _NUMBER_WEIGHT = 0.3
 _NUMBER_WEIGHT_IN_SHORT_LISTS = 1.0
 
@@ -50,6 +53,7 @@ _LETTERS_PER_SIGN = {"CJK": 3, "HANGUL": 2}
 _ASCII = re.compile("[a-z0-9]")
 _MIN_REFINED = 12  # the best 12 documents by grams are refined, or the best eighth if that is more
 _REFINED_SHARE = 8
+_MAX_OTHERS = 40  # documents in which the missing words of the best one are searched for
 
 
 class _Field(NamedTuple):
@@ -82,15 +86,20 @@ class SentenceScorer(LexicalScorer):
 
     def score(self, query: str, documents: Sequence[str]) -> list[float]:
         """Return one calibrated score in [0, 1] per sentence, in their order."""
-        raw, evidence = raw_scores(query, documents)
-        return calibrate(raw, evidence._replace(gap=0.0, missing=0.0))
+        raw, evidence = raw_scores(query, documents, of_one_text=True)
+        return calibrate(raw, evidence._replace(missing=0.0))
 
 
-def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], Evidence]:
+def raw_scores(query: str, documents: Sequence[str], *, of_one_text: bool = False) -> tuple[list[float], Evidence]:
     """Return the raw scores of *documents*, and what the best one has in common with the query.
 
     A raw score is about 0 to 4. It is 0 for a document that shares nothing with the query. It is reduced if the best
     document may match in consonants by chance.
+
+    Args:
+        query: The query. Its first 1,000 characters are used.
+        documents: The documents.
+        of_one_text: True if they are the sentences of one text. Then missing words are no evidence.
     """
     analysed = analyse(query[:MAX_QUERY_CHARS])
     texts = _fold_all(documents) if analysed.is_folded else list(documents)
@@ -105,28 +114,34 @@ def raw_scores(query: str, documents: Sequence[str]) -> tuple[list[float], Evide
         texts = [text if not foreign or _ASCII.search(text) else "" for text, foreign in zip(texts, sounds.texts)]
     letters = _Field(analysed.grams, texts, commonness.grams)
     scores = _gram_scores([letters, sounds, terms], lengths)
-    _refine(scores, analysed, texts, commonness)
+    matches = _refine(scores, analysed, texts, commonness)
     if not any(scores):
         return scores, Evidence()
     best = scores.index(max(scores))
     matched_letters, matched_sounds, matched_terms = (_matched_grams(field, best) for field in (letters, sounds, terms))
-    coverage, gap = commonness.coverage_and_gap(texts[best])
     letter_share = _weight_share(letters.grams, matched_letters)
-    if not analysed.is_folded:
-        coverage, gap = letter_share, 0.0
+    match = matches.pop(best) if analysed.is_folded else Match(letter_share)
     # Matching letters and translated words are never a coincidence.
     confidence = 1.0
     if not matched_terms:
         confidence = max(letter_share, _script_confidence(len(matched_letters + matched_sounds), sounds.texts[best]))
     sound_share = confidence * _weight_share(sounds.grams, matched_sounds)
+    is_foreign = bool(sounds.texts[best] or terms.grams)
+    gap = gap_elsewhere = 0.0 if of_one_text else match.opposed
+    if not is_foreign and not of_one_text:  # in another language a missing word says nothing
+        others = [texts[i] for i in sorted(matches, key=scores.__getitem__, reverse=True)[:_MAX_OTHERS]]
+        gap, gap_elsewhere = match.gap, max(gap, commonness.coverage.gap_elsewhere(match.missing, others))
     evidence = Evidence(
-        coverage=coverage,
+        coverage=match.coverage,
+        other_coverage=max((other.coverage for other in matches.values()), default=0.0),
+        window=commonness.coverage.best_window(texts[best], match),
         gram_share=max(letter_share, sound_share),
         missing=missing_numbers(analysed.numbers, texts[best]),
         sounds=sound_share,
         terms=add_up(terms.grams[term] for term in matched_terms) / max(1, len(analysed.words)),
-        is_foreign=bool(sounds.texts[best] or terms.grams),
+        is_foreign=is_foreign,
         gap=gap,
+        gap_elsewhere=gap_elsewhere,
         n_letters=lengths[best] * max((_LETTERS_PER_SIGN.get(script, 1) for script in text_scripts[best]), default=1),
     )
     return [confidence * score for score in scores], evidence
@@ -195,24 +210,29 @@ def _fading(n_documents: int) -> float:
     return _FADING_LISTS / (_FADING_LISTS + n_documents)
 
 
-def _refine(scores: list[float], query: Query, texts: Sequence[str], commonness: Commonness) -> None:
-    """Raise the scores of the best documents by what only a second reading shows.
+def _refine(scores: list[float], query: Query, texts: Sequence[str], commonness: Commonness) -> dict[int, Match]:
+    """Change the scores of the best documents by what only a second reading shows, and return what they contain.
 
-    That are words of the query next to each other, the coverage of its content, and its numbers.
+    Words of the query next to each other, the coverage of its content, and its numbers raise a score. Opposites of
+    its words lower it.
     """
     refined = _indices_to_refine(scores)
     fading = _fading(len(scores))
     pairs = _pair_scores(query, [texts[i] for i in refined], commonness)
     number_weight = _NUMBER_WEIGHT + _NUMBER_WEIGHT_IN_SHORT_LISTS * fading if query.numbers else 0.0
+    matches = {}
     for i, pair in zip(refined, pairs):
         check_deadline()
+        match = matches[i] = commonness.coverage.match(texts[i])
         length, start = query.runs.longest(texts[i])
         run = length / len(query.folded)
         if start is not None:
             run *= 1.0 - fading + fading * commonness.density(start, start + length)
         scores[i] += _RUN_WEIGHT * run * run + _PAIR_WEIGHT * pair
-        scores[i] += _COVERAGE_WEIGHT * fading * commonness.coverage(texts[i])
+        scores[i] += _COVERAGE_WEIGHT * fading * match.coverage
         scores[i] += number_weight * (1.0 - missing_numbers(query.numbers, texts[i]))
+        scores[i] = max(0.0, scores[i] - _OPPOSED_WEIGHT * match.opposed)
+    return matches
 
 
 def _gram_scores(fields: Sequence[_Field], n_chars: Sequence[int]) -> list[float]:
@@ -244,7 +264,7 @@ def _add_bm25(scores: list[float], field: _Field, norms: Sequence[float]) -> Non
         df = len(counts)
         commonness = field.commonness.get(gram, 0.0)
         idf = _idf(df + df_prior + (df_common - df_prior) * commonness, n + n_prior)
-        gain = field.grams[gram] * idf * _root4(min(_MAX_MEAN_COUNT, sum(count for _, count in counts) / df))
+        gain = field.grams[gram] * idf * _root4(min(_MAX_MEAN_COUNT, sum([count for _, count in counts]) / df))
         for i, count in counts:
             scores[i] += gain * count / (count + norms[i])
 
@@ -274,15 +294,17 @@ def _pair_scores(query: Query, texts: Sequence[str], commonness: Commonness) -> 
 def _close_pairs(pair_numbers: Mapping[str, Mapping[str, int]], text: str) -> array[int]:
     """Return the numbers of the pairs whose words are at most three words apart in the text, ascending."""
     found = set()
-    first = second = third = ""  # the beginnings of the three words before, the nearest one first
-    for word in chain.from_iterable(map(str.split, chunks(text))) if pair_numbers else ():
-        stem = word[:PREFIX_CHARS]
-        numbers = pair_numbers.get(stem)
-        if numbers is not None:
-            for other in (first, second, third):
-                if other in numbers:
-                    found.add(numbers[other])
-        first, second, third = stem, first, second
+    n_words = 0
+    before: list[tuple[int, str]] = []  # the last words of the query in the text: positions and beginnings
+    for chunk in chunks(text) if pair_numbers else ():
+        stems = [word[:PREFIX_CHARS] for word in chunk.split()]
+        for position, stem in [(i, stem) for i, stem in enumerate(stems, n_words) if stem in pair_numbers]:
+            numbers = pair_numbers[stem]
+            for other, name in before:
+                if name in numbers and position - other <= _MAX_PAIR_DISTANCE:
+                    found.add(numbers[name])
+            before = [*before[1 - _MAX_PAIR_DISTANCE :], (position, stem)]
+        n_words += len(stems)
     return array("H", sorted(found))  # a set takes many times as much memory
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from .model_folder import ModelFolder
 np = require("numpy", "multilingual", "local:multilingual")
 require("tokenizers", "multilingual", "local:multilingual")
 
-from .fusion import best, cosine_weight, probabilities, z_scores  # noqa: E402 - the lines above name the extra
+from .fusion import best, cosine_weight, max_logit_of_words, probabilities, z_scores  # noqa: E402 - the lines above name the extra
 from .onnx_model import OnnxModel  # noqa: E402 - as above
 
 MODEL = "multilingual-e5-small"
@@ -40,15 +41,15 @@ class Coefficients(NamedTuple):
 
 
 FITTED = Coefficients(
-    constant=-5.35,
+    constant=-5.32,
     fused=1.35,
     margin=0.31,
-    coverage=1.20,
-    cosine=-6.92,
-    cosine_margin=41.59,
-    in_short_lists=11.29,
-    coverage_in_short_lists=2.36,
-    cosine_in_short_lists=88.82,
+    coverage=1.16,
+    cosine=-6.56,
+    cosine_margin=41.49,
+    in_short_lists=11.23,
+    coverage_in_short_lists=2.44,
+    cosine_in_short_lists=87.93,
 )
 
 
@@ -59,11 +60,13 @@ class RawScores(NamedTuple):
         fused: Words and vectors combined, in standard deviations. Higher is better.
         coverage: The share of the query's words that the best document by words contains, in [0, 1].
         cosines: The cosine of the query and each document.
+        max_logit: The highest logit of a document.
     """
 
     fused: list[float]
     coverage: float
     cosines: list[float]
+    max_logit: float = math.inf
 
 
 class MultilingualScorer:
@@ -103,7 +106,8 @@ class MultilingualScorer:
         of_query, *embeddings = self._embeddings.get([f"query: {query}", *(f"passage: {text}" for text in documents)])
         cosines = np.array([(vectors @ of_query[0]).max() for vectors in embeddings], float)
         words, evidence = raw_scores(query, documents)
-        return fuse(np.array(words), evidence.gram_share, cosines)
+        raw = fuse(np.array(words), evidence.gram_share, cosines)
+        return raw._replace(max_logit=max_logit_of_words(words, raw.fused, evidence))
 
     def _embed(self, texts: Sequence[str]) -> list[Any]:
         """Return one array (parts, dimensions) of unit vectors per text."""
@@ -152,4 +156,4 @@ def features(raw: RawScores) -> list[list[float]]:
 
 def calibrate(raw: RawScores, fitted: Coefficients = FITTED) -> list[float]:
     """Map the fused scores to [0, 1]. The order stays the same, and equal scores stay equal."""
-    return probabilities(features(raw), fitted)
+    return probabilities(features(raw), fitted, raw.max_logit)

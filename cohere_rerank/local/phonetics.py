@@ -45,6 +45,7 @@ _LETTERS = {"Ll", "Lo", "Lt", "Lu"}  # not Lm: repetition marks and letters used
 _SOFT_C = re.compile("c(?=[eiy])")
 _SILENT_H = re.compile("h(?<=[bcdgkpstz]h)")  # matching the h first is four times as fast
 
+_ASCII_LETTER = re.compile("[a-z]")
 _SAME_SCRIPT = {"HIRAGANA": "CJK", "KATAKANA": "CJK", "KATAKANA-HIRAGANA": "CJK"}
 _MAX_KEPT_WORDS, _MAX_KEPT_CHARS = 50_000, 24
 _N_SAMPLED = 24  # characters of a text that decide its scripts
@@ -115,7 +116,7 @@ _WORDS = _WordConsonants()
 def scripts(folded: str) -> set[str]:
     """Return the scripts that make up a quarter or more of the letters of *folded*, estimated from a sample."""
     if folded.isascii():
-        return {"LATIN"} if folded.islower() else set()
+        return {"LATIN"} if _ASCII_LETTER.search(folded) else set()
     counts = Counter(map(_SCRIPTS.__getitem__, folded[:: len(folded) // _N_SAMPLED + 1]))
     del counts[""]
     quarter = sum(counts.values()) / 4

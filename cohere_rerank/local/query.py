@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 from .analysis import fold, is_name, query_grams, word_grams, word_starts
+from .coverage import Coverage, add_up
 from .function_words import common_grams, count_languages, is_function_word
 from .gram_counts import Grams
 from .longest_run import RunFinder
@@ -17,11 +16,7 @@ from .phonetics import consonant_grams, scripts
 # Fitted on the dev data, see docs/decisions/0003.
 _CONSONANT_WEIGHT = 0.4  # with 1.0, documents in another script win by chance
 PREFIX_CHARS = 4  # words are compared by their beginning
-_COMMON_DISCOUNT = 0.9  # taken from the weight of a function word
 _RUN_DISCOUNT = 0.8  # the same, within the longest run
-_MIN_WORD_SHARE = 0.5  # a word with less is not in the text
-_MAX_CHECKED_GRAMS = 64  # of a query in the coverage; a question has 20 to 60
-_NAME_FACTOR = 2.0  # names and numbers in the coverage
 
 _Pair = tuple[str, str]
 
@@ -33,13 +28,6 @@ class QueryGrams(Grams):
     def total_weight(self) -> float:
         """The sum of all weights."""
         return add_up(self.values())
-
-
-class _Word(NamedTuple):
-    """A word of the query: its weight in the coverage, and its grams with their shares of the word."""
-
-    weight: float
-    grams: list[tuple[str, float]]
 
 
 class Query:
@@ -91,6 +79,7 @@ class Commonness:
     Attributes:
         grams: The value of each gram that is part of a function word.
         stems: The value of the beginning of each word.
+        coverage: Compares the words of the query with texts.
     """
 
     def __init__(self, query: Query, tokens: Iterable[tuple[str, bool]], languages: tuple[str, ...]) -> None:
@@ -108,25 +97,8 @@ class Commonness:
             self._values[word] = of_common / add_up(grams.values()) if grams else float(is_common)
         self.grams = {gram: part / total for gram, (total, part) in shares.items() if part}
         self.stems = {word[:PREFIX_CHARS]: value for word, value in self._values.items()}
-        self._words = list(self._weighted_words(tokens, cut))
-        self._total = add_up(word.weight for word in self._words)
+        self.coverage = Coverage(tokens, cut, self.grams, languages)
         self._content = self._content_before(query.words)
-
-    def _weighted_words(self, tokens: Iterable[tuple[str, bool]], cut: dict[str, dict[str, float]]) -> Iterable[_Word]:
-        is_name_of: dict[str, bool] = {}
-        for token, name in tokens:
-            for word in token.split():
-                is_name_of.setdefault(word, name)
-        n_grams = sum(map(len, cut.values()))
-        for word, name in is_name_of.items():
-            grams = cut.get(word, {})
-            total = add_up(grams.values())
-            if total:
-                content = add_up(w * (1.0 - _COMMON_DISCOUNT * self.grams.get(g, 0.0)) for g, w in grams.items())
-                weight = math.sqrt(content) * content / total * (_NAME_FACTOR if name else 1.0)
-                checked = list(grams.items())[:: 1 + n_grams // _MAX_CHECKED_GRAMS]
-                total = add_up(part for _, part in checked)
-                yield _Word(weight, [(gram, part / total) for gram, part in checked])
 
     def _content_before(self, words: Iterable[str]) -> list[float]:
         """Return for each position in the folded query how much content is before it."""
@@ -136,23 +108,6 @@ class Commonness:
             for _ in range(len(word) + 1):
                 before.append(before[-1] + weight)
         return [*before, before[-1]]
-
-    def coverage(self, text: str) -> float:
-        """Return the share of the query's content that is in a folded text, in [0, 1].
-
-        A word counts by the square of its matched share, so words that merely look alike count little.
-        """
-        return self.coverage_and_gap(text)[0]
-
-    def coverage_and_gap(self, text: str) -> tuple[float, float]:
-        """Return the coverage, and the share of the query of the heaviest word that is not in a folded text."""
-        found = gap = 0.0
-        for word in self._words:
-            share = add_up([part for gram, part in word.grams if gram in text])
-            found += word.weight * share * share
-            if share < _MIN_WORD_SHARE:
-                gap = max(gap, word.weight)
-        return (found / self._total, gap / self._total) if self._total else (0.0, 0.0)
 
     def density(self, start: int, end: int) -> float:
         """Return how much content a part of the folded query has per character, at most that of the whole query."""
@@ -183,14 +138,6 @@ def _has_number(number: str, text: str) -> bool:
 def _pair(a: str, b: str) -> _Pair:
     """Return the two stems in a fixed order."""
     return (a, b) if a < b else (b, a)
-
-
-def add_up(values: Iterable[float]) -> float:
-    """Add up from left to right. `sum` compensates for rounding since Python 3.12."""
-    total = 0.0
-    for value in values:
-        total += value
-    return total
 
 
 def _summed_grams(word: str) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -9,7 +10,7 @@ from cohere_rerank._extras import require
 
 from .blas_threads import one_blas_thread
 from .embedding_cache import EmbeddingCache
-from .fusion import best, probabilities, z_scores
+from .fusion import best, max_logit_of_words, probabilities, z_scores
 from .lexical import raw_scores
 from .sentence_encoder import Embedding, SentenceEncoder
 
@@ -60,12 +61,14 @@ class RawScores(NamedTuple):
         coverage: The share of the query's words that the best document by words contains, in [0, 1].
         known: How well the model knows the languages of the query and of the best document, in [0, 1].
         cosine: The cosine of the query and the best document.
+        max_logit: The highest logit of a document.
     """
 
     fused: list[float]
     coverage: float
     known: float
     cosine: float
+    max_logit: float = math.inf
 
 
 class SemanticScorer:
@@ -101,7 +104,8 @@ class SemanticScorer:
             of_query, *embeddings = self._embeddings.get([query, *documents])
             overlap = self._token_vectors.soft_overlap(of_query.words, [document.words for document in embeddings])
             words, evidence = raw_scores(query, documents)
-            return fuse(np.array(words), evidence.gram_share, of_query, embeddings, overlap)
+            raw = fuse(np.array(words), evidence.gram_share, of_query, embeddings, overlap)
+            return raw._replace(max_logit=max_logit_of_words(words, raw.fused, evidence))
 
 
 def fuse(words: Any, coverage: float, query: Embedding, documents: Sequence[Embedding], overlap: Any) -> RawScores:
@@ -144,7 +148,7 @@ def features(raw: RawScores) -> list[list[float]]:
 
 def calibrate(raw: RawScores, fitted: Coefficients = FITTED) -> list[float]:
     """Map the fused scores to [0, 1]. The order stays the same, and equal scores stay equal."""
-    return probabilities(features(raw), fitted)
+    return probabilities(features(raw), fitted, raw.max_logit)
 
 
 def _size(embedding: Embedding) -> int:

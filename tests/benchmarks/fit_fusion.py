@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from tests.benchmarks.fit_calibration import SAMPLE_SIZES, quality, read
+from tests.benchmarks.fit_calibration import SAMPLE_SIZES, chances, fit, quality, read
 
 KNOWN_TO_SEMANTIC = {"ar", "de", "en", "es", "fr", "it", "ja", "ko", "nl", "pl", "pt", "ru", "th", "tr", "zh"}
 
@@ -50,21 +50,10 @@ def examples(rows: Sequence[dict[str, Any]], scorer: Any, module: Any) -> Iterat
             yield Example(row["set"], np.array(module.features(found)), np.isin(indices, relevant), weight, place < 2)
 
 
-def fit(lists: Sequence[Example], steps: int = 12) -> Any:
-    """Logistic regression by Newton's method, with a little ridge regularization."""
+def fit_examples(lists: Sequence[Example]) -> Any:
+    """Fit the coefficients to scored lists."""
     x, y = np.concatenate([some.x for some in lists]), np.concatenate([some.relevant for some in lists])
-    weight = np.concatenate([np.full(len(some.x), some.weight) for some in lists])
-    beta = np.zeros(x.shape[1])
-    for _ in range(steps):
-        p = chances(x, beta)
-        curve = (x * (weight * p * (1 - p))[:, None]).T @ x + 1e-6 * np.eye(len(beta))
-        beta += np.linalg.solve(curve, x.T @ (weight * (y - p)) - 1e-6 * beta)
-    return beta
-
-
-def chances(x: Any, beta: Any) -> Any:
-    """The prediction of the model for each row."""
-    return 1 / (1 + np.exp(-x @ beta))
+    return fit(x, y, np.concatenate([np.full(len(some.x), some.weight) for some in lists]))
 
 
 def main() -> None:
@@ -80,13 +69,13 @@ def main() -> None:
     if args.scorer == "semantic":
         rows = [row for row in rows if "xling" not in row["set"] or row["lang"] in KNOWN_TO_SEMANTIC]
     lists = list(examples(rows, scorer, module))
-    fitted = module.Coefficients(*fit(lists))
+    fitted = module.Coefficients(*fit_examples(lists))
     print("FITTED = Coefficients(" + ", ".join(f"{k}={v:.2f}" for k, v in fitted._asdict().items()) + ")")
 
     # By the length of the list. Each set is predicted with coefficients that were fitted on the others.
     judged: dict[str, list[tuple[float, bool]]] = defaultdict(list)
     for group in sorted({some.group for some in lists}):
-        beta = fit([some for some in lists if some.group != group])
+        beta = fit_examples([some for some in lists if some.group != group])
         for some in lists:
             if some.group == group:
                 name = "whole" if some.whole else f"{len(some.x)} documents"

