@@ -83,7 +83,7 @@ FITTED = Coefficients(
     window=7.23,
 )
 FITTED_FOREIGN = ForeignCoefficients(
-    constant=-4.2, raw=4.83, margin=2.59, coverage=4.08, sounds=3.39, terms=6.01, short=4.03
+    constant=-4.0, raw=5.86, margin=5.40, coverage=5.21, sounds=3.25, terms=4.37, short=4.48
 )
 
 
