@@ -139,7 +139,10 @@ class Coverage:
         missing = []
         has_non = " non " in text
         for position, part in enumerate(self._parts):
-            share = part.share_in(text)
+            share = 0.0
+            for gram, of_gram in part.grams:
+                if gram in text:
+                    share += of_gram
             if share and part.is_opposed(text, has_non=has_non):
                 share, opposed = 0.0, opposed + part.weight
             found += part.weight * share * share

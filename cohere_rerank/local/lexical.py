@@ -297,14 +297,15 @@ def _close_pairs(pair_numbers: Mapping[str, Mapping[str, int]], text: str) -> ar
     n_words = 0
     before: list[tuple[int, str]] = []  # the last words of the query in the text: positions and beginnings
     for chunk in chunks(text) if pair_numbers else ():
-        stems = [word[:PREFIX_CHARS] for word in chunk.split()]
-        for position, stem in [(i, stem) for i, stem in enumerate(stems, n_words) if stem in pair_numbers]:
+        words = chunk.split()
+        stems = [(i, stem) for i, word in enumerate(words, n_words) if (stem := word[:PREFIX_CHARS]) in pair_numbers]
+        for position, stem in stems:
             numbers = pair_numbers[stem]
             for other, name in before:
                 if name in numbers and position - other <= _MAX_PAIR_DISTANCE:
                     found.add(numbers[name])
             before = [*before[1 - _MAX_PAIR_DISTANCE :], (position, stem)]
-        n_words += len(stems)
+        n_words += len(words)
     return array("H", sorted(found))  # a set takes many times as much memory
 
 
