@@ -305,6 +305,17 @@ class RedirectError(ApiError):
 class MissingApiKeyError(ApiError):
     """No API key was given, and the environment has none. The constructor of the client raises it."""
 
+    def __init__(
+        self,
+        *,
+        headers: Mapping[str, str] | None = None,
+        status_code: int | None = None,
+        body: Any = None,
+    ) -> None:
+        super().__init__(headers=headers, status_code=status_code, body=body)
+        if isinstance(body, str):
+            self.message = body  # a text of this package, which is not cut as that of a server
+
 
 class InvalidResponseError(CohereRerankError):
     """The status is a success, but the reply breaks the contract and cannot be trusted.

@@ -112,8 +112,7 @@ class AzureCloud(Cloud):
         """Return the error for a client that has no key."""
         return MissingApiKeyError(
             body="No key for Azure: pass api_key= (a key, or a function that returns a token), or set "
-            f"{KEY_VARIABLES[0]}"
-            '; or install "cohere-rerank[azure]", which finds your login by DefaultAzureCredential'
+            f'{KEY_VARIABLES[0]}; or install "cohere-rerank[azure]", which finds your login by DefaultAzureCredential'
         )
 
     def _as_sent(self, key: Secret) -> Secret:

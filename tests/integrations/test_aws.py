@@ -451,6 +451,25 @@ def test_errors_have_our_classes(make, aws, status, kind, message, error, expect
     assert caught.value.request_id == "aws-request-2"
 
 
+@pytest.mark.parametrize("kind", ["UnrecognizedClientException", "SomethingNew"])
+def test_a_401_names_the_credentials_of_aws(make, aws, kind):
+    """The key of Cohere plays no part."""
+    aws.default = aws_error(401, kind, "no")
+    with pytest.raises(errors.UnauthorizedError) as refused:
+        make().rerank(**CALL)
+    assert f"answered 401: {kind}: no; check the AWS credentials, and that they" in str(refused.value)
+    assert "CO_API_KEY" not in str(refused.value)
+
+
+def test_a_401_of_the_model_in_an_endpoint_names_no_key(make, aws):
+    """What the model accepts is not known."""
+    body = {"Message": "refused", "OriginalStatusCode": 401}
+    aws.default = reply(424, json=body, headers={"x-amzn-ErrorType": "ModelError"})
+    with pytest.raises(errors.UnauthorizedError) as refused:
+        make("sagemaker").rerank(**CALL)
+    assert refused.value.message == "The API answered 401: ModelError: refused"
+
+
 @pytest.mark.parametrize("kind", ["ThrottlingException", "ModelNotReadyException"])
 def test_throttling_and_models_that_are_not_ready_are_retried(make, aws, kind, clock):
     """With backoff; a model that is not ready is waited for beyond the number of retries."""

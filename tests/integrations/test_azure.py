@@ -115,7 +115,7 @@ def test_a_client_without_a_key_and_without_azure_identity_says_what_to_do(monke
     """CO_API_KEY does not help."""
     monkeypatch.setenv("CO_API_KEY", "cohere-key-0123456789")
     monkeypatch.setattr("cohere_rerank.integrations.azure._has_identity", lambda: False)
-    with pytest.raises(MissingApiKeyError, match=r"AZURE_INFERENCE_CREDENTIAL; or install .*\[azure\]"):
+    with pytest.raises(MissingApiKeyError, match=r"or install .*\[azure\].* by DefaultAzureCredential$"):
         ClientV2(base_url="azure:my-resource")
 
 

@@ -126,8 +126,8 @@ class BotocoreSource:
             raise ConnectionFailedError(f"AWS credentials could not be loaded: {type(error).__name__}") from None
         except (BotoCoreError, ClientError) as error:
             reason = f"{type(error).__name__}: {error}"
-            raise _no_credentials(
-                f"AWS credentials could not be loaded ({reason}); log in again, such as with aws sso login"
+            raise MissingApiKeyError(
+                body=f"AWS credentials could not be loaded ({reason}); log in again, such as with aws sso login"
             ) from None
 
     def _found(self) -> Any:
@@ -177,10 +177,4 @@ def missing_credentials(*, has_botocore: bool, takes_bearer: bool = False) -> Mi
     extra = "botocore found no profile, role or metadata either"
     if not has_botocore:
         extra = missing_extra("aws", "a profile, SSO, a role or instance metadata", "botocore is not installed")
-    return _no_credentials(f"No AWS credentials: {_HELP}{bearer}; {extra}")
-
-
-def _no_credentials(text: str) -> MissingApiKeyError:
-    error = MissingApiKeyError(body=text)
-    error.message = text  # not cut, as that of a server
-    return error
+    return MissingApiKeyError(body=f"No AWS credentials: {_HELP}{bearer}; {extra}")

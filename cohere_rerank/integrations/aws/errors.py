@@ -5,7 +5,7 @@ from __future__ import annotations
 from time import time
 from typing import TYPE_CHECKING, Any
 
-from cohere_rerank._error_bodies import error_message
+from cohere_rerank._error_bodies import KEY_HINT, error_message
 from cohere_rerank.errors import ApiError, QuotaExceededError, UnauthorizedError, error_from_response
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ _OF_CREDENTIALS = frozenset(
 )
 _THROTTLING = frozenset({"Throttling", "ThrottlingException", "ThrottledException", "TooManyRequestsException"})
 _MIN_SKEW_S = 60.0
+_CHECK_CREDENTIALS = "; check the AWS credentials, and that they belong to this region and partition"
 
 
 def aws_error(status: int, headers: Mapping[str, str], body: Any, action: str) -> ApiError:
@@ -46,11 +47,13 @@ def aws_error(status: int, headers: Mapping[str, str], body: Any, action: str) -
         status = original
     if kind in _OF_CREDENTIALS:
         error: ApiError = _with_status(UnauthorizedError(body, headers), status)
-        error.message += _advice_on_credentials(kind, headers, str(text))
+        error.message = error.message.replace(KEY_HINT, "") + _advice_on_credentials(kind, headers, str(text))
     elif kind == "ServiceQuotaExceededException":
         error = _with_status(QuotaExceededError(body, headers), status)
     else:
         error = error_from_response(429 if kind in _THROTTLING else status, headers, body)
+        # A model in an endpoint has credentials of its own.
+        error.message = error.message.replace(KEY_HINT, "" if kind == "ModelError" else _CHECK_CREDENTIALS)
         if kind.startswith("AccessDenied"):
             error.message += f"; allow {action} for this model, and check that the region offers it"
     return error
@@ -79,7 +82,7 @@ def _advice_on_credentials(kind: str, headers: Mapping[str, str], text: str) -> 
         return f"; the clock of this machine is {abs(skew_s):.0f} s {direction} AWS's: set it"
     if "Expired" in kind or "expired" in text:
         return "; the credentials have expired: renew them, such as with aws sso login"
-    return "; check the AWS credentials, and that they belong to this region and partition"
+    return _CHECK_CREDENTIALS
 
 
 def _clock_skew_s(headers: Mapping[str, str]) -> float | None:
