@@ -25,6 +25,7 @@ from .protocol import StrictH11Protocol
 from .settings import ServerSettings
 from .shutdown import (
     GRACE_S,
+    HEALTH_CHECK_S,
     LIKE_SIGTERM,
     cancel_exit_timer,
     exit_watchdog,
@@ -181,4 +182,5 @@ def uvicorn_options(host: str, port: int) -> dict[str, Any]:
         "server_header": False,
         "proxy_headers": False,
         "timeout_graceful_shutdown": GRACE_S,
+        "timeout_worker_healthcheck": HEALTH_CHECK_S,
     }

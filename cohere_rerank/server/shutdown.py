@@ -16,6 +16,7 @@ from typing import Any
 
 GRACE_S = 25  # for requests in flight
 EXIT_S = 30.0  # for the whole process
+HEALTH_CHECK_S = 30  # after which a worker without a response is replaced; on a busy machine a start takes over 5 s
 # A closed terminal sends SIGHUP to the supervisor and to its workers, and Ctrl-\\ sends SIGQUIT. Windows has neither.
 LIKE_SIGTERM = tuple(getattr(signal, name) for name in ("SIGHUP", "SIGQUIT") if hasattr(signal, name))
 

@@ -9,7 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -41,8 +41,36 @@ class Supervisor(Multiprocess):
     def __init__(self, *arguments: Any, **options: Any) -> None:
         ignored = [number for number in shutdown.LIKE_SIGTERM if signal.getsignal(number) is signal.SIG_IGN]
         super().__init__(*arguments, **options)  # sets a handler for each signal
+        for number in {signal.SIGINT, signal.SIGTERM, *shutdown.LIKE_SIGTERM} - set(ignored):
+            signal.signal(number, self._on_signal)
         for number in ignored:
             signal.signal(number, signal.SIG_IGN)
+
+    def _on_signal(self, number: int, _frame: object) -> None:
+        self.signal_queue.append(number)
+        self._end_health_check()
+
+    def _end_health_check(self, *_: object) -> None:
+        """Answer in place of the worker that is being checked. A worker that starts slowly would delay a signal.
+
+        The check of a worker that dies would also last for 30 seconds, because this process keeps its pipe open.
+        """
+        for worker in self.processes:
+            with suppress(OSError):  # the pipe of a stopped worker is closed
+                if not worker.parent_conn.poll():  # at most one response, else the pipe would fill up
+                    worker.child_conn.send(True)
+
+    def run(self) -> None:
+        """Serve until a signal. Notice at once when a worker dies."""
+        child_signal = getattr(signal, "SIGCHLD", None)  # Windows does not have it
+        if child_signal is None:
+            super().run()
+            return
+        before = signal.signal(child_signal, self._end_health_check)
+        try:
+            super().run()
+        finally:
+            signal.signal(child_signal, before)
 
     def handle_hup(self) -> None:
         """Stop the workers, because the terminal was closed. uvicorn would start them again."""
