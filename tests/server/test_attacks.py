@@ -139,7 +139,9 @@ VALUES = st.one_of(
 FIELDS = ["model", "query", "documents", "texts", "top_n", "max_tokens_per_doc", "relevant_spans", "rank_fields"]
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(
+    max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     path=st.sampled_from(["/v2/rerank", "/v1/rerank", "/rerank"]),
     fields=st.dictionaries(st.sampled_from(FIELDS) | st.text(max_size=5), VALUES, max_size=6),

@@ -138,7 +138,10 @@ JSON_VALUES = st.recursive(
 NAMES = sorted(FIELDS | {"texts", "rank_fields", "return_documents", "max_chunks_per_doc", "raw_scores"})
 
 
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+# The decorator replaces the list of the profile, so too_slow is here again: a busy machine is slow to create examples.
+@settings(
+    max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None
+)
 @given(
     path=st.sampled_from(["/v2/rerank", "/v1/rerank", "/rerank"]),
     changes=st.dictionaries(st.sampled_from(NAMES) | st.text(max_size=5), JSON_VALUES, max_size=4),
