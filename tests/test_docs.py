@@ -185,7 +185,11 @@ def test_pages_name_only_modules_that_exist():
 def test_pictures_can_be_made_again(tmp_path):
     """The script draws every picture that the pages show."""
     pictures.make(tmp_path)
-    shown = {name for page in PAGES for name in re.findall(r"images/([\w-]+\.png)", page.read_text(encoding="utf-8"))}
+    shown = {
+        name for page in PAGES for name in re.findall(r"images/([\w-]+\.(?:png|svg))", page.read_text(encoding="utf-8"))
+    }
     made = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert made.keys() == shown
+    drawing = made.pop("performance.svg")
+    assert drawing == (ROOT / "docs" / "images" / "performance.svg").read_bytes()
     assert all(picture.startswith(b"\x89PNG") and len(picture) < 300_000 for picture in made.values())

@@ -48,7 +48,7 @@ def main() -> None:
         for target, rounds in measure(options):
             rows[target] = rounds
             print(f"{target.name}: {target.over} {ratio(rounds[OURS], rounds[target.over]):.3f}", file=sys.stderr)
-    recorded = json.loads(RECORDED.read_text()) if RECORDED.exists() else {}
+    recorded = json.loads(RECORDED.read_text(encoding="utf-8"))["ratios"] if RECORDED.exists() else {}
     print_rows(rows, recorded)
     if options.record:
         record(rows)
@@ -203,15 +203,23 @@ def print_rows(rows: Mapping[Target, Rounds], recorded: Mapping[str, float]) -> 
 
 
 def record(rows: Mapping[Target, Rounds]) -> None:
-    """Write the ratios, and the picture of the times."""
+    """Write the ratios and the times, and draw the picture."""
     ratios = {target.name: round(ratio(rounds[OURS], rounds[target.over]), 4) for target, rounds in rows.items()}
-    RECORDED.write_text(json.dumps(ratios, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    bars = [
-        Bars(target.name, {who: statistics.median(rounds[who]) for who in (OURS, OFFICIAL, LIMIT) if who in rounds})
+    times = {
+        target.name: {who: round(statistics.median(rounds[who]), 3) for who in (OURS, OFFICIAL, LIMIT) if who in rounds}
         for target, rounds in rows.items()
         if target.over == OFFICIAL
-    ]
-    PICTURE.write_text(draw("CPU time of the client for each call, µs", bars), encoding="utf-8")
+    }
+    recorded = {"ratios": ratios, "times_us": times}
+    RECORDED.write_text(json.dumps(recorded, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    draw_picture(PICTURE)
+
+
+def draw_picture(path: Path) -> None:
+    """Draw the recorded times."""
+    times = json.loads(RECORDED.read_text(encoding="utf-8"))["times_us"]
+    bars = [Bars(name, values) for name, values in times.items()]
+    path.write_text(draw("CPU time of the client for each call, µs", bars), encoding="utf-8")
 
 
 if __name__ == "__main__":
