@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import subprocess
 import sys
 import threading
@@ -19,6 +20,7 @@ from cohere_rerank import AsyncClientV2, ClientV2  # noqa: E402
 from cohere_rerank._clock import Deadline, SystemClock  # noqa: E402
 from cohere_rerank.errors import InvalidRequestError  # noqa: E402
 from cohere_rerank.local import token_vectors  # noqa: E402
+from cohere_rerank.local.calibration import Evidence  # noqa: E402
 from cohere_rerank.local.embedding_cache import EmbeddingCache  # noqa: E402
 from cohere_rerank.local.lexical import LexicalScorer, raw_scores  # noqa: E402
 from cohere_rerank.local.registry import get_scorer  # noqa: E402
@@ -336,3 +338,13 @@ def test_coverage_is_the_lexical_scorers(scorer):
     """Both scorers use the same coverage."""
     documents = ["green tea", "black coffee"]
     assert scorer.raw_scores("green tea", documents).coverage == raw_scores("green tea", documents)[1].gram_share
+
+
+def test_a_document_that_is_the_best_by_meaning_only_has_a_limit():
+    """A short document that is not the best by words has a lower limit, unless it is in another language."""
+    fusion = pytest.importorskip("cohere_rerank.local.fusion")
+    evidence = Evidence(coverage=1.0, n_letters=40)
+    by_words, by_meaning = (fusion.max_logit_of_words([1.0, 0.2], fused, evidence) for fused in ([2, 1], [1, 2]))
+    assert by_meaning < 0 < by_words
+    assert fusion.max_logit_of_words([1.0, 0.2], [1, 2], evidence._replace(is_foreign=True)) == math.inf
+    assert max(fusion.probabilities([[1.0, 0.0], [1.0, -1.0]], (9.0, 1.0), by_meaning)) < 0.5
