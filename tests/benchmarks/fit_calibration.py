@@ -141,7 +141,7 @@ def main() -> None:
             numbers = model(*fit_examples([example for example in some if example.group != group]))
             for example in some:
                 if example.group == group:
-                    coefficients = {"foreign": numbers} if some is foreign else {"fitted": numbers}
+                    coefficients: Any = {"foreign": numbers} if some is foreign else {"fitted": numbers}
                     scores = calibrate(example.raw, example.evidence, **coefficients)
                     kind = name + ("whole" if example.whole else f"{len(example.raw)} documents")
                     judged[kind] += zip(scores, example.relevant, strict=True)

@@ -80,10 +80,12 @@ def main(spacy: Path, declarations: Path) -> None:
         code, *words = line.split()
         languages.setdefault(code, set()).update(part for word in words for part in fold(word).split())
     lines = []
-    for code, words in sorted(languages.items()):
-        words -= CONTENT_WORDS.get(code, set())
+    for code, found in sorted(languages.items()):
+        content = CONTENT_WORDS.get(code, set())
         may_be_ascii = code not in {"ja", "zh"}
-        kept = sorted(word for word in words if may_be_ascii or not word.isascii() if not any(map(str.isdigit, word)))
+        kept = sorted(
+            word for word in found - content if (may_be_ascii or not word.isascii()) and not any(map(str.isdigit, word))
+        )
         lines.append(" ".join([code, *kept]))
     OUTPUT.write_bytes(gzip.compress("\n".join(lines).encode(), 9, mtime=0))
 
