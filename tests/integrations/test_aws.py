@@ -6,6 +6,7 @@ Nothing here has called AWS.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import logging
 import pickle
@@ -25,6 +26,7 @@ from cohere_rerank import AsyncClientV2, Client, ClientV2, Hedge, RateLimit, Sco
 from cohere_rerank.integrations.aws import (
     AsyncBedrockClientV2,
     AsyncSagemakerClientV2,
+    AwsClientOptions,
     BedrockClientV2,
     SagemakerClientV2,
 )
@@ -740,3 +742,11 @@ def test_a_server_does_not_send_the_key_of_cohere_to_aws(aws, keys, monkeypatch)
     settings = ServerSettings(upstream=f"bedrock:us-east-1?endpoint={aws.url}")
     backend = UpstreamBackend(settings, BoundedExecutor(1, 1, lambda *_: None), Metrics())
     assert ranking(asyncio.run(backend._client.rerank(**CALL))) == BEST_FIRST
+
+
+def test_the_clients_for_aws_take_every_setting_that_does_not_name_another_api():
+    """Type checkers accept budgets, prices, telemetry and all other settings of ClientV2 for AWS too."""
+    settings = set(inspect.signature(ClientV2).parameters)
+    settings -= {"api_key", "timeout", "base_url", "rerank_url", "environment", "dialect", "scorer"}
+    settings -= {"thread_pool_executor", "log_warning_experimental_features"}  # without effect
+    assert AwsClientOptions.__annotations__.keys() - {"endpoint_url", "profile_name"} == settings

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from cohere_rerank._clock import Clock
     from cohere_rerank._retry import RetryPolicy
     from cohere_rerank.cache.score_cache import ScoreCache
+    from cohere_rerank.cost.prices import Price
+    from cohere_rerank.limits.budget import Budget
     from cohere_rerank.limits.circuit_breaker import CircuitBreaker
     from cohere_rerank.limits.hedge import Hedge
     from cohere_rerank.types import ApiKey, Fallback, Limit, OnEvent, ScoreScale
@@ -41,6 +43,7 @@ class AwsClientOptions(TypedDict, total=False):
 
     endpoint_url: str | None
     profile_name: str | None
+    budget: Budget | None
     cache: ScoreCache | None
     circuit_breaker: CircuitBreaker | None
     client_name: str | None
@@ -60,11 +63,13 @@ class AwsClientOptions(TypedDict, total=False):
     on_event: OnEvent | None
     params: Mapping[str, Any] | None
     pointwise: bool | None
+    prices: Mapping[str, Price | Mapping[str, Any]] | None
     proxy: str | None
     retry_policy: RetryPolicy | None
     score_scale: ScoreScale | None
     strict: bool | None
     tag: str | None
+    telemetry: bool | None
     verify: bool | str | os.PathLike[str] | ssl.SSLContext | None
 
 
