@@ -231,7 +231,7 @@ class AsyncRunner(BaseRunner):
             raise self.config.missing_key_error()
         if secret is None or isinstance(secret.value, str):
             return secret
-        made: Any = self._made(secret.value)
+        made: Any = self._call_key_function(secret.value)
         if not hasattr(made, "__await__"):
             return secret_from_callable(made)
         from anyio import move_on_after
@@ -242,8 +242,8 @@ class AsyncRunner(BaseRunner):
 
         raise deadline_exceeded(deadline)
 
-    def _made(self, source: Any) -> Any:
-        """Return the key that a function makes, or an awaitable for it."""
+    def _call_key_function(self, source: Any) -> Any:
+        """Call a function that returns a key, and return the key or an awaitable for it."""
         if not hasattr(source, "known"):
             return source()
         known = source.known()

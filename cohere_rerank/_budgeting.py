@@ -82,7 +82,7 @@ class BudgetGuard:
             RateLimitStoreError: The store of the budget cannot answer.
         """
         units, usd, wanted, now_s = self._wanted(call, parts)
-        reservation = self._budget.counts.reserve(self._budget.per, self._budget.most, wanted, now_s)
+        reservation = self._budget.counts.reserve(self._budget.per, self._budget.limits, wanted, now_s)
         reserved = self._checked(call, units, usd, wanted, reservation, now_s)
         try:
             yield
@@ -102,7 +102,7 @@ class BudgetGuard:
             return
         units, usd, wanted, now_s = self._wanted(call, parts)
         counts = await to_thread.run_sync(lambda: self._budget.counts)
-        arguments = (self._budget.per, self._budget.most, wanted, now_s)
+        arguments = (self._budget.per, self._budget.limits, wanted, now_s)
         reservation = await to_thread.run_sync(counts.reserve, *arguments)
         reserved = self._checked(call, units, usd, wanted, reservation, now_s)
         try:
@@ -177,7 +177,7 @@ class BudgetGuard:
 
 
 def _budget_error(budget: Budget, spent: Amounts, wanted: Amounts, now_s: float) -> BudgetExceededError:
-    rows = zip(("usd", "search_units"), budget.most, spent, wanted)
+    rows = zip(("usd", "search_units"), budget.limits, spent, wanted)
     unit, most, used, needed = next(
         (unit, limit, used, needed) for unit, limit, used, needed in rows if limit is not None and used + needed > limit
     )

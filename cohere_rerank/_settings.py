@@ -533,7 +533,7 @@ def _checked_limit(limit: Any) -> Any:
 
 
 def _checked_budget(budget: Any) -> Any:
-    if budget is None or hasattr(budget, "most"):
+    if budget is None or hasattr(budget, "limits"):
         return budget
     raise InvalidRequestError(f"budget must be a Budget, got {describe(budget)}; pass Budget(usd=...)")
 

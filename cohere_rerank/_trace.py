@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from ._clock import Clock
 
     class Span(Protocol):
-        """What the steps of a call tell its span. No method raises an error."""
+        """What the steps of a call report to its span. No method raises an error."""
 
         def add_event(self, name: str, fields: Mapping[str, Any]) -> None: ...
         def end(self, response: Any) -> None: ...

@@ -120,7 +120,7 @@ def request_attributes(config: Config, call: Call) -> Attributes:
 
 
 def response_attributes(response: V2RerankResponse) -> Attributes:
-    """Return the attributes of a response: ids, usage, and how it came about."""
+    """Return the attributes of a response: ids, usage, and the engine that answered."""
     units = response.meta.billed_units if response.meta else None
     sent_id = response.id or response.request_id
     found = {

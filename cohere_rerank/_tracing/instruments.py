@@ -55,18 +55,18 @@ def report_failure(error: Exception) -> None:
     _log.warning("OpenTelemetry failed with %s; the call continues without it", type(error).__name__)
 
 
-def contained(method: F) -> F:
-    """Log what a method raises."""
+def log_errors(method: F) -> F:
+    """Decorate a method, so that it logs an error and returns None instead of raising it."""
 
     @wraps(method)
-    def contained(*arguments: Any) -> Any:
+    def wrapper(*arguments: Any) -> Any:
         try:
             return method(*arguments)
         except Exception as error:  # noqa: BLE001 - tracing must not break a call
             report_failure(error)
             return None
 
-    return contained  # type: ignore[return-value]
+    return wrapper  # type: ignore[return-value]
 
 
 def _provider(module: str, getter: str) -> Any:

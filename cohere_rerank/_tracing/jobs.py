@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from sys import modules
 from typing import TYPE_CHECKING, Any
 
-from .instruments import contained, current_instruments
+from .instruments import current_instruments, log_errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +28,7 @@ class _JobTrace:
         self.span = span
         self.n_rows = 0
 
-    @contained
+    @log_errors
     def set_report(self, report: Any) -> None:
         """Set the numbers of a report, and why the job stopped. Never an example of a failed row."""
         for name in _FACTS:
@@ -36,7 +36,7 @@ class _JobTrace:
             if value is not None:
                 self.span.set_attribute(f"cohere_rerank.job.{name}", value)
 
-    @contained
+    @log_errors
     def fail(self, error: BaseException) -> None:
         """Mark the span of a job that stopped early."""
         from opentelemetry.trace import Status, StatusCode
@@ -44,7 +44,7 @@ class _JobTrace:
         self.span.set_attribute("error.type", type(error).__name__)
         self.span.set_status(Status(StatusCode.ERROR, type(error).__name__))
 
-    @contained
+    @log_errors
     def end(self) -> None:
         """End the span."""
         self.span.end()
@@ -86,7 +86,7 @@ def job_span(config: Config) -> Iterator[Callable[[Any], None]]:
         job.end()
 
 
-@contained
+@log_errors
 def _start() -> _JobTrace | None:
     instruments = current_instruments()
     if instruments is None or instruments.tracer is None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank._addresses import LOCAL_SCHEME
 
 from . import attributes as names
-from .instruments import contained, current_instruments
+from .instruments import current_instruments, log_errors
 from .jobs import parent_and_links
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _EVENT_NAMES = {
 }
 
 
-@contained
+@log_errors
 def start_span(config: Config, call: Call, trace: CallTrace) -> CallSpan | None:
     """Start the span of a call and make it current. Return None if the program has not configured OpenTelemetry."""
     earlier: Any = getattr(getattr(call, "trace", None), "span", None)
@@ -105,7 +105,7 @@ class CallSpan:
             token, self._token = self._token, None
             context.detach(token)
 
-    @contained
+    @log_errors
     def add_event(self, name: str, fields: Mapping[str, Any]) -> None:
         """Add an event of the call, such as ``"RetryEvent"``. Any thread may call it."""
         if self._span is None or not self._is_open or name not in _EVENT_NAMES:
@@ -117,7 +117,7 @@ class CallSpan:
             facts.update(names.error_attributes(fields["error"]))
         self._span.add_event(f"cohere_rerank.{_EVENT_NAMES[name]}", facts)
 
-    @contained
+    @log_errors
     def postpone(self, error: BaseException) -> None:
         """Leave the span open, because a batch will make the same call again when the limit or the breaker allows."""
         self._detach()
@@ -130,7 +130,7 @@ class CallSpan:
             self._attach()
         return self._is_open
 
-    @contained
+    @log_errors
     def end(self, response: V2RerankResponse) -> None:
         """End the span of a call that succeeded, and record its metrics."""
         try:
@@ -142,7 +142,7 @@ class CallSpan:
         finally:
             self._close()
 
-    @contained
+    @log_errors
     def fail(self, error: BaseException) -> None:
         """End the span of a call that failed. The text of the error is added only if the content is wanted."""
         try:

@@ -306,7 +306,7 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
     cls = cast("type[ConnectionFailedError]", _with_base(cast("Any", ours), known))
     mapped = _with_request(cls(says), request)
     if _is_not_tls(ours, text):
-        mapped.is_transient = False  # a retry meets the same server
+        mapped.is_transient = False  # a retry would reach the same server
     return mapped
 
 

@@ -54,7 +54,7 @@ class ClientPair:
         client: The client to use for blocking calls. Default: None.
         async_client: The client to use for asynchronous calls. Default: None. With *client* alone, asynchronous calls
             run in a thread.
-        api_key: As in ``ClientV2``, for clients of the pair's own, like *base_url* and *client_options*.
+        api_key: As in ``ClientV2``. The pair uses it, *base_url* and *client_options* for the clients that it creates.
         base_url: As in ``ClientV2``.
         client_options: Further arguments of ``ClientV2``, except those that may contain a secret.
 
@@ -77,7 +77,7 @@ class ClientPair:
             if name in (client_options or {}):
                 raise InvalidRequestError(
                     f"client_options must not contain {name}, because it is saved with the component and may contain a "
-                    "secret; pass api_key=, or a client of your own with client= and async_client="
+                    "secret; pass api_key=, or create the clients yourself and pass client= and async_client="
                 )
         self._settings = {"api_key": api_key, "base_url": base_url, **(client_options or {})}
         self.are_given = client is not None or async_client is not None
@@ -94,7 +94,7 @@ class ClientPair:
 
         Raises:
             InvalidRequestError: Only an asynchronous client was given.
-            MissingApiKeyError: A client of the pair's own has no key.
+            MissingApiKeyError: No client was given, and there is no key to create one.
         """
         if self._client is None:
             if self.are_given:
@@ -128,7 +128,7 @@ class ClientPair:
         return await asyncio.to_thread(self.client.rerank, **arguments)
 
     def close(self) -> None:
-        """Close the blocking client, if it is of the pair's own. The next call opens another one."""
+        """Close the blocking client, if the pair created it. The next call opens another one."""
         if not self.are_given and self._client is not None:
             self._client.close()
             self._client = None

@@ -181,5 +181,5 @@ def _has_identity() -> bool:
 
     try:
         return find_spec("azure.identity") is not None
-    except ModuleNotFoundError:  # there is no package azure at all
+    except ModuleNotFoundError:  # the package azure is not installed
         return False

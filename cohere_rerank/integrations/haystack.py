@@ -47,7 +47,7 @@ class CohereRanker:
         arguments: Further arguments of ``ClientV2.rerank``, such as ``{"priority": 5}``. Default: none.
         client_options: Further arguments of ``ClientV2``, such as ``{"fallback": "local"}``. Those that may contain a
             secret are not accepted. Default: none.
-        client: A client to use in place of an own one. Such a ranker cannot be saved. Default: None.
+        client: A client to use instead of creating one. Such a ranker cannot be saved. Default: None.
         async_client: The same for ``run_async``. With *client* alone, ``run_async`` uses a thread. Default: None.
 
     Raises:

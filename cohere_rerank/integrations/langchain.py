@@ -58,7 +58,7 @@ class CohereRerank(BaseDocumentCompressor, Serializable):
         base_url: As in ``ClientV2``, such as ``"local:"``.
         client_options: Further arguments of ``ClientV2``, such as ``{"fallback": "local"}``. Those that may contain a
             secret are not accepted. Default: none.
-        client: A client to use in place of an own one. Default: None.
+        client: A client to use instead of creating one. Default: None.
         async_client: The same for the asynchronous methods. With *client* alone, these use a thread. Default: None.
         tags: Tags of the runs. Default: None.
         metadata: Metadata of the runs. Default: None.

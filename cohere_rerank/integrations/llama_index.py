@@ -76,7 +76,7 @@ class CohereRerank(BaseNodePostprocessor):
         base_url: As in ``ClientV2``, such as ``"local:"``.
         client_options: Further arguments of ``ClientV2``, such as ``{"fallback": "local"}``. Those that may contain a
             secret are not accepted. Default: none.
-        client: A client to use in place of an own one. ``to_dict`` does not contain it. Default: None.
+        client: A client to use instead of creating one. ``to_dict`` does not contain it. Default: None.
         async_client: The same for the asynchronous methods. With *client* alone, these use a thread. Default: None.
         callback_manager: LlamaIndex's, for this postprocessor. Default: an empty one.
 

@@ -1,4 +1,4 @@
-"""A client of ours that code for the official package accepts as its own client."""
+"""Clients of this package that code for the official package accepts as its own clients."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def as_cohere(
 
     It is an instance of ``cohere.ClientV2`` (or ``Client``, ``AsyncClientV2``, ``AsyncClient``) for ``isinstance`` and
     pydantic. Its ``rerank`` is that of *client*, with the same settings and connections. Errors of ``rerank`` and
-    ``with_raw_response.rerank`` are instances of our classes and of the official ones: ``except
+    ``with_raw_response.rerank`` are instances of the classes of both packages: ``except
     cohere.errors.TooManyRequestsError`` and ``except cohere_rerank.TooManyRequestsError`` both catch a 429. Other
     attributes, such as ``close``, are those of *client*. Without the official package, the object works too, and
-    raises our errors.
+    raises the errors of this package.
 
     Args:
         client: A ClientV2, an AsyncClientV2, or a v1 Client or AsyncClient of this package.

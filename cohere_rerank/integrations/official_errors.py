@@ -1,4 +1,4 @@
-"""Raise our errors as instances of the official package's classes too."""
+"""Raise the errors of this package as instances of the official classes too."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ def as_official(error: CohereRerankError) -> None:
 
 
 def class_of_both(kind: type[CohereRerankError]) -> type[CohereRerankError] | None:
-    """Return a class that is both our class and the official one, or None if there is no official one."""
+    """Return a subclass of a class of this package and of the official one, or None if there is no official one."""
     official = official_class(kind)
     if official is None or issubclass(kind, official):
         return None
-    # It has the name of our class, so that tracebacks and logs show that name.
+    # It has the name of the class of this package, so that tracebacks and logs show that name.
     namespace = {"__module__": kind.__module__, "__doc__": kind.__doc__, "__reduce__": _reduce, "_ours": kind}
     return type(kind.__name__, (kind, official), namespace)
 
 
 def official_class(kind: type[CohereRerankError]) -> type[Exception] | None:
-    """Return the official class for one of ours, or None."""
+    """Return the official class for a class of this package, or None."""
     if not issubclass(kind, (ApiError, InvalidResponseError)):
         return None
     try:

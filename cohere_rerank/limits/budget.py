@@ -20,7 +20,7 @@ __all__ = ["Budget", "BudgetStore", "Spent"]
 class BudgetStore(Protocol):
     """Counts what all that share a budget have spent. Both methods run in a worker thread if a task calls them."""
 
-    def reserve(self, per: str, most: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
+    def reserve(self, per: str, limits: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
         """As `Spending.reserve`, in one atomic step.
 
         Raises:
@@ -101,7 +101,7 @@ class Budget:
         return self._memory if self.store is None else self.store.budget_store()
 
     @property
-    def most(self) -> tuple[int | None, int | None]:
+    def limits(self) -> tuple[int | None, int | None]:
         """The limits in billionths."""
         usd, units = (None if each is None else round(each * BILLIONTHS) for each in (self.usd, self.units))
         return usd, units
@@ -158,9 +158,9 @@ class _Memory:
         self._spending = Spending()
         self._lock, self._pid = threading.Lock(), os.getpid()
 
-    def reserve(self, per: str, most: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
+    def reserve(self, per: str, limits: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
         with self._own_lock():
-            return self._spending.reserve(per, most, wanted, now_s)
+            return self._spending.reserve(per, limits, wanted, now_s)
 
     def correct(self, period_s: int, change: Amounts) -> None:
         with self._own_lock():

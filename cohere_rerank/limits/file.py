@@ -105,9 +105,9 @@ class _FileBudget:
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def reserve(self, per: str, most: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
+    def reserve(self, per: str, limits: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
         with _patiently(self._path, self._locked_spending) as spending:
-            return spending.reserve(per, most, wanted, now_s)
+            return spending.reserve(per, limits, wanted, now_s)
 
     def correct(self, period_s: int, change: Amounts) -> None:
         with _patiently(self._path, self._locked_spending) as spending:

@@ -54,11 +54,11 @@ class _RedisBudget:
         self._script = new_client(store).register_script(_SCRIPT)
         self._key = f"cohere-rerank:{{{store.key}}}:budget"
 
-    def reserve(self, per: str, most: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
+    def reserve(self, per: str, limits: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
         start_s, next_s = period_bounds(per, now_s)
         kept_ms = 0 if next_s is None else round((next_s - now_s) * 1000) + _KEPT_MS
-        limits = [-1 if each is None else each for each in most]
-        return self._run(1, start_s, -1 if next_s is None else next_s, *wanted, *limits, kept_ms)
+        max_usd, max_units = (-1 if each is None else each for each in limits)
+        return self._run(1, start_s, -1 if next_s is None else next_s, *wanted, max_usd, max_units, kept_ms)
 
     def correct(self, period_s: int, change: Amounts) -> None:
         self._run(0, period_s, -1, *change, -1, -1, 0)

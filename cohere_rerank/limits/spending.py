@@ -93,12 +93,12 @@ class Spending:
         """Return the content of the file."""
         return _MAGIC + _FORM.pack(self.period_s, *self.spent)
 
-    def reserve(self, per: str, most: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
+    def reserve(self, per: str, limits: tuple[int | None, int | None], wanted: Amounts, now_s: float) -> Reservation:
         """Reserve amounts if the budget allows them.
 
         Args:
             per: The period of the budget.
-            most: The budget in billionths of a USD and of a search unit. None: that unit has no limit.
+            limits: The budget in billionths of a USD and of a search unit. None: that unit has no limit.
             wanted: What to reserve.
             now_s: Seconds since the epoch.
         """
@@ -107,7 +107,7 @@ class Spending:
         if self.period_s not in (start_s, next_s):
             self.period_s, self.spent = start_s, NOTHING
         before = self.spent
-        pairs = zip(before, wanted, most)
+        pairs = zip(before, wanted, limits)
         is_granted = all(limit is None or spent + amount <= limit for spent, amount, limit in pairs)
         if is_granted:
             self._add(wanted)

@@ -99,7 +99,7 @@ def raw_scores(query: str, documents: Sequence[str], *, of_one_text: bool = Fals
     Args:
         query: The query. Its first 1,000 characters are used.
         documents: The documents.
-        of_one_text: True if they are the sentences of one text. Then missing words are no evidence.
+        of_one_text: True if they are the sentences of one text. Then missing words are not evidence.
     """
     analysed = analyse(query[:MAX_QUERY_CHARS])
     texts = _fold_all(documents) if analysed.is_folded else list(documents)

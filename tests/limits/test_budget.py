@@ -347,10 +347,10 @@ def test_processes_share_a_budget(server, tmp_path, kind):
 def test_a_forked_process_counts_on_its_own():
     """It starts with what its parent has spent."""
     budget = Budget(units=3)
-    assert budget.counts.reserve("total", budget.most, Amounts(0, 2 * 10**9), 0.0).is_granted
+    assert budget.counts.reserve("total", budget.limits, Amounts(0, 2 * 10**9), 0.0).is_granted
     pid = os.fork()
     if not pid:
-        os._exit(budget.counts.reserve("total", budget.most, Amounts(0, 2 * 10**9), 0.0).is_granted)
+        os._exit(budget.counts.reserve("total", budget.limits, Amounts(0, 2 * 10**9), 0.0).is_granted)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert pickle.loads(pickle.dumps(budget)).spent().units == 0.0
 

@@ -51,7 +51,7 @@ def cloud(address: str) -> AwsCloud:
     """Return the cloud behind an address of AWS.
 
     ``bedrock:REGION``, ``bedrock-agent:REGION`` and ``sagemaker:ENDPOINT`` may be followed by options: ``?region=``,
-    ``&endpoint=`` (an URL) and ``&profile=``. A region that is not given comes from AWS_REGION, AWS_DEFAULT_REGION, or
+    ``&endpoint=`` (a URL) and ``&profile=``. A region that is not given comes from AWS_REGION, AWS_DEFAULT_REGION, or
     the profile.
 
     Raises:
