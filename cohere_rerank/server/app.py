@@ -97,7 +97,8 @@ class App:
     async def _lifespan(self, receive: Receive, send: Send) -> None:
         await receive()
         try:
-            await self._executor.run(self._backend.load)
+            with move_on_after(None):  # anyio imports its backend now, and not for the first request
+                await self._executor.run(self._backend.load)
         except Exception as error:  # noqa: BLE001 - a scorer can raise anything
             reason = error.message if isinstance(error, HttpError) else type(error).__name__
             _log.error("the scorer cannot be loaded: %s", reason, extra={"fields": error_fields(error)})

@@ -36,6 +36,7 @@ _OK = 200
 _MAX_NAME = 100
 _MAX_BYTES_NOW = 4096  # a hostile body of this size takes 8 ms
 _MAX_SECONDS_PER_TURN = 0.01
+_WARM_UP = ("green tea", ("green tea", "coffee"))
 
 
 class BackendResponse(NamedTuple):
@@ -151,6 +152,7 @@ class LocalBackend:
         self._executor, self._model, self._timeout_s = executor, settings.model, settings.request_timeout_s
         self._scorer_for = _scorer_resolver(settings)
         self._is_lexical = settings.scorer in (None, "lexical")
+        self._is_own_scorer = isinstance(settings.scorer, (str, type(None)))
         self._turn = _TurnBudget()
 
     def rank_now(self, raw: RawRequest) -> BackendResponse | None:
@@ -171,8 +173,10 @@ class LocalBackend:
         return await self._executor.run(rank_locally, raw, None, self._scorer_for, deadline)
 
     def load(self) -> None:
-        """Load the scorer."""
-        self._scorer_for(self._model)
+        """Load the scorer, and rank once, because a scorer reads its data for its first ranking."""
+        scorer = self._scorer_for(self._model)
+        if self._is_own_scorer:  # a call of the caller's function could have consequences
+            scorer.score(*_WARM_UP)
 
     async def aclose(self) -> None:
         """Do nothing. The local engine has no connections."""
