@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Name = str | tuple[str, str | None, Pricing]
     Counts = dict[tuple[str | None, Name], float]
 
+_INF = float("inf")
+
 
 class UsageCounters:
     """Sums by (tag, name). Each thread has its own sums, and `totals` adds them up."""
@@ -40,11 +42,11 @@ class UsageCounters:
         if units is not None:
             for name in units._field_names:
                 value = getattr(units, name)
-                if value is not None:
+                if value is not None and 0 <= value < _INF:  # another amount is not known
                     self.add(tag, (name, model, pricing), value)
                     is_billed = True
             for name, extra in vars(units).items():  # kinds that this release does not know
-                if isinstance(extra, (int, float)):
+                if isinstance(extra, (int, float)) and 0 <= extra < _INF:
                     self.add(tag, (name, model, pricing), extra)
                     is_billed = True
         if not is_billed:

@@ -138,8 +138,8 @@ def input_tokens(response: V2RerankResponse) -> int | float | None:
     """Return the number of tokens that the model read, or for which the call is billed. None if it is not known."""
     meta = response.meta
     for part in (meta.tokens, meta.billed_units) if meta else ():
-        if part is not None and part.input_tokens is not None:
-            return _whole(part.input_tokens)
+        if part is not None and (n_tokens := _whole(part.input_tokens)) is not None:
+            return n_tokens
     return None
 
 
@@ -240,4 +240,7 @@ def _field(document: Any, name: str) -> Any:
 
 
 def _whole(number: float | None) -> int | float | None:
-    return int(number) if number is not None and number == int(number) else number
+    """Return a count, without a decimal point if it is whole. None for a number that is not a count."""
+    if number is None or not 0 <= number < float("inf"):
+        return None
+    return int(number) if number == int(number) else number

@@ -11,7 +11,7 @@ from cohere_rerank.cost.prices import price_of
 from cohere_rerank.errors import ApiError, CohereRerankError, InvalidRequestError
 from cohere_rerank.files.shapes import FileRow
 from cohere_rerank.types import RerankArguments
-from cohere_rerank.types.response import call_info_of
+from cohere_rerank.types.response import billed_units_of, call_info_of
 
 if TYPE_CHECKING:
     from cohere_rerank.types import V2RerankResponse
@@ -133,8 +133,7 @@ def _cost_fields(row: Row, response: V2RerankResponse) -> dict[str, Any]:
         fields["cost_usd"] = cost
     if response.is_fallback:
         return fields
-    units = response.meta.billed_units if response.meta else None
-    billed = units.model_dump(exclude_none=True) if units else {}
+    billed = billed_units_of(response)
     if billed:
         fields["billed_units"] = billed
     if not row.request["documents"] or (billed and cost is not None):

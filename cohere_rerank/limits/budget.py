@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from cohere_rerank._validators import choice, describe, number
 from cohere_rerank.errors import InvalidRequestError
 
-from .spending import BILLIONTHS, NOTHING, PERIODS, Amounts, Reservation, Spending, period_bounds
+from .spending import BILLIONTHS, MAX_AMOUNT, NOTHING, PERIODS, Amounts, Reservation, Spending, period_bounds
 
 __all__ = ["Budget", "BudgetStore", "Spent"]
 
@@ -140,8 +140,8 @@ def _rebuild(usd: float | None, units: float | None, per: Any, store: Any) -> Bu
 
 
 def amounts(usd: float | None, units: float) -> Amounts:
-    """Return amounts in billionths, rounded up."""
-    return Amounts(ceil((usd or 0.0) * BILLIONTHS), ceil(units * BILLIONTHS))
+    """Return amounts in billionths, rounded up. A reply can report any amount, so there is an upper bound."""
+    return Amounts(*(ceil(min(each * BILLIONTHS, MAX_AMOUNT)) for each in (usd or 0.0, units)))
 
 
 def _amount(name: str, value: Any) -> float | None:

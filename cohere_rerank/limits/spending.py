@@ -18,7 +18,7 @@ PERIODS = ("hour", "day", "month", "total")
 _SECONDS = {"hour": 3600, "day": 86_400}
 _MAGIC = b"crbudget"
 _FORM = struct.Struct("<qqq")
-_MAX_AMOUNT = 2**53  # the largest whole number that all stores hold exactly: nine million USD
+MAX_AMOUNT = 2**53  # the largest whole number that all stores hold exactly: nine million USD
 
 
 class Amounts(NamedTuple):
@@ -123,4 +123,4 @@ class Spending:
 
 
 def _bounded(usd: int, units: int) -> Amounts:
-    return Amounts(min(max(usd, 0), _MAX_AMOUNT), min(max(units, 0), _MAX_AMOUNT))
+    return Amounts(min(max(usd, 0), MAX_AMOUNT), min(max(units, 0), MAX_AMOUNT))

@@ -13,6 +13,7 @@ from .spans import Position, RerankRelevantSpanResponse, Score, StopAtFirstError
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+_INF = float("inf")
 _N_REPR_RESULTS = 3
 _N_REPR_CHARACTERS = 60  # of the document
 _LOCAL_SCORER = re.compile(r"answered by the local scorer (\S+)")  # a warning of the local engine, also of a server
@@ -239,11 +240,14 @@ def call_info_of(response: V2RerankResponse) -> CallInfo:
 
 
 def billed_units_of(response: V2RerankResponse) -> dict[str, float]:
-    """Return the units that a response reports, also kinds that this release does not know."""
+    """Return the units that a response reports, also kinds that this release does not know.
+
+    An amount below 0 or without a bound is left out, because it is not known then.
+    """
     units: Any = response.meta.billed_units if response.meta is not None else None
     names = () if units is None else (*units._field_names, *vars(units))
     amounts = {name: getattr(units, name) for name in names}
-    return {name: value for name, value in amounts.items() if isinstance(value, (int, float))}
+    return {name: value for name, value in amounts.items() if isinstance(value, (int, float)) and 0 <= value < _INF}
 
 
 def is_cohere(answered_by: str | None) -> bool:

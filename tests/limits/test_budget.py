@@ -158,6 +158,25 @@ def test_a_reply_without_a_bill_stays_counted_by_estimate(server, make_either):
     assert n_answered(make_either(budget=Budget(units=2))) == 2
 
 
+@pytest.mark.parametrize("units", [-5, float("inf"), float("nan")])
+def test_a_bill_that_is_not_an_amount_is_not_known(server, make_either, units):
+    """It does not fail the call, and does not release what others have spent."""
+    server.default = billing(units)
+    client = make_either(budget=Budget(units=2, usd=50), prices=PRICES)
+    assert client.rerank(**CALL).cost is None
+    assert n_answered(client) == 1
+    usage = client.client.usage
+    assert (usage.cost, usage.billed_units, usage.unbilled_replies) == (None, {}, 2)
+
+
+def test_the_largest_bill_uses_a_budget_up(server, make_either):
+    """It does not fail the call."""
+    server.default = billing(1e308)
+    client = make_either(budget=Budget(units=2, usd=50), prices=PRICES)
+    assert n_answered(client) == 1
+    assert client.client.usage.search_units == 1e308
+
+
 def test_the_parts_that_were_answered_stay_counted_when_their_call_fails(server, make_either):
     """They are billed."""
     client = make_either(budget=Budget(units=3), max_documents_per_request=1, max_retries=0)
