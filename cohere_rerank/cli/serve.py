@@ -84,7 +84,8 @@ def _check_origins(values: Sequence[str]) -> Sequence[str]:
     "--scorer",
     metavar="NAME",
     callback=checked(_check_scorer),
-    help="lexical, semantic or onnx?path=FOLDER.  [default: lexical; semantic for the model local-semantic]",
+    help="lexical, semantic, multilingual or onnx?path=FOLDER.  [default: lexical; another one for the models "
+    "local-semantic and local-multilingual]",
 )
 @_option(
     "--upstream",

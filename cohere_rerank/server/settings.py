@@ -30,9 +30,9 @@ class ServerSettings:
     Attributes:
         api_keys: Keys that the server accepts, as a list, tuple or set of strings. Empty: the server accepts every
             caller. Default: empty.
-        scorer: The scorer: ``"lexical"``, ``"semantic"``, ``"onnx?path=..."``, a scorer object, or a function of
-            (query, documents). None: the lexical scorer, or the semantic one for the model ``local-semantic``.
-            Default: None.
+        scorer: The scorer: ``"lexical"``, ``"semantic"``, ``"multilingual"``, ``"onnx?path=..."``, a scorer object, or
+            a function of (query, documents). None: the lexical scorer, or another one for the models
+            ``local-semantic`` and ``local-multilingual``. Default: None.
         upstream: The address of another API that ranks the documents. The local engine ranks while that API fails.
             None: the local engine ranks everything. Default: None.
         upstream_key: The key for the upstream. None: the key in CO_API_KEY or COHERE_API_KEY. Default: None.
