@@ -9,13 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from cohere_rerank._settings import missing_key_error
+from cohere_rerank.errors import InvalidRequestError
+
+from .dialects import BaseDialect
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+    from typing import Any
+
     from cohere_rerank._settings import Secret, SecretList
     from cohere_rerank.errors import MissingApiKeyError
 
     from .call import Call
-    from .dialects import BaseDialect
 
 
 class Cloud:
@@ -62,3 +67,29 @@ class Cloud:
 
     def check(self, call: Call) -> None:
         """Warn about arguments of a call, or raise an InvalidRequestError, before anything is sent."""
+
+
+class FixedUrlDialect(BaseDialect):
+    """A dialect whose requests are all sent to one URL.
+
+    Args:
+        url: The URL.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+
+    def url(self, address: str, body: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """Return the URL."""
+        return self._url
+
+
+def reject_fields(body: Mapping[str, Any], names: Iterable[str], api: str, advice: str = "leave it out") -> None:
+    """Check that a v2 body has no field that the API of a cloud does not support.
+
+    Raises:
+        InvalidRequestError: It has one.
+    """
+    for name in names:
+        if name in body:
+            raise InvalidRequestError(f"{name} is not supported by {api}; {advice}")

@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 from cohere_rerank._addresses import checked_base_url
 from cohere_rerank._settings import Secret, SecretList, Signer
 from cohere_rerank._validators import describe_address
-from cohere_rerank._wire.cloud import Cloud
-from cohere_rerank._wire.dialects import DIALECTS, BaseDialect
+from cohere_rerank._wire.cloud import Cloud, FixedUrlDialect
+from cohere_rerank._wire.dialects import DIALECTS
 from cohere_rerank.errors import InvalidRequestError, MissingApiKeyError
 
 if TYPE_CHECKING:
@@ -62,23 +62,19 @@ def cloud(address: str) -> AzureCloud:
     return AzureCloud(f"azure:{target.rstrip('/')}", AzureDialect(url), is_serverless=is_serverless)
 
 
-class AzureDialect(BaseDialect):
+class AzureDialect(FixedUrlDialect):
     """Cohere's own form, at one URL."""
 
     name = "azure"
     key_hint = f"check api_key, or {KEY_VARIABLES[0]} in the environment"
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        super().__init__(url)
         self._form: Dialect = DIALECTS["v1" if url.endswith("/v1/rerank") else "cohere"]
 
     def body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the body in the version of the API that the URL names."""
         return self._form.body(body)
-
-    def url(self, address: str, body: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Return the URL."""
-        return self._url
 
 
 class AzureCloud(Cloud):

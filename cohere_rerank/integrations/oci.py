@@ -15,8 +15,7 @@ from pydantic_core import from_json, to_json
 from cohere_rerank._addresses import checked_base_url
 from cohere_rerank._settings import Secret, SecretList
 from cohere_rerank._validators import describe_address
-from cohere_rerank._wire.cloud import Cloud
-from cohere_rerank._wire.dialects import BaseDialect
+from cohere_rerank._wire.cloud import Cloud, FixedUrlDialect, reject_fields
 from cohere_rerank.errors import InvalidRequestError
 
 __all__ = ["cloud"]
@@ -47,21 +46,19 @@ def cloud(address: str) -> OciCloud:
     )
 
 
-class OciDialect(BaseDialect):
+class OciDialect(FixedUrlDialect):
     """The form of ``rerankText``. A model is the name of one on demand, or the OCID of a dedicated endpoint."""
 
     name = "oci"
     key_hint = "check the key and the fingerprint of the signature, and the clock of this machine"
 
     def __init__(self, host: str, compartment: str) -> None:
-        self._url = f"{host.rstrip('/')}/{_VERSION}/actions/rerankText"
+        super().__init__(f"{host.rstrip('/')}/{_VERSION}/actions/rerankText")
         self._compartment = compartment
 
     def body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a v2 body as RerankTextDetails."""
-        for name in _UNSUPPORTED:
-            if name in body:
-                raise InvalidRequestError(f"{name} is not supported by OCI; leave it out")
+        reject_fields(body, _UNSUPPORTED, "OCI")
         model = body["model"]
         known = {"model", "query", "documents", "top_n", "max_tokens_per_doc"}
         mode = (
@@ -79,10 +76,6 @@ class OciDialect(BaseDialect):
             **{name: value for name, value in optional.items() if value is not None},
             "isEcho": False,
         }
-
-    def url(self, address: str, body: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Return the URL."""
-        return self._url
 
     def to_v2(self, content: bytes, headers: Mapping[str, str], top_n: int | None) -> bytes:  # noqa: ARG002
         """Return a RerankTextResult in the form of v2."""

@@ -14,8 +14,7 @@ from pydantic_core import from_json, to_json
 from cohere_rerank._addresses import checked_base_url
 from cohere_rerank._settings import Secret, SecretList, Signer, secret_from_callable
 from cohere_rerank._validators import describe_address
-from cohere_rerank._wire.cloud import Cloud
-from cohere_rerank._wire.dialects import BaseDialect
+from cohere_rerank._wire.cloud import Cloud, FixedUrlDialect, reject_fields
 from cohere_rerank.errors import InvalidRequestError, MissingApiKeyError
 
 __all__ = ["cloud"]
@@ -51,20 +50,15 @@ def cloud(address: str) -> VertexCloud:
     )
 
 
-class VertexDialect(BaseDialect):
+class VertexDialect(FixedUrlDialect):
     """The form of the ranking API. Only ids and scores are asked for, because results refer to the caller's texts."""
 
     name = "vertex"
     key_hint = "check the access token, which may have expired"
 
-    def __init__(self, url: str) -> None:
-        self._url = url
-
     def body(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return a v2 body as a RankRequest. The id of a record is its index."""
-        for name in _UNSUPPORTED:
-            if name in body:
-                raise InvalidRequestError(f"{name} is not supported by Google's ranking API; leave it out")
+        reject_fields(body, _UNSUPPORTED, "Google's ranking API")
         known = {"model", "query", "documents", "top_n"}
         texts = body["documents"]
         if len(texts) > MAX_RECORDS:
@@ -80,10 +74,6 @@ class VertexDialect(BaseDialect):
             **({"topN": body["top_n"]} if "top_n" in body else {}),
             "ignoreRecordDetailsInResponse": True,
         }
-
-    def url(self, address: str, body: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """Return the URL."""
-        return self._url
 
     def to_v2(self, content: bytes, headers: Mapping[str, str], top_n: int | None) -> bytes:  # noqa: ARG002
         """Return a RankResponse in the form of v2. Its JSON leaves out a score of 0."""

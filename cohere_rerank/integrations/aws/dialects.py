@@ -11,8 +11,8 @@ from urllib.parse import quote
 
 from pydantic_core import from_json, to_json
 
+from cohere_rerank._wire.cloud import reject_fields
 from cohere_rerank._wire.dialects import BaseDialect, to_v2_reply
-from cohere_rerank.errors import InvalidRequestError
 
 from .errors import aws_error
 
@@ -130,11 +130,8 @@ class AgentDialect(_AwsDialect):
         Raises:
             InvalidRequestError: The call asks for what Rerank cannot return or do.
         """
-        for name in ("relevant_spans", "priority"):
-            if name in body:
-                raise InvalidRequestError(
-                    f"{name} is not supported by Bedrock's Rerank; leave it out, or use the address bedrock:REGION"
-                )
+        advice = "leave it out, or use the address bedrock:REGION"
+        reject_fields(body, ("relevant_spans", "priority"), "Bedrock's Rerank", advice)
         model = body["model"]
         configuration: dict[str, Any] = {"modelArn": model if ":" in model[:4] else self._arn_prefix + model}
         further = {name: value for name, value in body.items() if name not in _AGENT_FIELDS}
