@@ -89,6 +89,7 @@ class AzureCloud(Cloud):
     def __init__(self, address: str, dialect: AzureDialect, *, is_serverless: bool) -> None:
         super().__init__(address, dialect)
         self._is_serverless = is_serverless
+        self._scope = _SERVERLESS_SCOPE if is_serverless else _FOUNDRY_SCOPE
 
     def find_key(self, given: Secret | SecretList | None) -> Secret | SecretList | None:
         """Return the caller's key or keys, the key of the environment, or a source of tokens."""
@@ -102,7 +103,7 @@ class AzureCloud(Cloud):
                 return self._as_sent(Secret(key, f"the environment variable {name}"))
         if not _has_identity():
             raise self.missing_key_error()
-        return Secret(EntraTokens(_SERVERLESS_SCOPE if self._is_serverless else _FOUNDRY_SCOPE))
+        return Secret(EntraTokens(self._scope))
 
     def missing_key_error(self) -> MissingApiKeyError:
         """Return the error for a client that has no key."""
@@ -113,8 +114,12 @@ class AzureCloud(Cloud):
 
     def _as_sent(self, key: Secret) -> Secret:
         """Return a key in the header that the endpoint reads. A token of a function is always a Bearer token."""
+        if isinstance(key.value, EntraTokens) and key.value.scope != self._scope:  # of a copy for another address
+            return Secret(EntraTokens(self._scope))
         is_bearer = self._is_serverless or not isinstance(key.value, str) or not key.value
-        return key if is_bearer else AzureKey(key.value)
+        if is_bearer:
+            return Secret(key.value) if isinstance(key, AzureKey) else key
+        return AzureKey(str(key.value))
 
 
 class AzureKey(Signer):
@@ -135,7 +140,7 @@ class EntraTokens:
     """
 
     def __init__(self, scope: str) -> None:
-        self._scope = scope
+        self.scope = scope
         self._credential: Any = None
         self._token: Any = None
         self._lock = threading.Lock()
@@ -159,7 +164,7 @@ class EntraTokens:
                 return known
             self._credential = self._credential or DefaultAzureCredential()
             try:
-                self._token = self._credential.get_token(self._scope)
+                self._token = self._credential.get_token(self.scope)
             except ClientAuthenticationError:  # its text lists all that was tried, on many lines
                 self._token = None
         if self._token is None:
@@ -167,6 +172,12 @@ class EntraTokens:
                 body="DefaultAzureCredential found no login that Azure accepts: run az login, or pass api_key="
             )
         return str(self._token.token)
+
+    def __eq__(self, other: object) -> bool:  # clients with the same login share a limit
+        return isinstance(other, EntraTokens) and self.scope == other.scope
+
+    def __hash__(self) -> int:
+        return hash((EntraTokens, self.scope))
 
     def __repr__(self) -> str:
         return "<tokens of DefaultAzureCredential>"

@@ -73,6 +73,11 @@ class CohereRanker:
         client: ClientV2 | None = None,
         async_client: AsyncClientV2 | None = None,
     ) -> None:
+        if api_key is not None and not isinstance(api_key, Secret):
+            raise InvalidRequestError(
+                f"api_key must be a Secret of Haystack, got {type(api_key).__name__}; pass Secret.from_env_var(...) or "
+                "Secret.from_token(...)"
+            )
         self.model = model
         self.top_k = top_k
         self.api_key = api_key

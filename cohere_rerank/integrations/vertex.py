@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 from pydantic_core import from_json, to_json
@@ -125,7 +125,8 @@ class VertexCloud(Cloud):
     def _as_sent(self, key: Secret) -> Secret:
         if isinstance(key.value, str):
             return GoogleToken(key.value, self._project) if key.value else key
-        return Secret(GoogleTokens(key.value, self._project))
+        source = key.value.source if isinstance(key.value, GoogleTokens) else key.value  # a copy passes our object
+        return Secret(GoogleTokens(source, self._project))
 
 
 class GoogleToken(Signer):
@@ -151,12 +152,18 @@ class GoogleTokens:
     """
 
     def __init__(self, source: Any, project: str) -> None:
-        self._source = source
+        self.source = source
         self._project = project
+
+    def __eq__(self, other: object) -> bool:  # clients with the same tokens share a limit
+        return isinstance(other, GoogleTokens) and (self.source, self._project) == (other.source, other._project)
+
+    def __hash__(self) -> int:
+        return hash((self._project, self.source if isinstance(self.source, Hashable) else id(self.source)))
 
     def __call__(self) -> Any:
         """Return a token, or a coroutine that returns one."""
-        made = self._source()
+        made = self.source()
         return self._later(made) if hasattr(made, "__await__") else self._token(made)
 
     async def _later(self, made: Any) -> GoogleToken:

@@ -87,6 +87,19 @@ def test_a_serverless_endpoint_gets_a_bearer_token():
     assert (foundry.is_signer, serverless.is_signer) == (True, False)
 
 
+def test_a_copy_for_another_kind_of_endpoint_sends_the_key_in_its_form():
+    """A token of Entra is asked for with the scope of that endpoint."""
+    foundry, serverless = "azure:my-resource", "azure:https://n.eastus2.models.ai.azure.com"
+    moved = ClientV2(KEY, base_url=foundry).with_options(base_url=serverless)
+    assert (moved._config.api_key.is_signer, moved._config.api_key.value) == (False, KEY)
+    back = moved.with_options(base_url=foundry)._config.api_key
+    assert back.sign("POST", "", {}, b"") == {"api-key": KEY}
+    pytest.importorskip("azure.identity")
+    client = ClientV2(base_url=foundry)
+    assert client.with_options(base_url=serverless)._config.api_key.value.scope == "https://ml.azure.com/.default"
+    assert client.with_options(timeout=5)._config.api_key.value is client._config.api_key.value
+
+
 def test_the_version_of_the_api_is_a_parameter(azure, make_either):
     """Of every request."""
     client = make_either(KEY, base_url=f"azure:{azure.url}", params={"api-version": "2024-05-01-preview"})

@@ -326,6 +326,13 @@ def test_it_is_created_again_from_its_dictionary():
     assert saved["init_parameters"]["api_key"] == {"type": "env_var", "env_vars": ["MINE"], "strict": True}
 
 
+def test_a_key_must_be_a_secret_of_haystack():
+    """A text would be part of a saved pipeline. The message does not show it."""
+    with pytest.raises(InvalidRequestError, match="must be a Secret of Haystack, got str; pass Secret") as caught:
+        CohereRanker("m", api_key=KEY)
+    assert KEY not in str(caught.value)
+
+
 def test_a_key_or_a_client_is_never_saved(make_ranker):
     """A ranker with one of them cannot be saved, because it would load with another."""
     with pytest.raises(ValueError, match="Cannot serialize token-based secret") as caught:

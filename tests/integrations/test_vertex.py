@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from cohere_rerank import AsyncClientV2, ClientV2
+from cohere_rerank import AsyncClientV2, ClientV2, RateLimit
 from cohere_rerank.errors import (
     BadRequestError,
     InvalidRequestError,
@@ -213,3 +213,14 @@ def test_googles_own_client_sends_the_same_request(google, make_client):
     assert ours.json == json.loads(theirs.body)
     for name in ("authorization", "x-goog-user-project", "content-type"):
         assert ours.header(name) == theirs.header(name)
+
+
+def test_copies_share_a_limit_if_a_function_returns_the_token(google, clock):
+    """A second function is another key."""
+    options = {"base_url": address(google), "limit": RateLimit(requests=2, period_s=60.0), "clock": clock}
+    with ClientV2(lambda: TOKEN, **options) as client, ClientV2(lambda: TOKEN, **options) as other:
+        for caller in (client, client.with_options(timeout=5).with_options(timeout=6), other):
+            caller.rerank(**{**CALL, "documents": documents(2)})
+        assert clock.sleeps == []
+        client.rerank(**{**CALL, "documents": documents(2)})
+    assert sum(clock.sleeps) > 0
