@@ -142,13 +142,22 @@ def shown_proxy(url: str) -> str:
     return f"{scheme}{mark}{rest.rpartition('@')[2]}" if mark else _without_userinfo(url)
 
 
+_HOST_CHARS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789.:-")
+
+
 def _suggestion(url: str) -> str:
-    """Return a question for the two usual mistakes: local without its colon, and a host without a scheme."""
+    """Return a question for the usual mistakes: local or a cloud without its colon, and a host without a scheme."""
     word = url.strip().lower().rstrip(":")
     if word == LOCAL_SCHEME.rstrip(":"):
         return f"; did you mean {LOCAL_SCHEME!r}?"
     if word.split(":")[0] in ("localhost", "127.0.0.1") and url.isprintable() and not set(url) & {" ", "@"}:
         return f"; did you mean {'http://' + url!r}?"
+    if word in CLOUDS:
+        return f"; did you mean {word + ':'!r} and the place of your models there?"
+    host = url.partition("/")[0]
+    is_host = "." in host and set(host.lower()) <= _HOST_CHARS and _is_port(host)
+    if is_host and len(url) <= 200 and url.isprintable() and not set(url) & set(" @?#"):
+        return f"; did you mean {'https://' + url!r}?"
     return ""
 
 

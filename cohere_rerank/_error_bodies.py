@@ -22,6 +22,13 @@ _BUSY_FORMS = (
 )
 _NO_SUCH_PATH = (404, 405, 501)
 _PAGE_HINT = " with an HTML page, so this is probably not a rerank API; check base_url (cohere-rerank doctor helps)"
+_TLS_HINT = "; this port speaks TLS, so base_url needs https:// in place of http://"
+_TLS_MARKS = (
+    "plain HTTP request was sent to HTTPS port",
+    "plain HTTP to an SSL-enabled",
+    "HTTP request to an HTTPS server",
+)
+"""What nginx, Apache and servers in Go say, with status 400."""
 _MAX_MESSAGE_CHARS = 200  # of a server's own message, which may quote the request
 # Where the message is: of Cohere, OpenAI, FastAPI, Cloudflare, Apigee, AWS, and in RFC 9457.
 _MESSAGE_NAMES = ("message", "error", "detail", "errors", "msg", "fault", "faultstring", "Message", "title")
@@ -104,6 +111,8 @@ def error_message(status_code: int | None, body: Any) -> str:
         return text or "The API answered with an error"
     is_page = isinstance(body, str) and body.lstrip()[:1] == "<"
     hint = _PAGE_HINT if is_page and status_code in _NO_SUCH_PATH else _HINTS.get(status_code, "")
+    if status_code == 400 and isinstance(body, str) and any(mark in body for mark in _TLS_MARKS):
+        hint = _TLS_HINT
     return f"The API answered {status_code}: {text}{hint}" if text else f"The API answered {status_code}{hint}"
 
 

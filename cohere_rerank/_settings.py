@@ -42,6 +42,13 @@ DEFAULT_TIMEOUT_S = 300.0  # the official client's default, which it applies to 
 DEFAULT_CONNECT_TIMEOUT_S = 10.0
 _IS_COROUTINE = 0x80  # inspect.CO_COROUTINE; inspect itself is too heavy for a constructor
 _DIALECTS = ("cohere", "v1", "jina", "tei", "llamacpp", "auto")
+_DIALECTS_OF_SERVERS = {
+    "vllm": "cohere",
+    "litellm": "cohere",
+    "xinference": "jina",
+    "infinity": "auto",
+    "llama.cpp": "llamacpp",
+}
 _AUTH_HEADERS = ("authorization", "api-key", "x-api-key")  # a client with one of them needs no api_key
 LIMIT_PRESETS = ("trial", "production", "auto")
 
@@ -215,7 +222,7 @@ class Config:
         self.prices: PriceTable | None = _checked_prices(prices)
         self.cache: ScoreCache | None = _checked_cache(cache)
         self.tag = text("tag", tag)
-        self.dialect: DialectName | None = choice("dialect", dialect, _DIALECTS)  # type: ignore[assignment]
+        self.dialect: DialectName | None = _checked_dialect(dialect)
         if self.cloud is not None and self.dialect is not None:
             raise InvalidRequestError(
                 f"dialect has no effect on {describe_address(self.base_url)}; leave it out, and use ClientV2 or "
@@ -536,6 +543,13 @@ def _checked_budget(budget: Any) -> Any:
     if budget is None or hasattr(budget, "limits"):
         return budget
     raise InvalidRequestError(f"budget must be a Budget, got {describe(budget)}; pass Budget(usd=...)")
+
+
+def _checked_dialect(dialect: Any) -> DialectName | None:
+    """Return the name of an API format. The error for the name of a server says which format it has."""
+    if isinstance(dialect, str) and (format_name := _DIALECTS_OF_SERVERS.get(dialect.lower())):
+        raise InvalidRequestError(f"dialect must name an API format, got {dialect!r}; that server has {format_name!r}")
+    return choice("dialect", dialect, _DIALECTS)  # type: ignore[return-value]
 
 
 def _checked_prices(prices: Any) -> Any:

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 
 from cohere_rerank import errors
 from cohere_rerank._clock import Deadline
+from cohere_rerank._error_bodies import error_message
 from cohere_rerank._transport import errors as transport_errors
 from cohere_rerank.testing import FakeClock
 
@@ -578,3 +579,17 @@ def test_an_error_shows_its_public_name(cls):
     assert module == "cohere_rerank.errors"
     assert issubclass(cls, getattr(errors, name))
     assert type(pickle.loads(pickle.dumps(made(cls)))) is cls
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<html><center>The plain HTTP request was sent to HTTPS port</center></html>",  # nginx
+        "<!DOCTYPE HTML><p>You're speaking plain HTTP to an SSL-enabled server port.</p>",  # Apache
+        "Client sent an HTTP request to an HTTPS server.",  # Go
+    ],
+    ids=["nginx", "Apache", "Go"],
+)
+def test_http_to_a_port_with_tls_asks_for_https(page):
+    """The 400 of a proxy that expects TLS says which scheme the address needs."""
+    assert error_message(400, page).endswith("; this port speaks TLS, so base_url needs https:// in place of http://")

@@ -179,6 +179,8 @@ def endpoint_options(command: _Command) -> _Command:
         address = _address(is_local, settings.pop("base_url", None))
         if address is not None:
             settings["base_url"] = address
+        if model.startswith(LOCAL_SCHEME):
+            raise click.UsageError(f"--model must name a model, got {model!r}. Use --local, or --base-url {model}.")
         return command(*args, endpoint=Endpoint(model, settings), **others)
 
     choose = click.option(

@@ -56,11 +56,12 @@ def _prices(ctx: click.Context, param: click.Parameter, value: Any) -> Any:
 
 
 @click.command(
+    short_help="Rank the documents of each row of INPUT.",
     epilog=examples(
         "batch rows.jsonl -o ranked.jsonl --limit production --resume",
         "batch rows.csv -o ranked.csv --local --dry-run",
         "batch --run bm25.trec --corpus corpus.jsonl --queries queries.tsv -o ranked.trec",
-    )
+    ),
 )
 @click.argument("sources", metavar="[INPUT]...", nargs=-1, type=click.Path(exists=True, allow_dash=True))
 @click.option("--run", "runs", multiple=True, type=click.Path(), metavar="FILE", help="The same as INPUT.")

@@ -14,7 +14,10 @@ _SETUP_LINES = {
 }
 
 
-@click.command(epilog="\n  ".join(["\b\nExamples:", *_SETUP_LINES.values()]))
+@click.command(
+    short_help="Print a script for completion in a shell.",
+    epilog="\n  ".join(["\b\nExamples:", *_SETUP_LINES.values()]),
+)
 @click.argument("shell", type=click.Choice(list(_SETUP_LINES)))
 @click.pass_context
 def completion(ctx: click.Context, shell: str) -> None:

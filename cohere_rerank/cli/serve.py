@@ -59,7 +59,10 @@ def _check_origins(values: Sequence[str]) -> Sequence[str]:
     return check_origins(values)
 
 
-@click.command(epilog=examples("serve --port 8080", "serve --upstream https://api.cohere.com --host 0.0.0.0"))
+@click.command(
+    short_help="Serve Cohere's rerank API over HTTP.",
+    epilog=examples("serve --port 8080", "serve --upstream https://api.cohere.com --host 0.0.0.0"),
+)
 @_option("--host", default="127.0.0.1", show_default=True, metavar="HOST", help="Address to listen on.")
 @_option(
     "--port",

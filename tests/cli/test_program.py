@@ -149,6 +149,13 @@ def test_a_wrong_variable_is_named(run, args):
     assert "did you mean 'local:'?" in done.stderr
 
 
+def test_a_local_engine_as_the_model_is_refused_with_the_right_option(run):
+    """The message says how to choose a local engine."""
+    done = run("rank", "tea", "--model", "local:lexical", input="green tea\n")
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert "Use --local, or --base-url local:lexical" in done.stderr
+
+
 def test_https_for_a_server_without_tls_is_one_line(run, server):
     """The message names the option and says what to write."""
     url = server.url.replace("http:", "https:")

@@ -86,7 +86,10 @@ def test_base_url_outranks_the_environment(server, make_either, monkeypatch):
         ("Local:", "; did you mean 'local:'?"),
         ("localhost:8000/v2", "; did you mean 'http://localhost:8000/v2'?"),
         ("127.0.0.1:8000", "; did you mean 'http://127.0.0.1:8000'?"),
-        ("api.cohere.com", ""),
+        ("api.cohere.com", "; did you mean 'https://api.cohere.com'?"),
+        ("rank.example:8080/v2", "; did you mean 'https://rank.example:8080/v2'?"),
+        ("bedrock", "; did you mean 'bedrock:' and the place of your models there?"),
+        ("a host", ""),
         ("localhost:5ecret@host", ""),
     ],
 )

@@ -496,7 +496,7 @@ def test_key_is_asked_for_and_kept_in_memory_only(opened):
     with RunningServer(api_keys=(KEY,)) as served:
         page = opened(served)
         page.until(page["key"].is_displayed, "there is a field")
-        assert page.texts("#problem") == ["401: no api key supplied"]
+        assert page.texts("#problem") == ["This server needs a key. Enter it above."]
         page["key"].send_keys("wrong\n")
         page.until(lambda: page.texts("#problem") == ["401: invalid api token"], "it is refused")
         page["key"].clear()

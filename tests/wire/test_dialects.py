@@ -310,6 +310,13 @@ def test_an_unknown_dialect_is_refused(dialect):
         ClientV2("k", dialect=dialect)
 
 
+@pytest.mark.parametrize(("server", "dialect"), [("vllm", "cohere"), ("Xinference", "jina"), ("llama.cpp", "llamacpp")])
+def test_the_name_of_a_server_is_refused_with_its_dialect(server, dialect):
+    """The message says which dialect the server has."""
+    with pytest.raises(ValueError, match=f"got '{server}'; that server has '{dialect}'"):
+        ClientV2("k", dialect=server)
+
+
 def test_an_infinite_logit_is_a_typed_error():
     body = json.dumps([{"index": 0, "score": -math.inf}]).encode()
     with Server() as server, client_of(server, "sync", dialect="tei", max_retries=0) as client:

@@ -42,7 +42,10 @@ async function ask(path, options, signal) {
   }
   const reply = await response.json().catch(() => null);
   if (response.ok && reply) return [reply, response.headers.get("x-answered-by")];
-  if (response.status === 401) $("guard").hidden = false;
+  if (response.status === 401) {
+    $("guard").hidden = false;
+    if (!headers.authorization) throw new RequestError("This server needs a key. Enter it above.");
+  }
   const wait = response.headers.get("retry-after");
   throw new RequestError(`${response.status}: ${reply?.message ?? "the response is not JSON"}${wait ? ` (try again in ${wait} s)` : ""}`);
 }
