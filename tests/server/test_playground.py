@@ -201,6 +201,20 @@ def test_old_results_are_dimmed_while_new_ones_load(page):
     page.complaints()  # the refused request
 
 
+def test_results_are_clear_after_a_mistake_during_a_ranking(page):
+    """The mistake ends the ranking, so that the old results are still those of the page."""
+    page.browser.execute_script(
+        "window.fetch = (path, {signal}) => new Promise((_, fail) => { "
+        "signal.addEventListener('abort', () => fail(new DOMException('', 'AbortError'))) })"
+    )
+    page["run"].click()
+    page.until(lambda: page["results"].get_attribute("aria-busy") == "true", "the ranking has started")
+    page.fill_in("tea", "[1, ", form="json")
+    page["run"].click()
+    page.until(lambda: page["results"].get_attribute("aria-busy") == "false", "the results are clear")
+    assert "not valid JSON" in page.texts("#problem")[0]
+
+
 def test_threshold_hides_what_does_not_reach_it(page):
     """The slider shows the documents whose score reaches it, and counts them."""
     scores = [float(text) for text in page.texts(".score")]
@@ -261,6 +275,8 @@ def test_files_fill_the_form(page, tmp_path, name, text, query, documents):
         ("a.txt", b"caf\xe9", "not UTF-8"),
         ("a.txt", b"x" * 5_000_001, "at most 5 MB"),
         ("a.json", b"[1]", "index 0 must be"),
+        ("a.json", b"", "has no documents"),
+        ("a.txt", b" \n", "has no documents"),
     ],
 )
 def test_unreadable_files_are_refused(page, tmp_path, name, content, said):
@@ -581,13 +597,13 @@ def test_phones_show_the_results(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_axe_finds_no_violation(page, width, scheme):
-    """The rules of axe-core hold for two rankings, shown code, a problem and the field for a key."""
+    """The rules of axe-core hold for two rankings with a long text, shown code, a problem and the field for a key."""
     axe = pytest.importorskip("axe_playwright_python", reason="the environment has no axe-core")
     source = Path(axe.__path__[0], "axe.min.js").read_text(encoding="utf-8")
     page.emulate(width, 900, scheme)
     page.choose("second", "…")
     page.write("second-other", "another model")
-    page.press("example-records")
+    page.rank(QUERY, "\n".join([*TEXTS, "a long text " * 1000]))
     page.code("python")
     page.browser.execute_script("$('guard').hidden = false; $('problem').textContent = 'x'")
     page.browser.execute_script(source)

@@ -76,7 +76,9 @@ async function run(isAsked = true) {
   $("call").hidden = true;
   if (!hasModels) await loadModels();
   const call = hasModels && guarded(() => asSent(readCall()));
-  if (!call || signal.aborted) return;
+  if (signal.aborted) return;
+  $("results").ariaBusy = "false"; // the run before may have left it
+  if (!call) return;
   $("status").textContent = "Ranking …";
   $("results").ariaBusy = "true";
   const models = [call.model, chosen("second")].filter((name, at) => at === 0 || name);
@@ -250,6 +252,7 @@ async function openFile(file) {
   if (!file) return;
   try {
     const read = await readFile(file);
+    if (!read.documents.trim()) throw new Error(`${file.name} has no documents.`);
     fillForm(read);
     $("problem").textContent = "";
     $("status").textContent = `Read ${file.name}. ${read.note ?? ""}`;

@@ -73,6 +73,7 @@ function column(answer, number, texts, ranks) {
 function show(answers, texts) {
   const ranked = answers.map((answer) => answer.reply && ranksOf(answer.reply.results));
   $("results").replaceChildren(...answers.map((answer, at) => column(answer, at + 1, texts, at > 0 ? ranked[0] : undefined)));
+  for (const text of document.querySelectorAll("#results .text")) if (text.scrollHeight > text.clientHeight) text.tabIndex = 0; // to scroll by keys
   $("filter").hidden = !ranked.some(Boolean);
   $("moves").hidden = !(ranked[0] && ranked[1]);
   if (!$("moves").hidden) $("moves").textContent = comparison(ranked[0], ranked[1]);
