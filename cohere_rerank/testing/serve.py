@@ -18,7 +18,9 @@ _log = logging.getLogger("cohere_rerank.testing")
 
 
 def serve(host: str, port: int, file: str | PathLike[str]) -> None:
-    """Serve a faults file until SIGINT or SIGTERM. After SIGTERM the function returns.
+    """Serve a faults file until SIGINT or SIGTERM, or until the terminal is closed.
+
+    After SIGTERM or SIGHUP the function returns. If SIGHUP was ignored before, it stays so.
 
     The logger ``cohere_rerank.testing`` writes to stderr: the server's address, each request with its fault, and at
     the end the faults of the file that no response showed.
@@ -62,9 +64,12 @@ class _StopSignal:
 
 @contextmanager
 def _stop_on_signal() -> Iterator[_StopSignal]:
-    """Handle SIGINT and SIGTERM inside the block. Only the main thread can handle signals."""
+    """Handle SIGINT, SIGTERM and SIGHUP inside the block. Only the main thread can handle signals."""
     stop = _StopSignal()
-    signals = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    signals = [signal.SIGINT, signal.SIGTERM] if threading.current_thread() is threading.main_thread() else []
+    hangup = getattr(signal, "SIGHUP", None)  # Windows does not have it
+    if signals and hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # as nohup does
+        signals.append(hangup)
     handlers = [signal.signal(number, stop) for number in signals]
     try:
         yield stop

@@ -70,8 +70,16 @@ def test_it_serves_the_file_until_a_signal(serving):
     assert log.splitlines()[0] == "1: POST /v2/rerank, status 200: no fault"
 
 
+HAS_SIGHUP = pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no SIGHUP")
+
+
 @pytest.mark.parametrize(
-    ("number", "code", "end"), [(signal.SIGTERM, 0, []), (signal.SIGINT, 1, ["interrupted"])], ids=["term", "int"]
+    ("number", "code", "end"),
+    [
+        pytest.param(signal.SIGTERM, 0, [], id="term"),
+        pytest.param(signal.SIGINT, 1, ["interrupted"], id="int"),
+        pytest.param(getattr(signal, "SIGHUP", None), 0, [], id="closed terminal", marks=HAS_SIGHUP),
+    ],
 )
 def test_at_the_end_it_names_unused_faults(serving, number, code, end):
     """The last line names the faults that no response showed. Only Ctrl-C is an interrupt."""
