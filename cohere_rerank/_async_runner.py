@@ -180,7 +180,7 @@ class AsyncRunner(BaseRunner):
     async def _send_hedged(
         self, part: Part, deadline: Deadline, secret: Secret | None, index: int | None, limiter: Limiter | None
     ) -> Reply:
-        """Send the request, and with ``hedge=`` a second time if its answer is late."""
+        """Send the request, and with ``hedge=`` a second time if its response is late."""
         delay_s = self._hedge_delay_s(part)
         if delay_s is None:
             return await self._send(part, deadline, secret, index)

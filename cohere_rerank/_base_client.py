@@ -202,8 +202,8 @@ class BaseClient:
             cache: A ScoreCache, so that the same query and document are not paid for twice. Default: None, no caching.
             circuit_breaker: A CircuitBreaker, which stops sending to a server that fails several times in a row, and
                 probes it after a while. Default: None, every call tries.
-            hedge: A Hedge, which sends a request a second time if its answer takes longer than usual, and takes the
-                first answer. The server may bill both. Default: None, never.
+            hedge: A Hedge, which sends a request a second time if its response takes longer than usual, and uses the
+                first response. The server may bill both. Default: None, never.
             tag: The name under which `usage` counts the calls of this client. Default: None.
             dialect: The API of the server: ``"cohere"``, ``"v1"``, ``"jina"`` (infinity, Xinference, vLLM), ``"tei"``,
                 ``"llamacpp"``, or ``"auto"``, which tries them in the first call. Default: ``"cohere"``.

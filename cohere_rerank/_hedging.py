@@ -1,4 +1,4 @@
-"""Send a request a second time if its answer is late, and return the first good answer: with threads, or with tasks."""
+"""Send a request a second time if its response is late, and return the first good response: in threads or tasks."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class ClientUsage:
         failed_calls: Calls that ended with an error.
         requests: Requests sent, with retries and parts of split lists.
         retries: Retries among the requests.
-        hedges: Second requests of ``hedge=`` among the requests. Their units are unknown if the first answer counted.
+        hedges: Second requests of ``hedge=`` among the requests. Their units are unknown if the first response counted.
         fallbacks: Calls that the fallback answered.
         circuit_open: Requests that an open circuit breaker did not send.
         cache_hits: Documents whose scores came from the cache.

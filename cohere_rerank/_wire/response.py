@@ -257,7 +257,7 @@ def _port(parts: Any) -> int:
 
 
 def build_response(call: Call, parts: Sequence[Part], responses: Iterable[V2RerankResponse]) -> V2RerankResponse:
-    """Merge, sort and cut the results of all parts, and attach the caller's documents. The responses are used up.
+    """Merge, sort and cut the results of all parts, and attach the caller's documents. It changes the responses.
 
     Args:
         call: The call.

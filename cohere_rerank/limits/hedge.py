@@ -1,4 +1,4 @@
-"""Send a slow request a second time, and take the first answer. `HedgeRule` decides on a time that is passed in."""
+"""Send a slow request a second time, and use the first response. `HedgeRule` decides on a time that is passed in."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ _REMAINING_HEADERS = (
 
 @dataclass(frozen=True)
 class Hedge:
-    """When a client sends a request a second time, because the answer takes longer than usual.
+    """When a client sends a request a second time, because the response takes longer than usual.
 
-    The first answer counts, and the other request is cancelled. The server may bill both. No second request is sent
+    The first response counts, and the other request is cancelled. The server may bill both. No second request is sent
     near a rate limit, for a batch, in an outage, or when the deadline would end before it could be answered.
 
     Args:

@@ -97,9 +97,9 @@ class RedisStore:
     """Counts a limit or a budget in Redis, for processes on any number of machines. Needs the extra ``redis``.
 
     If Redis stops answering, a process logs one warning (``cohere_rerank``) and continues alone, evenly paced, at its
-    share of the limit: the limit divided by the number of clients at the last answer. It returns to Redis as soon as
+    share of the limit: the limit divided by the number of clients at the last reply. It returns to Redis as soon as
     Redis answers, and keeps to its own pace as well for one more period, since Redis may have lost its counts. A
-    process that has never had an answer raises RateLimitStoreError, because it cannot know its share. A budget always
+    process that has never had a reply raises RateLimitStoreError, because it cannot know its share. A budget always
     raises this error while Redis does not answer.
 
     Args:
@@ -107,7 +107,7 @@ class RedisStore:
             is part of a pickle of the store.
         key: The name of the limit or budget in Redis. Clients that share it use the same name; the limit of every API
             key and every budget needs a name of its own.
-        timeout_s: Seconds without an answer after which Redis counts as down. Default: 1.
+        timeout_s: Seconds without a reply after which Redis counts as down. Default: 1.
 
     Raises:
         InvalidRequestError: A value is out of range.

@@ -32,7 +32,7 @@ NOTHING = Amounts()
 
 
 class Reservation(NamedTuple):
-    """The answer to a reservation.
+    """The result of a reservation.
 
     Attributes:
         is_granted: Whether the amounts were reserved.

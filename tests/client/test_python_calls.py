@@ -7,7 +7,6 @@ from tests.python_calls import calls_of, calls_of_async
 
 MOST_SYNC, MOST_ASYNC = 87, 125  # with the functions of the event loop
 KEY = "k" * 40  # as long as that of Cohere: a shorter one is searched for in more places
-KEY = "k" * 40  # as long as real keys are
 ASKED = {"model": "m", "query": "tea", "documents": ["x" * 60] * 5}
 
 

@@ -11,7 +11,7 @@ from cohere_rerank.errors import ApiError, QuotaExceededError, UnauthorizedError
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-# AWS answers 403 for credentials that it does not accept, and for permissions that are missing.
+# AWS returns 403 for credentials that it does not accept, and for permissions that are missing.
 _OF_CREDENTIALS = frozenset(
     {
         *("ExpiredToken", "ExpiredTokenException", "IncompleteSignature", "IncompleteSignatureException"),
@@ -29,7 +29,7 @@ def aws_error(status: int, headers: Mapping[str, str], body: Any, action: str) -
     """Return the error for a reply of AWS.
 
     Its message begins with AWS's type of the error. An error of a model in a SageMaker endpoint has the status that the
-    model answered.
+    model returned.
 
     Args:
         status: Of the reply.

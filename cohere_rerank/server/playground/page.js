@@ -30,7 +30,7 @@ const asSent = (call) => ({ ...call, documents: call.documents.map((item) => (ty
 
 class RequestError extends Error {}
 
-// Returns the reply, and who answered.
+// Returns the reply, and the engine that answered.
 async function ask(path, options, signal) {
   const headers = { ...options.headers };
   if ($("key").value) headers.authorization = `Bearer ${$("key").value.trim()}`;
