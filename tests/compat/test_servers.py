@@ -9,9 +9,10 @@ import threading
 
 import pytest
 
+from cohere_rerank.errors import BadRequestError
 from tests import environments
 from tests.compat import versions
-from tests.fake_server import hang
+from tests.fake_server import hang, reply
 from tests.server.running_server import wait_until
 
 PAGE = versions.PAGE.read_text(encoding="utf-8")
@@ -20,6 +21,13 @@ PAGE = versions.PAGE.read_text(encoding="utf-8")
 def block_of(heading):
     """The first block of code below a heading of the page."""
     return re.search(r"```python\n(.*?)^```", PAGE[PAGE.index(f"\n## {heading}\n") :], re.DOTALL | re.MULTILINE)[1]
+
+
+async def say_why(_, error):
+    """Answer an error of the client with its message."""
+    from fastapi.responses import PlainTextResponse
+
+    return PlainTextResponse(error.message, 418)
 
 
 @pytest.fixture
@@ -32,6 +40,7 @@ def application(server, monkeypatch):
     monkeypatch.setenv("CO_API_KEY", "a-key")
     namespace: dict = {}
     exec(compile(block_of("FastAPI"), "frameworks.md", "exec"), namespace)
+    namespace["app"].add_exception_handler(BadRequestError, say_why)
     running = uvicorn.Server(uvicorn.Config(namespace["app"], lifespan="on", log_config=None))
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
@@ -51,9 +60,9 @@ def test_fastapi_recipe_answers(application, server):
     for _ in range(3):
         with socket.create_connection(application) as connection:
             connection.sendall(REQUEST)
-            reply = b"".join(iter(lambda: connection.recv(65536), b""))
-        assert reply.startswith(b"HTTP/1.1 200 OK")
-        assert json.loads(reply.partition(b"\r\n\r\n")[2])[0] in ("black coffee", "green tea")
+            answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert json.loads(answer.partition(b"\r\n\r\n")[2])[0] in ("black coffee", "green tea")
     assert (len(server.requests), server.n_connections) == (3, 1)
 
 
@@ -67,6 +76,16 @@ def test_fastapi_recipe_cancels_the_call_of_a_caller_that_disconnects(applicatio
     with socket.create_connection(application) as connection:
         connection.sendall(REQUEST)
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_fastapi_recipe_lets_handlers_find_an_error(application, server):
+    """By its class, and not inside an ExceptionGroup."""
+    server.script(reply(400, json={"message": "no such model"}))
+    with socket.create_connection(application) as connection:
+        connection.sendall(REQUEST)
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 418")
+    assert answer.endswith(b"no such model")
 
 
 PREFORK = """

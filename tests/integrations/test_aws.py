@@ -423,6 +423,15 @@ def test_token_counts_come_from_the_headers(make, aws):
     assert make("bedrock-agent").rerank(**CALL).meta.tokens is None
 
 
+def test_counts_in_a_body_of_another_form_are_left_out(make, aws):
+    """The headers have them."""
+    results = [{"index": 0, "relevance_score": 0.5}]
+    body = {"results": results, "meta": {"tokens": 5, "billed_units": [1]}}
+    aws.default = reply(json=body, headers={"x-amzn-bedrock-input-token-count": "7"})
+    meta = make().rerank(**{**CALL, "top_n": 1}).meta
+    assert (meta.tokens.input_tokens, meta.billed_units.input_tokens) == (7.0, 7.0)
+
+
 ERRORS = [
     (429, "ThrottlingException", "Too many requests, please wait", errors.TooManyRequestsError, 429),
     (429, "ThrottlingException", "Too many tokens per day, please wait", errors.QuotaExceededError, 429),

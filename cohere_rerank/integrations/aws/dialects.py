@@ -70,7 +70,8 @@ class InvokeDialect(_AwsDialect):
             return content
         meta = reply["meta"] if isinstance(reply.get("meta"), dict) else {}
         for group in ("tokens", "billed_units"):
-            meta = {**meta, group: {**counts, **(meta.get(group) or {})}}
+            stated = meta.get(group)
+            meta = {**meta, group: {**counts, **(stated if isinstance(stated, dict) else {})}}
         return to_json({**reply, "meta": meta})
 
 
