@@ -299,7 +299,8 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
     else:
         ours = next((_BY_HTTPX_NAME[name] for name in names if name in _BY_HTTPX_NAME), OtherConnectionError)
         host = request.url.netloc.decode() if request is not None else "the server"
-        says = f"{_message_for(ours, text).format(host=host)} ({text})"
+        is_plain = request is not None and request.url.scheme == "http"
+        says = f"{_message_for(ours, text, is_plain=is_plain).format(host=host)} ({text})"
         if _is_not_tls(ours, text):
             says = _NOT_TLS_MESSAGE.format(host=host)
     known = next((cls for cls in classes if cls.__name__ in _BY_HTTPX_NAME), ours)
@@ -314,10 +315,13 @@ def _is_not_tls(cls: type[ConnectionFailedError], text: str) -> bool:
     return cls is ConnectError and any(sign in text for sign in _NOT_TLS)
 
 
-def _message_for(cls: type[ConnectionFailedError], text: str) -> str:
+def _message_for(cls: type[ConnectionFailedError], text: str, *, is_plain: bool) -> str:
     if cls is RemoteProtocolError and any(sign in text for sign in _TLS_RECORDS):
         return "{host} speaks TLS on this port; check base_url: https:// in place of http://"
-    return _MESSAGES.get(cls, "The connection to {host} failed")
+    message = _MESSAGES.get(cls, "The connection to {host} failed")
+    if cls is RemoteProtocolError and is_plain:  # many servers with TLS close such a connection without a word
+        return f"{message}: a server with TLS needs https://"
+    return message
 
 
 @lru_cache

@@ -751,9 +751,12 @@ def test_tls_and_plain_http_are_told_apart(server, clock, make_any):
     assert "SSL" not in str(first.value)
     with Server(tls="self-signed") as encrypted:
         plain = encrypted.url.replace("https://", "http://")
-        with pytest.raises(errors.ConnectionFailedError, match="check base_url") as caught:
+        with pytest.raises(errors.ConnectionFailedError, match=r"check base_url: .*https://") as caught:
             make_any(clock=clock, base_url=plain, max_retries=0).rerank(**CALL)
     assert caught.value.is_disconnect
+    server.default = hang_up()  # as some servers with TLS do after a plain request
+    with pytest.raises(errors.ConnectionFailedError, match="check base_url: a server with TLS needs https://"):
+        make_any(clock=clock, max_retries=0).rerank(**CALL)
 
 
 @pytest.mark.parametrize("wrap", [lambda items: items, lambda items: {"object": "list", "data": items}])
