@@ -87,16 +87,20 @@ def checked_rerank_url(url: Any) -> str:
     return checked_base_url(base, "rerank_url") + mark + query
 
 
-_ALLOWED = {"rerank_url": "https://host/path", "upstream": "https://host or https://host/prefix"}
+_ALLOWED = {
+    "rerank_url": "https://host/path",
+    **dict.fromkeys(("upstream", "endpoint"), "https://host or https://host/prefix"),
+}
 
 
 def checked_base_url(url: Any, name: str = "base_url") -> str:
     """Check the base of an address, and return it. *name* is the setting that errors name."""
     if not isinstance(url, str):
         raise InvalidRequestError(f"{name} must be a string, got {describe(url)}; pass a URL such as 'https://host'")
-    if url.startswith(LOCAL_SCHEME):
+    is_cloud_endpoint = name == "endpoint"  # which is a URL
+    if url.startswith(LOCAL_SCHEME) and not is_cloud_endpoint:
         return url
-    if cloud_scheme(url) and name != "rerank_url":
+    if cloud_scheme(url) and name != "rerank_url" and not is_cloud_endpoint:
         return url  # the cloud checks the rest
     scheme, _, rest = url.partition("://")
     host = rest.split("/", 1)[0]
@@ -154,6 +158,9 @@ def _suggestion(url: str) -> str:
         return f"; did you mean {'http://' + url!r}?"
     if word in CLOUDS:
         return f"; did you mean {word + ':'!r} and the place of your models there?"
+    cloud, _, place = url.strip().partition(":")
+    if cloud.lower() in CLOUDS and len(url) <= 200 and url.isprintable() and not set(url) & set("@?#"):
+        return f"; did you mean {cloud.lower() + ':' + place.lstrip('/')!r}?"
     host = url.partition("/")[0]
     is_host = "." in host and set(host.lower()) <= _HOST_CHARS and _is_port(host)
     if is_host and len(url) <= 200 and url.isprintable() and not set(url) & set(" @?#"):

@@ -89,8 +89,11 @@ def test_base_url_outranks_the_environment(server, make_either, monkeypatch):
         ("api.cohere.com", "; did you mean 'https://api.cohere.com'?"),
         ("rank.example:8080/v2", "; did you mean 'https://rank.example:8080/v2'?"),
         ("bedrock", "; did you mean 'bedrock:' and the place of your models there?"),
+        ("Bedrock:us-east-1", "; did you mean 'bedrock:us-east-1'?"),
+        ("azure://my-resource", "; did you mean 'azure:my-resource'?"),
         ("a host", ""),
         ("localhost:5ecret@host", ""),
+        ("Azure:https://user:5ecret@host", ""),
     ],
 )
 def test_a_wrong_address_of_the_environment_is_named_with_its_variable(kind, url, question, monkeypatch):

@@ -386,6 +386,8 @@ def test_missing_credentials_are_explained(make, keys, monkeypatch):
         (lambda: ClientV2(base_url="bedrock:us-east-1?region=x"), "without region="),
         (lambda: ClientV2(base_url="bedrock:us-east-1?key=x"), "option 'key'"),
         (lambda: ClientV2(base_url="bedrock:us-east-1?endpoint=host"), "endpoint must look like"),
+        (lambda: ClientV2(base_url="bedrock:us-east-1?endpoint=local:"), "endpoint must look like"),
+        (lambda: ClientV2(base_url="bedrock:us-east-1?endpoint=azure:x"), "endpoint must look like"),
         (lambda: ClientV2(base_url="sagemaker:a/b?region=us-east-1"), "name of the SageMaker endpoint"),
         (lambda: ClientV2("key", base_url="bedrock-agent:us-east-1"), "signed requests only"),
         (lambda: ClientV2(base_url="bedrock:us-east-1", dialect="v1"), "dialect has no effect"),
