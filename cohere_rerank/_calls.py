@@ -31,7 +31,7 @@ class BaseCalls(Protocol):
 
     @property
     def pricing(self) -> Pricing:
-        """The caller's prices, and whether the built-in ones hold at the address."""
+        """The caller's prices, and whether the built-in ones apply to the address."""
         ...
 
     def with_clock(self, clock: Clock) -> Self:

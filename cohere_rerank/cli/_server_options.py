@@ -183,7 +183,7 @@ def _suggestion(key: str, known: Mapping[str, object]) -> str:
 def check_variables(command: click.Command) -> None:
     """Check the names of the variables that begin with CO_SERVER_.
 
-    A typing error is an error, because it could open the server. Other unknown names get a warning: Kubernetes creates
+    A misspelled name is an error, because it could open the server. Other unknown names get a warning: Kubernetes creates
     such variables for a service that is called co-server.
 
     Raises:

@@ -15,7 +15,7 @@ from cohere_rerank._wire.contract import DEFAULT_V1_MODEL
 from cohere_rerank.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    Pricing = tuple["PriceTable | None", bool]  # the caller's prices, and whether PRICES hold at the address
+    Pricing = tuple["PriceTable | None", bool]  # the caller's prices, and whether PRICES apply to the address
 
 __all__ = ["PRICES", "Price", "PriceTable", "cost_of", "price_of"]
 
@@ -99,7 +99,7 @@ PRICES: Mapping[str, Price] = MappingProxyType(
         "rerank-multilingual-v3.0": _per_unit(0.002),
     }
 )
-"""The prices by model that hold at Cohere's own addresses, each with its date and its source."""
+"""The prices by model that apply to Cohere's own addresses, each with its date and its source."""
 
 
 class PriceTable:
@@ -147,7 +147,7 @@ def price_of(model: str | None, pricing: Pricing) -> Price | None:
 
     Args:
         model: The name that was sent. None: none was sent, and the API chose its default.
-        pricing: The caller's prices, and whether PRICES hold at the address.
+        pricing: The caller's prices, and whether PRICES apply to the address.
     """
     own, is_listed = pricing
     name = DEFAULT_V1_MODEL if model is None else model
