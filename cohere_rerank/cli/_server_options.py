@@ -183,8 +183,8 @@ def _suggestion(key: str, known: Mapping[str, object]) -> str:
 def check_variables(command: click.Command) -> None:
     """Check the names of the variables that begin with CO_SERVER_.
 
-    A misspelled name is an error, because it could open the server. Other unknown names get a warning: Kubernetes creates
-    such variables for a service that is called co-server.
+    A misspelled name is an error, because it could open the server. Other unknown names get a warning: Kubernetes
+    creates such variables for a service that is called co-server.
 
     Raises:
         click.UsageError: A name is close to that of an option.
