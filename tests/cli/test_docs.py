@@ -12,7 +12,7 @@ import pytest
 
 from tests.cli.reference import PAGE, reference
 
-GUIDES = [PAGE.parents[1] / "files" / name for name in ("command-line.md", "index.md")]
+GUIDES = [PAGE.parents[1] / "files" / name for name in ("command-line.md", "index.md", "batch-jobs.md")]
 SESSION = re.compile(r"(<!-- no-run: \S[^\n]* -->\n)?```console\n(.*?)```", re.DOTALL)
 COMMAND = re.compile(r"^\$ (.*(?:\n> .*)*)\n", re.MULTILINE)
 
