@@ -29,7 +29,7 @@ BLOCK = re.compile(
     r"<!-- environment: ([\w\[\]. -]+) -->\s*\n```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?",
     re.DOTALL | re.MULTILINE,
 )
-EXHAUSTIVE = {"crewai", "litellm", "txtai"}  # they take half a minute or a gigabyte
+EXHAUSTIVE = {"crewai", "litellm"}  # they take half a minute
 SERVER = "server"
 ADDRESS = "http://127.0.0.1:8000"  # of the server in the documentation
 

@@ -50,6 +50,17 @@ def test_a_cost_that_is_not_reported_counts_by_estimate(write, run, server, tmp_
     assert rows_of(tmp_path / "out.jsonl")[0]["estimated_cost_usd"] == 0.1
 
 
+def test_a_bill_below_zero_counts_by_estimate(write, run, server, tmp_path):
+    """It does not make room for more rows, and the job can be resumed."""
+    server.default = billing(search_units=-5)
+    source = write(10)
+    for budget, n_rows in ((0.3, 3), (0.5, 5)):
+        with pytest.raises(JobStoppedError) as stopped:
+            run(source, budget_usd=budget, resume=True, **PRICED)
+        assert (stopped.value.report.rows, len(server.requests)) == (n_rows, n_rows)
+    assert rows_of(tmp_path / "out.jsonl")[0]["estimated_cost_usd"] == 0.1
+
+
 def test_models_that_are_billed_by_tokens_have_a_budget(write, run, server):
     """Their rows have no search units."""
     server.default = billing(input_tokens=1_000_000)
