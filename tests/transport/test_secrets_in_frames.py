@@ -81,7 +81,8 @@ def test_no_frame_shows_the_head_while_it_is_written(kind):
 def test_no_frame_shows_a_key_that_cannot_be_sent(key):
     """The error names the header, not its value."""
     config = SimpleNamespace(rerank_url="http://127.0.0.1:1/rerank", client_name=None)
-    part = SimpleNamespace(dialect=None, call=SimpleNamespace(headers={}, params=[]))
+    call = SimpleNamespace(headers={}, params=[], trace=SimpleNamespace(headers={}))
+    part = SimpleNamespace(dialect=None, call=call)
     with pytest.raises(LocalProtocolError, match="'authorization' has characters") as caught:
         RequestHead(config, part, _Hidden(key))
     check_frames(caught.value)
@@ -89,6 +90,8 @@ def test_no_frame_shows_a_key_that_cannot_be_sent(key):
 
 class _Hidden:
     """A key whose repr shows nothing, as that of the settings."""
+
+    is_signer = False
 
     def __init__(self, value: str) -> None:
         self.value = value
