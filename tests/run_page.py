@@ -18,7 +18,8 @@ from sybil import Sybil
 from sybil.evaluators.python import PythonEvaluator
 from sybil.parsers.markdown import CodeBlockParser
 
-NO_RUN = re.compile(r"<!-- no-run: \S.*? -->\s*\Z", re.DOTALL)
+# A block of an environment is a recipe, which tests/compat runs.
+NO_RUN = re.compile(r"<!-- (?:no-run|environment): \S[^>]*? -->\s*\Z")
 
 # The key in a namespace for the output of the last block; None if that block was not run.
 PRINTED = "__printed__"
