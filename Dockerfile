@@ -11,7 +11,6 @@ WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY .ci/hatch_build.py .ci/
 COPY cohere_rerank cohere_rerank
-COPY haystack_integrations haystack_integrations
 RUN python -m venv /opt/cohere-rerank
 RUN /opt/cohere-rerank/bin/python -m pip install ".[$EXTRAS]"
 # The program needs neither pip nor a cache of it.
