@@ -178,9 +178,6 @@ _ERROR_MAP: dict[type[httpx.HTTPError], type[ConnectionFailedError]] = {
 _BY_HTTPX_NAME = {cls.__name__: ours for cls, ours in _ERROR_MAP.items()}  # httpx2 has the same names
 # OpenSSL's words for an answer that is not TLS, and how TLS records look to a parser of HTTP.
 _NOT_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
-_NOT_TLS_MESSAGE = (
-    "{host} does not speak TLS on this port; a server without TLS needs http:// in place of https:// in base_url"
-)
 _TLS_RECORDS = (r"\x15\x03", "\x15\x03")
 _BASE_NAMES = ("HTTPError", "InvalidURL", "StreamError")
 _MESSAGES: dict[type[ConnectionFailedError], str] = {
@@ -292,6 +289,7 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
         return InvalidRequestError(f"base_url is not a valid URL: {error}")
     request = getattr(error, "_request", None)
     text = without_quoted_line(str(error)).strip().rstrip(":") or type(error).__name__
+    is_not_tls = False
     if "ConnectError" in names and _is_certificate(error):
         ours: type[ConnectionFailedError] = UntrustedCertificate
         advice = "for a private authority pass verify=, or set SSL_CERT_FILE"
@@ -299,20 +297,18 @@ def map_httpx_error(error: Exception, deadline: Deadline) -> CohereRerankError:
     else:
         ours = next((_BY_HTTPX_NAME[name] for name in names if name in _BY_HTTPX_NAME), OtherConnectionError)
         host = request.url.netloc.decode() if request is not None else "the server"
-        is_plain = request is not None and request.url.scheme == "http"
-        says = f"{_message_for(ours, text, is_plain=is_plain).format(host=host)} ({text})"
-        if _is_not_tls(ours, text):
-            says = _NOT_TLS_MESSAGE.format(host=host)
+        if is_not_tls := ours is ConnectError and any(sign in text for sign in _NOT_TLS):
+            advice = "a server without TLS needs http:// in place of https:// in base_url"
+            says = f"{host} does not speak TLS on this port; {advice}"
+        else:
+            is_plain = request is not None and request.url.scheme == "http"
+            says = f"{_message_for(ours, text, is_plain=is_plain).format(host=host)} ({text})"
     known = next((cls for cls in classes if cls.__name__ in _BY_HTTPX_NAME), ours)
     cls = cast("type[ConnectionFailedError]", _with_base(cast("Any", ours), known))
     mapped = _with_request(cls(says), request)
-    if _is_not_tls(ours, text):
+    if is_not_tls:
         mapped.is_transient = False  # a retry would reach the same server
     return mapped
-
-
-def _is_not_tls(cls: type[ConnectionFailedError], text: str) -> bool:
-    return cls is ConnectError and any(sign in text for sign in _NOT_TLS)
 
 
 def _message_for(cls: type[ConnectionFailedError], text: str, *, is_plain: bool) -> str:

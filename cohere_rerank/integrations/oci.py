@@ -1,7 +1,7 @@
 """Cohere's models on Oracle Cloud (OCI Generative AI): ``base_url="oci:REGION/COMPARTMENT"``.
 
 Requests to OCI are signed with a private key, which needs an RSA library. So the signature is yours: pass an
-``httpx_client=`` whose ``auth=`` signs. The docs have one of twenty lines.
+``httpx_client=`` whose ``auth=`` signs. The docs have one.
 """
 
 from __future__ import annotations
